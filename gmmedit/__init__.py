@@ -1,0 +1,3 @@
+"""Find attribute subspaces in a GAN's latent space and edit pictures inside them."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,219 @@
+"""The classifier contract, the small network behind it, its training, and the two shipped networks."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import gmmedit.avatars
+from gmmedit.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
+from gmmedit.avatars.renderer import render
+from gmmedit.avatars.train_classifier import (
+    EVALUATION,
+    LABELLING,
+    MILD,
+    Augmentation,
+    ClassifierTraining,
+    accuracy,
+    blurred,
+)
+from gmmedit.classifiers.base import Attribute, Classifier, resize
+from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read, save
+from gmmedit.errors import InputError
+
+WEIGHTS = Path(gmmedit.avatars.__file__).parent / "weights"
+SHIPPED = {"classifier": LABELLING, "evaluator": EVALUATION}
+SIZES = [len(values) for values in ATTRIBUTES.values()]
+TINY = ConvNetConfig(LABELLING.network.attributes, NUISANCES, widths=(8, 8), features=8)
+
+
+class Linear(Classifier):
+    """Logits that are the first pixels."""
+
+    attributes = [Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "red", "grey"))]  # noqa: RUF012
+
+    def logits(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :5]
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return render(sample_independent(16, seed=91))
+
+
+@pytest.fixture(params=SHIPPED)
+def shipped(request) -> ConvNet:
+    return read(WEIGHTS / f"{request.param}.safetensors")
+
+
+def tiny(seed: int = 0) -> ConvNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return ConvNet(TINY).eval()
+
+
+def test_probabilities_are_a_softmax_within_each_attribute():
+    odds = torch.linspace(-6, 6, 5)
+    logits = torch.stack([-odds / 2, odds / 2, odds, 0 * odds, 1 - odds], dim=1)
+    labels = Linear().probabilities(logits.view(5, 1, 1, 5).expand(5, 3, 1, 5))
+    torch.testing.assert_close(labels[:, 1], odds.sigmoid())
+    torch.testing.assert_close(labels[:, 2:], logits[:, 2:].softmax(1))
+
+
+def test_shipped_probabilities_sum_to_one_over_centred_logits(shipped, images):
+    labels, logits = shipped.probabilities(images), shipped.logits(images)
+    assert labels.shape == (16, sum(SIZES))
+    assert labels.amin() >= 0
+    for label, logit in zip(labels.split(SIZES, 1), logits.split(SIZES, 1), strict=True):
+        torch.testing.assert_close(label.sum(1), torch.ones(16))
+        torch.testing.assert_close(logit.sum(1), torch.zeros(16), atol=1e-5, rtol=0)
+
+
+def test_gradient_flows_to_each_image_from_its_own_labels_only(shipped, images):
+    images = images.clone().requires_grad_(True)
+    labels = shipped.probabilities(images)
+    for column in range(0, labels.shape[1], 2):
+        (gradient,) = torch.autograd.grad(labels[3, column], images, retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient[3].abs().max() > 0
+        assert not gradient[:3].any() and not gradient[4:].any()
+
+
+def test_rows_do_not_depend_on_the_batch(shipped, images):
+    whole = shipped.probabilities(images)
+    for row in range(16):
+        alone = shipped.probabilities(images[row : row + 1])
+        torch.testing.assert_close(alone[0], whole[row], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("augmentation", [None, MILD], ids=["clean", "mild"])
+def test_shipped_weights_read_held_out_avatars(name, augmentation):
+    network = read(WEIGHTS / f"{name}.safetensors")
+    assert network.config == SHIPPED[name].network
+    scores = accuracy(network, 500, seed=77, augmentation=augmentation)
+    assert list(scores) == [*ATTRIBUTES, *network.config.nuisances]
+    assert all(scores[name] >= 0.97 for name in ATTRIBUTES), scores
+    assert all(scores[name] >= 0.9 for name in network.config.nuisances), scores
+
+
+def test_shipped_networks_are_small_and_different():
+    paths = [WEIGHTS / f"{name}.safetensors" for name in SHIPPED]
+    assert sum(path.stat().st_size for path in paths) < 2.5e6
+    assert read(paths[0]).fingerprint != read(paths[1]).fingerprint
+
+
+def test_what_was_saved_is_read(tmp_path, images):
+    network = tiny()
+    save(network, tmp_path / "a.safetensors")
+    copy = read(tmp_path / "a.safetensors")
+    assert copy.config == network.config
+    assert torch.equal(copy.probabilities(images), network.probabilities(images))
+    assert copy.features(images).shape == (16, 8)
+    assert torch.equal(copy.nuisances(images), network.nuisances(images))
+    assert copy.nuisances(images).shape == (16, len(NUISANCES))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_the_fingerprint_is_of_the_weights(tmp_path):
+    network = tiny()
+    prints = []
+    for name in "abc":
+        if name == "c":
+            network.head.bias.data[5] *= -1
+        save(network, tmp_path / name)
+        prints.append(read(tmp_path / name).fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+    assert len(prints[0]) == 64
+
+
+def test_what_is_no_classifier_is_refused(tmp_path):
+    path = tmp_path / "network.safetensors"
+    with pytest.raises(InputError, match="no such classifier file"):
+        read(path)
+    save(tiny(), path)
+    whole, tensors = path.read_bytes(), load_file(path)
+    for content in (b"", b"{}", whole[:-4]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a classifier"):
+            read(path)
+    for metadata in (None, {"gmmedit.convnet": "{}"}, {"gmmedit.convnet": '["?"]'}):
+        save_file(tensors, path, metadata)
+        with pytest.raises(InputError, match="not a classifier"):
+            read(path)
+
+
+def test_images_of_another_size_are_resized(images):
+    network = read(WEIGHTS / "classifier.safetensors")
+    assert resize(images, (64, 64)) is images
+    guesses = network.logits(images).sign()
+    for double in (images.repeat_interleave(2, 2).repeat_interleave(2, 3), resize(images, (150, 130))):
+        assert (network.logits(double).sign() == guesses).float().mean() > 0.97
+    stripes = torch.ones(1, 3, 256, 256)
+    stripes[..., ::2] = -1
+    assert resize(stripes, (64, 64))[..., 1:-1].abs().max() < 1e-6  # low-passed, not picked
+
+
+def test_blur_keeps_flat_images_and_spreads_a_point_as_a_gaussian():
+    sigma = torch.tensor([0.0, 0.5, 1.0, 2.0])[:, None, None, None]
+    flat = torch.full((4, 3, 64, 64), 0.7)
+    torch.testing.assert_close(blurred(flat, sigma), flat)
+    point = torch.zeros(4, 3, 64, 64)
+    point[:, :, 30, 20] = 1
+    spread = blurred(point, sigma)
+    torch.testing.assert_close(spread[0], point[0])
+    offsets = (torch.arange(64.0) - 20) ** 2
+    variance = (spread[:, 0].sum(dim=1) * offsets).sum(dim=1)
+    torch.testing.assert_close(variance[2:], torch.tensor([1.0, 4.0]), atol=1e-3, rtol=0)
+
+
+def test_augmentation_follows_its_generator_and_strengths(images):
+    def disturbed(augmentation: Augmentation, seed: int) -> Tensor:
+        return augmentation(images, torch.Generator().manual_seed(seed))
+
+    none = Augmentation(blur=0, noise=0, gain=0, bias=0, coarsest=1)
+    torch.testing.assert_close(disturbed(none, 1), images)
+    assert torch.equal(disturbed(MILD, 1), disturbed(MILD, 1))
+    assert not torch.equal(disturbed(MILD, 1), disturbed(MILD, 2))
+    for name, strength in {"blur": 1, "noise": 0.08, "gain": 0.1, "bias": 0.1, "coarsest": 0.5}.items():
+        change = (disturbed(replace(none, **{name: strength}), 1) - images).abs()
+        touched = change.flatten(1).amax(1) > 1e-3
+        assert touched.sum() in ([4] if name == "coarsest" else range(13, 17)), name  # a few draw about 0
+        assert change.mean() < 0.1, name
+
+
+def test_training_resumes_as_if_never_stopped(tmp_path):
+    settings = replace(EVALUATION, network=TINY, images=32, batch=8)
+    whole = ClassifierTraining(settings)
+    log = [(p.images, p.loss, p.accuracy) for p in whole.run()]
+    assert [images for images, _, _ in log] == [8, 16, 24, 32]
+
+    first = ClassifierTraining(settings)
+    steps = first.run()
+    halves = [next(steps) for _ in range(2)]
+    torch.save(first.state(), tmp_path / "checkpoint.pt")
+    second = ClassifierTraining(settings)
+    second.load(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    halves += second.run()
+    assert [(p.images, p.loss, p.accuracy) for p in halves] == log
+    for name, tensor in whole.average.state_dict().items():
+        assert torch.equal(tensor, second.average.state_dict()[name]), name
+        assert torch.equal(whole.network.state_dict()[name], second.network.state_dict()[name]), name
+
+
+def test_training_learns():
+    network = replace(TINY, features=32)
+    settings = replace(LABELLING, network=network, images=960, batch=16, lr=0.01, average_images=100)
+    training = ClassifierTraining(settings)
+    losses = [progress.loss for progress in training.run()]
+    assert losses[-1] < 0.7 * losses[0]
+    assert accuracy(training.average, 128, seed=5)["hair_color"] > 0.6  # 0.2 by chance
+
+
+def test_a_checkpoint_of_other_settings_is_refused():
+    settings = replace(LABELLING, network=TINY)
+    with pytest.raises(InputError, match="another batch"):
+        ClassifierTraining(settings).load(ClassifierTraining(replace(settings, batch=64)).state())
