@@ -1,0 +1,314 @@
+"""StyleGAN2 (Karras et al. 2020) in plain PyTorch: no custom operator, any device, double backward.
+
+Parameter names and arithmetic are those of NVIDIA's PyTorch checkpoints (G_ema), so that a state
+dictionary of theirs loads as it is. Modulation scales the input and the output of an ordinary
+convolution instead of the weights, which gives the same numbers without grouped convolutions.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gmmedit.errors import InputError
+from gmmedit.generators.base import Generator
+
+Architecture = Literal["skip", "resnet", "orig"]
+NoiseMode = Literal["const", "none", "random"]
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Shapes and constants that a StyleGAN2 state dictionary cannot tell by itself, or tells by its sizes."""
+
+    resolution: int
+    channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0
+    image_channels: int = 3
+    mapping_layers: int = 8
+    mapping_width: int | None = None  # hidden width of the mapping, w_dim by default
+    mapping_lr: float = 0.01
+    architecture: Architecture = "skip"
+    resample_filter: tuple[int, ...] = (1, 3, 3, 1)
+    conv_clamp: float | None = None
+    use_noise: bool = True
+
+    @property
+    def resolutions(self) -> list[int]:
+        return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
+
+
+def fir_filter(taps: tuple[int, ...]) -> Tensor:
+    """The separable low-pass filter as a plane (T, T) that sums to one."""
+    line = torch.tensor(taps, dtype=torch.float32)
+    plane = torch.outer(line, line)
+    return plane / plane.sum()
+
+
+def fir(x: Tensor, plane: Tensor, gain: float) -> Tensor:
+    """Depthwise correlation of x (N, C, H, W) with the (symmetric) filter, unpadded."""
+    channels = x.shape[1]
+    kernel = (plane * gain).to(x.dtype).expand(channels, 1, *plane.shape)
+    return F.conv2d(x, kernel, groups=channels)
+
+
+def upsample(x: Tensor, plane: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, C, 2H, 2W): insert zeros, then low-pass with gain 4."""
+    n, channels, height, width = x.shape
+    x = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
+    x = x.reshape(n, channels, 2 * height, 2 * width)
+    before, after = plane.shape[0] // 2, (plane.shape[0] - 1) // 2
+    return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
+
+
+def up_convolve(x: Tensor, weight: Tensor, plane: Tensor) -> Tensor:
+    """A transposed 3x3 convolution with stride 2, then the low-pass: (N, I, H, W) to (N, O, 2H, 2W)."""
+    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    before, after = (plane.shape[0] - 1) // 2, plane.shape[0] // 2 - 1
+    return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
+
+
+class FullyConnected(nn.Module):
+    """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
+
+    def __init__(self, n_in: int, n_out: int, lr: float = 1.0, activate: bool = False, bias: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in) / lr)
+        self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
+        self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Scale each row to a mean square of one."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class Mapping(nn.Module):
+    """z (N, z_dim), c (N, c_dim) to w (N, w_dim); keeps the moving average of w."""
+
+    w_avg: Tensor
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.layers = config.mapping_layers
+        width = config.mapping_width or config.w_dim
+        n_in = config.z_dim + (config.w_dim if config.c_dim else 0)
+        self.embed = FullyConnected(config.c_dim, config.w_dim) if config.c_dim else None
+        for i in range(self.layers):
+            n_out = config.w_dim if i == self.layers - 1 else width
+            self.add_module(f"fc{i}", FullyConnected(n_in, n_out, config.mapping_lr, activate=True))
+            n_in = n_out
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        x = normalise(z)
+        if self.embed is not None:
+            if c is None:
+                raise ValueError("this generator is conditional: it needs a class for every latent")
+            x = torch.cat([x, normalise(self.embed(c))], dim=1)
+        for i in range(self.layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        return x
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution (doubling the size if `up`), noise, bias, leaky ReLU, clamp."""
+
+    noise_const: Tensor
+    resample_filter: Tensor
+
+    def __init__(self, n_in: int, n_out: int, resolution: int, config: StyleGAN2Config, up: bool = False):
+        super().__init__()
+        self.up, self.conv_clamp = up, config.conv_clamp
+        self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        if up:
+            self.register_buffer("resample_filter", fir_filter(config.resample_filter))
+        self.noise_strength = None
+        if config.use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x: Tensor, w: Tensor, noise: NoiseMode, gain: float = 1.0) -> Tensor:
+        gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into its summands
+        style = self.affine(w)  # (N, I)
+        power = self.weight.square().sum(dim=(2, 3))  # (O, I)
+        demodulation = (style.square() @ power.T + 1e-8).rsqrt() * gain  # (N, O)
+        x = x * style.to(x.dtype)[:, :, None, None]
+        weight = self.weight.to(x.dtype)
+        x = up_convolve(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
+        bias = (self.bias * gain).to(x.dtype)
+        x = torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
+        if self.noise_strength is not None and noise != "none":
+            x = x + (self.noise(x, noise) * (self.noise_strength * gain)).to(x.dtype)
+        x = F.leaky_relu(x, 0.2)
+        if self.conv_clamp is None:
+            return x
+        limit = self.conv_clamp * gain / math.sqrt(2)
+        return x.clamp(-limit, limit)
+
+    def noise(self, x: Tensor, mode: NoiseMode) -> Tensor:
+        if mode == "const":
+            return self.noise_const
+        return torch.randn(len(x), 1, *x.shape[2:], device=x.device)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the image, without demodulation."""
+
+    def __init__(self, n_in: int, config: StyleGAN2Config):
+        super().__init__()
+        self.conv_clamp = config.conv_clamp
+        self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(config.image_channels, n_in, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(config.image_channels))
+        self.weight_gain = 1 / math.sqrt(n_in)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        style = (self.affine(w) * self.weight_gain).to(x.dtype)
+        x = F.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
+
+
+class Skip(nn.Module):
+    """The residual branch of the `resnet` architecture: 1x1 convolution, doubled size, gain sqrt 1/2."""
+
+    resample_filter: Tensor
+
+    def __init__(self, n_in: int, n_out: int, config: StyleGAN2Config):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, 1, 1))
+        self.weight_gain = 1 / math.sqrt(n_in)
+        self.register_buffer("resample_filter", fir_filter(config.resample_filter))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = (self.weight * self.weight_gain * math.sqrt(0.5)).to(x.dtype)
+        return upsample(F.conv2d(x, weight), self.resample_filter)
+
+
+class Block(nn.Module):
+    """One resolution: conv0 (doubling; none at 4x4), conv1, ToRGB where the architecture has one."""
+
+    resample_filter: Tensor
+
+    def __init__(self, n_in: int, n_out: int, resolution: int, config: StyleGAN2Config):
+        super().__init__()
+        first, last = resolution == 4, resolution == config.resolution
+        self.register_buffer("resample_filter", fir_filter(config.resample_filter))  # doubles the image
+        self.const = nn.Parameter(torch.randn(n_out, 4, 4)) if first else None
+        self.conv0 = None if first else SynthesisLayer(n_in, n_out, resolution, config, up=True)
+        self.conv1 = SynthesisLayer(n_out, n_out, resolution, config)
+        self.torgb = ToRGB(n_out, config) if last or config.architecture == "skip" else None
+        residual = config.architecture == "resnet" and not first
+        self.skip = Skip(n_in, n_out, config) if residual else None
+
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, ws: Iterator[Tensor], noise: NoiseMode
+    ) -> tuple[Tensor, Tensor | None]:
+        if self.conv0 is None or x is None:
+            w = next(ws)
+            assert self.const is not None
+            x = self.conv1(self.const.expand(len(w), -1, -1, -1), w, noise)
+        elif self.skip is not None:
+            residual = self.skip(x)
+            x = self.conv1(self.conv0(x, next(ws), noise), next(ws), noise, gain=math.sqrt(0.5)) + residual
+        else:
+            x = self.conv1(self.conv0(x, next(ws), noise), next(ws), noise)
+        if image is not None:
+            image = upsample(image, self.resample_filter)
+        if self.torgb is not None:
+            colours = self.torgb(x, next(ws)).float()
+            image = colours if image is None else image + colours
+        return x, image
+
+
+class Synthesis(nn.Module):
+    """W+ (N, L, w_dim) to images (N, C, H, W)."""
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.resolutions = config.resolutions
+        n_in = 0
+        for resolution, n_out in zip(self.resolutions, config.channels, strict=True):
+            self.add_module(f"b{resolution}", Block(n_in, n_out, resolution, config))
+            n_in = n_out
+
+    def forward(self, ws: Tensor, noise: NoiseMode = "const") -> Tensor:
+        x, image = None, None
+        for i, resolution in enumerate(self.resolutions):
+            # A block's ToRGB shares its w with the next block's first layer.
+            block_ws = iter(ws[:, max(2 * i - 1, 0) : 2 * i + 2].unbind(dim=1))
+            x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)
+        assert image is not None
+        return image
+
+
+class StyleGAN2(Generator):
+    """The generator: `map` z to w, `synthesize` w or W+ to images."""
+
+    noise_mode: NoiseMode = "const"
+
+    def __init__(self, config: StyleGAN2Config, fingerprint: str = ""):
+        super().__init__()
+        self.config, self.fingerprint = config, fingerprint
+        self.mapping, self.synthesis = Mapping(config), Synthesis(config)
+        self.z_dim, self.n_classes = config.z_dim, config.c_dim
+        self.w_shape = (2 * len(config.resolutions), config.w_dim)
+        self.image_shape = (config.image_channels, config.resolution, config.resolution)
+
+    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0) -> Tensor:
+        w = self.mapping(z, c)
+        return w if psi == 1 else self.mapping.w_avg.lerp(w, psi)
+
+    def synthesize(self, w: Tensor) -> Tensor:
+        if w.ndim == 2:
+            w = w[:, None].expand(-1, self.w_shape[0], -1)
+        return self.synthesis(w, self.noise_mode)
+
+
+def save(generator: StyleGAN2, path: Path) -> None:
+    """Write weights and config as one safetensors file."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    save_file(tensors, path, metadata={"stylegan2": json.dumps(asdict(generator.config))})
+
+
+def read(path: Path) -> StyleGAN2:
+    """Inverse of `save`. InputError: not a safetensors file of a StyleGAN2, or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})["stylegan2"])
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        metadata["channels"] = tuple(metadata["channels"])
+        metadata["resample_filter"] = tuple(metadata["resample_filter"])
+        generator = StyleGAN2(StyleGAN2Config(**metadata), fingerprint=fingerprint(tensors))
+        generator.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a StyleGAN2 that gmmedit wrote: {reason}") from error
+    return generator
+
+
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the tensors, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
