@@ -7,6 +7,7 @@ run goes on as if it had never stopped.
 
 import copy
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from gmmedit.avatars.discriminator import Discriminator
 from gmmedit.avatars.factors import sample_causal
 from gmmedit.avatars.renderer import render
+from gmmedit.errors import InputError
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 EMBEDDED = StyleGAN2Config(resolution=64, channels=(128, 128, 128, 64, 32), z_dim=128, w_dim=128)
@@ -32,7 +34,7 @@ class GANSettings:
 
     seed: int = 0
     # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
-    phases: tuple[tuple[int, int], ...] = ((32, 200_000), (64, 100_000))
+    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 110_000))
     pool: int = 50_000  # distinct renders
     batch: int = 32
     lr: float = 0.0025
@@ -43,6 +45,21 @@ class GANSettings:
     path_every: int = 8
     mixing: float = 0.5
     average_images: int = 10_000  # half-life of the moving average of the weights
+
+    @classmethod
+    def parse(cls, seed: int | None, phases: str | None) -> "GANSettings":
+        """Defaults with another seed, or other phases as in `32:160000,64:100000`. InputError: not such a text."""
+        settings = cls() if seed is None else cls(seed=seed)
+        if phases is None:
+            return settings
+        if not re.fullmatch(r"(\d+:\d+)(,\d+:\d+)*", phases):
+            raise InputError(f"--phases {phases!r} is not SIZE:IMAGES,...", hint="--phases 32:160000,64:100000")
+        pairs = [phase.split(":") for phase in phases.split(",")]
+        parsed = tuple((int(size), int(images)) for size, images in pairs)
+        sizes = [size for size, _ in parsed]
+        if not set(sizes) <= set(EMBEDDED.resolutions[2:]) or sizes != sorted(set(sizes)):
+            raise InputError(f"--phases {phases!r}: sizes are 16, 32 and 64, growing", hint="--phases 64:300000")
+        return replace(settings, phases=parsed)
 
 
 @dataclass

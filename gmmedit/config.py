@@ -1,0 +1,139 @@
+"""Settings of the stages: built-in defaults < YAML file < flags, validated.
+
+Only what a result depends on stands here; how it is computed (device, batch) does not, and is never stored.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gmmedit.errors import InputError, nearest
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SampleSettings(Section):
+    """Step 1: which latents are drawn from which generator."""
+
+    gan: str = "avatars"
+    n: Positive = 20_000
+    seed: Seed = 0
+    psi: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    images: bool = False
+
+
+class LabelSettings(Section):
+    """Step 2: who labels. `auto` is the classifier that the catalogue pairs with the generator."""
+
+    classifier: str = "auto"
+
+
+class FitSingleSettings(Section):
+    """Step 3: subspaces and one Gaussian per category."""
+
+    space: Literal["auto", "z", "w"] = "auto"  # auto: w where the generator has a mapping
+    scope: Literal["subspace", "full"] = "subspace"  # full: the Gaussians fill the whole latent space
+    read: Literal["auto", "linear", "network"] = "auto"
+    likelihood: Literal["group", "peak"] = "group"
+    covariance: Literal["tied", "free"] = "tied"
+    seed: Seed = 0
+    steps: Positive = 2_500
+    batch: Positive = 512
+    lr: Rate = 2e-3
+    held_out: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+
+
+class FitMixtureSettings(Section):
+    """Step 4: the mixture, its write, and the terms that run through generator and classifier."""
+
+    consistency: Literal["exact", "surrogate", "off"] = "exact"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
+    seed: Seed = 0
+    steps: Positive = 1_200
+    batch: Positive = 32
+    lr: Rate = 1e-3
+    sampling: Weight = 1.0
+    decoupling: Weight = 1.0
+    least_change: Weight = 1e-3
+
+
+class EditSettings(Section):
+    """Step 5: how a control vector is drawn and how far to go."""
+
+    draw: Literal["coupled", "sample", "mean"] = "coupled"
+    seed: Seed = 0
+
+
+class EvaluateSettings(Section):
+    """Who is compared, on how many samples that no fit has seen."""
+
+    n: Positive = 1_000
+    first_seed: Seed = 1_000_000  # far from those of any samples.h5
+    editors: list[str] = ["mixture", "interfacegan", "interfacegan-conditional", "moments", "patent"]
+    classifier: str = "auto"  # auto: the catalogue's evaluation classifier
+    seed: Seed = 0
+
+
+class Config(Section):
+    """One YAML file serves all stages, a section each."""
+
+    sample: SampleSettings = SampleSettings()
+    label: LabelSettings = LabelSettings()
+    fit_single: FitSingleSettings = FitSingleSettings()
+    fit_mixture: FitMixtureSettings = FitMixtureSettings()
+    edit: EditSettings = EditSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+
+def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
+    """Defaults, overlaid by the YAML file, overlaid by the flags that are not None (section -> key -> value).
+
+    InputError: no such file, not YAML, an unknown key (with the nearest name), or a wrong type or range.
+    """
+    data = read_yaml(path) if path else {}
+    for section, values in flags.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            data[section] = {**(data.get(section) or {}), **given}
+    try:
+        return Config.model_validate({key: value or {} for key, value in data.items()})
+    except ValidationError as error:
+        raise InputError(f"{path or 'settings'}: {explain(error)}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of sections in a YAML file."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the settings in {path}: {error}") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path} is not valid YAML: {problem}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):
+        raise InputError(f"{path} must hold sections with keys", hint=f"sections: {', '.join(Config.model_fields)}")
+    return data
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem as `section.key: what is wrong`."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']} (got {problem['input']!r})"
+    *sections, key = problem["loc"]
+    model: Any = Config
+    for section in sections:
+        model = Config.model_fields[str(section)].annotation
+    return f"{where} is not a setting; {nearest(str(key), model.model_fields)}"

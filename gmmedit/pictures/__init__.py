@@ -1,0 +1,1 @@
+"""Pictures: pixels, strips and contact sheets."""

@@ -1,0 +1,23 @@
+"""Tensors in [-1, 1] to bytes and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def to_bytes(images: Tensor) -> np.ndarray:
+    """Images (N, C, H, W) about [-1, 1] to uint8 (N, H, W, C), by NVIDIA's rule."""
+    pixels = (images.float() * 127.5 + 128).clamp(0, 255)
+    return pixels.byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+
+
+def from_bytes(pixels: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,225 @@
+"""Step 5 (claim 6): draw control vectors from a component, interpolate towards them, generate.
+
+Reads samples.h5, labels.h5 and mixture.h5 of the run, generator and classifier; writes edits.h5, a PNG
+per image and a contact sheet. Resumes by chunks of images.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact, Question
+from gmmedit.classifiers import Classifier
+from gmmedit.config import EditSettings
+from gmmedit.editors.mixture import MixtureEditor
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.pictures.pixels import to_bytes
+from gmmedit.spaces import Chart, spread
+from gmmedit.stages.shared.common import Execution, in_batches, load_classifier, load_generator, prepare, seeded_latents
+from gmmedit.stages.shared.fitting import model_from, tensors
+from gmmedit.stages.shared.request import Request
+from gmmedit.stages.shared.showing import write_pictures
+
+__all__ = ["Request", "run"]
+
+CHUNK = 8
+FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that an edit needs: networks, chart, model, and the request's categories and strengths."""
+
+    generator: Generator
+    classifier: Classifier
+    chart: Chart
+    model: AttributeMixture
+    settings: EditSettings
+    categories: list[int]
+    strengths: list[float]
+    batch: int
+
+    def move(self, editor: MixtureEditor, latent: Tensor, scale: Tensor) -> Tensor:
+        """Latents (N, D) or W+ (N, L, D), edited at strength scale (N,) times each aim's own."""
+        x = self.chart.to_x(latent if latent.ndim == 2 else latent.mean(1))
+        moved = x
+        for category, strength in zip(self.categories, self.strengths, strict=True):
+            moved = editor.edit(moved, category, strength * scale)
+        if latent.ndim == 3:
+            return spread(self.chart, latent, x, moved)
+        return torch.where((scale == 0)[:, None], latent, self.chart.from_x(moved))
+
+    def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Images as bytes and their labels (N, K)."""
+
+        def look(rows: Tensor) -> tuple[Tensor, Tensor]:
+            images = self.generator.synthesize(rows.to(self.generator.device))
+            return images, self.classifier.probabilities(images)
+
+        images, labels = in_batches(look, latent, self.batch)
+        return to_bytes(images), labels.numpy()
+
+
+@torch.no_grad()
+def run(
+    folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None
+) -> Path:
+    """Write edits.h5 and pictures into `out`, by default the run folder; an older edit there is replaced."""
+    prepare(execution)
+    with (
+        artifacts.open(folder / "mixture.h5", "mixture") as mixture,
+        artifacts.open(folder / "samples.h5", "samples") as samples,
+        artifacts.open(folder / "labels.h5", "labels") as labels,
+    ):
+        artifacts.check_parents(mixture, samples=samples, labels=labels)
+        categories = [aim.category(labels.attributes) for aim in request.aims]
+        generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+        index, latent = chosen_latents(request, samples, mixture.question.config["space"], generator)
+        question = ask(mixture, latent, index, generator, settings, request)
+        chart = Chart.from_arrays(tensors(mixture.group("chart")))
+        model = model_from(mixture)
+    path = (out or folder) / "edits.h5"
+    strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
+    workshop = Workshop(generator, classifier, chart, model, settings, categories, strengths, execution.batch)
+    if not artifacts.finished(path, question, force=True):
+        fill(path, question, workshop, request, index, latent, execution)
+    write_pictures(path, request.title())
+    return path
+
+
+def fill(
+    path: Path, question: Question, workshop: Workshop, request: Request,
+    index: np.ndarray, latent: Tensor, execution: Execution,
+) -> None:  # fmt: skip
+    constants = {"alphas": np.array(request.alphas)}
+    with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart) as writer:
+        for start, stop in writer.pending():
+            editor = MixtureEditor(workshop.model, workshop.settings.draw, workshop.settings.seed + start)
+            rows = edit_rows(workshop, editor, request, latent[start:stop])
+            writer.write(start, stop, rows | {"index": index[start:stop]})
+            execution.tick(stop, len(latent), "edits")
+        writer.finish()
+
+
+def edit_rows(workshop: Workshop, editor: MixtureEditor, request: Request, latent: Tensor) -> dict[str, np.ndarray]:
+    """One chunk of images at every strength, with labels and pictures."""
+    images, labels = workshop.picture(latent)
+    grid = torch.tensor(request.alphas, dtype=torch.float32)
+    strengths = grid[:, None].expand(-1, len(latent))
+    if request.target is not None:
+        strengths = reaching(workshop, editor, latent, request.target)[None]
+    moved = [workshop.move(editor, latent, strength) for strength in strengths]
+    pictures = [workshop.picture(one) for one in moved]
+    return {
+        "latent": latent.numpy(),
+        "latents": torch.stack(moved).numpy(),
+        "strengths": strengths.numpy(),
+        "labels_before": labels,
+        "labels_after": np.stack([scores for _, scores in pictures]),
+        "images_before": images,
+        "images_after": np.stack([pixels for pixels, _ in pictures]),
+    }
+
+
+def reaching(workshop: Workshop, editor: MixtureEditor, latent: Tensor, target: float) -> Tensor:
+    """The least strength (N,) at which the first aim's label reaches the target; where none does, the best."""
+    grid = torch.arange(0, FARTHEST + STRIDE, STRIDE)
+    column = workshop.categories[0]
+
+    def label(strength: Tensor) -> Tensor:
+        return torch.from_numpy(workshop.picture(workshop.move(editor, latent, strength))[1])[:, column]
+
+    scores = torch.stack([label(alpha.expand(len(latent))) for alpha in grid])  # (S, N)
+    reached = scores >= target
+    first = torch.where(reached.any(0), reached.int().argmax(0), scores.argmax(0))
+    high = grid[first]
+    low = (high - STRIDE).clamp_min(0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        enough = label(middle) >= target
+        high = torch.where(enough, middle, high)
+        low = torch.where(enough, low, middle)
+    return high
+
+
+def chosen_latents(
+    request: Request, samples: Artifact, space: str, generator: Generator
+) -> tuple[np.ndarray, Tensor]:
+    """Row numbers or seeds (N,), and latents (N, D) or W+ (N, L, D) of the images to edit."""
+    if request.latents is not None:
+        latent = read_latents(request.latents, space, generator)
+        return np.arange(len(latent)), latent
+    index = np.array(request.rows, dtype=np.int64)
+    if request.source == "index":
+        if index.max() >= samples.question.n:
+            raise InputError(
+                f"row {index.max()} is not in {samples.path}, it has {samples.question.n}", hint="--seeds draws others"
+            )
+        return index, torch.from_numpy(samples[space][index])
+    z = torch.from_numpy(np.concatenate([seeded_latents(seed, seed + 1, generator.z_dim) for seed in request.rows]))
+    if space == "z":
+        return index, z
+    psi = samples.question.config["psi"]
+    return index, torch.cat([generator.map(row[None].to(generator.device), psi=psi).cpu() for row in z])
+
+
+def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
+    """The latents of an npz with the key of the edited space: w (N, D) or W+ (N, L, D), or z (N, D).
+
+    InputError: no such file, no such key, other shapes, NaN.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            keys = list(file)
+            array = file[space] if space in keys else None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as npz: {error}", hint="numpy.savez(file, w=...)") from error
+    if array is None:
+        raise InputError(f"{path} has no {space!r}, it holds {', '.join(keys)}", hint=f"numpy.savez(file, {space}=...)")
+    size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
+    layers = generator.w_shape[0] if generator.w_shape else 0
+    fits = array.shape[1:] == (size,) or (space == "w" and array.shape[1:] == (layers, size))
+    if not fits or not len(array) or array.dtype.kind != "f":
+        expected = f"(N, {size})" + (f" or (N, {layers}, {size})" if space == "w" else "")
+        raise InputError(f"{path}: {space} has shape {array.shape}, {expected} was expected")
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: {space} holds NaN or infinite values")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def ask(
+    mixture: Artifact, latent: Tensor, index: np.ndarray, generator: Generator,
+    settings: EditSettings, request: Request,
+) -> Question:  # fmt: skip
+    channels, height, width = generator.image_shape
+    shape = tuple(latent.shape[1:])
+    config = settings.model_dump() | {
+        "attr": [[str(aim), aim.strength] for aim in request.aims],
+        "target": request.target,
+        "alphas": list(request.alphas),
+        "source": request.source,
+        "index": index.tolist(),
+        "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
+    }
+    return Question(
+        kind="edits",
+        n=len(latent),
+        seed=settings.seed,
+        config=config,
+        sizes={
+            "S": len(request.alphas), "D": shape[0] if len(shape) == 1 else shape,
+            "K": sum(len(values) for _, values in mixture.attributes),
+            "H": height, "W": width, "C": channels,
+        },
+        parents={"mixture": mixture.fingerprint},
+        generator=mixture.question.generator,
+        classifier=mixture.question.classifier,
+        attributes=mixture.question.attributes,
+    )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Step 3 (claim 4): a subspace per attribute, and in it one Gaussian per category.
+
+Reads samples.h5 and labels.h5, writes single.h5. Resumes from its last checkpoint.
+"""
+
+from pathlib import Path
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact, Question
+from gmmedit.config import FitSingleSettings
+from gmmedit.mixture.fitting import ReadFit
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.stages.shared.common import Execution, prepare
+from gmmedit.stages.shared.fitting import carry_out, write_fit
+from gmmedit.stages.shared.problem import load_problem, resolve_space
+
+
+def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path:
+    """Write folder/single.h5: parameters, chart, history, report."""
+    prepare(execution)
+    path = folder / "single.h5"
+    with (
+        artifacts.open(folder / "samples.h5", "samples") as samples,
+        artifacts.open(folder / "labels.h5", "labels") as labels,
+    ):
+        settings = settings.model_copy(update={"space": resolve_space(samples, settings.space)})
+        question = ask(samples, labels, settings)
+        if artifacts.finished(path, question, force=execution.force):
+            return path
+        problem = load_problem(samples, labels, question.config["space"], settings.held_out)
+    fit = ReadFit(
+        problem.x, problem.labels, problem.layout,
+        scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
+        steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=settings.seed,
+    )  # fmt: skip
+    history = carry_out(path, question, fit, execution)
+    result = fit.result()
+    model = AttributeMixture(result.coordinates, result.gaussians)
+    facts = {"read": result.read, "converged": result.converged, "steps": fit.count}
+    return write_fit(path, question, history, model, problem, facts)
+
+
+def ask(samples: Artifact, labels: Artifact, settings: FitSingleSettings) -> Question:
+    return Question(
+        kind="single",
+        n=labels.question.n,
+        seed=settings.seed,
+        config=settings.model_dump(),
+        parents={"samples": samples.fingerprint, "labels": labels.fingerprint},
+        generator=labels.question.generator,
+        classifier=labels.question.classifier,
+        attributes=labels.question.attributes,
+    )

@@ -1,0 +1,66 @@
+"""Step 1 (claim 2): draw latents as the GAN prescribes, and map them.
+
+Reads a generator, writes samples.h5. Resumes by chunks of rows.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gmmedit import artifacts, generators
+from gmmedit.artifacts import Question
+from gmmedit.config import SampleSettings
+from gmmedit.generators import Generator
+from gmmedit.pictures.pixels import to_bytes
+from gmmedit.stages.shared.common import Execution, in_batches, network_record, prepare, seeded_latents
+
+
+def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
+    """Write folder/samples.h5: z, w where the generator has a mapping, images on request."""
+    prepare(execution)
+    path = folder / "samples.h5"
+    generator = generators.load(settings.gan, execution.device)
+    question = ask(generator, settings)
+    if artifacts.finished(path, question, force=execution.force):
+        return path
+    with artifacts.create_rows(path, question, restart=execution.restart) as out:
+        for start, stop in out.pending():
+            out.write(start, stop, draw(generator, settings, start, stop, execution.batch))
+            execution.tick(stop, settings.n, "samples")
+        out.finish()
+    return path
+
+
+def ask(generator: Generator, settings: SampleSettings) -> Question:
+    sizes: dict[str, artifacts.Size] = {"z_dim": generator.z_dim}
+    if generator.w_shape:
+        sizes["w_dim"] = generator.w_shape[1]
+    if settings.images:
+        channels, height, width = generator.image_shape
+        sizes |= {"H": height, "W": width, "C": channels}
+    return Question(
+        kind="samples",
+        n=settings.n,
+        seed=settings.seed,
+        config=settings.model_dump(),
+        sizes=sizes,
+        generator=network_record(settings.gan, generator.fingerprint),
+    )
+
+
+@torch.no_grad()
+def draw(
+    generator: Generator, settings: SampleSettings, start: int, stop: int, batch: int
+) -> dict[str, np.ndarray]:
+    """Rows start to stop. Latents are mapped all at once, so that w does not depend on the batch."""
+    z = seeded_latents(settings.seed + start, settings.seed + stop, generator.z_dim)
+    rows = {"z": z}
+    latent = torch.from_numpy(z).to(generator.device)
+    if generator.w_shape:
+        latent = generator.map(latent, psi=settings.psi)
+        rows["w"] = latent.cpu().numpy()
+    if settings.images:
+        (pictures,) = in_batches(lambda rows: (generator.synthesize(rows),), latent, batch)
+        rows["images"] = to_bytes(pictures)
+    return rows

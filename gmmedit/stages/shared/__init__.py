@@ -1,0 +1,1 @@
+"""What the stages share; the stages themselves do not import one another."""

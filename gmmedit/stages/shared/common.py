@@ -1,0 +1,101 @@
+"""What the stages share: how to execute, progress, and the networks that an artifact names."""
+
+import ctypes
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit import classifiers, generators
+from gmmedit.artifacts import Artifact
+from gmmedit.classifiers import Classifier
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+TILE = 16  # rows; every batch is a whole number of tiles
+Tick = Callable[[int, int, str], None]  # done, total, a few words
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a stage computes; nothing here may change its result."""
+
+    device: str = "cpu"
+    batch: int = 16
+    restart: bool = False  # discard unfinished work
+    force: bool = False  # overwrite a finished artifact of another question
+    tick: Tick = silent
+
+
+def prepare(execution: Execution) -> None:
+    """Process-wide settings. InputError: there is no such device."""
+    torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
+    keep_freed_memory()
+    try:
+        torch.empty(0, device=execution.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+
+
+def keep_freed_memory() -> None:
+    """Let glibc hold on to freed activations: faulting their pages in again cost a quarter of a training step."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, batch: int) -> tuple[Tensor, ...]:
+    """function(rows) in batches, its answers joined on the CPU.
+
+    Every call sees a whole number of tiles: matrix products of fewer rows round differently, and no row's
+    result may depend on the batch size or on how many rows follow it.
+    """
+    size = max(batch // TILE, 1) * TILE
+    missing = -len(rows) % TILE
+    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
+    return tuple(torch.cat([answer.cpu() for answer in answers])[: len(rows)] for answers in zip(*parts, strict=True))
+
+
+def network_record(name: str, fingerprint: str) -> dict[str, str]:
+    """What an artifact keeps of a network: files go by their name, wherever they lie."""
+    return {"name": Path(name).name, "fingerprint": fingerprint}
+
+
+def load_generator(samples: Artifact, execution: Execution) -> Generator:
+    """The generator that made the samples. InputError: its weights are not those any more."""
+    generator = generators.load(samples.question.config["gan"], execution.device)
+    _check(samples, "generator", samples.question.generator, generator.fingerprint)
+    return generator
+
+
+def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
+    """The classifier that made the labels. InputError: its weights are not those any more."""
+    classifier = classifiers.load(labels.question.config["classifier"], execution.device)
+    _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
+    return classifier
+
+
+def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
+    expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
+    if expected != fingerprint:
+        found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
+        raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
+
+
+def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:
+    """One standard normal latent per seed, float32 (end - first, z_dim): that of NVIDIA's `--seeds`."""
+    rows = [np.random.RandomState(seed).randn(z_dim) for seed in range(first_seed, end_seed)]
+    return np.stack(rows).astype(np.float32)

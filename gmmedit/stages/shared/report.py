@@ -1,0 +1,147 @@
+"""Finished artifacts as the plain data that the command line prints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.stages.shared.request import Aim
+
+
+def fit_report(path: Path) -> dict[str, Any]:
+    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; and a verdict."""
+    with artifacts.open(path) as fit:
+        report, start, rows = fit.group("report"), 0, []
+        names = [name for name, _ in fit.attributes]
+        for a, (name, values) in enumerate(fit.attributes):
+            angles = report["angles"][a].copy()
+            angles[a] = np.inf
+            closest = int(angles.argmin())
+            shown = values[1:] if len(values) == 2 else values
+            first = start + len(values) - len(shown)
+            rates = [
+                f"{value} {report['rate_read'][first + i]:.2f}/{report['rate_labelled'][first + i]:.2f}"
+                for i, value in enumerate(shown)
+            ]
+            rows.append({
+                "attribute": name, "accuracy": float(report["accuracy"][a]),
+                "separation": float(report["separation"][a]), "closest": names[closest],
+                "angle": float(angles[closest]), "rates": ", ".join(rates),
+            })  # fmt: skip
+            start += len(values)
+        history = fit.group("history")
+        settled = "converged" if fit.attrs["converged"] else "the loss was still moving: more --steps may help"
+        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {fit.attrs['steps']} steps; {settled}"
+        return {"attributes": rows, "verdict": verdict}
+
+
+def edited_columns(edits: Artifact) -> list[int]:
+    """Columns of the K categories that the edit aims at."""
+    return [Aim.parse(text).category(edits.attributes) for text, _ in edits.question.config["attr"]]
+
+
+def edit_report(path: Path) -> dict[str, Any]:
+    """Mean labels before and after, and how the target's change compares with the others'."""
+    with artifacts.open(path, "edits") as edits:
+        before, after = edits["labels_before"], edits["labels_after"]
+        targets = edited_columns(edits)
+        rows, touched, start, named = [], [], 0, {}
+        for name, values in edits.attributes:
+            for i, value in enumerate(values):
+                column = start + i
+                if len(values) == 2 and i == 0 and column not in targets:
+                    continue  # says the same as the other value
+                means = [float(before[:, column].mean()), *(float(m) for m in after[:, :, column].mean(1))]
+                label = f"{name}={value}"
+                named[column] = label
+                rows.append({"label": label, "edited": column in targets, "means": means})
+            columns = range(start, start + len(values))
+            touched += columns if any(column in targets for column in columns) else []
+            start += len(values)
+        change = np.abs(after[-1] - before).mean(0)  # (K,)
+        others = [column for column in named if column not in touched]
+        moved = ", ".join(f"{named[t]} {(after[-1, :, t] - before[:, t]).mean():+.2f}" for t in targets)
+        worst = max(others, key=lambda column: change[column], default=None)
+        verdict = f"target: {moved}"
+        if worst is not None:
+            average = np.mean([change[column] for column in others])
+            verdict += f"; other labels moved by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
+        folder = path.parent / "edits"
+        files = [str(path), str(folder / "sheet.png")]
+        if (folder / "animation.webp").exists():
+            files.append(str(folder / "animation.webp"))
+        alphas = [float(alpha) for alpha in edits["alphas"]]
+        return {"alphas": alphas, "labels": rows, "verdict": verdict, "files": files}
+
+
+def evaluation_report(path: Path) -> dict[str, Any]:
+    """Tables: all editors on average, then flip rate and kept labels of every category."""
+    with artifacts.open(path, "evaluation") as evaluation:
+        editors = evaluation.question.config["editors"]
+        curves = {name: evaluation.group(f"curves/{name}") for name in editors}
+        names = [f"{name}={value}" for name, values in evaluation.attributes for value in values]
+        several = [k for k, (_, values) in enumerate(_owners(evaluation)) if len(values) > 2]
+    summary = []
+    for name in editors:
+        for kind, chosen in (("two-valued", [k for k in range(len(names)) if k not in several]), ("many-valued", several)):
+            if chosen:
+                summary.append([name, kind, *_summary([_scores(curves[name], k) for k in chosen])])
+    columns = ["editor", "attributes", "DT (95 %)", "best flip", "kept at flip .85", "kept at .95", "worst kept at .95",
+               "AD at .85", "drift at .85", "monotone"]  # fmt: skip
+    tables = [{"title": "averages over categories", "columns": columns, "rows": summary}]
+    for name in editors:
+        rows = [[names[k], *_row(_scores(curves[name], k))] for k in range(len(names))]
+        tables.append({"title": name, "columns": ["category", "images", *columns[2:]], "rows": rows})
+    return {"tables": tables}
+
+
+def _owners(evaluation: Artifact) -> list[tuple[str, list[str]]]:
+    return [(name, values) for name, values in evaluation.attributes for _ in values]
+
+
+def _scores(curves: dict[str, np.ndarray], category: int) -> dict[str, Any]:
+    """Numbers of one editor and category, with bootstrapped DT scores."""
+    import torch
+
+    from gmmedit.evaluation import metrics
+
+    it = {key: torch.from_numpy(np.asarray(curves[f"{category}/{key}"])) for key in
+          ("flipped", "kept", "dependency", "drift", "monotone")}  # fmt: skip
+    flips, kept = it["flipped"].mean(1), it["kept"].mean(1)  # (S,), (S, A - 1)
+    n = it["flipped"].shape[1]
+    draws = metrics.bootstrap_rows(n, 200, category)
+    resampled = [metrics.dt_score(it["flipped"][:, r].mean(1), it["kept"][:, r].mean((1, 2))) for r in draws]
+
+    def at(values: Any, rate: float) -> float:
+        return metrics.at_flip_rate(flips, values, rate)
+
+    return {
+        "n": n, "dt": metrics.dt_score(flips, kept.mean(1)), "draws": np.array(resampled),
+        "best": float(flips.max()), "kept85": at(kept.mean(1), 0.85), "kept95": at(kept.mean(1), 0.95),
+        "worst95": at(kept.amin(1), 0.95), "ad": at(it["dependency"], 0.85),
+        "drift": at(it["drift"].mean(1), 0.85), "monotone": float(it["monotone"]),
+    }  # fmt: skip
+
+
+SHOWN = ("best", "kept85", "kept95", "worst95", "ad", "drift", "monotone")
+
+
+def _summary(scores: list[dict[str, Any]]) -> list[str]:
+    """Means over categories; where some never reach a flip rate, how many did."""
+    draws = np.mean([score["draws"] for score in scores], axis=0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    cells = [f"{np.mean([score['dt'] for score in scores]):.3f} ({low:.3f}-{high:.3f})"]
+    for key in SHOWN:
+        values = np.array([score[key] for score in scores])
+        there = np.isfinite(values)
+        text = f"{values[there].mean():.3f}" if there.any() else "-"
+        cells.append(text if there.all() else f"{text} [{there.sum()}/{len(values)}]")
+    return cells
+
+
+def _row(score: dict[str, Any]) -> list[str]:
+    low, high = np.quantile(score["draws"], [0.025, 0.975])
+    cells = [f"{score[key]:.3f}" if np.isfinite(score[key]) else "-" for key in SHOWN]
+    return [str(score["n"]), f"{score['dt']:.3f} ({low:.3f}-{high:.3f})", *cells]

@@ -1,0 +1,150 @@
+"""What an edit asks for, as the user writes it: attributes with strengths, and whose images."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gmmedit.errors import InputError, nearest
+
+DEFAULT_ROWS = "0-7"
+MOST_ALPHAS = 201
+SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One attribute's wish; strength None: that of --alpha."""
+
+    attribute: str
+    value: str | None
+    strength: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Aim":
+        """`smile`, `smile:0.6`, `smile=0.6`, `hair_color=blond`, `hair_color=blond:0.6`."""
+        match = re.fullmatch(r"([^=:]+)(?:=([^=:]+))?(?::([^=:]+))?", text.strip())
+        if not match:
+            raise InputError(f"--attr {text!r} is not understood", hint=SYNTAX)
+        name, value, strength = match.groups()
+        if strength is None and value is not None and is_number(value):
+            value, strength = None, value
+        return cls(name.strip(), value, None if strength is None else number(strength, f"--attr {text}"))
+
+    def category(self, attributes: list[tuple[str, list[str]]]) -> int:
+        """Column of the K categories; without a value, the last one of a two-valued attribute.
+
+        InputError: no such attribute or value, or a many-valued attribute without one.
+        """
+        start = 0
+        for name, values in attributes:
+            if name == self.attribute:
+                if self.value in values:
+                    return start + values.index(self.value)
+                if self.value is None and len(values) == 2:
+                    return start + 1
+                if self.value is None:
+                    hint = f"say which: {', '.join(f'{name}={value}' for value in values)}"
+                    raise InputError(f"{name} has {len(values)} values", hint=hint)
+                raise InputError(f"{name} has no value {self.value!r}", hint=nearest(self.value, values))
+            start += len(values)
+        names = [name for name, _ in attributes]
+        raise InputError(f"there is no attribute {self.attribute!r}", hint=nearest(self.attribute, names))
+
+    def __str__(self) -> str:
+        return self.attribute + (f"={self.value}" if self.value else "")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Aims, the grid of strengths that scales them, or the label to reach, and whose images."""
+
+    aims: tuple[Aim, ...]
+    alphas: tuple[float, ...]
+    target: float | None
+    source: Literal["index", "seeds", "latents"]
+    rows: tuple[int, ...]
+    latents: Path | None
+
+    @classmethod
+    def parse(
+        cls,
+        attr: list[str],
+        alpha: float | None = None,
+        alphas: str | None = None,
+        target: float | None = None,
+        index: str | None = None,
+        seeds: str | None = None,
+        latents: Path | None = None,
+    ) -> "Request":
+        """InputError: nothing to edit, options that exclude each other, or numbers that are none."""
+        if not attr:
+            raise InputError("nothing to edit", hint=f"--attr {SYNTAX}")
+        exclusive("--alpha, --alphas and --target", alpha, alphas, target)
+        exclusive("--index, --seeds and --latents", index, seeds, latents)
+        if target is not None and not 0 < target < 1:
+            raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
+        if alpha is not None and not math.isfinite(alpha):
+            raise InputError(f"--alpha {alpha} is not a number", hint="--alpha 0.6")
+        aims = [Aim.parse(text) for text in attr]
+        own = any(aim.strength is not None for aim in aims)
+        grid = grid_of(alphas) if alphas else (1.0,) if own else (1.0 if alpha is None else alpha,)
+        default = 1.0 if not own or alpha is None else alpha
+        scaled = tuple(
+            Aim(aim.attribute, aim.value, default if aim.strength is None else aim.strength) for aim in aims
+        )
+        source: Literal["index", "seeds", "latents"] = "seeds" if seeds else "latents" if latents else "index"
+        rows = () if latents else numbers(seeds or index or DEFAULT_ROWS, f"--{source}")
+        return cls(scaled, grid, target, source, rows, latents)
+
+    def title(self) -> str:
+        """`smile`, `hair_color=blond, glasses:-1`."""
+        parts = [f"{aim}" + ("" if aim.strength == 1 else f":{aim.strength:g}") for aim in self.aims]
+        return ", ".join(parts)
+
+
+def exclusive(what: str, *options: object) -> None:
+    if sum(option is not None for option in options) > 1:
+        raise InputError(f"{what} exclude each other", hint="give one of them")
+
+
+def is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def number(text: str, where: str) -> float:
+    if not is_number(text):
+        raise InputError(f"{where}: {text!r} is not a number", hint="e.g. 0.6")
+    return float(text)
+
+
+def grid_of(text: str) -> tuple[float, ...]:
+    """`0:1:0.1` to 0, 0.1, ... 1; `0,0.5,1` as it stands."""
+    if "," in text:
+        return tuple(number(part, "--alphas") for part in text.split(","))
+    parts = [number(part, "--alphas") for part in text.split(":")]
+    if len(parts) != 3 or parts[2] == 0 or (parts[1] - parts[0]) / parts[2] < 0:
+        raise InputError(f"--alphas {text!r} is not FROM:TO:STEP", hint="--alphas 0:1:0.1")
+    first, last, step = parts
+    count = round((last - first) / step) + 1
+    if count > MOST_ALPHAS:
+        raise InputError(f"--alphas {text!r} asks for {count} strengths", hint=f"at most {MOST_ALPHAS}")
+    return tuple(round(first + i * step, 10) for i in range(count))
+
+
+def numbers(text: str, where: str) -> tuple[int, ...]:
+    """`85,100-110` to the numbers it lists."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise InputError(f"{where} {text!r} is not a list of numbers", hint=f"{where} 0-7,20")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first > 100_000:
+            raise InputError(f"{where}: {part!r} is no range", hint=f"{where} 0-7,20")
+        found.extend(range(first, last + 1))
+    return tuple(found)

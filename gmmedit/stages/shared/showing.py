@@ -1,0 +1,52 @@
+"""The pictures beside an edits.h5: one PNG per image, a contact sheet, an animation of a strip."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.pictures.sheets import contact_sheet, row_of, save_animation
+from gmmedit.stages.shared.report import edited_columns
+
+MOST_ROWS = 16  # of a contact sheet
+ANIMATED = 5  # strengths from which on a strip is also an animation
+
+
+def write_pictures(path: Path, title: str) -> list[Path]:
+    """Write them into the folder `edits` beside edits.h5 and return their paths, the sheet first."""
+    folder = path.parent / "edits"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("image_*.png"), *folder.glob("animation.webp")):
+        old.unlink()
+    with artifacts.open(path, "edits") as edits:
+        before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
+        sheet = folder / "sheet.png"
+        make_sheet(edits, before[:MOST_ROWS], after[:, :MOST_ROWS], title).save(sheet)
+        written = [sheet]
+        for i, index in enumerate(edits["index"]):
+            for j, pixels in enumerate(after[:, i]):
+                name = f"image_{index}.png" if len(after) == 1 else f"image_{index}_{j:02d}.png"
+                Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / name)
+        if len(after) >= ANIMATED:
+            written.append(folder / "animation.webp")
+            save_animation([row_of(frame[:8]) for frame in after], written[-1])
+    return written
+
+
+def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: str) -> Image.Image:
+    """Rows: images. Columns: unedited, then every strength, with the edited labels below."""
+    alphas, strengths = edits["alphas"], edits["strengths"]
+    solved = edits.question.config["target"] is not None
+    headings = ["unedited"] + (["target"] if solved else [f"α = {alpha:g}" for alpha in alphas])
+    columns = edited_columns(edits)
+    labels = np.concatenate([edits["labels_before"][None], edits["labels_after"]])[:, :, columns]  # (S + 1, N, E)
+    captions = []
+    for i in range(len(before)):
+        texts = [" ".join(f"{score:.2f}" for score in labels[s, i]) for s in range(len(labels))]
+        if solved:
+            texts[1] += f" at α {strengths[0, i]:.2f}"
+        captions.append(texts)
+    pictures = np.concatenate([before[None], after]).swapaxes(0, 1)
+    return contact_sheet(pictures, headings, captions, title)
