@@ -1,0 +1,78 @@
+# `make` lists what can be made. PYTHON=python3.12 chooses the interpreter of .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# Settings of `make run`; an empty one is left to the configuration.
+RUN    ?= runs/default
+GAN    ?=
+N      ?=
+ATTR   ?= smile
+ALPHA  ?=
+EACH   ?=
+CONFIG ?=
+FLAGS  ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint docs run clean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: ## the five stages on the embedded model, small, into runs/demo
+	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
+		ATTR='smile age glasses=no hair_color=red hair_color=black'
+	@echo "contact sheet: runs/demo/edits/sheet.png"
+
+test: $(VENV)/.stamp ## the tests
+	$(BIN)/pytest -q
+
+lint: $(VENV)/.stamp ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy gmmedit
+
+docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
+	$(BIN)/python -c "from gmmedit.artifacts.schema import markdown; print(markdown(), end='')" > docs/artifacts.md
+
+run: $(RUN)/edits.h5 ## the five stages: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml
+
+clean: ## remove .venv and caches, keep the runs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find gmmedit tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+# A file per setting that changes only when its value does: Make then redoes what depends on it.
+SETTINGS := GAN N ATTR ALPHA EACH CONFIG
+stale = $(filter-out =$(shell cat $(RUN)/.make/$1 2>/dev/null)=,=$($1)=)
+$(foreach name,$(SETTINGS),$(eval $(RUN)/.make/$(name): $(if $(call stale,$(name)),FORCE)))
+
+$(SETTINGS:%=$(RUN)/.make/%):
+	@mkdir -p $(@D)
+	@echo '$($(@F))' > $@
+
+# A stage writes NAME.h5.partial itself and continues it when run again. --force replaces what was made for
+# other settings; a file that is up to date stays as it is, so `touch` tells Make that it has been checked.
+stage = $(BIN)/gmmedit $1 --run $(RUN) $(if $(CONFIG),--config $(CONFIG)) $2 --force $(FLAGS) && touch $@
+common := $(CONFIG) $(RUN)/.make/CONFIG | $(VENV)/.stamp
+
+$(RUN)/samples.h5: $(RUN)/.make/GAN $(RUN)/.make/N $(common)
+	$(call stage,sample,$(if $(GAN),--gan $(GAN)) $(if $(N),-n $(N)))
+
+$(RUN)/labels.h5: $(RUN)/samples.h5 $(common)
+	$(call stage,label)
+
+$(RUN)/single.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(common)
+	$(call stage,fit-single)
+
+$(RUN)/mixture.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/single.h5 $(common)
+	$(call stage,fit-mixture)
+
+$(RUN)/edits.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/mixture.h5 $(RUN)/.make/ATTR $(RUN)/.make/ALPHA $(RUN)/.make/EACH $(common)
+	$(call stage,edit,$(ATTR:%=--attr %) $(if $(EACH),--each) $(if $(ALPHA),--alpha $(ALPHA)))

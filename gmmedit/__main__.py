@@ -1,0 +1,5 @@
+"""`python -m gmmedit` is the `gmmedit` command."""
+
+from gmmedit.cli import app
+
+app()

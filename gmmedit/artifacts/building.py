@@ -1,0 +1,84 @@
+"""What goes into a file first: root attributes, datasets at full size, arrays in the form they are stored."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gmmedit.artifacts.reading import Header
+from gmmedit.artifacts.schema import DONE, Field, Kind, Shape
+from gmmedit.errors import InputError
+
+LONGEST_TEXT = 64_000  # HDF5 keeps less than 64 KiB in one attribute
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def build_rows(draft: Path, header: Header, fixed: Arrays) -> None:
+    """The structure of a partial file: every dataset at full size, the rows still holes."""
+    table = header.question.table
+    with h5py.File(draft, "w", locking=False) as file:
+        write_header(file, header)
+        _create_early(file, DONE, (header.chunks,), np.dtype(np.uint8))
+        for field, shape in table.layout(header.question.all_sizes):
+            _create_early(file, field.name, shape, field.stored_dtype)
+        for name, array in fixed.items():
+            file[name][...] = array
+
+
+def whole_file(path: Path, header: Header, arrays: Arrays) -> bytes:
+    """The content of a file that is written in one go. It is made in memory: a full disk upsets HDF5."""
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        write_header(file, header)
+        for name in sorted(arrays):
+            file.create_dataset(name, data=arrays[name], track_times=False)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def _create_early(file: h5py.File, name: str, shape: Shape, dtype: np.dtype) -> None:
+    """A contiguous dataset that gets its place in the file now; h5py's own calls wait for the first write."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    layout.set_obj_track_times(False)
+    space = h5py.h5s.create_simple(shape)
+    h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(dtype), space, dcpl=layout)
+
+
+def write_header(file: h5py.File, header: Header) -> None:
+    """The root attributes, which `reading.read_header` reads.
+
+    Texts get a fixed length: HDF5 crashes on damaged ones of variable length. InputError: one is too long.
+    """
+    extra = json.dumps(header.extra, sort_keys=True)
+    facts = {"form": header.form, "gmmedit_version": header.version, "extra": extra, "chunk": header.chunk}
+    for name, value in {**header.question.record(), **facts}.items():
+        stored = np.bytes_(value.encode()) if isinstance(value, str) else value
+        if isinstance(stored, bytes) and len(stored) > LONGEST_TEXT:
+            raise InputError(f"{file.filename}: {name!r} takes {len(stored)} bytes, {LONGEST_TEXT} are possible")
+        file.attrs[name] = stored
+
+
+def matched(arrays: Arrays, shapes: Mapping[str, Shape], table: Kind) -> dict[str, np.ndarray]:
+    """The arrays in their fields' dtypes. ValueError, TypeError: other names, shapes or kinds of numbers."""
+    odd = sorted(arrays.keys() ^ shapes.keys())
+    if odd:
+        raise ValueError(f"{table.name}: {', '.join(odd)} missing or not wanted here")
+    stored = {name: cast(table.field(name), name, array) for name, array in arrays.items()}
+    for name, array in stored.items():
+        if array.shape != shapes[name]:
+            raise ValueError(f"/{name} has shape {array.shape}, {shapes[name]} was expected")
+    return stored
+
+
+def cast(field: Field | None, name: str, array: np.ndarray) -> np.ndarray:
+    """`array` in C order and the field's dtype, little-endian. TypeError: its numbers are of another kind."""
+    if field is None:
+        raise ValueError(f"/{name} is not in the schema")
+    array = np.asarray(array, order="C")
+    dtype = array.dtype.newbyteorder("<") if field.is_open else field.stored_dtype
+    return array.astype(dtype, casting="same_kind", copy=False)

@@ -1,0 +1,96 @@
+"""Everything that a person or a machine wants to know about an artifact, finished or not."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gmmedit.artifacts.provenance import file_fingerprint
+from gmmedit.artifacts.reading import (
+    CHECKPOINT,
+    Header,
+    check_datasets,
+    dataset_names,
+    explained,
+    open_file,
+    read_header,
+    read_marks,
+)
+from gmmedit.artifacts.schema import Kind
+from gmmedit.errors import InputError
+
+SMALL = 1 << 22  # numbers in an array that is still read whole for its statistics
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """JSON-ready description of a finished, partial or checkpoint file.
+
+    state: "complete", "partial" or "checkpoint". Arrays of at most SMALL numbers in complete files come with
+    min, max and mean (None where no number is finite) and the count of NaN. InputError: no artifact.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is no file")
+    with explained(path), open_file(path) as file:
+        header = read_header(file)
+        marks = read_marks(file, header)
+        state = _state(path, header, marks)
+        kind = header.question.table
+        sizes = header.question.all_sizes if state == CHECKPOINT else check_datasets(file, header.question)
+        return {
+            "path": str(path),
+            "state": state,
+            "bytes": path.stat().st_size,
+            "fingerprint": file_fingerprint(path) if state == "complete" else None,
+            "kind": kind.name,
+            "summary": kind.summary,
+            "command": kind.command,
+            "schema_version": kind.version,
+            "gmmedit_version": header.version,
+            **_asked(header),
+            "sizes": {name: size if isinstance(size, int) else list(size) for name, size in sizes.items()},
+            "attrs": dict(header.extra),
+            "chunks": {"done": int(marks.sum()), "total": header.chunks, "rows": header.chunk},
+            "fields": [_describe_field(file[name], kind, state) for name in dataset_names(file)],
+        }
+
+
+def _state(path: Path, header: Header, marks: np.ndarray) -> str:
+    if header.form == CHECKPOINT:
+        return CHECKPOINT
+    return "complete" if marks.all() and path.suffix != ".partial" else "partial"
+
+
+def _asked(header: Header) -> dict[str, Any]:
+    question = header.question
+    return {
+        "n": question.n,
+        "seed": question.seed,
+        "attributes": [[name, list(values)] for name, values in question.attributes],
+        "config": dict(question.config),
+        "parents": dict(question.parents),
+        "generator": question.generator,
+        "classifier": question.classifier,
+    }
+
+
+def _describe_field(dataset: h5py.Dataset, kind: Kind, state: str) -> dict[str, Any]:
+    name = dataset.name.lstrip("/")
+    field = kind.field(name)
+    facts = {
+        "name": name,
+        "dtype": dataset.dtype.str.lstrip("<|"),
+        "shape": list(dataset.shape),
+        "meaning": field.meaning if field else "",
+    }
+    small = state == "complete" and dataset.size <= SMALL and dataset.dtype.kind in "fiu"
+    return facts | (_statistics(dataset[()]) if small else {})
+
+
+def _statistics(values: np.ndarray) -> dict[str, Any]:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    ranges = {"min": finite.min(), "max": finite.max(), "mean": finite.mean()} if finite.size else {}
+    return {name: float(ranges[name]) if ranges else None for name in ("min", "max", "mean")} | {
+        "nan": int(np.isnan(values).sum())
+    }

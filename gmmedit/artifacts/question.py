@@ -1,0 +1,121 @@
+"""What identifies a result. Two runs that ask the same question write the same bytes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from gmmedit.artifacts.schema import KINDS, Kind, Size
+from gmmedit.errors import InputError
+
+SHOWN_HEX = 12
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Question:
+    """The inputs of a result, and nothing that leaves it unchanged (device, batch, absolute paths, times).
+
+    config: plain data (mappings, sequences, strings, numbers). parents: name -> fingerprint of an artifact.
+    generator, classifier: {"name": ..., "fingerprint": ...}. n >= 1: samples, the size of the kind's rows.
+    sizes: the other dims of the kind's fields, see schema.py. attributes: (name, values) in label order.
+    """
+
+    kind: str
+    n: int
+    seed: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    generator: Mapping[str, str] | None = None
+    classifier: Mapping[str, str] | None = None
+    attributes: Sequence[tuple[str, Sequence[str]]] = ()
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InputError(f"n is {self.n}, at least one sample is needed", hint="-n 1000")
+
+    @property
+    def table(self) -> Kind:
+        return KINDS[self.kind]
+
+    @property
+    def all_sizes(self) -> dict[str, Size]:
+        """`sizes`, and `n` under the name of the kind's rows."""
+        sizes = {name: _plain_size(size) for name, size in self.sizes.items()}
+        return sizes | ({self.table.rows: int(self.n)} if self.table.rows else {})
+
+    def record(self) -> dict[str, str | int]:
+        """The root attributes that keep this question in a file."""
+        config = json.loads(json.dumps(self.config))
+        return {
+            "kind": self.kind,
+            "schema_version": self.table.version,
+            "config": yaml.safe_dump(config, sort_keys=True),
+            "parents": _text(self.parents),
+            "generator": _text(self.generator),
+            "classifier": _text(self.classifier),
+            "attributes": _text(self.attributes),
+            "seed": int(self.seed),
+            "n": int(self.n),
+            "sizes": _text({name: _plain_size(size) for name, size in self.sizes.items()}),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Question":
+        """Inverse of `record`. KeyError, TypeError, ValueError or yaml.YAMLError: not such a record."""
+        keys = ("sizes", "parents", "generator", "classifier")
+        sizes, parents, generator, classifier = (dict(json.loads(record[key]) or {}) for key in keys)
+        attributes = json.loads(record["attributes"])
+        return cls(
+            kind=str(record["kind"]),
+            n=int(record["n"]),
+            seed=int(record["seed"]),
+            config=dict(yaml.safe_load(record["config"])),
+            sizes={name: _plain_size(size) for name, size in sizes.items()},
+            parents=parents,
+            generator=generator or None,
+            classifier=classifier or None,
+            attributes=[(str(name), [str(value) for value in values]) for name, values in attributes],
+        )
+
+    def facts(self) -> dict[str, str]:
+        """Every leaf as text under its dotted key: {"config.fit.steps": "2000", ...}."""
+        record = self.record()
+        tree = {key: json.loads(str(record[key])) or {} for key in ("parents", "generator", "classifier", "sizes")}
+        tree |= {key: record[key] for key in ("kind", "schema_version", "n", "seed")}
+        tree["config"] = yaml.safe_load(str(record["config"]))
+        tree["attributes"] = {str(place): pair for place, pair in enumerate(self.attributes)}
+        return dict(_leaves("", tree))
+
+
+def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """One phrase for each key whose facts differ: "config.psi is 0.7 there and 0.5 now"."""
+    keys = [*there, *(key for key in now if key not in there)]
+    pairs = ((key, there.get(key, ABSENT), now.get(key, ABSENT)) for key in keys)
+    return [f"{key} is {short(old)} there and {short(new)} now" for key, old, new in pairs if old != new]
+
+
+def short(text: str) -> str:
+    """`text`, a long hexadecimal fingerprint cut to its beginning."""
+    digits = text.strip('"')
+    is_hex = len(digits) > SHOWN_HEX and all(digit in "0123456789abcdef" for digit in digits)
+    return digits[:SHOWN_HEX] + "..." if is_hex else text
+
+
+def _plain_size(size: Any) -> Size:
+    return tuple(int(axis) for axis in size) if isinstance(size, (tuple, list)) else int(size)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name in sorted(value):
+            yield from _leaves(f"{key}.{name}" if key else str(name), value[name])
+    else:
+        yield key, _text(value)

@@ -1,0 +1,278 @@
+"""What every artifact holds, as data: the same tables create, validate, print and document the files.
+
+Dims are names, bound to sizes when a file is made. A size is an int, or a tuple where one name stands for
+several axes (`w_dim` of a W+ generator is (layers, dims)). An optional field exists exactly where all its
+dims have sizes. A field named "group/*" stands for any float or integer arrays below that group.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Size = int | tuple[int, ...]
+Sizes = Mapping[str, Size]
+Shape = tuple[int, ...]
+
+DONE = "done"
+OPEN_DTYPES = "fiu"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One dataset of a kind: `dims` names its axes, `dtype` is NumPy's short name ("f4", "i8", "u1")."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    meaning: str
+    optional: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.name.endswith("/*")
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    def shape(self, sizes: Sizes) -> Shape | None:
+        """The shape under `sizes`; None while a dim has no size."""
+        if self.is_open or any(dim not in sizes for dim in self.dims):
+            return None
+        return tuple(axis for dim in self.dims for axis in as_tuple(sizes[dim]))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of artifact. `rows` names the dim that a stage fills in chunks; None: it is written whole."""
+
+    name: str
+    version: int
+    command: str
+    summary: str
+    rows: str | None
+    fields: tuple[Field, ...]
+
+    def field(self, name: str) -> Field | None:
+        """The field that describes dataset `name`, an exact name before an open group."""
+        exact = (field for field in self.fields if field.name == name)
+        groups = (field for field in self.fields if field.is_open and name.startswith(field.name[:-1]))
+        return next(exact, None) or next(groups, None)
+
+    def row_axis(self, name: str) -> int | None:
+        """The axis of dataset `name` along which rows are filled in; None: it has no rows."""
+        field = self.field(name)
+        return field.dims.index(self.rows) if field and self.rows in field.dims else None
+
+    def layout(self, sizes: Sizes) -> Iterator[tuple[Field, Shape]]:
+        """The fields that a file of these sizes has, open groups left out.
+
+        ValueError: a size is missing, or (where rows are filled in) no field has such a dim.
+        """
+        unknown = set(sizes).difference(*(field.dims for field in self.fields))
+        if self.rows and unknown:
+            raise ValueError(f"{self.name} artifacts have no dim called {', '.join(sorted(unknown))}")
+        for field in self.fields:
+            shape = field.shape(sizes)
+            if shape is not None:
+                yield field, shape
+            elif not field.optional and not field.is_open:
+                raise ValueError(f"/{field.name} needs sizes for {', '.join(field.dims)}")
+
+    def check(self, arrays: Mapping[str, tuple[Shape, np.dtype]], sizes: Sizes) -> dict[str, Size]:
+        """Compare shapes and dtypes with the table; the sizes, with those added that only arrays can tell.
+
+        ValueError names the dataset that is missing or differs. Datasets outside the table are ignored.
+        """
+        bound = dict(sizes)
+        for name, (shape, dtype) in arrays.items():
+            field = self.field(name)
+            if field is None:
+                continue
+            if not field.is_open:
+                _bind(field, shape, bound)
+            if not _fits(field, dtype):
+                raise ValueError(f"/{name} is {dtype}, {field.dtype} was expected")
+        for field, _ in self.layout(bound):
+            if field.name not in arrays:
+                raise ValueError(f"/{field.name} is missing")
+        return bound
+
+
+def as_tuple(size: Size) -> Shape:
+    return (size,) if isinstance(size, int) else tuple(size)
+
+
+def _fits(field: Field, dtype: np.dtype) -> bool:
+    return dtype.kind in OPEN_DTYPES if field.is_open else dtype == field.stored_dtype
+
+
+def _bind(field: Field, shape: Shape, sizes: dict[str, Size]) -> None:
+    if field.shape(sizes) is None and len(shape) == len(field.dims):
+        for dim, axis in zip(field.dims, shape, strict=True):
+            sizes.setdefault(dim, axis)
+    if shape != field.shape(sizes):
+        raise ValueError(f"/{field.name} has shape {shape}, ({', '.join(field.dims)}) was expected")
+
+
+DIMS = {
+    "N": "samples",
+    "H, W, C": "picture height, width, channels (RGB)",
+    "K": "categories: the values of all attributes, in the order of the root attribute `attributes`",
+    "S": "edit strengths",
+    "T": "recorded steps of a fit",
+    "z_dim": "latent dims of the generator",
+    "w_dim": "dims of a mapped latent: one axis, or two (layers, dims) for W+",
+    "D": "dims of a latent in the edited space: one axis, or two (layers, dims) for W+",
+    "n_classes": "classes of a conditional generator",
+}
+
+ROOT_ATTRIBUTES = {
+    "kind": "which of the tables below holds",
+    "schema_version": "version of that table",
+    "gmmedit_version": "version of gmmedit that wrote the file",
+    "form": "`rows` (filled in chunks), `whole` (written at once) or `checkpoint` (an unfinished fit)",
+    "config": "resolved settings that the result depends on, YAML",
+    "parents": "name to SHA-256 of the artifacts it was made from, JSON",
+    "generator": "name and fingerprint of the generator, JSON, or null",
+    "classifier": "name and fingerprint of the classifier, JSON, or null",
+    "attributes": 'attributes and their values, JSON: `[["smile", ["no", "yes"]], ...]`',
+    "seed": "seed of every random number in it",
+    "n": "number of samples it was made from",
+    "sizes": "dim names to sizes, JSON",
+    "chunk": "rows per chunk, 0 unless the form is `rows`",
+    "extra": "further facts that the stage recorded, JSON",
+}
+
+IMAGES = ("H", "W", "C")
+
+SAMPLES = Kind(
+    name="samples",
+    version=1,
+    command="gmmedit sample",
+    summary="Latents drawn from the prior; row i is `numpy.random.RandomState(seed + i).randn(z_dim)`.",
+    rows="N",
+    fields=(
+        Field("z", ("N", "z_dim"), "f4", "latents, standard normal"),
+        Field("w", ("N", "w_dim"), "f4", "mapped latents, as the config's psi left them", optional=True),
+        Field("c", ("N", "n_classes"), "f4", "class conditions, one-hot", optional=True),
+        Field("images", ("N", *IMAGES), "u1", "pictures, RGB, 0 to 255", optional=True),
+    ),
+)
+
+LABELS = Kind(
+    name="labels",
+    version=1,
+    command="gmmedit label",
+    summary="What the classifier sees in the picture of each sample.",
+    rows="N",
+    fields=(
+        Field("labels", ("N", "K"), "f4", "probabilities in [0, 1]; of one attribute they sum to 1"),
+        Field("logits", ("N", "K"), "f4", "the classifier's scores before softmax or sigmoid"),
+    ),
+)
+
+FIT_FIELDS = (
+    Field("parameters/*", (), "any", "fitted parameters"),
+    Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
+    Field("history/step", ("T",), "i8", "steps at which the history was recorded"),
+    Field("history/*", (), "any", "one array per term of the loss, T values each"),
+    Field("report/*", (), "any", "how well the fit reads held-out samples"),
+)
+
+SINGLE = Kind(
+    name="single",
+    version=1,
+    command="gmmedit fit-single",
+    summary="One Gaussian per category, each fitted alone.",
+    rows=None,
+    fields=FIT_FIELDS,
+)
+
+MIXTURE = Kind(
+    name="mixture",
+    version=1,
+    command="gmmedit fit-mixture",
+    summary="The Gaussian mixture of each attribute's subspace, all fitted together.",
+    rows=None,
+    fields=FIT_FIELDS,
+)
+
+EDITS = Kind(
+    name="edits",
+    version=1,
+    command="gmmedit edit",
+    summary="Samples moved along one attribute, at one strength or more.",
+    rows="N",
+    fields=(
+        Field("alphas", ("S",), "f8", "strengths: 0 leaves a sample alone, 1 arrives at the wanted value"),
+        Field("index", ("N",), "i8", "row of each edited sample in the samples artifact"),
+        Field("strengths", ("S", "N"), "f4", "strength at which each sample was moved: `alphas`, or as solved"),
+        Field("latent", ("N", "D"), "f4", "latents before the edit"),
+        Field("latents", ("S", "N", "D"), "f4", "latents after it"),
+        Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
+        Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
+        Field("images_before", ("N", *IMAGES), "u1", "pictures before, RGB, 0 to 255", optional=True),
+        Field("images_after", ("S", "N", *IMAGES), "u1", "pictures after, RGB, 0 to 255", optional=True),
+    ),
+)
+
+EVALUATION = Kind(
+    name="evaluation",
+    version=1,
+    command="gmmedit evaluate",
+    summary="Scores of editors on the same samples.",
+    rows=None,
+    fields=(
+        Field("scores/*", (), "any", "one group per editor, one array per metric"),
+        Field("curves/*", (), "any", "one group per editor, metrics along the strength"),
+        Field("report/*", (), "any", "what the scores were measured on"),
+    ),
+)
+
+KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION)}
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(*head: str) -> list[str]:
+    return [_row(*head), _row(*("---" for _ in head))]
+
+
+def _kind_section(kind: Kind) -> list[str]:
+    filling = f"Filled in chunks along {kind.rows}." if kind.rows else "Written whole."
+    text = f"{kind.summary} {filling} Made by `{kind.command}`."
+    lines = ["", f"## {kind.name} (schema {kind.version})", "", text, ""]
+    lines += _table("dataset", "dims", "dtype", "meaning")
+    for field in kind.fields:
+        dims = "any" if field.is_open else f"({', '.join(field.dims)})"
+        meaning = f"{field.meaning} (optional)" if field.optional else field.meaning
+        lines.append(_row(f"`{field.name}`", dims, field.dtype, meaning))
+    return lines
+
+
+def markdown() -> str:
+    """The text of docs/artifacts.md."""
+    lines = [
+        "# Artifacts",
+        "",
+        "Generated from `gmmedit/artifacts/schema.py` by `make docs`. Every stage writes one HDF5 file,",
+        "little-endian, uncompressed and without time stamps: equal questions give equal bytes. While a",
+        "stage runs, the file is called `NAME.h5.partial`; it gets its name when it is whole. Run the same",
+        "command again to continue a stopped stage. Files of the form `rows` also have a dataset `done`",
+        "(u1): 1 for each finished chunk of rows.",
+        "",
+        "## Dims",
+        "",
+        *_table("name", "meaning"),
+        *(_row(name, meaning) for name, meaning in DIMS.items()),
+        "",
+        "## Root attributes",
+        "",
+        *_table("name", "meaning"),
+        *(_row(f"`{name}`", meaning) for name, meaning in ROOT_ATTRIBUTES.items()),
+    ]
+    return "\n".join([*lines, *(line for kind in KINDS.values() for line in _kind_section(kind))]) + "\n"

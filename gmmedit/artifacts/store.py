@@ -1,0 +1,249 @@
+"""Write artifacts: rows in chunks that survive a kill at any instant, or whole files and checkpoints.
+
+A partial file of rows gets its structure, complete and synced, before it gets its name. From then on only raw
+bytes are written into it, rows before their chunk's done-mark, so that no instant leaves it unreadable.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmedit import __version__
+from gmmedit.artifacts.building import Arrays, build_rows, cast, matched, whole_file
+from gmmedit.artifacts.disk import lock, publish, write_at, writing
+from gmmedit.artifacts.question import Question, differences
+from gmmedit.artifacts.reading import (
+    CHECKPOINT,
+    ROWS,
+    WHOLE,
+    Header,
+    check_datasets,
+    dataset_names,
+    explained,
+    open_file,
+    partial_path,
+    read_header,
+    read_marks,
+    summary,
+)
+from gmmedit.artifacts.schema import DONE, Shape
+from gmmedit.errors import InputError, RunError
+
+CHUNK = 256
+RESTART = "--restart discards it and begins anew"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of a contiguous dataset begin in the file."""
+
+    offset: int
+    shape: Shape
+
+
+class RowWriter:
+    """A partial file that is being filled, locked for this process. Made by `create_rows`."""
+
+    def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place]) -> None:
+        self.path = path
+        self.chunk = header.chunk
+        self.total = header.question.n
+        self._table = header.question.table
+        self._handle = handle
+        self._places = places
+
+    def pending(self) -> list[tuple[int, int]]:
+        """(start, stop) of every chunk that is not yet done, in order."""
+        return [self._span(number) for number, mark in enumerate(self._marks()) if not mark]
+
+    def write(self, start: int, stop: int, rows: Arrays) -> None:
+        """Store every field of one chunk's rows, as `pending` gave it, and mark it done.
+
+        rows: field name -> array with stop - start rows along the axis of the kind's rows.
+        ValueError or TypeError: no such chunk, or fields, shapes or dtypes other than the schema's.
+        """
+        number = start // self.chunk
+        if (start, stop) != self._span(number) or not 0 <= start < self.total:
+            raise ValueError(f"rows {start} to {stop} are not a chunk")
+        arrays = matched(rows, self._row_shapes(stop - start), self._table)
+        with writing(self.path):
+            for name, array in arrays.items():
+                self._write_field(name, start, array)
+            os.fsync(self._handle)
+            write_at(self._handle, memoryview(b"\1"), self._places[DONE].offset + number)
+
+    def finish(self) -> None:
+        """Give the file its name. RunError: chunks are missing."""
+        missing = len(self.pending())
+        if missing:
+            raise RunError(f"{self.path} lacks {missing} of {len(self._marks())} chunks", hint="run it again")
+        with writing(self.path):
+            # A file resumed after its last chunk must still look newer than its inputs, or Make redoes it.
+            os.utime(self._handle)
+            os.fsync(self._handle)
+            os.replace(partial_path(self.path), self.path)
+
+    def _span(self, number: int) -> tuple[int, int]:
+        return number * self.chunk, min((number + 1) * self.chunk, self.total)
+
+    def _marks(self) -> bytes:
+        marks = self._places[DONE]
+        return os.pread(self._handle, marks.shape[0], marks.offset)
+
+    def _row_shapes(self, count: int) -> dict[str, Shape]:
+        axes = {name: self._table.row_axis(name) for name in self._places}
+        rows = {name: (self._places[name].shape, axis) for name, axis in axes.items() if axis is not None}
+        return {name: (*shape[:axis], count, *shape[axis + 1 :]) for name, (shape, axis) in rows.items()}
+
+    def _write_field(self, name: str, start: int, array: np.ndarray) -> None:
+        """Each index of the axes before the rows has its rows in one stretch of the file."""
+        axis = self._table.row_axis(name) or 0
+        row_bytes = array.itemsize * math.prod(array.shape[axis + 1 :])
+        for number, stretch in enumerate(array.reshape(-1, *array.shape[axis:])):
+            first_row = number * self.total + start
+            data = stretch.reshape(-1).view(np.uint8).data
+            write_at(self._handle, data, self._places[name].offset + first_row * row_bytes)
+
+
+@contextmanager
+def create_rows(
+    path: str | Path,
+    question: Question,
+    constants: Arrays | None = None,
+    chunk: int = CHUNK,
+    restart: bool = False,
+) -> Iterator[RowWriter]:
+    """Begin `path`, or continue its partial file where that was begun for the same question.
+
+    constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
+    the batch size. Leaving the context without `finish` keeps the partial file. InputError: the partial file
+    belongs to another question or is damaged, or the folder cannot be written. RunError: full disk, or
+    another process is writing it.
+    """
+    path = Path(path)
+    header = Header(question, ROWS, __version__, chunk, {})
+    layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
+    free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
+    fixed = matched(constants or {}, free, question.table)
+    with writing(path):
+        handle = _claim(path, header, fixed, restart)
+    try:
+        yield RowWriter(path, handle, header, _places(partial_path(path), header, fixed))
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: str | Path, question: Question, arrays: Arrays, attrs: Mapping[str, Any] | None = None) -> None:
+    """Write a finished artifact in one go; its checkpoint, if there is one, goes.
+
+    arrays: dataset names as in the kind's table -> arrays. attrs: further facts to keep, plain data.
+    ValueError or TypeError: names, shapes or dtypes other than the schema's. InputError and RunError as in
+    `create_rows`.
+    """
+    path = Path(path)
+    table = question.table
+    stored = {name: cast(table.field(name), name, array) for name, array in arrays.items()}
+    table.check({name: (array.shape, array.dtype) for name, array in stored.items()}, question.all_sizes)
+    _write_partial(path, Header(question, WHOLE, __version__, 0, attrs or {}), stored)
+    with writing(path):
+        os.replace(partial_path(path), path)
+
+
+def save_checkpoint(path: str | Path, question: Question, arrays: Arrays) -> None:
+    """Replace the checkpoint of the unfinished `path`. arrays: all that the stage continues from."""
+    _write_partial(Path(path), Header(question, CHECKPOINT, __version__, 0, {}), arrays)
+
+
+def load_checkpoint(path: str | Path, question: Question, restart: bool = False) -> dict[str, np.ndarray] | None:
+    """The arrays last saved for the unfinished `path`; None: there are none, or `restart` discarded them.
+
+    InputError: the checkpoint belongs to another question or is damaged.
+    """
+    partial = partial_path(Path(path))
+    with writing(Path(path)):
+        if restart:
+            partial.unlink(missing_ok=True)
+    if not partial.exists():
+        return None
+    with _resuming(partial), open_file(partial) as file:
+        header = read_header(file)
+        _check_same_question(partial, header, Header(question, CHECKPOINT, __version__, 0, {}))
+        if header.form == WHOLE:  # stopped between its last two steps
+            return None
+        return {name: file[name][()] for name in dataset_names(file)}
+
+
+def _claim(path: Path, header: Header, fixed: Arrays, restart: bool) -> int:
+    """A locked descriptor of the partial file, which is made if it is not there or is to be discarded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+
+    def build(draft: Path) -> None:
+        if partial.exists():
+            raise FileExistsError
+        build_rows(draft, header, fixed)
+
+    handle: int | None = None
+    while handle is None:
+        try:
+            handle = lock(partial)
+            if restart and handle is not None:
+                partial.unlink()
+                os.close(handle)
+                handle, restart = None, False
+        except FileNotFoundError:
+            # Where another process was faster with it, FileExistsError, the next round meets its lock.
+            with suppress(FileExistsError):
+                handle, restart = publish(partial, build), False
+    return handle
+
+
+def _places(partial: Path, header: Header, fixed: Arrays) -> dict[str, Place]:
+    """Where the datasets of the partial file are, once it is known to be sound and to answer the question."""
+    with _resuming(partial), open_file(partial) as file:
+        there = read_header(file)
+        _check_same_question(partial, there, header)
+        check_datasets(file, there.question)
+        read_marks(file, there)
+        for name, array in fixed.items():
+            if not np.array_equal(file[name][()], array):
+                raise InputError(f"{partial} was begun with another {name}: {file[name][()]}, now {array}")
+        names = [*dataset_names(file), DONE]
+        return {name: Place(file[name].id.get_offset(), file[name].shape) for name in names}
+
+
+@contextmanager
+def _resuming(partial: Path) -> Iterator[None]:
+    """Whatever is wrong with a partial file, the user decides whether it goes."""
+    try:
+        with explained(partial):
+            yield
+    except InputError as error:
+        raise InputError(error.message, hint=RESTART) from error
+
+
+def _check_same_question(partial: Path, there: Header, now: Header) -> None:
+    found = differences(there.facts(), now.facts())
+    if found:
+        raise InputError(f"{partial} was begun for another question: {summary(found)}")
+
+
+def _write_partial(path: Path, header: Header, arrays: Arrays) -> None:
+    partial = partial_path(path)
+    content = whole_file(path, header, arrays)
+
+    def build(draft: Path) -> None:
+        draft.write_bytes(content)
+
+    handle: int | None = None
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while handle is None:
+            handle = publish(partial, build)
+        os.close(handle)

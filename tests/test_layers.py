@@ -1,0 +1,146 @@
+"""Who may import whom: read from the source, so that imports inside functions count too."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gmmedit"
+
+PARTS = {"generators", "classifiers", "spaces", "editors", "mixture", "evaluation", "artifacts", "pictures"}
+GROUND = {"errors", "registry"}
+ALLOWED = {
+    "errors": set(),
+    "registry": {"errors"},
+    "config": {"errors"},
+    "mixture": set(),
+    "spaces": set(),
+    "evaluation": set(),
+    "artifacts": {"errors"},
+    "weights": {"errors"},
+    "generators": GROUND | {"weights"},
+    "classifiers": GROUND | {"weights"},
+    "editors": {"mixture", "spaces"} | GROUND,
+    "pictures": {"artifacts", "errors"},
+    "avatars": {"generators", "classifiers", "evaluation"} | GROUND,
+    "stages": PARTS | GROUND | {"config"},
+    "cli": PARTS | GROUND | {"config", "stages", "avatars"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate"}
+
+STANDARD = sys.stdlib_module_names
+TORCH_ONLY = {"mixture", "spaces", "evaluation"}
+HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
+NOT_AT_THE_TOP = dict.fromkeys(("cli", "errors", "registry", "__main__", "__init__"), HEAVY) | {
+    "config": HEAVY - {"pydantic"},
+    "pictures": {"torch"},
+}
+ONLY_CLI = {"typer", "rich"}
+FORBIDDEN = {"cli": set(), "artifacts": ONLY_CLI | {"torch"}}
+NOWHERE = {"click", "torchvision", "timm", "open_clip", "lpips", "cleanfid", "torch_fidelity"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """Absolute names of what the nodes import: "torch.nn", "gmmedit.errors.InputError"."""
+    package = ("gmmedit", *path.relative_to(PACKAGE).parts[:-1])
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+def run_at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node that an import executes: not the bodies of functions, nor `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not typing_only and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from run_at_import(node)
+
+
+def violations(path: Path, source: str) -> list[str]:
+    here = room(path)
+    tree = ast.parse(source)
+    forbidden = NOWHERE | FORBIDDEN.get(here, ONLY_CLI)
+    found = []
+    for name in imported(path, ast.walk(tree)):
+        top, _, rest = name.partition(".")
+        inner = rest.split(".")
+        if top == "gmmedit":
+            if inner[0] not in ALLOWED[here] | {here, "__version__"}:
+                found.append(f"{here} imports {name}")
+            if here == "stages" and inner[0] == "stages" and STAGES.intersection(inner[1:2]):
+                found.append(f"a stage imports {name}")
+        elif top in forbidden or (here in TORCH_ONLY and top not in STANDARD | {"torch"}):
+            found.append(f"{here} imports {top}")
+    at_import = {name.partition(".")[0] for name in imported(path, run_at_import(tree))}
+    heavy = at_import & NOT_AT_THE_TOP.get(here, set())
+    return found + [f"{here} imports {top} at its top" for top in sorted(heavy)]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downwards(path: Path) -> None:
+    assert room(path) in ALLOWED, "a new room needs a line in ALLOWED"
+    assert violations(path, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("mixture/gaussians.py", "from gmmedit.errors import InputError"),
+        ("mixture/gaussians.py", "import numpy as np"),
+        ("artifacts/store.py", "def f():\n    import torch.nn as nn"),
+        ("artifacts/store.py", "from ..config import Settings"),
+        ("generators/base.py", "from gmmedit import artifacts"),
+        ("stages/edit.py", "from .label import run"),
+        ("stages/edit.py", "import gmmedit.cli"),
+        ("stages/edit.py", "from rich.progress import track"),
+        ("cli.py", "import click"),
+        ("cli.py", "try:\n    import torch\nexcept ImportError:\n    pass"),
+        ("config.py", "import numpy"),
+        ("pictures/sheets.py", "from torch import Tensor"),
+        ("classifiers/clip.py", "import torchvision.transforms"),
+    ],
+)
+def test_the_rules_catch(place: str, line: str) -> None:
+    assert violations(PACKAGE / place, line)
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("mixture/gaussians.py", "import math, torch\nfrom gmmedit.mixture.coordinates import Read"),
+        ("artifacts/store.py", "from gmmedit import __version__\nfrom . import schema"),
+        ("stages/edit.py", "from gmmedit.stages.inputs import opened\nfrom gmmedit import artifacts, config"),
+        ("cli.py", "import typer\ndef sample():\n    import torch\n    from gmmedit.stages import sample"),
+        ("config.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
+    ],
+)
+def test_the_rules_allow(place: str, line: str) -> None:
+    assert violations(PACKAGE / place, line) == []
+
+
+@pytest.mark.parametrize("module", ["cli", "config", "errors", "registry", "artifacts", "pictures"])
+def test_light_modules_import_no_torch(module: str) -> None:
+    if not any((PACKAGE / name).exists() for name in (module, f"{module}.py")):
+        pytest.skip(f"gmmedit.{module} is not written yet")
+    command = [sys.executable, "-X", "importtime", "-c", f"import gmmedit.{module}"]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in report.splitlines()}
+    assert "gmmedit" in names
+    assert not names & ({"torch", "numpy", "h5py", "pydantic"} if module == "cli" else {"torch"})
