@@ -1,0 +1,190 @@
+"""Adam as an iterator of steps, resumable bit by bit.
+
+What a step does depends on (seed, step) and the parameters alone, so a fit that loads its state after k steps
+ends with the same bits as one that was never stopped (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Terms = dict[str, Tensor]
+
+ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+def generator_for(seed: int, step: int) -> torch.Generator:
+    """The CPU generator of one step: a function of (seed, step), unrelated between neighbours."""
+    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+@dataclass(frozen=True)
+class FitStep:
+    """One step: its number from 0, the loss, the loss's terms, and the gradient's norm before clipping."""
+
+    step: int
+    loss: float
+    terms: dict[str, float]
+    grad_norm: float
+
+
+class Fit(Iterator[FitStep]):
+    """Minimises the sum of a loss's terms by Adam, one step an iteration.
+
+    The learning rate rises linearly over the warm-up and falls to zero along a cosine.
+
+    Args:
+        parameters: what to fit, changed in place.
+        loss_fn: the terms (already weighted) of the loss at a step.
+        steps: how many, in all.
+        lr: the highest learning rate.
+        warm_up: share of the steps.
+        clip: largest norm of the gradient.
+        decayed: the parameters that a step pulls to zero by weight_decay * lr of their size (AdamW).
+
+    Raises:
+        FloatingPointError: on iteration, if loss or gradient are not finite; the parameters are left alone.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        loss_fn: Callable[[int], Terms],
+        steps: int,
+        lr: float = 2e-3,
+        warm_up: float = 0.05,
+        clip: float = 1.0,
+        decayed: Iterable[nn.Parameter] = (),
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.loss_fn = loss_fn
+        self.steps = steps
+        self.lr = lr
+        self.warm_up = max(1, round(warm_up * steps))
+        self.clip = clip
+        self.history: list[float] = []
+        pulled = set(decayed)
+        groups = [
+            {"params": [p for p in self.parameters if p not in pulled], "weight_decay": 0.0},
+            {"params": [p for p in self.parameters if p in pulled], "weight_decay": weight_decay},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr)
+
+    @property
+    def count(self) -> int:
+        """Steps done."""
+        return len(self.history)
+
+    @property
+    def done(self) -> bool:
+        return self.count >= self.steps
+
+    def __next__(self) -> FitStep:
+        if self.done:
+            raise StopIteration
+        step = self.count
+        terms = self.loss_fn(step)
+        loss = torch.stack(list(terms.values())).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.clip))
+        if not math.isfinite(sum(values.values()) + norm):
+            raise FloatingPointError(_diverged(step, values, norm, self.lr))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * self._schedule(step)
+        self.optimizer.step()
+        self.history.append(float(loss.detach()))
+        return FitStep(step, self.history[-1], values, norm)
+
+    def _schedule(self, step: int) -> float:
+        if step < self.warm_up:
+            return (step + 1) / self.warm_up
+        return 0.5 * (1 + math.cos(math.pi * (step - self.warm_up) / (self.steps - self.warm_up)))
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on: parameters, Adam's moments and counts, and the losses so far."""
+        state = {"losses": torch.tensor(self.history, dtype=torch.float64)}
+        for i, parameter in enumerate(self.parameters):
+            fresh = {"step": torch.zeros(())} | dict.fromkeys(ADAM[1:], torch.zeros_like(parameter))
+            adam = self.optimizer.state.get(parameter) or fresh  # none where no gradient has come yet
+            state[f"parameter.{i}"] = parameter.detach().clone()
+            state |= {f"{name}.{i}": adam[name].detach().clone() for name in ADAM}
+        return state
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continues where ``state`` was taken. Raises KeyError or RuntimeError if it is of another model."""
+        self.history = state["losses"].tolist()
+        for i, parameter in enumerate(self.parameters):
+            parameter.copy_(state[f"parameter.{i}"])
+            moments = {name: state[f"{name}.{i}"].to(parameter).clone() for name in ADAM[1:]}
+            self.optimizer.state[parameter] = {"step": state[f"step.{i}"].cpu().clone()} | moments
+
+
+class Chain(Iterator[FitStep]):
+    """Named fits, done one after the other, with the manners of one. ``FitStep.step`` counts within each."""
+
+    def __init__(self, fits: dict[str, Fit]) -> None:
+        self.fits = fits
+
+    @property
+    def steps(self) -> int:
+        """Steps to do, in all fits."""
+        return sum(fit.steps for fit in self.fits.values())
+
+    @property
+    def count(self) -> int:
+        """Steps done, in all fits."""
+        return sum(fit.count for fit in self.fits.values())
+
+    @property
+    def done(self) -> bool:
+        return self.count >= self.steps
+
+    def __next__(self) -> FitStep:
+        if self.done:
+            raise StopIteration
+        return next(next(fit for fit in self.fits.values() if not fit.done))
+
+    def state(self) -> dict[str, Tensor]:
+        """The states of all fits, as "name.key"."""
+        states = {name: fit.state() for name, fit in self.fits.items()}
+        return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continues where ``state`` was taken. Raises KeyError or RuntimeError if it is of another model."""
+        for name, fit in self.fits.items():
+            own = [key for key in state if key.startswith(f"{name}.")]
+            fit.load_state({key.removeprefix(f"{name}."): state[key] for key in own})
+
+
+def _diverged(step: int, terms: dict[str, float], norm: float, lr: float) -> str:
+    parts = ", ".join(f"{name} {value:.3g}" for name, value in terms.items())
+    return (
+        f"the fit diverged at step {step} ({parts}; gradient norm {norm:.3g}): "
+        f"lower the learning rate (now {lr:g}), or look for NaN in latents and labels"
+    )
+
+
+def converged(history: Sequence[float], tolerance: float = 0.01) -> bool:
+    """Whether the loss has stopped moving.
+
+    Over the last tenth of the steps, the means of its two halves differ by at most the tolerance, relative to
+    their size. False for fewer than 20 steps. A learning rate that ends at zero stills any fit, so the answer
+    yes does not mean that more steps would be of no use.
+    """
+    if len(history) < 20:
+        return False
+    tail = history[-(len(history) // 10) :]
+    half = len(tail) // 2
+    early, late = sum(tail[:half]) / half, sum(tail[half:]) / (len(tail) - half)
+    return abs(late - early) <= tolerance * max(abs(early), abs(late))

@@ -1,0 +1,167 @@
+"""Reads: the attributes' coordinates y of a latent x, linear or bent by a small network."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmmedit.mixture import Layout
+
+
+class Coordinates(nn.Module):
+    """The read y = (x R + h(x) - shift) / scale.
+
+    R (D, r) has orthonormal columns within each attribute; attributes may be oblique to each other. h is none
+    or a network D -> hidden -> hidden -> r that is zero at the start.
+
+    Args:
+        dim: D.
+        layout: gives r and which coordinates belong together; no attribute may have more than D of them.
+        hidden: width of h's two hidden layers, 0 for a linear read.
+        generator: draws the start.
+    """
+
+    shared = False  # whether all attributes read the same coordinates, so that none can be held
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int, layout: Layout, hidden: int = 0, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if max(layout.ranks) > dim:
+            raise ValueError(f"an attribute cannot have {max(layout.ranks)} coordinates in a space of {dim}")
+        self.layout = layout
+        self.directions = nn.Parameter(torch.randn(dim, layout.width, generator=generator))
+        self.register_buffer("shift", torch.zeros(layout.width))
+        self.register_buffer("scale", torch.ones(layout.width))
+        sizes = (dim, hidden, hidden, layout.width) if hidden else ()
+        self.network = nn.Sequential(*(dense(i, o, generator) for i, o in pairwise(sizes)))
+        if hidden:
+            nn.init.zeros_(self._layers()[-1].weight)
+
+    @property
+    def linear(self) -> bool:
+        """Whether y is affine in x, so that the Jacobian is the same everywhere."""
+        return len(self.network) == 0
+
+    def read(self) -> Tensor:
+        """R (D, r)."""
+        return torch.cat([_orthonormal(self.directions[:, rows]) for rows in self.layout.rows], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, D) to y (N, r)."""
+        y = x @ self.read()
+        if not self.linear:
+            y = y + self._layers()[-1](self._hidden(x)[-1][0])
+        return (y - self.shift) / self.scale
+
+    def jacobian(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        """dy/dx (N, r, D) at x (N, D), or of some coordinates only; differentiable itself."""
+        jacobian = self.read().T[rows].expand(len(x), -1, -1)
+        if not self.linear:
+            *inner, last = self._layers()
+            chain = last.weight[rows]
+            for layer, (_, slope) in zip(reversed(inner), reversed(self._hidden(x)), strict=True):
+                chain = (chain * slope.unsqueeze(1)) @ layer.weight
+            jacobian = jacobian + chain
+        return jacobian / self.scale[rows, None]
+
+    def _layers(self) -> list[nn.Linear]:
+        return [layer for layer in self.network if isinstance(layer, nn.Linear)]
+
+    def _hidden(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The value and the derivative (N, hidden) of each hidden layer's SiLU, from the first on."""
+        layers = []
+        for layer in self._layers()[:-1]:
+            before = layer(x)
+            gate = before.sigmoid()
+            x = before * gate
+            layers.append((x, gate + x * (1 - gate)))
+        return layers
+
+    @torch.no_grad()
+    def start_(self, x: Tensor, labels: Tensor) -> None:
+        """Points R's columns from value to value: the principal directions between the values' means of x.
+
+        With x white these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
+        start. x is (N, D), labels (N, K) in [0, 1].
+        """
+        centred = x - x.mean(0)
+        for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
+            towards = centred.T @ (labels[:, columns] - labels[:, columns].mean(0))
+            count = min(rows.stop - rows.start, columns.stop - columns.start - 1)
+            principal = torch.linalg.svd(towards, full_matrices=False).U[:, :count]
+            self.directions[:, rows.start : rows.start + count] = principal
+
+    @torch.no_grad()
+    def standardise_(self, x: Tensor) -> None:
+        """Sets shift and scale so that y of x (N, D) has mean 0 and, over each attribute, mean variance 1.
+
+        One scale for all coordinates of an attribute, so that R's columns stay of one length.
+        """
+        y = self(x) * self.scale + self.shift
+        self.shift.copy_(y.mean(0))
+        self.scale.copy_(self._spread(y))
+
+    def standardised(self, y: Tensor) -> Tensor:
+        """y (N, r) as it would be if ``standardise_`` had seen this batch alone.
+
+        For fits: responsibilities do not care about y's scale, so a network's would grow without end.
+        """
+        return (y - y.mean(0)) / self._spread(y)
+
+    def _spread(self, y: Tensor) -> Tensor:
+        variance = y.var(0).clamp_min(torch.finfo(y.dtype).tiny)
+        means = [variance[rows].mean().expand(rows.stop - rows.start) for rows in self.layout.rows]
+        return torch.cat(means).sqrt()
+
+
+class FullSpace(nn.Module):
+    """The patent read literally: the coordinates of every attribute are all of x.
+
+    No attribute is held while another moves: the write of alpha (y_s - y) is the interpolation of claim 6,
+    x' = (1 - alpha) x + alpha zs. Its layout has ranks (D,) * A.
+    """
+
+    shared = True
+    linear = True
+
+    def __init__(self, dim: int, values: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layout = Layout(values, (dim,) * len(values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, D) to y (N, A D)."""
+        return x.repeat(1, len(self.layout.values))
+
+    def jacobian(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        """dy/dx (N, A D, D), or of some coordinates only."""
+        eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).repeat(len(self.layout.values), 1)
+        return eye[rows].expand(len(x), -1, -1)
+
+    def start_(self, x: Tensor, labels: Tensor) -> None:
+        """Nothing to point."""
+
+    def standardise_(self, x: Tensor) -> None:
+        """Nothing to scale: the chart is white."""
+
+    def standardised(self, y: Tensor) -> Tensor:
+        """y (N, A D) as it is."""
+        return y
+
+
+def _orthonormal(directions: Tensor) -> Tensor:
+    if directions.shape[1] == 1:
+        return F.normalize(directions, dim=0)
+    q, r = torch.linalg.qr(directions)
+    return q * torch.where(r.diagonal() < 0, -1, 1)  # QR's signs are arbitrary: keep each column on its side
+
+
+def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer that starts from the generator: weights N(0, 1 / inputs), no bias."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

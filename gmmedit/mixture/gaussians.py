@@ -1,0 +1,246 @@
+"""Components: one Gaussian a category over its attribute's coordinates, to weigh y by and to draw from."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gmmedit.mixture import Layout
+
+Form = Literal["group", "peak"]
+Draw = Literal["coupled", "sample", "mean"]
+
+RIDGE = 1e-6  # share of the mean variance added to fitted covariances: few samples would make them singular
+WEIGHT_RATE = 10.0  # log-weights have farther to go than Adam's steps, all about lr, would carry them
+
+
+class Mixture(nn.Module):
+    """The mixture of one attribute: C Gaussians N(m_c, S_c) over its r coordinates, with weights pi.
+
+    S = F F' with a Cholesky factor F = lower + diag(exp(log_scale)), one for all values (tied) or one each.
+
+    Args:
+        values: C.
+        rank: r.
+        tied: one covariance for all values. Free ones may tell values apart by spread: no write changes that.
+        diagonal: no correlation between coordinates.
+    """
+
+    def __init__(self, values: int, rank: int, tied: bool = True, diagonal: bool = False) -> None:
+        super().__init__()
+        factors = 1 if tied else values
+        self.means = nn.Parameter(torch.zeros(values, rank))
+        self.log_scale = nn.Parameter(torch.zeros(factors, rank))
+        self.lower = None if diagonal or rank == 1 else nn.Parameter(torch.zeros(factors, rank, rank))
+        self.logits = nn.Parameter(torch.zeros(values))
+
+    @property
+    def tied(self) -> bool:
+        return len(self.log_scale) < len(self.means)
+
+    def factor(self) -> Tensor:
+        """F (1 or C, r, r), lower triangular with a positive diagonal."""
+        diagonal = torch.diag_embed(self.log_scale.exp())
+        return diagonal if self.lower is None else diagonal + self.lower.tril(-1)
+
+    def covariance(self) -> Tensor:
+        """S (C, r, r)."""
+        factor = self.factor()
+        return (factor @ factor.mT).expand(len(self.means), -1, -1)
+
+    def log_weights(self) -> Tensor:
+        """log pi (C,)."""
+        return (WEIGHT_RATE * self.logits).log_softmax(0)
+
+    def squared_distance(self, y: Tensor) -> Tensor:
+        """Mahalanobis^2 (N, C) of y (N, r) from each component."""
+        offset = y.unsqueeze(1) - self.means  # (N, C, r)
+        if self.lower is None:
+            return (offset * (-self.log_scale).exp()).square().sum(2)
+        offset = offset.permute(1, 2, 0)  # (C, r, N)
+        white = torch.linalg.solve_triangular(self.factor(), offset, upper=False)
+        return white.square().sum(1).T
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """log N(y; m_c, S_c) (N, C), normalised densities."""
+        volume = self.log_scale.sum(1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
+        return -0.5 * self.squared_distance(y) - volume
+
+    def log_responsibilities(self, y: Tensor) -> Tensor:
+        """log of pi_c N_c / sum pi_c' N_c' (N, C)."""
+        return (self.log_density(y) + self.log_weights()).log_softmax(1)
+
+    @torch.no_grad()
+    def moments_(self, y: Tensor, labels: Tensor) -> None:
+        """Sets weights, means and covariances to the moments of y (N, r) weighted by labels (N, C).
+
+        No column of the labels may be all zero.
+        """
+        mass = labels.sum(0)
+        means = (labels / mass).T @ y
+        offset = y.unsqueeze(1) - means  # (N, C, r)
+        scatter = torch.einsum("nc,nci,ncj->cij", labels, offset, offset)
+        covariance = scatter.sum(0, keepdim=True) / mass.sum() if self.tied else scatter / mass[:, None, None]
+        variance = covariance.diagonal(dim1=1, dim2=2)
+        floor = (RIDGE * variance.mean(1, keepdim=True)).clamp_min(torch.finfo(y.dtype).tiny)
+        self.means.copy_(means)
+        self.logits.copy_((mass / mass.sum()).log() / WEIGHT_RATE)
+        if self.lower is None:
+            self.log_scale.copy_(0.5 * (variance + floor).log())
+        else:
+            factor = torch.linalg.cholesky(covariance + torch.diag_embed(floor.expand_as(variance)))
+            self.lower.copy_(factor.tril(-1))
+            self.log_scale.copy_(factor.diagonal(dim1=1, dim2=2).log())
+
+    def draw(self, value: int, n: int, generator: torch.Generator) -> Tensor:
+        """n samples (n, r) of a component, m + F e with e ~ N(0, I): gradients reach m and F."""
+        noise = torch.randn(n, self.means.shape[1], generator=generator, device=generator.device)
+        factor = self.factor()[0 if self.tied else value]
+        return self.means[value] + noise.to(self.means) @ factor.T
+
+    def transport(self, y: Tensor, value: int) -> Tensor:
+        """The mixture's optimal transport onto one component (N, r), y_s = sum_c r_c(y) T_c(y).
+
+        T_c(y) = m + B_c (y - m_c) is the Monge map between two Gaussians, the shift m - m_c if they have one
+        covariance (Delon & Desolneux 2020, "A Wasserstein-type distance in the space of Gaussian mixture
+        models"). Members stay where they are, and rank inside a value is kept. It is the mean of a plan which
+        splits samples between components: where those overlap, y_s comes out narrower than the component.
+        No gradient flows through B, as derivatives of equal eigenvalues are singular.
+        """
+        responsibilities = self.log_responsibilities(y).exp()
+        if self.tied:
+            return y + self.means[value] - responsibilities @ self.means
+        maps = _monge(self.covariance().detach(), value)  # (C, r, r), symmetric
+        moved = torch.einsum("nci,cij->ncj", y.unsqueeze(1) - self.means, maps)
+        return self.means[value] + (responsibilities.unsqueeze(2) * moved).sum(1)
+
+    def control(self, y: Tensor, value: int, draw: Draw, generator: torch.Generator | None) -> Tensor:
+        """Where samples y (N, r) should go to get a value: see ``Gaussians.control``."""
+        if draw == "coupled":
+            return self.transport(y, value)
+        if draw == "mean":
+            return self.means[value].expand(len(y), -1)
+        if draw == "sample" and generator is not None:
+            return self.draw(value, len(y), generator)
+        raise ValueError(f"draw {draw!r} is none of coupled, mean, sample (sample needs a generator)")
+
+    def separation(self) -> Tensor:
+        """The smallest distance () between two means, in units of the values' common spread."""
+        factor = torch.linalg.cholesky(self.covariance().mean(0))
+        white = torch.linalg.solve_triangular(factor, self.means.T, upper=False).T  # (C, r)
+        return torch.pdist(white).min()
+
+
+class Gaussians(nn.Module):
+    """The mixtures of all attributes, over y (N, r) in the layout's order.
+
+    Args:
+        layout: values and ranks of the attributes.
+        tied, diagonal: see ``Mixture``.
+    """
+
+    def __init__(self, layout: Layout, tied: bool = True, diagonal: bool = False) -> None:
+        super().__init__()
+        self.layout = layout
+        sizes = zip(layout.values, layout.ranks, strict=True)
+        self.mixtures = nn.ModuleList(Mixture(values, rank, tied, diagonal) for values, rank in sizes)
+
+    def _parts(self, y: Tensor) -> list[tuple[Mixture, Tensor]]:
+        return [(self.mixture(a), y[:, rows]) for a, rows in enumerate(self.layout.rows)]
+
+    def mixture(self, attribute: int) -> Mixture:
+        """The mixture of one attribute."""
+        mixture = self.mixtures[attribute]
+        assert isinstance(mixture, Mixture)  # ModuleList forgets it
+        return mixture
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """log N(y_a; m_c, S_c) (N, K), each category over its attribute's coordinates."""
+        return torch.cat([mixture.log_density(part) for mixture, part in self._parts(y)], 1)
+
+    def log_weights(self) -> Tensor:
+        """log pi (K,), the weights of an attribute's values adding up to one."""
+        return torch.cat([self.mixture(a).log_weights() for a in range(len(self.mixtures))])
+
+    def log_responsibilities(self, y: Tensor) -> Tensor:
+        """log of the responsibilities (N, K)."""
+        return torch.cat([mixture.log_responsibilities(part) for mixture, part in self._parts(y)], 1)
+
+    def responsibilities(self, y: Tensor) -> Tensor:
+        """pi_c N_c / sum over the attribute's values (N, K), adding up to one over each attribute."""
+        return self.log_responsibilities(y).exp()
+
+    def peak(self, y: Tensor) -> Tensor:
+        """exp(-1/2 Mahalanobis^2) (N, K) in (0, 1] (claim 4's normalised likelihood of a single Gaussian)."""
+        distances = [mixture.squared_distance(part) for mixture, part in self._parts(y)]
+        return torch.exp(-0.5 * torch.cat(distances, 1))
+
+    def likelihood(self, y: Tensor, form: Form = "group") -> Tensor:
+        """The normalised likelihood (N, K) in [0, 1]: "group" (responsibilities) or "peak"."""
+        return self.responsibilities(y) if form == "group" else self.peak(y)
+
+    def moments_(self, y: Tensor, labels: Tensor) -> None:
+        """Sets every component to the moments of y (N, r) weighted by its column of labels (N, K) in [0, 1].
+
+        Raises:
+            ValueError: a category to which no sample belongs.
+        """
+        empty = (labels.sum(0) <= 0).nonzero().flatten().tolist()
+        if empty:
+            attribute, value = self.layout.locate(empty[0])
+            raise ValueError(f"no sample has value {value} of attribute {attribute}: take more samples")
+        for (mixture, part), columns in zip(self._parts(y), self.layout.columns, strict=True):
+            mixture.moments_(part, labels[:, columns])
+
+    def draw(self, category: int, n: int, generator: torch.Generator) -> Tensor:
+        """n reparameterised samples (n, r_a) of a category's component."""
+        attribute, value = self.layout.locate(category)
+        return self.mixture(attribute).draw(value, n, generator)
+
+    def transport(self, y: Tensor, category: int) -> Tensor:
+        """y (N, r) transported onto the category's component (N, r_a): see ``Mixture.transport``."""
+        attribute, value = self.layout.locate(category)
+        return self.mixture(attribute).transport(y[:, self.layout.rows[attribute]], value)
+
+    def control(
+        self,
+        y: Tensor,
+        category: int,
+        draw: Draw = "coupled",
+        generator: torch.Generator | None = None,
+        away: bool = False,
+    ) -> Tensor:
+        """The control vectors y_s (N, r_a) that move samples y (N, r) to a category (claim 6: zs).
+
+        Args:
+            draw: "coupled" (optimal transport, deterministic), "mean", or "sample" (independent draws, the
+                patent's words; needs a generator).
+            away: aim at the most responsible *other* value of the attribute instead, sample by sample.
+        """
+        attribute, value = self.layout.locate(category)
+        mixture, y = self._parts(y)[attribute]
+        if not away:
+            return mixture.control(y, value, draw, generator)
+        other = mixture.log_responsibilities(y).detach().clone()
+        other[:, value] = -math.inf
+        targets = [mixture.control(y, c, draw, generator) for c in range(len(mixture.means))]
+        return torch.stack(targets, 1)[torch.arange(len(y), device=y.device), other.argmax(1)]
+
+
+@torch.no_grad()
+def _monge(covariance: Tensor, value: int) -> Tensor:
+    """B_c (C, r, r) with B_c S_c B_c = S_value: S_c^-1/2 (S_c^1/2 S_value S_c^1/2)^1/2 S_c^-1/2."""
+    wide = covariance.double()
+    root = _power(wide, 0.5)
+    inverse = _power(wide, -0.5)
+    return (inverse @ _power(root @ wide[value] @ root, 0.5) @ inverse).to(covariance)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """A power of symmetric positive matrices (C, r, r)."""
+    eigenvalues, vectors = torch.linalg.eigh(matrix)
+    powers = eigenvalues.clamp_min(torch.finfo(matrix.dtype).tiny).pow(exponent)
+    return (vectors * powers.unsqueeze(1)) @ vectors.mT

@@ -1,0 +1,100 @@
+"""The fitted mixture as one model: it reads attributes, says how likely each value is, and edits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gmmedit.mixture import Layout
+from gmmedit.mixture.coordinates import Coordinates, FullSpace
+from gmmedit.mixture.gaussians import Draw, Gaussians
+from gmmedit.mixture.writing import Correction, least_change_write
+
+
+class AttributeMixture(nn.Module):
+    """Reads x, weighs the values of every attribute, and moves x towards a value.
+
+    Args:
+        coordinates: the read y(x).
+        gaussians: the components over y.
+        correction: learned by fit-mixture, None before it and without consistency terms.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates | FullSpace,
+        gaussians: Gaussians,
+        correction: Correction | None = None,
+    ) -> None:
+        super().__init__()
+        self.coordinates, self.gaussians, self.correction = coordinates, gaussians, correction
+
+    @classmethod
+    def from_state(cls, values: tuple[int, ...], state: dict[str, Tensor]) -> AttributeMixture:
+        """The model whose `state_dict` this is, for attributes with so many values each.
+
+        Raises KeyError or RuntimeError if it is no such state.
+        """
+        means = [state[f"gaussians.mixtures.{a}.means"] for a in range(len(values))]
+        layout = Layout(values, tuple(m.shape[1] for m in means))
+        tied = len(state["gaussians.mixtures.0.log_scale"]) == 1
+        diagonal = not any(name.endswith(".lower") for name in state)
+        gaussians = Gaussians(layout, tied, diagonal)
+        coordinates: Coordinates | FullSpace
+        if "coordinates.directions" in state:
+            hidden = state.get("coordinates.network.0.bias", torch.empty(0)).numel()
+            dim = len(state["coordinates.directions"])
+            coordinates = Coordinates(dim, layout, hidden)
+        else:
+            dim = means[0].shape[1]
+            coordinates = FullSpace(dim, values)
+        correction = None
+        if "correction.gain" in state:
+            correction = Correction(dim, layout, hidden=len(state["correction.entry.bias"]))
+        model = cls(coordinates, gaussians, correction)
+        model.load_state_dict(state)
+        return model
+
+    @property
+    def layout(self) -> Layout:
+        return self.gaussians.layout
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (N, D) to responsibilities (N, K), adding up to one over each attribute's values."""
+        return self.gaussians.responsibilities(self.coordinates(x))
+
+    def wanted(
+        self,
+        y: Tensor,
+        category: Tensor,
+        draw: Draw = "coupled",
+        generator: torch.Generator | None = None,
+        away: bool = False,
+    ) -> Tensor:
+        """The change of y (N, r) that brings each row to the control vector of its category (N,)."""
+        change = torch.zeros_like(y)
+        for c in category.unique().tolist():
+            chosen = category == c
+            rows = self.layout.rows[self.layout.locate(c)[0]]
+            control = self.gaussians.control(y[chosen], c, draw, generator, away)
+            mask = torch.zeros_like(y, dtype=torch.bool)
+            mask[:, rows] = chosen[:, None]
+            change = change.masked_scatter(mask, control - y[chosen][:, rows])
+        return change
+
+    def offset(
+        self,
+        x: Tensor,
+        category: Tensor,
+        draw: Draw = "coupled",
+        generator: torch.Generator | None = None,
+        away: bool = False,
+    ) -> Tensor:
+        """zs - x (N, D): from each x (N, D) to the control vector of its category (N,) (claim 6).
+
+        An edit of strength alpha is x' = x + alpha * offset.
+        """
+        y = self.coordinates(x)
+        change = self.wanted(y, category, draw, generator, away)
+        exact = least_change_write(self.coordinates, x, slice(None), change) - x
+        return exact if self.correction is None else self.correction(x, y, change, exact, category)

@@ -1,0 +1,71 @@
+"""Losses: what the fits minimise, each a mean over the batch, ready to be weighted and added up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gmmedit.mixture import Layout
+
+Scale = Literal["probability", "log"]
+
+CERTAIN = 0.95  # a target of 1 would push logits without end
+SMALLEST = 1e-6  # probabilities below this are taken for it
+
+
+def label_loss(likelihood: Tensor, labels: Tensor) -> Tensor:
+    """MSE of the normalised likelihood (N, K) and the labels (N, K), both in [0, 1] (claim 4)."""
+    return F.mse_loss(likelihood, labels)
+
+
+def likelihood_term(log_density: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-density (N, K), weighted by the labels (N, K) in [0, 1]: makes components densities of y.
+
+    Take the density of y.detach(): with a gradient to y the least loss is a y that has collapsed to a point.
+    """
+    return -(labels * log_density).sum() / labels.sum()
+
+
+def sampling_term(coefficients: Tensor, labels: Tensor) -> Tensor:
+    """MSE of sampled coefficients and the labels of the pictures of the samples, both (N, C) (claim 5).
+
+    A coefficient is the one-hot drawn category, or the responsibilities at the draw.
+    """
+    return F.mse_loss(labels, coefficients)
+
+
+def log_labels(labels: Tensor, layout: Layout, scale: Scale = "probability") -> Tensor:
+    """log-probabilities (N, K) over each attribute's values.
+
+    Args:
+        labels: (N, K) probabilities in [0, 1], which are clamped, or anything that equals their logarithm up
+            to a constant over each attribute: log-probabilities, logits of a softmax.
+        scale: which of the two.
+    """
+    logs = labels.clamp_min(SMALLEST).log() if scale == "probability" else labels
+    return torch.cat([logs[:, columns].log_softmax(1) for columns in layout.columns], 1)
+
+
+def same_attribute(layout: Layout) -> Tensor:
+    """(K, K) bool: whether two categories are values of one attribute."""
+    owner = torch.repeat_interleave(torch.arange(len(layout.values)), torch.tensor(layout.values))
+    return owner[:, None] == owner[None]
+
+
+def edit_divergences(before: Tensor, after: Tensor, category: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Per row, from log-labels (N, K): cross-entropy towards the category (0.95, the rest shared by the other
+    values of its attribute), and KL divergence of the other attributes' labels before and after, summed."""
+    mask = same_attribute(layout)[category]  # (N, K)
+    aim = torch.where(mask, (1 - CERTAIN) / (mask.sum(1, keepdim=True) - 1), 0.0)
+    aim = aim.scatter(1, category[:, None], CERTAIN).to(after)
+    reached = -(aim * after).sum(1)
+    divergence = before.exp() * (before - after)
+    return reached, divergence.masked_fill(mask, 0).sum(1)
+
+
+def least_change(change: Tensor) -> Tensor:
+    """Mean squared change of the coordinates x, change (N, D)."""
+    return change.square().mean()

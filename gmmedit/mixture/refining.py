@@ -1,0 +1,113 @@
+"""The losses of fit-mixture: the label loss of fit-single, plus two terms that run through real edits.
+
+Sampling (claim 5): draw a category and a point of its component, write it into a sample, generate, label,
+and compare the labels with the sampled coefficient. Decoupling: write the coupled draw into real samples
+and ask that every other label stays where it was. Both differentiate through generator and classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmmedit.mixture import Layout
+from gmmedit.mixture.adam import Terms, generator_for
+from gmmedit.mixture.fitting import mixture_terms
+from gmmedit.mixture.gaussians import Form
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.objectives import (
+    edit_divergences,
+    least_change,
+    log_labels,
+    same_attribute,
+    sampling_term,
+)
+
+Score = Callable[[Tensor], Tensor]  # x (N, D) to logits (N, K): f(G(x)), or the network that stands in for it
+
+SKIPPED = 0.9  # share of the edits that start from samples without the target value
+WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each term counts."""
+
+    sampling: float = 1.0
+    decoupling: float = 1.0
+    least_change: float = 1e-3
+
+
+class Refinement:
+    """The loss of one fit-mixture step, a function of (seed, step) and the parameters.
+
+    Args:
+        model: with a correction unless `score` is None.
+        x, labels, logits: (N, D), (N, K), (N, K) of the samples.
+        score: None leaves out the terms that need it.
+        rows, edits: samples a step for the label loss, and for the other terms.
+        form: of the normalised likelihood.
+    """
+
+    def __init__(
+        self,
+        model: AttributeMixture,
+        x: Tensor,
+        labels: Tensor,
+        logits: Tensor,
+        score: Score | None,
+        weights: Weights,
+        seed: int,
+        rows: int = 512,
+        edits: int = 32,
+        form: Form = "group",
+    ) -> None:
+        self.model, self.x, self.labels, self.logits = model, x, labels, logits
+        self.score, self.weights, self.seed, self.rows, self.edits = score, weights, seed, rows, edits
+        self.form = form
+
+    def __call__(self, step: int) -> Terms:
+        generator = generator_for(self.seed, step)
+        rows = torch.randint(len(self.x), (self.rows,), generator=generator)
+        y = self.model.coordinates(self.x[rows])
+        terms = mixture_terms(self.model.gaussians, y, self.labels[rows], self.form)
+        return terms if self.score is None else terms | self.edit_terms(self.score, generator)
+
+    def edit_terms(self, score: Score, generator: torch.Generator) -> Terms:
+        """Half of the edits use the coupled draw, half sample their component."""
+        layout, weights = self.model.layout, self.weights
+        rows = torch.randint(len(self.x), (self.edits,), generator=generator)
+        x, before = self.x[rows], log_labels(self.logits[rows], layout, "log")
+        category = random_categories(layout, self.labels[rows], generator)
+        half = self.edits // 2
+        offset = torch.cat([
+            self.model.offset(x[:half], category[:half], "coupled"),
+            self.model.offset(x[half:], category[half:], "sample", generator),
+        ])  # fmt: skip
+        strength = torch.empty(self.edits, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
+        strength[::2] = 1.0
+        after = log_labels(score(x + strength.to(x) * offset), layout, "log")
+        arrived = (strength >= 1).to(x).flatten()
+        reached, divergence = edit_divergences(before, after, category, layout)
+        coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
+        mask = same_attribute(layout)[category].to(x)
+        drawn = (mask[half:] * arrived[half:, None]).bool()
+        return {
+            "sampling": weights.sampling * sampling_term(coefficient[half:][drawn], after[half:][drawn].exp()),
+            "target": (reached * arrived).mean(),
+            "decoupling": weights.decoupling * divergence.mean(),
+            "change": weights.least_change * least_change(offset) * offset.shape[1],
+        }
+
+
+def random_categories(layout: Layout, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """One category per row of labels (N, K): an attribute at random, mostly a value that the row has not."""
+    has = torch.zeros_like(labels, dtype=torch.bool)
+    for columns in layout.columns:
+        has[:, columns] = labels[:, columns] == labels[:, columns].amax(1, keepdim=True)
+    share = torch.cat([torch.full((count,), 1 / count) for count in layout.values])
+    weights = share * torch.where(has.cpu(), 1 - SKIPPED, 1.0)
+    return torch.multinomial(weights, 1, generator=generator).squeeze(1)

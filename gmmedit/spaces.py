@@ -1,0 +1,121 @@
+"""Charts: coordinates of a latent space in which the prior is close to N(0, I).
+
+Everything is fitted and edited in a chart's coordinates x. For Z the chart is the identity. For W it undoes
+the mapping's last activation, u = LeakyReLU(w, slope 5), then centres and whitens u (Wulff & Torralba 2020,
+"Improving inversion and generation diversity in StyleGAN using a Gaussianized latent space").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Space = Literal["z", "w"]
+
+UNDO_SLOPE = 5.0  # the inverse of the mapping's leaky ReLU of slope 0.2
+NULL_VARIANCE = 1e-9  # directions with less than this share of the largest variance are rounding, not latent
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An invertible map between latents (N, D) and coordinates x (N, D'), D' <= D.
+
+    u = LeakyReLU(latent, slope), x = (u - mean) axes / scale.
+
+    Attributes:
+        slope: () slope of the leaky ReLU for negative latents, 1 for none.
+        mean: (D,) mean of u; carries the constant part of the dropped null directions.
+        axes: (D, D') orthonormal columns, the principal directions of u that vary.
+        scale: (D',) standard deviations of u along the axes.
+    """
+
+    slope: Tensor
+    mean: Tensor
+    axes: Tensor
+    scale: Tensor
+
+    @property
+    def dim(self) -> int:
+        """D', the number of coordinates."""
+        return self.axes.shape[1]
+
+    def to_x(self, latent: Tensor) -> Tensor:
+        """Latents (..., D) to coordinates (..., D'), in the chart's precision and on its device."""
+        latent = latent.to(self.mean)
+        u = torch.where(latent < 0, latent * self.slope, latent)
+        return (u - self.mean) @ self.axes / self.scale
+
+    def from_x(self, x: Tensor) -> Tensor:
+        """Coordinates (..., D') to latents (..., D)."""
+        u = self.mean + (x.to(self.mean) * self.scale) @ self.axes.T
+        return torch.where(u < 0, u / self.slope, u)
+
+    def to(self, target: torch.device | torch.dtype | str) -> Chart:
+        """The same chart on another device or in another precision."""
+        return Chart(**{name: torch.Tensor.to(value, target) for name, value in self.arrays().items()})
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The chart as named tensors, for an artifact."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Tensor]) -> Chart:
+        """The inverse of ``arrays``; other names are ignored. Raises KeyError for a missing one."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def fit_chart(space: Space, latents: Tensor) -> Chart:
+    """The chart of a space, from samples of its prior.
+
+    Args:
+        space: "z" (identity) or "w" (Gaussianised).
+        latents: (N, D), N >= 2, finite.
+
+    Raises:
+        ValueError: unknown space, wrong shape, fewer than two latents, NaN or infinity, or all latents alike.
+    """
+    if latents.ndim != 2:
+        raise ValueError(f"latents must have the shape (N, D), not {tuple(latents.shape)}")
+    if len(latents) < 2:
+        raise ValueError(f"a chart needs at least two latents, not {len(latents)}")
+    if not latents.isfinite().all():
+        raise ValueError("latents hold NaN or infinite values")
+    if space == "z":
+        zeros = latents.new_zeros(latents.shape[1])
+        return Chart(latents.new_ones(()), zeros, torch.diag(zeros + 1), zeros + 1)
+    if space == "w":
+        return _whitening(latents)
+    raise ValueError(f"unknown space {space!r}: choose z or w")
+
+
+def _whitening(latents: Tensor) -> Chart:
+    w = latents.double()
+    u = torch.where(w < 0, w * UNDO_SLOPE, w)
+    mean = u.mean(0)
+    variance, axes = torch.linalg.eigh((u - mean).T @ (u - mean) / (len(u) - 1))
+    if variance[-1] <= 0:
+        raise ValueError("all latents are the same: there is nothing to whiten")
+    varies = variance > NULL_VARIANCE * variance[-1]
+    slope = u.new_tensor(UNDO_SLOPE)
+    return Chart(slope, mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
+
+
+def spread(chart: Chart, wplus: Tensor, x_before: Tensor, x_after: Tensor) -> Tensor:
+    """Carries an edit of one latent over to every layer of W+.
+
+    Each layer moves, in the chart's coordinates, by x_after - x_before, the change that the edit makes to the
+    layers' mean. What the chart cannot express of a layer stays as it is, so no edit means no change.
+
+    Args:
+        wplus: (N, L, D) latents, one per layer.
+        x_before, x_after: (N, D') coordinates of the mean layer before and after the edit.
+
+    Returns:
+        (N, L, D) edited latents.
+    """
+    x = chart.to_x(wplus)
+    moved = x + (x_after - x_before).to(x).unsqueeze(1)
+    return wplus.to(x) + (chart.from_x(moved) - chart.from_x(x))

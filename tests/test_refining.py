@@ -1,0 +1,200 @@
+"""The model that edits, and the terms of fit-mixture, in a small world where the truth is known."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gmmedit.mixture import Layout
+from gmmedit.mixture.adam import Fit, generator_for
+from gmmedit.mixture.coordinates import Coordinates, FullSpace
+from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.objectives import edit_divergences, same_attribute
+from gmmedit.mixture.refining import Refinement, Weights, random_categories
+from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.mixture.writing import Correction
+
+LAYOUT = Layout((2, 2, 3))
+DIM = 12
+
+
+def score(x: Tensor) -> Tensor:
+    """Logits (N, 7) of a known world: entangled directions, bent a little."""
+    u = x[:, :5] + 0.5 * x[:, 1:6] + 0.4 * torch.sin(2 * x[:, 2:7])
+    return 4 * torch.stack([-u[:, 0], u[:, 0], -u[:, 1], u[:, 1], u[:, 2], u[:, 3], u[:, 4]], 1)
+
+
+def softmaxes(logits: Tensor) -> Tensor:
+    return torch.cat([logits[:, c].softmax(1) for c in LAYOUT.columns], 1)
+
+
+@pytest.fixture
+def world() -> tuple[Tensor, Tensor, Tensor]:
+    x = torch.randn(2000, DIM, generator=generator_for(0, 0))
+    logits = score(x)
+    return x, softmaxes(logits), logits
+
+
+def fitted(x: Tensor, labels: Tensor, correction: bool = True, hidden: int = 0) -> AttributeMixture:
+    coordinates = Coordinates(DIM, LAYOUT, hidden, generator_for(0, 1))
+    coordinates.start_(x, labels)
+    coordinates.standardise_(x)
+    gaussians = Gaussians(LAYOUT)
+    gaussians.moments_(coordinates(x).detach(), labels)
+    extra = Correction(DIM, LAYOUT, hidden=32, generator=generator_for(0, 2)) if correction else None
+    return AttributeMixture(coordinates, gaussians, extra)
+
+
+def test_the_correction_starts_at_the_exact_write(world):
+    x, labels, _ = world
+    category = torch.arange(20) % LAYOUT.categories
+    with torch.no_grad():
+        corrected = fitted(x, labels).offset(x[:20], category)
+        exact = fitted(x, labels, correction=False).offset(x[:20], category)
+    assert torch.equal(corrected, exact)
+
+
+def test_only_the_edited_attribute_is_asked_to_move(world):
+    x, labels, _ = world
+    model = fitted(x, labels)
+    y = model.coordinates(x[:7])
+    change = model.wanted(y, torch.arange(7))
+    for row in range(7):
+        attribute, _ = LAYOUT.locate(row)
+        inside = LAYOUT.rows[attribute]
+        control = model.gaussians.control(y[row : row + 1], row)[0]
+        assert torch.allclose(y[row, inside] + change[row, inside], control, atol=1e-5)
+        outside = torch.ones(LAYOUT.width, dtype=torch.bool)
+        outside[inside] = False
+        assert not change[row, outside].any()
+
+
+def test_a_batch_of_mixed_categories_is_the_rows_one_by_one(world):
+    x, labels, _ = world
+    model = fitted(x, labels, hidden=16)
+    category = torch.tensor([6, 0, 3, 3, 5])
+    with torch.no_grad():
+        together = model.offset(x[:5], category)
+        alone = torch.cat([model.offset(x[i : i + 1], category[i : i + 1]) for i in range(5)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["linear", "network", "corrected", "full", "free"])
+def test_a_model_is_rebuilt_from_its_state(world, kind):
+    x, labels, _ = world
+    if kind == "full":
+        space = FullSpace(DIM, LAYOUT.values)
+        model = AttributeMixture(space, Gaussians(space.layout))
+        model.gaussians.moments_(space(x), labels)
+    else:
+        model = fitted(x, labels, correction=False, hidden=16 if kind == "network" else 0)
+        if kind == "corrected":
+            model.correction = Correction(DIM, LAYOUT, generator=generator_for(0, 2))
+        if kind == "free":
+            model.gaussians = Gaussians(LAYOUT, tied=False)
+            model.gaussians.moments_(model.coordinates(x).detach(), labels)
+    again = AttributeMixture.from_state(LAYOUT.values, model.state_dict())
+    category = torch.arange(14) % LAYOUT.categories
+    with torch.no_grad():
+        assert torch.equal(again.responsibilities(x), model.responsibilities(x))
+        assert torch.equal(again.offset(x[:14], category), model.offset(x[:14], category))
+
+
+def test_edits_mostly_start_without_the_value(world):
+    _, labels, _ = world
+    category = random_categories(LAYOUT, labels, generator_for(3, 0))
+    has = torch.zeros(len(labels), dtype=torch.bool)
+    for columns in LAYOUT.columns:
+        inside = (category >= columns.start) & (category < columns.stop)
+        has |= inside & (labels[:, columns].argmax(1) == category - columns.start)
+    assert 0 < has.float().mean() < 0.25
+    assert category.bincount(minlength=LAYOUT.categories).min() > 100
+
+
+def test_divergences_match_a_computation_row_by_row():
+    before, after = (torch.randn(9, 7, generator=generator_for(4, i)).double() for i in range(2))
+    before, after = softmaxes(before).log(), softmaxes(after).log()
+    category = torch.tensor([0, 1, 2, 3, 4, 5, 6, 4, 1])
+    reached, divergence = edit_divergences(before, after, category, LAYOUT)
+    for row, c in enumerate(category.tolist()):
+        attribute, value = LAYOUT.locate(c)
+        others = 0.05 / (LAYOUT.values[attribute] - 1)
+        aim = torch.full((LAYOUT.values[attribute],), others).double()
+        aim[value] = 0.95
+        columns = LAYOUT.columns[attribute]
+        assert torch.isclose(reached[row], -(aim * after[row, columns]).sum())
+        rest = [k for k in range(7) if not columns.start <= k < columns.stop]
+        expected = sum(before[row, k].exp() * (before[row, k] - after[row, k]) for k in rest)
+        assert torch.isclose(divergence[row], expected)
+
+
+def test_same_attribute():
+    assert same_attribute(Layout((2, 3))).int().tolist()[0] == [1, 1, 0, 0, 0]
+
+
+def test_every_parameter_of_mixture_and_correction_is_taught(world):
+    x, labels, logits = world
+    model = fitted(x, labels)
+    with torch.no_grad():
+        model.correction.exit.weight.normal_(generator=generator_for(0, 5))  # zero at the start stops gradients
+    terms = Refinement(model, x, labels, logits, score, Weights(), seed=0, rows=64, edits=64)(0)
+    torch.stack(list(terms.values())).sum().backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert not silent
+
+
+def test_a_step_is_a_function_of_seed_and_number(world):
+    x, labels, logits = world
+    model = fitted(x, labels)
+
+    def terms(seed: int, step: int) -> list[float]:
+        loss = Refinement(model, x, labels, logits, score, Weights(), seed)
+        return [float(term.detach()) for term in loss(step).values()]
+
+    assert terms(0, 3) == terms(0, 3)
+    assert terms(0, 3) != terms(0, 4)
+    assert terms(0, 3) != terms(1, 3)
+
+
+def test_without_a_score_only_labels_count(world):
+    x, labels, logits = world
+    terms = Refinement(fitted(x, labels), x, labels, logits, None, Weights(), 0)(0)
+    assert set(terms) == {"label", "likelihood"}
+
+
+def outcome(model: AttributeMixture, x: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Flip rate, and share of other labels kept, of edits from rows without the value."""
+    flips, kept = [], []
+    for c in range(LAYOUT.categories):
+        attribute, value = LAYOUT.locate(c)
+        rows = labels[:, LAYOUT.columns[attribute]].argmax(1) != value
+        with torch.no_grad():
+            after = score(x[rows] + model.offset(x[rows], torch.full((int(rows.sum()),), c)))
+        for a, columns in enumerate(LAYOUT.columns):
+            now, then = after[:, columns].argmax(1), labels[rows][:, columns].argmax(1)
+            (flips if a == attribute else kept).append((now == (value if a == attribute else then)).float().mean())
+    return float(torch.stack(flips).mean()), float(torch.stack(kept).mean())
+
+
+def test_edits_taught_through_the_labels_arrive_and_leave_others_alone(world):
+    x, labels, logits = world
+    model = fitted(x, labels)
+    model.coordinates.requires_grad_(False)
+    flips, kept = outcome(model, x[:400], labels[:400])
+    loss = Refinement(model, x, labels, logits, score, Weights(), seed=0, rows=64, edits=64)
+    for _ in Fit([p for p in model.parameters() if p.requires_grad], loss, steps=150, lr=3e-3):
+        pass
+    taught_flips, taught_kept = outcome(model, x[:400], labels[:400])
+    assert taught_flips > max(0.9, flips)
+    assert taught_kept > kept - 0.01
+
+
+def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
+    x, _, logits = world
+    network = fit_surrogate(x[:1600], logits[:1600], LAYOUT, seed=0, steps=300)
+    with torch.no_grad():
+        guess = network(x[1600:])
+    for columns in LAYOUT.columns:
+        right = guess[:, columns].argmax(1) == logits[1600:, columns].argmax(1)
+        assert right.float().mean() > 0.8
+    assert not any(p.requires_grad for p in network.parameters())

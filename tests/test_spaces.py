@@ -1,0 +1,125 @@
+"""Charts: whitening, the mapping's activation undone, round trips, null directions, W+."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gmmedit.spaces import Chart, fit_chart, spread
+
+
+def mapped(n: int, dim: int = 6, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Correlated Gaussians (n, dim) and the latents that a mapping's last leaky ReLU makes of them."""
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(dim, dim, generator=generator, dtype=torch.float64)
+    gaussian = torch.randn(n, dim, generator=generator, dtype=torch.float64) @ mix + 0.5
+    return gaussian.to(dtype), torch.nn.functional.leaky_relu(gaussian, 0.2).to(dtype)
+
+
+def test_z_is_the_identity() -> None:
+    z = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    chart = fit_chart("z", z)
+    assert chart.dim == 5
+    assert torch.equal(chart.to_x(z), z)
+    assert torch.equal(chart.from_x(z), z)
+
+
+def test_w_is_whitened() -> None:
+    _, w = mapped(500)
+    x = fit_chart("w", w).to_x(w)
+    assert x.mean(0).abs().max() < 1e-12
+    torch.testing.assert_close(torch.cov(x.T), torch.eye(6, dtype=x.dtype))
+
+
+def test_w_undoes_the_activation() -> None:
+    gaussian, w = mapped(200)
+    x = fit_chart("w", w).to_x(w)
+    ones = torch.ones(200, 1, dtype=x.dtype)
+    inputs = torch.cat([gaussian, ones], 1)  # x is affine in what the mapping had before its activation
+    torch.testing.assert_close(inputs @ torch.linalg.lstsq(inputs, x).solution, x)
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_round_trip_in_float32(space: str) -> None:
+    _, w = mapped(300, 64, torch.float32)
+    chart = fit_chart(space, w)
+    _, fresh = mapped(50, 64, torch.float32, seed=0)
+    for latent in (w, fresh):
+        assert (chart.from_x(chart.to_x(latent)) - latent).abs().max() < 1e-4 * latent.abs().max()
+    x = torch.randn(50, 64, generator=torch.Generator().manual_seed(1))
+    assert (chart.to_x(chart.from_x(x)) - x).abs().max() < 1e-3
+
+
+def test_null_directions_are_dropped_and_restored() -> None:
+    gaussian, _ = mapped(100, 3)
+    still = torch.full((100, 1), -1.7, dtype=gaussian.dtype)
+    u = torch.cat([gaussian, gaussian[:, :1] - gaussian[:, 1:2], still], 1)  # a dependent and a constant one
+    w = torch.nn.functional.leaky_relu(u, 0.2)
+    chart = fit_chart("w", w)
+    assert chart.dim == 3
+    torch.testing.assert_close(chart.from_x(chart.to_x(w)), w)
+    moved = chart.from_x(chart.to_x(w) + 1)
+    torch.testing.assert_close(moved[:, 4], w[:, 4])
+
+
+def test_fewer_latents_than_dimensions() -> None:
+    _, w = mapped(5, 8)
+    chart = fit_chart("w", w)
+    assert chart.dim == 4
+    torch.testing.assert_close(chart.from_x(chart.to_x(w)), w)
+
+
+def test_arrays_carry_the_chart() -> None:
+    _, w = mapped(50, dtype=torch.float32)
+    chart = fit_chart("w", w)
+    again = Chart.from_arrays(chart.arrays() | {"other": torch.zeros(1)})
+    assert torch.equal(again.to_x(w), chart.to_x(w))
+    with pytest.raises(KeyError, match="mean"):
+        Chart.from_arrays({"slope": chart.slope})
+
+
+def test_precision_follows_the_chart() -> None:
+    _, w = mapped(50, dtype=torch.float32)
+    wide = fit_chart("w", w).to(torch.float64)
+    assert wide.to_x(w).dtype == torch.float64
+    torch.testing.assert_close(wide.to_x(w).float(), fit_chart("w", w).to_x(w), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("space", "latents", "message"),
+    [
+        ("w", torch.tensor([[1.0, float("nan")], [0.0, 1.0]]), "NaN"),
+        ("z", torch.tensor([[1.0, float("inf")], [0.0, 1.0]]), "infinite"),
+        ("z", torch.zeros(1, 3), "at least two"),
+        ("w", torch.zeros(4), "shape"),
+        ("w", torch.ones(4, 3), "same"),
+        ("s", torch.zeros(4, 3), "unknown space 's'"),
+    ],
+)
+def test_bad_latents_are_refused(space: str, latents: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_chart(space, latents)
+
+
+def test_spread_over_equal_layers_is_the_plain_edit() -> None:
+    _, w = mapped(40)
+    chart = fit_chart("w", w)
+    before = chart.to_x(w)
+    after = before + torch.linspace(-1, 1, chart.dim)
+    layers = w.unsqueeze(1).expand(-1, 4, -1)
+    plain = chart.from_x(after).unsqueeze(1).expand_as(layers)
+    torch.testing.assert_close(spread(chart, layers, before, after), plain)
+
+
+def test_spread_moves_every_layer_alike_and_keeps_what_the_chart_cannot_say() -> None:
+    _, w = mapped(40, 3)
+    w = torch.cat([w, torch.full((40, 1), 2.0, dtype=w.dtype)], 1)  # a null direction
+    chart = fit_chart("w", w)
+    layers = torch.stack([w, w.flip(0), w.roll(1, 0)], 1)
+    layers[:, 1, 3] = 5.0  # a layer outside of W, as inversions are
+    before = chart.to_x(layers.mean(1))
+    assert torch.equal(spread(chart, layers, before, before), layers)
+    step = torch.linspace(-1, 1, 3, dtype=w.dtype)
+    moved = spread(chart, layers, before, before + step)
+    torch.testing.assert_close(moved[:, 1, 3], layers[:, 1, 3])
+    inside = chart.to_x(moved[:, [0, 2]]) - chart.to_x(layers[:, [0, 2]])
+    torch.testing.assert_close(inside, step.expand_as(inside))
