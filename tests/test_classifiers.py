@@ -132,7 +132,7 @@ def test_the_fingerprint_is_of_the_weights(tmp_path):
 
 def test_what_is_no_classifier_is_refused(tmp_path):
     path = tmp_path / "network.safetensors"
-    with pytest.raises(InputError, match="no such classifier file"):
+    with pytest.raises(InputError, match="there is no file"):
         read(path)
     save(tiny(), path)
     whole, tensors = path.read_bytes(), load_file(path)

@@ -22,9 +22,7 @@ def load(name_or_path: str, device: str = "cpu") -> Classifier:
 
     path = CATALOGUE.get(name_or_path, Path(name_or_path))
     if name_or_path not in CATALOGUE and not path.suffix:
-        raise InputError(
-            f"there is no classifier called {name_or_path!r}", hint=nearest(name_or_path, CATALOGUE)
-        )
+        raise InputError(f"there is no classifier called {name_or_path!r}", hint=nearest(name_or_path, CATALOGUE))
     if not path.is_file():
         raise InputError(f"there is no classifier file {path}", hint="gmmedit label --classifier avatars")
     return read(path).to(device).eval().requires_grad_(False)

@@ -4,9 +4,6 @@ Residual, without any normalisation layer: the same arithmetic in training and u
 never see each other.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
+from gmmedit import weights
 from gmmedit.classifiers.base import Attribute, Classifier, resize
 from gmmedit.errors import InputError
 
-CONFIG_KEY = "gmmedit.convnet"
+KEY = "convnet"
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,7 @@ class ConvNet(Classifier):
         widths, last = config.widths, config.size // 2 ** len(config.widths)
         self.stem = convolution(4 * 3, widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                convolution(n_in, n_out, stride=2), *(ResidualBlock(n_out) for _ in range(config.depth))
-            )
+            nn.Sequential(convolution(n_in, n_out, stride=2), *(ResidualBlock(n_out) for _ in range(config.depth)))
             for n_in, n_out in pairwise(widths)
         )
         self.to_features = nn.Linear(widths[-1] * last * last, config.features)
@@ -103,39 +97,19 @@ def convolution(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
     return layer
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and bytes of the tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def save(network: ConvNet, path: Path) -> None:
     """Write weights and configuration; a file at `path` is replaced as a whole."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(serialize(tensors, {CONFIG_KEY: json.dumps(asdict(network.config))}))
-    partial.replace(path)
+    weights.write(path, network.state_dict(), KEY, asdict(network.config))
 
 
 def read(path: Path) -> ConvNet:
-    """The network in a file of `save`, on the CPU, frozen, with its fingerprint.
-
-    InputError: there is no such file, or it is not one of `save`.
-    """
-    hint = "give a file that gmmedit's classifier training wrote"
-    if not path.is_file():
-        raise InputError(f"no such classifier file: {path}", hint=hint)
+    """The network in a file of `save`, on the CPU, frozen. InputError: it is not one of `save`."""
+    config, tensors = weights.read(path, KEY)
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})[CONFIG_KEY]
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = ConvNet(config_from(json.loads(text)), fingerprint(tensors))
+        network = ConvNet(config_from(config), weights.fingerprint(tensors))
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is not a classifier of gmmedit, or is damaged", hint=hint) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error
     return network.eval().requires_grad_(False)
 
 

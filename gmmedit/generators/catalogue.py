@@ -42,4 +42,5 @@ def load(name_or_path: str, device: str = "cpu") -> Generator:
         raise InputError(f"there is no generator called {name_or_path!r}", hint=nearest(name_or_path, CATALOGUE))
     if not path.is_file():
         raise InputError(f"there is no generator file {path}", hint="gmmedit sample --gan avatars")
-    return read(path).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    network = read(path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)

@@ -5,8 +5,6 @@ dictionary of theirs loads as it is. Modulation scales the input and the output 
 convolution instead of the weights, which gives the same numbers without grouped convolutions.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,15 +13,15 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator
 
 Architecture = Literal["skip", "resnet", "orig"]
 NoiseMode = Literal["const", "none", "random"]
+KEY = "stylegan2"
 
 
 @dataclass(frozen=True)
@@ -262,6 +260,7 @@ class Synthesis(nn.Module):
 class StyleGAN2(Generator):
     """The generator: `map` z to w, `synthesize` w or W+ to images."""
 
+    w_shape: tuple[int, int]
     noise_mode: NoiseMode = "const"
 
     def __init__(self, config: StyleGAN2Config, fingerprint: str = ""):
@@ -284,31 +283,17 @@ class StyleGAN2(Generator):
 
 def save(generator: StyleGAN2, path: Path) -> None:
     """Write weights and config as one safetensors file."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    save_file(tensors, path, metadata={"stylegan2": json.dumps(asdict(generator.config))})
+    weights.write(path, generator.state_dict(), KEY, asdict(generator.config))
 
 
 def read(path: Path) -> StyleGAN2:
     """Inverse of `save`. InputError: not a safetensors file of a StyleGAN2, or damaged."""
+    config, tensors = weights.read(path, KEY)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["stylegan2"])
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        metadata["channels"] = tuple(metadata["channels"])
-        metadata["resample_filter"] = tuple(metadata["resample_filter"])
-        generator = StyleGAN2(StyleGAN2Config(**metadata), fingerprint=fingerprint(tensors))
+        lists = {name: tuple(config[name]) for name in ("channels", "resample_filter")}
+        generator = StyleGAN2(StyleGAN2Config(**config | lists), weights.fingerprint(tensors))
         generator.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a StyleGAN2 that gmmedit wrote: {reason}") from error
+        raise InputError(f"{path} does not fit its own description: {reason}") from error
     return generator
-
-
-def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of the tensors, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
