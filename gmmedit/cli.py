@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
 console, errors = Console(), Console(stderr=True)
 debugging = {"on": False}
 
@@ -39,13 +41,22 @@ class Edge(TyperGroup):
         except GmmeditError as error:
             if debugging["on"]:
                 raise
-            typer.echo(f"error: {error.message}", err=True)
-            if error.hint:
-                typer.echo(f" hint: {error.hint}", err=True)
+            complain(error.message, error.hint)
+            raise typer.Exit(error.exit_code) from None
+        except UsageError as error:
+            if not error.format_message():  # nothing was asked for, and the help has been printed
+                raise
+            complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
             raise typer.Exit(130) from None
+
+
+def complain(message: str, hint: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    if hint:
+        typer.echo(f" hint: {hint}", err=True)
 
 
 def switch_debugging(on: bool) -> bool:
@@ -162,6 +173,7 @@ def edit(
     attr: Annotated[list[str] | None, typer.Option(help=SEVERAL)] = None,
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
+    each: Annotated[bool, typer.Option("--each", help="One column per --attr instead of all at once.")] = False,
     target: Annotated[float | None, typer.Option(help="Find the strength at which the label gets there.")] = None,
     draw: Annotated[
         Literal["coupled", "sample", "mean"] | None, typer.Option(help="How the control vector is drawn.")
@@ -169,7 +181,7 @@ def edit(
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the result; default RUN/edits/WHAT.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """5. Move latents towards a component of the mixture -> edits.h5, PNGs, a contact sheet."""
@@ -177,7 +189,7 @@ def edit(
     from gmmedit.stages import edit as stage
 
     resolved = settings.load(config, edit={"draw": draw, "seed": seed})
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents)
+    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
@@ -327,12 +339,13 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     elif not quiet:
-        table = Table("label", "before", *(f"α = {alpha:g}" for alpha in report["alphas"]))
+        table = Table("label", "before", *report["headings"])
         for row in report["labels"]:
             style = "bold" if row["edited"] else ""
             table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
         console.print(table)
-        typer.echo(report["verdict"])
+        for verdict in report["verdicts"]:
+            typer.echo(verdict)
         for name in report["files"]:
             typer.echo(f"wrote {name}")
 
@@ -355,10 +368,15 @@ def show_evaluation(path: Path, quiet: bool, as_json: bool) -> None:
 def show_description(facts: dict[str, Any]) -> None:
     for key, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            table = Table(*value[0], title=key, title_justify="left")
+            columns = list(dict.fromkeys(name for row in value for name in row))
+            table = Table(*columns, title=key, title_justify="left")
             for row in value:
-                table.add_row(*(str(cell) for cell in row.values()))
+                table.add_row(*(shown(row.get(name, "")) for name in columns))
             console.print(table)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
-            console.print(f"[bold]{key}[/bold]  {text.strip()}", highlight=False)
+            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gmmedit.errors import InputError, nearest
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -76,10 +76,11 @@ class EditSettings(Section):
 class EvaluateSettings(Section):
     """Who is compared, on how many samples that no fit has seen."""
 
-    n: Positive = 1_000
+    n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
     first_seed: Seed = 1_000_000  # far from those of any samples.h5
-    editors: list[str] = ["mixture", "interfacegan", "interfacegan-conditional", "moments", "patent"]
+    editors: Annotated[list[str], Field(min_length=1)] = ["mixture", "interfacegan", "interfacegan-conditional", "moments", "patent"]
     classifier: str = "auto"  # auto: the catalogue's evaluation classifier
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Seed = 0
 
 
@@ -94,20 +95,30 @@ class Config(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
 
 
+SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
+
+
 def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
     """Defaults, overlaid by the YAML file, overlaid by the flags that are not None (section -> key -> value).
 
     InputError: no such file, not YAML, an unknown key (with the nearest name), or a wrong type or range.
     """
     data = read_yaml(path) if path else {}
+    validated(data, f"{path}: ")
     for section, values in flags.items():
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             data[section] = {**(data.get(section) or {}), **given}
+    return validated(data)
+
+
+def validated(data: dict[str, Any], where: str = "") -> Config:
+    """InputError: a key or value that is no setting; `where` goes before the message."""
     try:
         return Config.model_validate({key: value or {} for key, value in data.items()})
     except ValidationError as error:
-        raise InputError(f"{path or 'settings'}: {explain(error)}") from None
+        message, hint = explain(error)
+        raise InputError(where + message, hint=hint) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -115,25 +126,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the settings in {path}: {error}") from error
+        raise InputError(f"cannot read the settings in {path}: {error}", hint=SECTIONS) from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML: {problem}") from error
+        raise InputError(f"{path} is not valid YAML: {problem}", hint=SECTIONS) from error
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):
-        raise InputError(f"{path} must hold sections with keys", hint=f"sections: {', '.join(Config.model_fields)}")
+        raise InputError(f"{path} must hold sections with keys", hint=SECTIONS)
     return data
 
 
-def explain(error: ValidationError) -> str:
-    """The first problem as `section.key: what is wrong`."""
+def explain(error: ValidationError) -> tuple[str, str]:
+    """The first problem as `section.key: what is wrong`, and a hint."""
     problem = error.errors()[0]
+    *sections, key = [str(part) for part in problem["loc"][:2]]
     where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"{where}: {problem['msg']} (got {problem['input']!r})"
-    *sections, key = problem["loc"]
-    model: Any = Config
-    for section in sections:
-        model = Config.model_fields[str(section)].annotation
-    return f"{where} is not a setting; {nearest(str(key), model.model_fields)}"
+    model: Any = Config.model_fields[sections[0]].annotation if sections else Config
+    if key not in model.model_fields:
+        return f"{where} is not a setting", nearest(key, model.model_fields)
+    default = model.model_fields[key].default
+    return f"{where}: {problem['msg']} (got {problem['input']!r})", f"the default is {default}"

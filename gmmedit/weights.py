@@ -14,6 +14,9 @@ from torch import Tensor
 from gmmedit.errors import InputError
 
 
+HINT = "give the safetensors file of a network that gmmedit wrote"
+
+
 def write(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
     """Write the tensors, and the configuration under `key`; a file at `path` is replaced as a whole."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -28,14 +31,14 @@ def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     InputError: there is no such file, or it is something else or damaged.
     """
     if not path.is_file():
-        raise InputError(f"there is no file {path}", hint="give the safetensors file of a network")
+        raise InputError(f"there is no file {path}", hint=HINT)
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {})[key])
             return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a {key} that gmmedit wrote: {reason}") from error
+        raise InputError(f"{path} is not a {key} that gmmedit wrote: {reason}", hint=HINT) from error
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

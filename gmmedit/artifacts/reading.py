@@ -102,9 +102,11 @@ def read_marks(file: h5py.File, header: Header) -> np.ndarray:
 
 @contextmanager
 def explained(path: Path, hint: str = "") -> Iterator[None]:
-    """Whatever h5py and the parsers find wrong with `path` becomes an InputError."""
+    """Whatever h5py and the parsers find wrong with `path` becomes an InputError; `hint` where it has none."""
     try:
         yield
+    except InputError as error:
+        raise InputError(error.message, hint=error.hint or hint) from error
     except GmmeditError:
         raise
     except PermissionError as error:
@@ -204,7 +206,7 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
 
 def _refuse_missing(path: Path, command: str) -> None:
     if path.is_dir():
-        raise InputError(f"{path} is a folder, an HDF5 file was expected")
+        raise InputError(f"{path} is a folder, an HDF5 file was expected", hint="give the file, or another --run")
     if partial_path(path).is_file():
         raise InputError(f"{path} is not finished", hint=f"{command} continues it" if command else "")
     raise InputError(f"{path} does not exist", hint=f"{command} makes it" if command else "")

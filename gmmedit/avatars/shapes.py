@@ -63,9 +63,7 @@ def stroke(u: Tensor, v: Tensor, half: Tensor | float, bow: Tensor | float, thic
     return (v - bow * x * x).abs_().div_((1 + slope * slope).sqrt()).sub_(thick * (1 - x * x))
 
 
-def segment(
-    u: Tensor, v: Tensor, start: tuple[float, float], end: tuple[float, float], thick: float
-) -> Tensor:
+def segment(u: Tensor, v: Tensor, start: tuple[float, float], end: tuple[float, float], thick: float) -> Tensor:
     """Distance to a straight line with round ends."""
     du, dv = end[0] - start[0], end[1] - start[1]
     pu, pv = u - start[0], v - start[1]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gmmedit.avatars.discriminator import Discriminator
 from gmmedit.avatars.factors import sample_causal
 from gmmedit.avatars.renderer import render
+from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.errors import InputError
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
@@ -34,7 +35,7 @@ class GANSettings:
 
     seed: int = 0
     # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
-    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 110_000))
+    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 140_000))
     pool: int = 50_000  # distinct renders
     batch: int = 32
     lr: float = 0.0025
@@ -44,6 +45,8 @@ class GANSettings:
     path_length: float = 2.0
     path_every: int = 8
     mixing: float = 0.5
+    sharpness: float = 0.2  # of the attributes, see `sharpen`
+    sharpen_after: int = 88_000  # images of the last phase
     average_images: int = 10_000  # half-life of the moving average of the weights
 
     @classmethod
@@ -86,13 +89,13 @@ def render_pool(n: int, seed: int, path: Path) -> np.ndarray:
 class GANTraining:
     """Generator, its moving average, discriminator and both optimisers, in one phase of the growth."""
 
-    def __init__(self, settings: GANSettings, phase: int = 0, device: str = "cpu"):
-        self.settings, self.phase, self.device = settings, phase, device
+    def __init__(self, settings: GANSettings, critic: ConvNet, phase: int = 0, device: str = "cpu"):
+        self.settings, self.critic, self.phase, self.device = settings, critic.to(device), phase, device
         self.resolution, self.images = settings.phases[phase]
         torch.manual_seed(settings.seed + phase)
-        self.g = StyleGAN2(config_at(self.resolution)).to(device, memory_format=torch.channels_last)
+        self.g = StyleGAN2(config_at(self.resolution)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.g.noise_mode = "random"
-        self.d = Discriminator(self.resolution).to(device, memory_format=torch.channels_last)
+        self.d = Discriminator(self.resolution).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.g).eval().requires_grad_(False)
         self.average.noise_mode = "const"
         self.g_adam = lazy_adam(self.g, settings.lr, settings.path_every)
@@ -111,7 +114,7 @@ class GANTraining:
 
     def grow(self) -> "GANTraining":
         """The next phase: all layers that fit are taken over, the new ToRGB starts at zero."""
-        grown = GANTraining(self.settings, self.phase + 1, self.device)
+        grown = GANTraining(self.settings, self.critic, self.phase + 1, self.device)
         with torch.no_grad():
             grown.g.get_submodule(f"synthesis.b{grown.resolution}.torgb").weight.zero_()
         take_over(grown.g, self.g)
@@ -176,8 +179,9 @@ class GANTraining:
         images = self.fake(settings.batch)
         with self.autocast():
             loss = F.softplus(-self.d(images).float()).mean()
+            total = loss + settings.sharpness * self.blur_of_attributes(images) if self.sharpens else loss
         self.g_adam.zero_grad()
-        loss.backward()
+        total.backward()
         self.g_adam.step()
         if settings.path_length and self.step % settings.path_every == 0:
             self.g_adam.zero_grad()
@@ -185,6 +189,19 @@ class GANTraining:
             self.g_adam.step()
         self.d.requires_grad_(True)
         return float(loss.detach())
+
+    @property
+    def sharpens(self) -> bool:
+        last = self.phase == len(self.settings.phases) - 1
+        return last and self.step * self.settings.batch >= self.settings.sharpen_after
+
+    def blur_of_attributes(self, images: Tensor) -> Tensor:
+        """Entropy of the critic's labels, summed over the attributes: a picture should be the one or the other.
+
+        A GAN bridges the gaps between the modes of its data; the data have no half smiles.
+        """
+        columns = self.critic.logits(images.float()).float().split([len(a.values) for a in self.critic.attributes], 1)
+        return torch.stack([-(c.softmax(1) * c.log_softmax(1)).sum(1) for c in columns]).sum(0).mean()
 
     def path_penalty(self, n: int) -> Tensor:
         """(|J^T y| - its running mean)^2 (Karras et al. 2020, equation 4)."""

@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 
 from gmmedit.avatars.train_classifier import EVALUATION, LABELLING, ClassifierTraining
-from gmmedit.avatars.train_generator import GANSettings, GANTraining, render_pool, sample_images, save_atomically
+from gmmedit.avatars.train_generator import (
+    GANSettings,
+    GANTraining,
+    render_pool,
+    sample_images,
+    save_atomically,
+)
 from gmmedit.classifiers import convnet
 from gmmedit.errors import InputError
 from gmmedit.generators import stylegan2

@@ -109,7 +109,8 @@ def read(path: Path) -> ConvNet:
         network = ConvNet(config_from(config), weights.fingerprint(tensors))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} does not fit its own description: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} does not fit its own description: {reason}", hint=weights.HINT) from error
     return network.eval().requires_grad_(False)
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 
@@ -9,8 +10,14 @@ class Editor(ABC):
     """Moves coordinates x of samples towards a category, further with greater strength."""
 
     @abstractmethod
-    def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
-        """x (N, D), one of the K categories, and strengths (N,) to x' (N, D).
+    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        """The change (N, D) of x (N, D) that is meant to arrive at one of the K categories, or to leave it."""
 
-        Strength 0 leaves x alone; about 1 is meant to arrive; negative strengths move away.
-        """
+    def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
+        """x + |strength| * offset for strengths (N,): 0 leaves x alone, 1 arrives, negative ones move away."""
+        moved = x.clone()
+        for away in (False, True):
+            chosen = strength < 0 if away else strength > 0
+            if chosen.any():
+                moved[chosen] += strength[chosen, None].abs() * self.offset(x[chosen], category, away)
+        return moved

@@ -20,8 +20,9 @@ class InterFaceGAN(Editor):
     def __init__(self, directions: Tensor) -> None:
         self.directions = directions  # (K, D)
 
-    def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
-        return x + strength[:, None] * self.directions[category]
+    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        direction = -self.directions[category] if away else self.directions[category]
+        return direction.expand_as(x)
 
 
 def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, conditional: bool) -> InterFaceGAN:

@@ -47,9 +47,7 @@ def at_flip_rate(flips: Tensor, values: Tensor, wanted: float) -> float:
     return float(values[i - 1] + share * (values[i] - values[i - 1]))
 
 
-def attribute_dependency(
-    before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], attribute: int
-) -> Tensor:
+def attribute_dependency(before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], attribute: int) -> Tensor:
     """Mean change of the other attributes' logits in units of their deviation, (S,) (Wu et al. 2021, section 6).
 
     before (N, K), after (S, N, K) are logits, sigma (K,) their standard deviations over many images.

@@ -295,5 +295,5 @@ def read(path: Path) -> StyleGAN2:
         generator.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} does not fit its own description: {reason}") from error
+        raise InputError(f"{path} does not fit its own description: {reason}", hint=weights.HINT) from error
     return generator

@@ -5,11 +5,14 @@ per image and a contact sheet. Resumes by chunks of images.
 """
 
 import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
 from gmmedit import artifacts
@@ -22,7 +25,15 @@ from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.spaces import Chart, spread
-from gmmedit.stages.shared.common import Execution, in_batches, load_classifier, load_generator, prepare, seeded_latents
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    load_classifier,
+    load_generator,
+    painter,
+    prepare,
+    seeded_latents,
+)
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import write_pictures
@@ -33,11 +44,14 @@ CHUNK = 8
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 
+Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
+
+
 @dataclass(frozen=True)
 class Workshop:
     """All that an edit needs: networks, chart, model, and the request's categories and strengths."""
 
-    generator: Generator
+    paint: Callable[[Tensor], Tensor]
     classifier: Classifier
     chart: Chart
     model: AttributeMixture
@@ -46,21 +60,22 @@ class Workshop:
     strengths: list[float]
     batch: int
 
-    def move(self, editor: MixtureEditor, latent: Tensor, scale: Tensor) -> Tensor:
-        """Latents (N, D) or W+ (N, L, D), edited at strength scale (N,) times each aim's own."""
+    def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
+        """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
         x = self.chart.to_x(latent if latent.ndim == 2 else latent.mean(1))
         moved = x
-        for category, strength in zip(self.categories, self.strengths, strict=True):
-            moved = editor.edit(moved, category, strength * scale)
+        for category, strength in moves:
+            moved = editor.edit(moved, category, strength)
         if latent.ndim == 3:
             return spread(self.chart, latent, x, moved)
-        return torch.where((scale == 0)[:, None], latent, self.chart.from_x(moved))
+        still = torch.stack([strength == 0 for _, strength in moves]).all(0)
+        return torch.where(still[:, None], latent, self.chart.from_x(moved))
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K)."""
 
         def look(rows: Tensor) -> tuple[Tensor, Tensor]:
-            images = self.generator.synthesize(rows.to(self.generator.device))
+            images = self.paint(rows)
             return images, self.classifier.probabilities(images)
 
         images, labels = in_batches(look, latent, self.batch)
@@ -68,9 +83,7 @@ class Workshop:
 
 
 @torch.no_grad()
-def run(
-    folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None
-) -> Path:
+def run(folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None) -> Path:
     """Write edits.h5 and pictures into `out`, by default the run folder; an older edit there is replaced."""
     prepare(execution)
     with (
@@ -81,13 +94,15 @@ def run(
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
         generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-        index, latent = chosen_latents(request, samples, mixture.question.config["space"], generator)
+        space = mixture.question.config["space"]
+        index, latent = chosen_latents(request, samples, space, generator)
+        paint = painter(generator, space, samples.question.config["psi"])
         question = ask(mixture, latent, index, generator, settings, request)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
-    workshop = Workshop(generator, classifier, chart, model, settings, categories, strengths, execution.batch)
+    workshop = Workshop(paint, classifier, chart, model, settings, categories, strengths, execution.batch)
     if not artifacts.finished(path, question, force=True):
         fill(path, question, workshop, request, index, latent, execution)
     write_pictures(path, request.title())
@@ -111,16 +126,13 @@ def fill(
 def edit_rows(workshop: Workshop, editor: MixtureEditor, request: Request, latent: Tensor) -> dict[str, np.ndarray]:
     """One chunk of images at every strength, with labels and pictures."""
     images, labels = workshop.picture(latent)
-    grid = torch.tensor(request.alphas, dtype=torch.float32)
-    strengths = grid[:, None].expand(-1, len(latent))
-    if request.target is not None:
-        strengths = reaching(workshop, editor, latent, request.target)[None]
-    moved = [workshop.move(editor, latent, strength) for strength in strengths]
+    columns = plan(workshop, editor, request, latent)
+    moved = [workshop.move(editor, latent, moves) for _, moves in columns]
     pictures = [workshop.picture(one) for one in moved]
     return {
         "latent": latent.numpy(),
         "latents": torch.stack(moved).numpy(),
-        "strengths": strengths.numpy(),
+        "strengths": torch.stack([scale for scale, _ in columns]).numpy(),
         "labels_before": labels,
         "labels_after": np.stack([scores for _, scores in pictures]),
         "images_before": images,
@@ -128,13 +140,29 @@ def edit_rows(workshop: Workshop, editor: MixtureEditor, request: Request, laten
     }
 
 
+def plan(
+    workshop: Workshop, editor: MixtureEditor, request: Request, latent: Tensor
+) -> list[tuple[Tensor, list[Move]]]:
+    """The columns of the result: a strength for every image (N,), and the moves that it stands for."""
+    n = len(latent)
+    aims = list(zip(workshop.categories, workshop.strengths, strict=True))
+    if request.each:
+        alone = [(torch.full((n,), strength), category) for category, strength in aims]
+        return [(strength, [(category, strength)]) for strength, category in alone]
+    scales = [torch.full((n,), alpha) for alpha in request.alphas]
+    if request.target is not None:
+        scales = [reaching(workshop, editor, latent, request.target)]
+    return [(scale, [(category, strength * scale) for category, strength in aims]) for scale in scales]
+
+
 def reaching(workshop: Workshop, editor: MixtureEditor, latent: Tensor, target: float) -> Tensor:
     """The least strength (N,) at which the first aim's label reaches the target; where none does, the best."""
     grid = torch.arange(0, FARTHEST + STRIDE, STRIDE)
-    column = workshop.categories[0]
+    aims = list(zip(workshop.categories, workshop.strengths, strict=True))
 
-    def label(strength: Tensor) -> Tensor:
-        return torch.from_numpy(workshop.picture(workshop.move(editor, latent, strength))[1])[:, column]
+    def label(scale: Tensor) -> Tensor:
+        moved = workshop.move(editor, latent, [(category, strength * scale) for category, strength in aims])
+        return torch.from_numpy(workshop.picture(moved)[1])[:, aims[0][0]]
 
     scores = torch.stack([label(alpha.expand(len(latent))) for alpha in grid])  # (S, N)
     reached = scores >= target
@@ -149,9 +177,7 @@ def reaching(workshop: Workshop, editor: MixtureEditor, latent: Tensor, target: 
     return high
 
 
-def chosen_latents(
-    request: Request, samples: Artifact, space: str, generator: Generator
-) -> tuple[np.ndarray, Tensor]:
+def chosen_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, D) or W+ (N, L, D) of the images to edit."""
     if request.latents is not None:
         latent = read_latents(request.latents, space, generator)
@@ -160,7 +186,8 @@ def chosen_latents(
     if request.source == "index":
         if index.max() >= samples.question.n:
             raise InputError(
-                f"row {index.max()} is not in {samples.path}, it has {samples.question.n}", hint="--seeds draws others"
+                f"row {index.max()} is not in {samples.path}, it has {samples.question.n}",
+                hint="--seeds draws others",
             )
         return index, torch.from_numpy(samples[space][index])
     z = torch.from_numpy(np.concatenate([seeded_latents(seed, seed + 1, generator.z_dim) for seed in request.rows]))
@@ -175,23 +202,26 @@ def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
 
     InputError: no such file, no such key, other shapes, NaN.
     """
+    hint = f"numpy.savez(file, {space}=...)"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, NpzFile(stream) as file:
             keys = list(file)
             array = file[space] if space in keys else None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as npz: {error}", hint="numpy.savez(file, w=...)") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as npz: {error}", hint=hint) from error
     if array is None:
-        raise InputError(f"{path} has no {space!r}, it holds {', '.join(keys)}", hint=f"numpy.savez(file, {space}=...)")
+        raise InputError(f"{path} has no {space!r}, it holds {', '.join(keys) or 'nothing'}", hint=hint)
     size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
     layers = generator.w_shape[0] if generator.w_shape else 0
     fits = array.shape[1:] == (size,) or (space == "w" and array.shape[1:] == (layers, size))
     if not fits or not len(array) or array.dtype.kind != "f":
         expected = f"(N, {size})" + (f" or (N, {layers}, {size})" if space == "w" else "")
-        raise InputError(f"{path}: {space} has shape {array.shape}, {expected} was expected")
-    if not np.isfinite(array).all():
-        raise InputError(f"{path}: {space} holds NaN or infinite values")
-    return torch.from_numpy(array.astype(np.float32))
+        found = f"{array.dtype} of shape {array.shape}"
+        raise InputError(f"{path}: {space} is {found}, floats of shape {expected} were expected", hint=hint)
+    latent = torch.from_numpy(array.astype(np.float64)).float()
+    if not latent.isfinite().all():
+        raise InputError(f"{path}: {space} holds NaN or infinite values", hint=hint)
+    return latent
 
 
 def ask(
@@ -202,7 +232,9 @@ def ask(
     shape = tuple(latent.shape[1:])
     config = settings.model_dump() | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
+        "each": request.each,
         "target": request.target,
+        "headings": request.headings(),
         "alphas": list(request.alphas),
         "source": request.source,
         "index": index.tolist(),

@@ -24,11 +24,21 @@ from gmmedit.evaluation import metrics
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.spaces import Chart
-from gmmedit.stages.shared.common import Execution, in_batches, load_generator, network_record, prepare, seeded_latents
+from gmmedit.stages.shared.common import (
+    Execution,
+    autocast,
+    in_batches,
+    load_generator,
+    network_record,
+    painter,
+    prepare,
+    resolve_precision,
+    seeded_latents,
+)
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.problem import Problem, load_problem
 
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0)
 UP_TO_ONE = 10  # strengths over which the target's score should only rise
 
 Fitter = Callable[[Problem, EvaluateSettings], Editor]
@@ -46,18 +56,20 @@ class Judge:
     """Chart coordinates to what the evaluation classifier sees there."""
 
     problem: Problem
-    generator: Generator
+    paint: Callable[[Tensor], Tensor]
     classifier: ConvNet
-    batch: int
+    precision: str
+    execution: Execution
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (N, D) to logits (N, K) and nuisances (N, M)."""
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor]:
-            latent = self.problem.chart.from_x(rows).to(self.generator.device)
-            return self.classifier.answers(self.generator.synthesize(latent))
+            with autocast(self.precision, self.execution.device):
+                logits, nuisances = self.classifier.answers(self.paint(self.problem.chart.from_x(rows)))
+            return logits.float(), nuisances.float()
 
-        logits, nuisances = in_batches(answers, x, self.batch)
+        logits, nuisances = in_batches(answers, x, self.execution.batch)
         return logits, nuisances
 
 
@@ -67,6 +79,9 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     prepare(execution)
     path = folder / "evaluation.h5"
     check_editors(settings.editors)
+    settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, execution.device)})
+    if settings.classifier == "auto":
+        settings = settings.model_copy(update={"classifier": "avatars-eval"})
     with (
         artifacts.open(folder / "samples.h5", "samples") as samples,
         artifacts.open(folder / "labels.h5", "labels") as labels,
@@ -83,7 +98,7 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         generator = load_generator(samples, execution)
         model = model_from(mixture)
         psi = samples.question.config["psi"]
-    judge = Judge(problem, generator, classifier, execution.batch)
+    judge = Judge(problem, painter(generator, config["space"], psi), classifier, settings.precision, execution)
     x = unseen(problem, generator, config["space"], settings, psi)
     saved = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
     for name in settings.editors:
@@ -106,10 +121,14 @@ def score(name: str, editor: Editor, judge: Judge, x: Tensor, execution: Executi
     for category in range(layout.categories):
         attribute, value = layout.locate(category)
         rows = (logits[:, layout.columns[attribute]].argmax(1) != value).nonzero().squeeze(1)
+        if not len(rows):
+            it = judge.classifier.attributes[attribute]
+            message = f"all {len(x)} samples to score on have {it.name}={it.values[value]} already"
+            raise InputError(message, hint="take more of them: -n 1000")
         seen = []
+        offset = editor.offset(x[rows], category)
         for i, strength in enumerate(STRENGTHS):
-            moved = editor.edit(x[rows], category, torch.full((len(rows),), strength))
-            seen.append(judge.look(moved))
+            seen.append(judge.look(x[rows] + strength * offset))
             done = category * len(STRENGTHS) + i + 1
             execution.tick(done, layout.categories * len(STRENGTHS), f"evaluate {name}")
         after = torch.stack([answers for answers, _ in seen])
@@ -120,7 +139,13 @@ def score(name: str, editor: Editor, judge: Judge, x: Tensor, execution: Executi
 
 
 def outcome(
-    before: Tensor, after: Tensor, nuisances: Tensor, moved: Tensor, sigma: Tensor, layout: Layout, category: int
+    before: Tensor,
+    after: Tensor,
+    nuisances: Tensor,
+    moved: Tensor,
+    sigma: Tensor,
+    layout: Layout,
+    category: int,
 ) -> dict[str, Tensor]:
     """flipped (S, N), kept (S, N, A - 1), dependency (S,), drift (S, N), monotone ()."""
     attribute, value = layout.locate(category)
@@ -144,13 +169,15 @@ def check_editors(names: list[str]) -> None:
 
 def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Execution) -> ConvNet:
     """The classifier that scores. InputError: it is the one that labelled, or estimates no nuisances."""
-    name = "avatars-eval" if settings.classifier == "auto" else settings.classifier
+    name = settings.classifier
     classifier = classifiers.load(name, execution.device)
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
     if not isinstance(classifier, ConvNet) or not classifier.config.nuisances:
-        raise InputError(f"classifier {name} estimates no nuisance factors", hint="gmmedit train evaluator")
+        raise InputError(
+            f"classifier {name} estimates no nuisance factors", hint="gmmedit train classifier --evaluator"
+        )
     return classifier
 
 

@@ -12,13 +12,22 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
-from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.adam import Fit, converged, generator_for
-from gmmedit.mixture.model import AttributeMixture, Correction
+from gmmedit.mixture.coordinates import FullSpace
+from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.mixture.writing import Correction
 from gmmedit.spaces import Chart
-from gmmedit.stages.shared.common import Execution, load_classifier, load_generator, prepare
+from gmmedit.stages.shared.common import (
+    Execution,
+    autocast,
+    load_classifier,
+    load_generator,
+    painter,
+    prepare,
+    resolve_precision,
+)
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
 
@@ -35,14 +44,16 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         artifacts.open(folder / "single.h5", "single") as single,
     ):
         artifacts.check_parents(single, samples=samples, labels=labels)
-        question = ask(samples, labels, single, resolve(settings, execution))
+        precision = resolve_precision(settings.precision, execution.device)
+        settings = settings.model_copy(update={"precision": precision})
+        question = ask(samples, labels, single, settings)
         if artifacts.finished(path, question, force=execution.force):
             return path
         chart = Chart.from_arrays(tensors(single.group("chart")))
         problem = load_problem(samples, labels, single.question.config["space"],
                                single.question.config["held_out"], chart)  # fmt: skip
         model = start(single, problem, settings)
-        score = scorer(samples, labels, problem, settings, execution)
+        score = scorer(samples, labels, question.config["space"], problem, settings, execution)
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
@@ -52,15 +63,6 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     history = carry_out(path, question, fit, execution)
     facts = {"converged": converged(fit.history), "steps": fit.count}
     return write_fit(path, question, history, model, problem, facts)
-
-
-def resolve(settings: FitMixtureSettings, execution: Execution) -> FitMixtureSettings:
-    """`auto` precision: bfloat16 where the hardware multiplies it, float32 elsewhere."""
-    if settings.precision != "auto":
-        return settings
-    on_gpu = execution.device.startswith("cuda")
-    fast = torch.cuda.is_bf16_supported() if on_gpu else torch.cpu._is_amx_tile_supported()
-    return settings.model_copy(update={"precision": "bfloat16" if fast else "float32"})
 
 
 def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixtureSettings) -> Question:
@@ -94,7 +96,12 @@ def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> A
 
 
 def scorer(
-    samples: Artifact, labels: Artifact, problem: Problem, settings: FitMixtureSettings, execution: Execution
+    samples: Artifact,
+    labels: Artifact,
+    space: str,
+    problem: Problem,
+    settings: FitMixtureSettings,
+    execution: Execution,
 ) -> Score | None:
     """x (N, D) to logits (N, K): through the real networks, through the surrogate, or not at all."""
     if settings.consistency == "off":
@@ -102,12 +109,11 @@ def scorer(
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    device, reduced = execution.device.partition(":")[0], settings.precision == "bfloat16"
+    paint = painter(generator, space, samples.question.config["psi"])
 
     def score(x: Tensor) -> Tensor:
-        latent = problem.chart.from_x(x).to(execution.device)
-        with torch.autocast(device, torch.bfloat16, enabled=reduced):
-            logits = classifier.logits(generator.synthesize(latent))
+        with autocast(settings.precision, execution.device):
+            logits = classifier.logits(paint(problem.chart.from_x(x)))
         return logits.float().to(x.device)
 
     return score

@@ -80,5 +80,6 @@ def label(
         (logits,) = in_batches(look, latents, batch)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if not all(np.isfinite(array).all() for array in rows.values()):
-        raise InputError(f"the classifier gave NaN or infinite labels for rows {start} to {stop} of {samples.path}")
+        message = f"the classifier gave NaN or infinite labels for rows {start} to {stop} of {samples.path}"
+        raise InputError(message, hint="NaN in latents or weights is the usual cause")
     return rows

@@ -42,10 +42,23 @@ def prepare(execution: Execution) -> None:
     torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
     keep_freed_memory()
     try:
-        torch.empty(0, device=execution.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=execution.device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
         raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """`auto`: bfloat16 where the hardware multiplies it, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """The context in which generator and classifier compute in that precision."""
+    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def keep_freed_memory() -> None:
@@ -93,6 +106,13 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
         raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
+
+
+def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], Tensor]:
+    """Latents of a space to images: w as they are, z through the mapping where there is one."""
+    if space == "w" or generator.w_shape is None:
+        return lambda latent: generator.synthesize(latent.to(generator.device))
+    return lambda latent: generator.synthesize(generator.map(latent.to(generator.device), psi=psi))
 
 
 def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:

@@ -50,7 +50,8 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
                 artifacts.save_checkpoint(path, question, checkpoint(fit, history))
             execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
-        raise RunError(str(error)) from error
+        message, _, hint = str(error).partition(": ")
+        raise RunError(message, hint=hint) from error
     return history
 
 
@@ -79,5 +80,3 @@ def checkpoint(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:
 def history_arrays(history: History) -> dict[str, np.ndarray]:
     arrays = {f"history/{name}": np.asarray(values) for name, values in history.items()}
     return arrays | {"history/step": np.asarray(history["step"], dtype=np.int64)}
-
-

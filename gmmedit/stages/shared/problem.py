@@ -20,7 +20,7 @@ FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
 
 @dataclass(frozen=True)
 class Problem:
-    """x (N, D), labels and logits (N, K) of the fitted samples, and the same of the held-out ones."""
+    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones."""
 
     chart: Chart
     layout: Layout
@@ -29,7 +29,6 @@ class Problem:
     logits: Tensor
     held_x: Tensor
     held_labels: Tensor
-    held_logits: Tensor
 
 
 def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Literal["z", "w"]:
@@ -55,7 +54,8 @@ def load_problem(
     latents = torch.from_numpy(samples[space])
     if not latents.isfinite().all():
         row = int((~latents.isfinite().all(1)).nonzero()[0])
-        raise InputError(f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}")
+        message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
+        raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores)
     fitted = n - max(1, round(held_out * n))
@@ -64,7 +64,7 @@ def load_problem(
     layout = Layout(tuple(len(values) for _, values in labels.attributes))
     return Problem(
         chart, layout,
-        x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:], logits[fitted:],
+        x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
     )  # fmt: skip
 
 
@@ -81,11 +81,6 @@ def check_values(labels: Artifact, scores: Tensor) -> None:
                 hint = f"take more samples, or a classifier without {name}"
                 raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)
         start += len(values)
-
-
-def category_names(attributes: list[tuple[str, list[str]]]) -> list[str]:
-    """`smile=no`, `smile=yes`, ... in the order of the K columns."""
-    return [f"{name}={value}" for name, values in attributes for value in values]
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def edit_report(path: Path) -> dict[str, Any]:
     with artifacts.open(path, "edits") as edits:
         before, after = edits["labels_before"], edits["labels_after"]
         targets = edited_columns(edits)
-        rows, touched, start, named = [], [], 0, {}
+        rows, start, named = [], 0, {}
         for name, values in edits.attributes:
             for i, value in enumerate(values):
                 column = start + i
@@ -57,23 +57,32 @@ def edit_report(path: Path) -> dict[str, Any]:
                 label = f"{name}={value}"
                 named[column] = label
                 rows.append({"label": label, "edited": column in targets, "means": means})
-            columns = range(start, start + len(values))
-            touched += columns if any(column in targets for column in columns) else []
             start += len(values)
-        change = np.abs(after[-1] - before).mean(0)  # (K,)
-        others = [column for column in named if column not in touched]
-        moved = ", ".join(f"{named[t]} {(after[-1, :, t] - before[:, t]).mean():+.2f}" for t in targets)
-        worst = max(others, key=lambda column: change[column], default=None)
-        verdict = f"target: {moved}"
-        if worst is not None:
-            average = np.mean([change[column] for column in others])
-            verdict += f"; other labels moved by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
+        config = edits.question.config
+        verdicts = []
+        for s, heading in enumerate(config["headings"]):
+            if config["each"] or s == len(after) - 1:
+                own = [targets[s]] if config["each"] else targets
+                verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
         folder = path.parent / "edits"
         files = [str(path), str(folder / "sheet.png")]
         if (folder / "animation.webp").exists():
             files.append(str(folder / "animation.webp"))
-        alphas = [float(alpha) for alpha in edits["alphas"]]
-        return {"alphas": alphas, "labels": rows, "verdict": verdict, "files": files}
+        return {"headings": config["headings"], "labels": rows, "verdicts": verdicts, "files": files}
+
+
+def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:
+    """How far the target labels moved, and how far all others, from (N, K) before and after."""
+    change = np.abs(after - before).mean(0)  # (K,)
+    owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
+    touched = {owner[column] for column in targets}
+    others = [column for column in named if owner[column] not in touched]
+    moved = ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets)
+    if not others:
+        return moved
+    worst = max(others, key=lambda column: change[column])
+    average = np.mean([change[column] for column in others])
+    return f"{moved}; other labels moved by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
 
 
 def evaluation_report(path: Path) -> dict[str, Any]:
@@ -85,7 +94,10 @@ def evaluation_report(path: Path) -> dict[str, Any]:
         several = [k for k, (_, values) in enumerate(_owners(evaluation)) if len(values) > 2]
     summary = []
     for name in editors:
-        for kind, chosen in (("two-valued", [k for k in range(len(names)) if k not in several]), ("many-valued", several)):
+        for kind, chosen in (
+            ("two-valued", [k for k in range(len(names)) if k not in several]),
+            ("many-valued", several),
+        ):
             if chosen:
                 summary.append([name, kind, *_summary([_scores(curves[name], k) for k in chosen])])
     columns = ["editor", "attributes", "DT (95 %)", "best flip", "kept at flip .85", "kept at .95", "worst kept at .95",

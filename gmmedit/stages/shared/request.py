@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,8 @@ from gmmedit.errors import InputError, nearest
 
 DEFAULT_ROWS = "0-7"
 MOST_ALPHAS = 201
+ROUNDING = 1e-9  # steps that FROM:TO:STEP may lack of a whole number
+MOST_ROWS, SEEDS = 100_000, 2**32
 SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
 
 
@@ -30,7 +32,8 @@ class Aim:
         name, value, strength = match.groups()
         if strength is None and value is not None and is_number(value):
             value, strength = None, value
-        return cls(name.strip(), value, None if strength is None else number(strength, f"--attr {text}"))
+        number_ = None if strength is None else number(strength, f"--attr {text}")
+        return cls(name.strip(), value and value.strip(), number_)
 
     def category(self, attributes: list[tuple[str, list[str]]]) -> int:
         """Column of the K categories; without a value, the last one of a two-valued attribute.
@@ -52,16 +55,24 @@ class Aim:
         names = [name for name, _ in attributes]
         raise InputError(f"there is no attribute {self.attribute!r}", hint=nearest(self.attribute, names))
 
+    def title(self) -> str:
+        """`smile`, `hair_color=blond`, `glasses:-1`."""
+        return str(self) + ("" if self.strength in (None, 1) else f":{self.strength:g}")
+
     def __str__(self) -> str:
         return self.attribute + (f"={self.value}" if self.value else "")
 
 
 @dataclass(frozen=True)
 class Request:
-    """Aims, the grid of strengths that scales them, or the label to reach, and whose images."""
+    """Aims, the grid of strengths that scales them, or the label to reach, and whose images.
+
+    Each alpha is a column of the result; with `each`, the columns are the aims, one at a time.
+    """
 
     aims: tuple[Aim, ...]
     alphas: tuple[float, ...]
+    each: bool
     target: float | None
     source: Literal["index", "seeds", "latents"]
     rows: tuple[int, ...]
@@ -77,11 +88,14 @@ class Request:
         index: str | None = None,
         seeds: str | None = None,
         latents: Path | None = None,
+        each: bool = False,
     ) -> "Request":
         """InputError: nothing to edit, options that exclude each other, or numbers that are none."""
         if not attr:
             raise InputError("nothing to edit", hint=f"--attr {SYNTAX}")
         exclusive("--alpha, --alphas and --target", alpha, alphas, target)
+        if each and (alphas is not None or target is not None):
+            raise InputError("--each goes with neither --alphas nor --target", hint="leave one of them out")
         exclusive("--index, --seeds and --latents", index, seeds, latents)
         if target is not None and not 0 < target < 1:
             raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
@@ -89,19 +103,34 @@ class Request:
             raise InputError(f"--alpha {alpha} is not a number", hint="--alpha 0.6")
         aims = [Aim.parse(text) for text in attr]
         own = any(aim.strength is not None for aim in aims)
-        grid = grid_of(alphas) if alphas else (1.0,) if own else (1.0 if alpha is None else alpha,)
+        grid: tuple[float, ...] = (1.0,) if own or alpha is None else (alpha,)
+        if alphas is not None:
+            grid = grid_of(alphas)
         default = 1.0 if not own or alpha is None else alpha
-        scaled = tuple(
-            Aim(aim.attribute, aim.value, default if aim.strength is None else aim.strength) for aim in aims
-        )
-        source: Literal["index", "seeds", "latents"] = "seeds" if seeds else "latents" if latents else "index"
-        rows = () if latents else numbers(seeds or index or DEFAULT_ROWS, f"--{source}")
-        return cls(scaled, grid, target, source, rows, latents)
+        scaled = tuple(Aim(aim.attribute, aim.value, default if aim.strength is None else aim.strength) for aim in aims)
+        if each:
+            scaled = tuple(replace(aim, strength=(aim.strength or 0.0) * grid[0]) for aim in scaled)
+            grid = tuple(aim.strength or 0.0 for aim in scaled)
+        source: Literal["index", "seeds", "latents"] = "index"
+        text = DEFAULT_ROWS if index is None else index
+        if seeds is not None:
+            source, text = "seeds", seeds
+        elif latents is not None:
+            source = "latents"
+        rows = () if source == "latents" else numbers(text, f"--{source}")
+        return cls(scaled, grid, each, target, source, rows, latents)
 
     def title(self) -> str:
         """`smile`, `hair_color=blond, glasses:-1`."""
-        parts = [f"{aim}" + ("" if aim.strength == 1 else f":{aim.strength:g}") for aim in self.aims]
-        return ", ".join(parts)
+        return ", ".join(aim.title() for aim in self.aims)
+
+    def headings(self) -> list[str]:
+        """What each column shows."""
+        if self.each:
+            return [aim.title() for aim in self.aims]
+        if self.target is not None:
+            return [f"label {self.target:g}"]
+        return [f"alpha {alpha:g}" for alpha in self.alphas]
 
 
 def exclusive(what: str, *options: object) -> None:
@@ -123,17 +152,15 @@ def number(text: str, where: str) -> float:
 
 
 def grid_of(text: str) -> tuple[float, ...]:
-    """`0:1:0.1` to 0, 0.1, ... 1; `0,0.5,1` as it stands."""
-    if "," in text:
-        return tuple(number(part, "--alphas") for part in text.split(","))
-    parts = [number(part, "--alphas") for part in text.split(":")]
-    if len(parts) != 3 or parts[2] == 0 or (parts[1] - parts[0]) / parts[2] < 0:
+    """`0:1:0.1` to 0, 0.1, ... 1, never past TO; `0,0.5,1` as it stands."""
+    listed = ":" not in text
+    parts = [number(part, "--alphas") for part in text.split("," if listed else ":")]
+    if not listed and (len(parts) != 3 or parts[2] == 0 or (parts[1] - parts[0]) / parts[2] < 0):
         raise InputError(f"--alphas {text!r} is not FROM:TO:STEP", hint="--alphas 0:1:0.1")
-    first, last, step = parts
-    count = round((last - first) / step) + 1
-    if count > MOST_ALPHAS:
-        raise InputError(f"--alphas {text!r} asks for {count} strengths", hint=f"at most {MOST_ALPHAS}")
-    return tuple(round(first + i * step, 10) for i in range(count))
+    count = len(parts) if listed else (parts[1] - parts[0]) / parts[2] + ROUNDING + 1
+    if count >= MOST_ALPHAS + 1:
+        raise InputError(f"--alphas asks for more than {MOST_ALPHAS} strengths", hint="--alphas 0:1:0.1")
+    return tuple(parts) if listed else tuple(round(parts[0] + i * parts[2], 10) for i in range(int(count)))
 
 
 def numbers(text: str, where: str) -> tuple[int, ...]:
@@ -144,7 +171,7 @@ def numbers(text: str, where: str) -> tuple[int, ...]:
         if not match:
             raise InputError(f"{where} {text!r} is not a list of numbers", hint=f"{where} 0-7,20")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first > 100_000:
-            raise InputError(f"{where}: {part!r} is no range", hint=f"{where} 0-7,20")
+        if not first <= last < min(first + MOST_ROWS, SEEDS):
+            raise InputError(f"{where}: {part!r} is no range of numbers below 2**32", hint=f"{where} 0-7,20")
         found.extend(range(first, last + 1))
     return tuple(found)

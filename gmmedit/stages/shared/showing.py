@@ -7,6 +7,7 @@ from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.artifacts.disk import writing
 from gmmedit.pictures.sheets import contact_sheet, row_of, save_animation
 from gmmedit.stages.shared.report import edited_columns
 
@@ -15,12 +16,15 @@ ANIMATED = 5  # strengths from which on a strip is also an animation
 
 
 def write_pictures(path: Path, title: str) -> list[Path]:
-    """Write them into the folder `edits` beside edits.h5 and return their paths, the sheet first."""
+    """Write them into the folder `edits` beside edits.h5 and return their paths, the sheet first.
+
+    InputError: there is no such folder and none can be made. RunError: the disk is full.
+    """
     folder = path.parent / "edits"
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("image_*.png"), *folder.glob("animation.webp")):
-        old.unlink()
-    with artifacts.open(path, "edits") as edits:
+    with artifacts.open(path, "edits") as edits, writing(folder / "sheet.png"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob("image_*.png"), *folder.glob("animation.webp")):
+            old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
         sheet = folder / "sheet.png"
         make_sheet(edits, before[:MOST_ROWS], after[:, :MOST_ROWS], title).save(sheet)
@@ -36,17 +40,19 @@ def write_pictures(path: Path, title: str) -> list[Path]:
 
 
 def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: str) -> Image.Image:
-    """Rows: images. Columns: unedited, then every strength, with the edited labels below."""
-    alphas, strengths = edits["alphas"], edits["strengths"]
-    solved = edits.question.config["target"] is not None
-    headings = ["unedited"] + (["target"] if solved else [f"α = {alpha:g}" for alpha in alphas])
-    columns = edited_columns(edits)
-    labels = np.concatenate([edits["labels_before"][None], edits["labels_after"]])[:, :, columns]  # (S + 1, N, E)
+    """Rows: images. Columns: unedited, then every strength or aim, with the edited labels below."""
+    config, targets = edits.question.config, edited_columns(edits)
+    strengths, after_labels = edits["strengths"], edits["labels_after"]  # (S, N), (S, N, K)
     captions = []
     for i in range(len(before)):
-        texts = [" ".join(f"{score:.2f}" for score in labels[s, i]) for s in range(len(labels))]
-        if solved:
-            texts[1] += f" at α {strengths[0, i]:.2f}"
+        first = targets if not config["each"] else []
+        texts = [" ".join(f"{edits['labels_before'][i, column]:.2f}" for column in first)]
+        for s in range(len(after)):
+            shown = [targets[s]] if config["each"] else targets
+            texts.append(" ".join(f"{after_labels[s, i, column]:.2f}" for column in shown))
+            if config["target"] is not None:
+                texts[-1] += f" at {strengths[s, i]:.2f}"
         captions.append(texts)
+    headings = ["unedited", *config["headings"]]
     pictures = np.concatenate([before[None], after]).swapaxes(0, 1)
     return contact_sheet(pictures, headings, captions, title)
