@@ -178,6 +178,7 @@ def edit(
     draw: Annotated[
         Literal["coupled", "sample", "mean"] | None, typer.Option(help="How the control vector is drawn.")
     ] = None,
+    polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
@@ -188,7 +189,7 @@ def edit(
     from gmmedit import config as settings
     from gmmedit.stages import edit as stage
 
-    resolved = settings.load(config, edit={"draw": draw, "seed": seed})
+    resolved = settings.load(config, edit={"draw": draw, "polish": polish, "seed": seed})
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)

@@ -70,6 +70,7 @@ class EditSettings(Section):
     """Step 5: how a control vector is drawn and how far to go."""
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
+    polish: Annotated[int, Field(ge=0, le=1000)] = 12  # steps on each image's zs, through G and f
     seed: Seed = 0
 
 
@@ -78,9 +79,17 @@ class EvaluateSettings(Section):
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
     first_seed: Seed = 1_000_000  # far from those of any samples.h5
-    editors: Annotated[list[str], Field(min_length=1)] = ["mixture", "interfacegan", "interfacegan-conditional", "moments", "patent"]
+    editors: Annotated[list[str], Field(min_length=1)] = [
+        "mixture",
+        "mixture-polished",
+        "interfacegan",
+        "interfacegan-conditional",
+        "moments",
+        "patent",
+    ]
     classifier: str = "auto"  # auto: the catalogue's evaluation classifier
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    polish: Annotated[int, Field(ge=0, le=1000)] = 12  # of mixture-polished
     seed: Seed = 0
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gmmedit.errors import InputError
 
-
 HINT = "give the safetensors file of a network that gmmedit wrote"
 
 

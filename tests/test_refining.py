@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.objectives import edit_divergences, same_attribute
+from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
+from gmmedit.mixture.polishing import polish
 from gmmedit.mixture.refining import Refinement, Weights, random_categories
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
@@ -198,3 +200,45 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
         right = guess[:, columns].argmax(1) == logits[1600:, columns].argmax(1)
         assert right.float().mean() > 0.8
     assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_polishing_arrives_and_keeps_others(world):
+    x, labels, logits = world
+    model = fitted(x, labels, correction=False)
+    category = random_categories(LAYOUT, labels[:100], generator_for(6, 0))
+    with torch.no_grad():
+        offset = model.offset(x[:100], category)
+    polished = polish(x[:100], offset, category, score, LAYOUT, steps=30)
+    before = log_labels(logits[:100], LAYOUT, "log")
+
+    def loss(change: Tensor) -> Tensor:
+        reached, divergence = edit_divergences(
+            before, log_labels(score(x[:100] + change), LAYOUT, "log"), category, LAYOUT
+        )
+        return reached + divergence
+
+    assert loss(polished).mean() < 0.5 * loss(offset).mean()
+    assert not polished.requires_grad
+
+
+def test_polished_rows_do_not_see_each_other(world):
+    x, labels, _ = world
+    category = torch.tensor([0, 3, 6])
+    with torch.no_grad():
+        offset = fitted(x, labels, correction=False).offset(x[:3], category)
+    together = polish(x[:3], offset, category, score, LAYOUT, steps=5)
+    alone = torch.cat(
+        [polish(x[i : i + 1], offset[i : i + 1], category[i : i + 1], score, LAYOUT, 5) for i in range(3)]
+    )
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_an_editor_moves_by_strength_and_away_from_a_value(world):
+    x, labels, _ = world
+    editor = MixtureEditor(fitted(x, labels, correction=False))
+    offset, back = editor.offset(x[:4], 1), editor.offset(x[:4], 1, away=True)
+    moved = editor.edit(x[:4], 1, torch.tensor([0.0, 0.5, 2.0, -1.0]))
+    assert torch.equal(moved[0], x[0])
+    assert torch.allclose(moved[1:3], x[1:3] + torch.tensor([[0.5], [2.0]]) * offset[1:3])
+    assert torch.allclose(moved[3], x[3] + back[3])
+    assert torch.allclose(back, editor.offset(x[:4], 0), atol=1e-5)  # the other of two values

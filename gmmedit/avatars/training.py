@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gmmedit.avatars.train_classifier import EVALUATION, LABELLING, ClassifierTraining
+from gmmedit.avatars.train_classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.avatars.train_generator import (
     GANSettings,
     GANTraining,
@@ -33,10 +33,11 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
     """Train to the end from the last checkpoint in `out`; the path of the weights."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "generator.checkpoint"
-    training = GANTraining(settings, device=device)
+    critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
+    training = GANTraining(settings, critic, device=device)
     saved = read_checkpoint(checkpoint)
     if saved:
-        training = GANTraining(settings, saved["phase"], device)
+        training = GANTraining(settings, critic, saved["phase"], device)
         training.load(saved)
     pool = np.ascontiguousarray(render_pool(settings.pool, POOL_SEED, out / "pool.npy"))
     while True:
@@ -60,19 +61,24 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
 
 def train_classifier(out: Path, evaluator: bool, device: str, tick: Tick) -> Path:
     """Train the labelling or the evaluation network; the path of the weights."""
+    if evaluator:
+        return train_network(out, "evaluator", EVALUATION, device, tick)
+    return train_network(out, "classifier", LABELLING, device, tick)
+
+
+def train_network(out: Path, name: str, settings: ClassifierSettings, device: str, tick: Tick) -> Path:
+    """Train a classifier of avatars from its last checkpoint in `out`, if it is not done; the path of the weights."""
     out.mkdir(parents=True, exist_ok=True)
-    name = "evaluator" if evaluator else "classifier"
-    checkpoint = out / f"{name}.checkpoint"
-    training = ClassifierTraining(EVALUATION if evaluator else LABELLING, device)
+    path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
+    training = ClassifierTraining(settings, device)
     saved = read_checkpoint(checkpoint)
     if saved:
         training.load(saved)
     for done in training.run():
-        tick(done.images, training.settings.images, f"loss {done.loss:.3f}, accuracy {done.accuracy:.3f}")
+        tick(done.images, training.settings.images, f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}")
         keep_log(out / f"{name}.jsonl", training.step, asdict(done))
-        if training.step % CHECKPOINT_EVERY == 0:
+        if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images:
             save_atomically(training.state(), checkpoint)
-    path = out / f"{name}.safetensors"
     convnet.save(training.average, path)
     return path
 

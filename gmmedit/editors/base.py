@@ -15,9 +15,10 @@ class Editor(ABC):
 
     def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
         """x + |strength| * offset for strengths (N,): 0 leaves x alone, 1 arrives, negative ones move away."""
-        moved = x.clone()
+        moved = x
         for away in (False, True):
             chosen = strength < 0 if away else strength > 0
             if chosen.any():
-                moved[chosen] += strength[chosen, None].abs() * self.offset(x[chosen], category, away)
+                change = strength[:, None].abs() * self.offset(x, category, away)
+                moved = torch.where(chosen[:, None], x + change, moved)
         return moved

@@ -1,6 +1,6 @@
 """This project's editor: control vectors from the fitted mixture, written into the latent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.polishing import polish
 from gmmedit.mixture.refining import Score
+
+POLISHED = 64  # rows at once, to bound memory
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,16 @@ class MixtureEditor(Editor):
     seed: int = 0
     steps: int = 0
     score: Score | None = None
+    known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
+
+    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        key = (category, away, x.numpy().tobytes())
+        if key not in self.known:
+            self.known[key] = self.find_offset(x, category, away)
+        return self.known[key]
 
     @torch.no_grad()
-    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+    def find_offset(self, x: Tensor, category: int, away: bool) -> Tensor:
         goal = torch.full((len(x),), category)
         if away:
             columns = self.model.layout.columns[self.model.layout.locate(category)[0]]
@@ -38,4 +47,5 @@ class MixtureEditor(Editor):
         offset = self.model.offset(x, goal, self.draw, generator_for(self.seed, category))
         if self.score is None or not self.steps:
             return offset
-        return polish(x, offset, goal, self.score, self.model.layout, self.steps)
+        parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)
+        return torch.cat([polish(*part, self.score, self.model.layout, self.steps) for part in parts])

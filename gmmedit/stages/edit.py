@@ -60,6 +60,15 @@ class Workshop:
     strengths: list[float]
     batch: int
 
+    def editor(self, chunk: int) -> MixtureEditor:
+        """The editor of one chunk of images, with random draws of its own."""
+        settings = self.settings
+        return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, self.score)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Coordinates (N, D) to logits (N, K), differentiable."""
+        return self.classifier.logits(self.paint(self.chart.from_x(x))).to(x.device)
+
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
         x = self.chart.to_x(latent if latent.ndim == 2 else latent.mean(1))
@@ -116,7 +125,7 @@ def fill(
     constants = {"alphas": np.array(request.alphas)}
     with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart) as writer:
         for start, stop in writer.pending():
-            editor = MixtureEditor(workshop.model, workshop.settings.draw, workshop.settings.seed + start)
+            editor = workshop.editor(start)
             rows = edit_rows(workshop, editor, request, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")

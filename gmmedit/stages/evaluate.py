@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gmmedit import artifacts, classifiers
 from gmmedit.artifacts import Artifact, Question
+from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.config import EvaluateSettings
 from gmmedit.editors.base import Editor
@@ -23,11 +24,13 @@ from gmmedit.errors import InputError, nearest
 from gmmedit.evaluation import metrics
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
+from gmmedit.mixture.model import AttributeMixture
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
     autocast,
     in_batches,
+    load_classifier,
     load_generator,
     network_record,
     painter,
@@ -43,6 +46,7 @@ UP_TO_ONE = 10  # strengths over which the target's score should only rise
 
 Fitter = Callable[[Problem, EvaluateSettings], Editor]
 
+OURS = ("mixture", "mixture-polished")
 RIVALS: dict[str, Fitter] = {
     "interfacegan": lambda p, s: fit_interfacegan(p.x, p.logits, p.layout, s.seed, conditional=False),
     "interfacegan-conditional": lambda p, s: fit_interfacegan(p.x, p.logits, p.layout, s.seed, conditional=True),
@@ -95,21 +99,36 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         config = mixture.question.config
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
-        generator = load_generator(samples, execution)
+        generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         model = model_from(mixture)
         psi = samples.question.config["psi"]
     judge = Judge(problem, painter(generator, config["space"], psi), classifier, settings.precision, execution)
     x = unseen(problem, generator, config["space"], settings, psi)
+    editors = ours(model, judge, labeller, settings)
     saved = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
     for name in settings.editors:
         prefix = f"curves/{name}/"
         if any(key.startswith(prefix) for key in saved):
             continue
-        editor = MixtureEditor(model) if name == "mixture" else RIVALS[name](problem, settings)
+        editor = editors[name] if name in editors else RIVALS[name](problem, settings)
         saved |= {prefix + key: value for key, value in score(name, editor, judge, x, execution).items()}
         artifacts.save_checkpoint(path, question, saved)
     artifacts.write_whole(path, question, saved | {"report/strengths": np.array(STRENGTHS)})
     return path
+
+
+def ours(
+    model: AttributeMixture, judge: Judge, labeller: Classifier, settings: EvaluateSettings
+) -> dict[str, MixtureEditor]:
+    """This project's editor, as it is and with every zs polished through the labelling classifier."""
+
+    def label(x: Tensor) -> Tensor:
+        with autocast(settings.precision, judge.execution.device):
+            logits = labeller.logits(judge.paint(judge.problem.chart.from_x(x)))
+        return logits.float().to(x.device)
+
+    polished = MixtureEditor(model, steps=settings.polish, score=label)
+    return {"mixture": MixtureEditor(model), "mixture-polished": polished}
 
 
 def score(name: str, editor: Editor, judge: Judge, x: Tensor, execution: Execution) -> dict[str, np.ndarray]:
@@ -163,8 +182,8 @@ def outcome(
 
 def check_editors(names: list[str]) -> None:
     for name in names:
-        if name != "mixture" and name not in RIVALS:
-            raise InputError(f"there is no editor called {name!r}", hint=nearest(name, ["mixture", *RIVALS]))
+        if name not in (*OURS, *RIVALS):
+            raise InputError(f"there is no editor called {name!r}", hint=nearest(name, [*OURS, *RIVALS]))
 
 
 def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Execution) -> ConvNet:
