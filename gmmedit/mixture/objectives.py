@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -56,14 +57,14 @@ def same_attribute(layout: Layout) -> Tensor:
 
 
 def edit_divergences(before: Tensor, after: Tensor, category: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    """Per row, from log-labels (N, K): cross-entropy towards the category (0.95, the rest shared by the other
-    values of its attribute), and KL divergence of the other attributes' labels before and after, summed."""
-    mask = same_attribute(layout)[category]  # (N, K)
-    aim = torch.where(mask, (1 - CERTAIN) / (mask.sum(1, keepdim=True) - 1), 0.0)
-    aim = aim.scatter(1, category[:, None], CERTAIN).to(after)
-    reached = -(aim * after).sum(1)
+    """Per row, what an edit towards a category (N,) missed and what it broke, from log-labels (N, K).
+
+    Missed: -log of the category's probability, as far as that is below 0.95. Broken: KL divergence of the other
+    attributes' labels before and after, summed over those attributes.
+    """
+    missed = (math.log(CERTAIN) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
     divergence = before.exp() * (before - after)
-    return reached, divergence.masked_fill(mask, 0).sum(1)
+    return missed, divergence.masked_fill(same_attribute(layout)[category], 0).sum(1)
 
 
 def least_change(change: Tensor) -> Tensor:

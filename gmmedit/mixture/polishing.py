@@ -16,7 +16,7 @@ LEAST_CHANGE = 2e-3  # weight of the squared distance from x, so that what no la
 def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: Layout, steps: int) -> Tensor:
     """Adam steps on each row's offset (N, D) through generator and classifier.
 
-    The target label is asked to arrive (0.95), every other label to stay where it was at x (N, D), and the
+    The target label is asked to arrive (at least 0.95), every other label to stay where it was at x (N, D), and the
     offset to be small. Rows do not see each other. The result is the offset of strength 1.
     """
     with torch.enable_grad():
@@ -25,8 +25,8 @@ def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: La
         adam = torch.optim.Adam([offset], lr=RATE)
         for _ in range(steps):
             after = log_labels(score(x + offset), layout, "log")
-            reached, divergence = edit_divergences(before, after, category, layout)
-            loss = reached + divergence + LEAST_CHANGE * offset.square().sum(1)
+            missed, divergence = edit_divergences(before, after, category, layout)
+            loss = missed + divergence + LEAST_CHANGE * offset.square().sum(1)
             (offset.grad,) = torch.autograd.grad(loss.sum(), offset)
             adam.step()
     return offset.detach()

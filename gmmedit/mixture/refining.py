@@ -91,13 +91,13 @@ class Refinement:
         strength[::2] = 1.0
         after = log_labels(score(x + strength.to(x) * offset), layout, "log")
         arrived = (strength >= 1).to(x).flatten()
-        reached, divergence = edit_divergences(before, after, category, layout)
+        missed, divergence = edit_divergences(before, after, category, layout)
         coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
         mask = same_attribute(layout)[category].to(x)
         drawn = (mask[half:] * arrived[half:, None]).bool()
         return {
             "sampling": weights.sampling * sampling_term(coefficient[half:][drawn], after[half:][drawn].exp()),
-            "target": (reached * arrived).mean(),
+            "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
             "change": weights.least_change * least_change(offset) * offset.shape[1],
         }
