@@ -28,7 +28,9 @@ PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-console, errors = Console(), Console(stderr=True)
+# Where there is no terminal, tables need not be squeezed into 80 columns.
+console = Console() if Console().is_terminal else Console(width=160)
+errors = Console(stderr=True)
 debugging = {"on": False}
 
 

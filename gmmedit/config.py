@@ -58,12 +58,12 @@ class FitMixtureSettings(Section):
     consistency: Literal["exact", "surrogate", "off"] = "exact"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
-    steps: Positive = 1_200
+    steps: Positive = 1_600
     batch: Positive = 32
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
-    least_change: Weight = 1e-3
+    least_change: Weight = 3e-3
 
 
 class EditSettings(Section):

@@ -8,9 +8,7 @@ from gmmedit import artifacts
 
 SMILE = [("smile", ["no", "yes"])]
 GENERATOR = {"name": "avatars", "fingerprint": "a" * 64}
-SAMPLES = artifacts.Question(
-    kind="samples", n=10, seed=3, config={"psi": 0.7}, sizes={"z_dim": 4}, generator=GENERATOR
-)
+SAMPLES = artifacts.Question(kind="samples", n=10, seed=3, config={"psi": 0.7}, sizes={"z_dim": 4}, generator=GENERATOR)
 SINGLE = artifacts.Question(kind="single", n=10, config={"fit": {"steps": 5}})
 
 

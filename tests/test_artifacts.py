@@ -154,9 +154,7 @@ def test_missing_files_name_their_command(tmp_path: Path) -> None:
 
 def test_wrong_kind(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "labels.h5")
-    with pytest.raises(
-        InputError, match=r"labels\.h5 is a 'samples' artifact, 'labels' was expected"
-    ) as caught:
+    with pytest.raises(InputError, match=r"labels\.h5 is a 'samples' artifact, 'labels' was expected") as caught:
         artifacts.open(path, "labels")
     assert caught.value.hint == "gmmedit label makes one"
 
@@ -291,9 +289,7 @@ def test_parents_must_be_the_very_ones(tmp_path: Path) -> None:
     generator = {"name": "mine", "fingerprint": "d" * 64}
     question = replace(LABELS, parents=parents, generator=generator)
     stranger = artifacts.open(write_labels(tmp_path / "strange.h5", question))
-    with pytest.raises(
-        InputError, match=r"another generator .*mine dddddddddddd\.\.\., expected avatars aaaa"
-    ):
+    with pytest.raises(InputError, match=r"another generator .*mine dddddddddddd\.\.\., expected avatars aaaa"):
         artifacts.check_parents(stranger, samples=samples)
 
 

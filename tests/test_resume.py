@@ -186,9 +186,7 @@ def test_checkpoints_come_back_and_leave_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "single.h5"
     assert artifacts.load_checkpoint(path, SINGLE) is None
     for step in range(3):
-        artifacts.save_checkpoint(
-            path, SINGLE, {"adam/step": np.array(step), "rng": np.arange(3, dtype=np.uint8)}
-        )
+        artifacts.save_checkpoint(path, SINGLE, {"adam/step": np.array(step), "rng": np.arange(3, dtype=np.uint8)})
         state = artifacts.load_checkpoint(path, SINGLE)
         assert state is not None and state["adam/step"] == step and state["rng"].tolist() == [0, 1, 2]
     with pytest.raises(InputError, match=r"config.fit.steps is 5 there and 6 now") as caught:

@@ -45,8 +45,8 @@ class GANSettings:
     path_length: float = 2.0
     path_every: int = 8
     mixing: float = 0.5
-    sharpness: float = 0.2  # of the attributes, see `sharpen`
-    sharpen_after: int = 88_000  # images of the last phase
+    # (images of the last phase, weight from there on) of `blur_of_attributes`
+    sharpness: tuple[tuple[int, float], ...] = ((88_000, 0.2), (128_000, 0.5))
     average_images: int = 10_000  # half-life of the moving average of the weights
 
     @classmethod
@@ -179,7 +179,8 @@ class GANTraining:
         images = self.fake(settings.batch)
         with self.autocast():
             loss = F.softplus(-self.d(images).float()).mean()
-            total = loss + settings.sharpness * self.blur_of_attributes(images) if self.sharpens else loss
+            sharpness = self.sharpness
+            total = loss + sharpness * self.blur_of_attributes(images) if sharpness else loss
         self.g_adam.zero_grad()
         total.backward()
         self.g_adam.step()
@@ -191,9 +192,11 @@ class GANTraining:
         return float(loss.detach())
 
     @property
-    def sharpens(self) -> bool:
-        last = self.phase == len(self.settings.phases) - 1
-        return last and self.step * self.settings.batch >= self.settings.sharpen_after
+    def sharpness(self) -> float:
+        if self.phase < len(self.settings.phases) - 1:
+            return 0.0
+        seen = self.step * self.settings.batch
+        return max((weight for start, weight in self.settings.sharpness if seen >= start), default=0.0)
 
     def blur_of_attributes(self, images: Tensor) -> Tensor:
         """Entropy of the critic's labels, summed over the attributes: a picture should be the one or the other.

@@ -10,7 +10,7 @@ from gmmedit.mixture.objectives import edit_divergences, log_labels
 from gmmedit.mixture.refining import Score
 
 RATE = 0.08  # of Adam; x has unit variance
-LEAST_CHANGE = 2e-3  # weight of the squared distance from x, so that what no label sees stays in place
+LEAST_CHANGE = 5e-3  # weight of the squared distance from x, so that what no label sees stays in place
 
 
 def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: Layout, steps: int) -> Tensor:

@@ -33,7 +33,7 @@ def write_pictures(path: Path, title: str) -> list[Path]:
             for j, pixels in enumerate(after[:, i]):
                 name = f"image_{index}.png" if len(after) == 1 else f"image_{index}_{j:02d}.png"
                 Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / name)
-        if len(after) >= ANIMATED:
+        if len(after) >= ANIMATED and not edits.question.config["each"]:
             written.append(folder / "animation.webp")
             save_animation([row_of(frame[:8]) for frame in after], written[-1])
     return written

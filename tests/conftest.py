@@ -1,0 +1,101 @@
+"""One small run folder that every test of the pipeline shares, and the command line as a function."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from gmmedit import artifacts
+
+SETTINGS = """
+sample: {gan: avatars, n: 600}
+fit_single: {steps: 24, batch: 128}
+fit_mixture: {steps: 5, batch: 8}
+"""
+STAGES = ("sample", "label", "fit-single", "fit-mixture")
+
+
+def gmmedit(*words: object) -> Result:
+    """`gmmedit("edit", "--attr", "smile")` runs that command line in this process."""
+    from gmmedit.cli import app
+
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def done(*words: object) -> Result:
+    """A command that must succeed."""
+    result = gmmedit(*words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def state(folder: Path) -> dict[str, tuple[str, int]]:
+    """SHA-256 and time of the last change of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@contextmanager
+def untouched(folder: Path) -> Iterator[None]:
+    """No file below the folder is changed, added, removed or written anew."""
+    before = state(folder)
+    yield
+    assert state(folder) == before
+
+
+def rewrite(path: Path, rows: int | None = None, parents: dict[str, str] | None = None, **arrays: Any) -> str:
+    """Write an artifact of rows anew with other arrays (functions of the old ones), or its first rows only.
+
+    The new fingerprint. The file is as sound as before; what it says is not.
+    """
+    with artifacts.open(path) as old:
+        question, contents = old.question, {name: old[name] for name in old.names}
+    contents |= {name: np.asarray(change(contents[name].copy())) for name, change in arrays.items()}
+    n = rows or question.n
+    question = replace(question, n=n, parents={**question.parents, **(parents or {})})
+    with artifacts.create_rows(path, question) as out:
+        for start, stop in out.pending():
+            out.write(start, stop, {name: array[start:stop] for name, array in contents.items()})
+        out.finish()
+    return artifacts.file_fingerprint(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> None:
+    """The tests choose their run folders themselves."""
+    os.environ.pop("GMMEDIT_RUN", None)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The YAML file of the shared run."""
+    path = tmp_path_factory.mktemp("settings") / "small.yaml"
+    path.write_text(SETTINGS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Path]:
+    """A run folder with samples.h5, labels.h5, single.h5 and mixture.h5; nobody may write into it."""
+    folder = tmp_path_factory.mktemp("shared") / "run"
+    for stage in STAGES:
+        done(stage, "--run", folder, "--config", settings, "--quiet")
+    with untouched(folder):
+        yield folder
+
+
+@pytest.fixture
+def own_run(run: Path, tmp_path: Path) -> Path:
+    """A copy of the shared run folder for one test to change."""
+    return shutil.copytree(run, tmp_path / "run")

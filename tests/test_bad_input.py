@@ -1,0 +1,418 @@
+"""Bad input, met as a user would: one clear line, an exit code, and finished work untouched."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import done, gmmedit, rewrite, state, untouched
+from typer.testing import Result
+
+from gmmedit import artifacts
+
+N = 600
+
+
+def check(result: Result, *phrases: str, code: int = 2) -> None:
+    """One line that says what is wrong and one what to do, on stderr alone."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit) and result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2, result.stderr
+    assert lines[0].startswith("error: ") and lines[1].startswith(" hint: ")
+    assert "Traceback" not in result.stderr
+    for phrase in phrases:
+        assert phrase in result.stderr
+
+
+def refuse(folder: Path, *words: object, says: tuple[str, ...], code: int = 2) -> None:
+    """A command on a run folder that is refused and changes nothing in it."""
+    command, *rest = words
+    with untouched(folder):
+        check(gmmedit(command, "--run", folder, *rest), *says, code=code)
+
+
+# Names and values
+
+
+@pytest.mark.parametrize(
+    ("attr", "says"),
+    [
+        ("smiel", ("there is no attribute 'smiel'", "did you mean 'smile'? there are: smile, gender, bangs")),
+        ("xyz", ("there is no attribute 'xyz'", "there are: smile, gender")),
+        ("hair_color=blonde", ("hair_color has no value 'blonde'", "did you mean 'blond'?")),
+        ("hair_color", ("hair_color has 5 values", "hair_color=black, hair_color=blond")),
+        ("glasses=maybe", ("glasses has no value 'maybe'", "there are: no, yes")),
+        ("smile:abc", ("--attr smile:abc: 'abc' is not a number",)),
+        ("smile:nan", ("--attr smile:nan: 'nan' is not a number",)),
+        ("", ("--attr '' is not understood", "NAME[=VALUE][:STRENGTH]")),
+    ],
+)
+def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
+    refuse(run, "edit", "--attr", attr, says=says)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--alpha", "abc"], ("'--alpha'",)),
+        (["--alpha", "nan"], ("--alpha nan is not a number",)),
+        (["--alphas", "0:1"], ("--alphas '0:1' is not FROM:TO:STEP", "--alphas 0:1:0.1")),
+        (["--alphas", "0:1:0"], ("is not FROM:TO:STEP",)),
+        (["--alphas", "0:1:1e-9"], ("--alphas asks for more than",)),
+        (["--alphas", "a,b"], ("--alphas: 'a' is not a number",)),
+        (["--index", "7-3"], ("--index: '7-3' is no range",)),
+        (["--index", "three"], ("--index 'three' is not a list of numbers",)),
+        (["--index", "0-3,600"], ("row 600 is not in", "it has 600", "--seeds")),
+        (["--seeds", "-1"], ("--seeds '-1' is not a list of numbers",)),
+        (["--seeds", "4294967296"], ("--seeds: '4294967296'",)),
+        (["--target", "2"], ("--target 2 is not between 0 and 1",)),
+        (["--target", "high"], ("'--target'",)),
+        (["--alpha", "1", "--target", "0.5"], ("exclude each other",)),
+        (["--index", "1", "--seeds", "1"], ("exclude each other",)),
+        (["--draw", "random"], ("'--draw'",)),
+        (["--seed", "-1"], ("'--seed'",)),
+        (["--device", "foo"], ("cannot use device 'foo'", "--device cpu")),
+        (["--device", "meta"], ("cannot use device 'meta'",)),
+    ],
+)
+def test_edit_options(run: Path, words: list[str], says: tuple[str, ...]) -> None:
+    refuse(run, "edit", "--attr", "smile", *words, says=says)
+
+
+def test_an_edit_without_an_attribute(run: Path) -> None:
+    refuse(run, "edit", says=("nothing to edit", "--attr"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["sample", "--gan", "avatar"], ("there is no generator called 'avatar'", "did you mean 'avatars'?")),
+        (["sample", "--gan", "gone.safetensors"], ("there is no generator file gone.safetensors",)),
+        (["sample", "-n", "0"], ("sample.n: ", "(got 0)")),
+        (["sample", "-n", "99999999999999999999"], ("sample.n: ",)),
+        (["sample", "--psi", "nan"], ("sample.psi: ",)),
+        (["sample", "--device", "cuda:99"], ("cannot use device 'cuda:99'",)),
+        (["label", "--classifier", "avatar"], ("there is no classifier called 'avatar'", "did you mean 'avatars'?")),
+        (["label", "--classifier", "gone.safetensors"], ("there is no classifier file gone.safetensors",)),
+        (["fit-single", "--steps", "0"], ("fit_single.steps: ",)),
+        (["fit-single", "--seed", "99999999999"], ("fit_single.seed: ",)),
+        (["fit-mixture", "--consistency", "exakt"], ("'--consistency'", "'exact'")),
+        (["evaluate", "--editors", "mixture,magic"], ("there is no editor called 'magic'", "there are: mixture")),
+        (["evaluate", "-n", "1"], ("evaluate.n: ",)),
+    ],
+)
+def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> None:
+    refuse(run, *words, "--force", says=says)
+
+
+def test_settings_files(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    for text, says in (
+        ("sample: {nn: 5}", ("sample.nn is not a setting", "did you mean 'n'?")),
+        ("smaple: {n: 5}", ("smaple is not a setting", "did you mean 'sample'?")),
+        ("sample: {n: five}", ("sample.n: ", "'five'", "the default is 20000")),
+        ("sample: [", ("is not valid YAML",)),
+        ("sample", ("must hold sections with keys", "the sections sample, label")),
+    ):
+        path.write_text(text)
+        refuse(run, "sample", "--config", path, says=(str(path), *says))
+    refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read the settings in", "gone.yaml"))
+    refuse(run, "sample", "--config", tmp_path, says=("cannot read the settings in",))
+
+
+# Files of networks
+
+
+def damaged(path: Path, whole: bytes) -> Iterator[Path]:
+    """One after the other: empty, foreign, cut, without its description."""
+    header = int.from_bytes(whole[:8], "little") + 8
+    for content in (b"", b"#!/bin/sh\necho hello\n", whole[:header], whole[: len(whole) // 2], whole + b"more"):
+        path.write_bytes(content)
+        yield path
+
+
+def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
+    from gmmedit.classifiers.catalogue import CATALOGUE as CLASSIFIERS
+    from gmmedit.generators.catalogue import CATALOGUE as GENERATORS
+
+    generator, classifier = GENERATORS["avatars"].file, CLASSIFIERS["avatars"]
+    for path in damaged(tmp_path / "damaged.safetensors", generator.read_bytes()):
+        refuse(own_run, "sample", "--gan", path, "--force", says=(str(path),))
+    for path in damaged(tmp_path / "damaged.safetensors", classifier.read_bytes()):
+        refuse(own_run, "label", "--classifier", path, "--force", says=(str(path),))
+    refuse(own_run, "sample", "--gan", classifier, "--force", says=(str(classifier), "stylegan2"))
+    refuse(own_run, "label", "--classifier", generator, "--force", says=(str(generator), "convnet"))
+    same = written(tmp_path, "evaluate: {classifier: avatars}")
+    refuse(own_run, "evaluate", "--config", same, says=("estimates no nuisance factors", "--evaluator"))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_without_a_catalogued_classifier(tmp_path: Path) -> None:
+    from gmmedit.generators.catalogue import CATALOGUE
+
+    copied = tmp_path / "mine.safetensors"
+    copied.write_bytes(CATALOGUE["avatars"].file.read_bytes())
+    done("sample", "--run", tmp_path / "run", "--gan", copied, "-n", 4)
+    refuse(tmp_path / "run", "label", says=("no classifier is catalogued for", "mine.safetensors", "--classifier"))
+    copied.write_bytes(b"")
+    refuse(tmp_path / "run", "label", "--classifier", "avatars", says=("mine.safetensors",))
+    copied.unlink()
+    refuse(tmp_path / "run", "label", "--classifier", "avatars", says=("there is no generator file", "mine"))
+
+
+# Artifacts
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "maker"),
+    [
+        (["label"], "samples.h5", "gmmedit sample"),
+        (["fit-single"], "labels.h5", "gmmedit label"),
+        (["fit-mixture"], "single.h5", "gmmedit fit-single"),
+        (["edit", "--attr", "smile"], "mixture.h5", "gmmedit fit-mixture"),
+        (["evaluate"], "mixture.h5", "gmmedit fit-mixture"),
+    ],
+)
+def test_missing_and_foreign_files(own_run: Path, command: list[str], missing: str, maker: str) -> None:
+    path = own_run / missing
+    whole = path.read_bytes()
+    path.unlink()
+    refuse(own_run, *command, says=(f"{path} does not exist", f"{maker} makes it"))
+    for content in (b"", whole[:100], whole[: len(whole) // 2], whole[:-1], b"name,value\n1,2\n"):
+        path.write_bytes(content)
+        refuse(own_run, *command, says=(str(path), f"{maker} --force"))
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["z"] = np.zeros((3, 4))
+    refuse(own_run, *command, says=(f"{path} is HDF5, but not an artifact of gmmedit", maker))
+    other = own_run / ("labels.h5" if missing == "samples.h5" else "samples.h5")
+    path.write_bytes(other.read_bytes())
+    refuse(own_run, *command, says=(f"{path} is a ", "artifact", maker))
+    path.unlink()
+    path.mkdir()
+    refuse(own_run, *command, says=(f"{path} is a folder", "an HDF5 file was expected"))
+
+
+def test_an_output_that_is_something_else_is_not_overwritten(own_run: Path) -> None:
+    path = own_run / "labels.h5"
+    for content in (b"my notes", (own_run / "samples.h5").read_bytes()):
+        path.write_bytes(content)
+        refuse(own_run, "label", says=(str(path), "--force overwrites it"))
+
+
+def test_unfinished_and_damaged_work(own_run: Path) -> None:
+    path, partial = own_run / "labels.h5", own_run / "labels.h5.partial"
+    path.rename(partial)
+    refuse(own_run, "fit-single", says=(f"{path} is not finished", "gmmedit label continues it"))
+    partial.write_bytes(partial.read_bytes()[:5000])
+    refuse(own_run, "label", says=(f"{partial} is damaged", "--restart discards it"))
+
+
+def test_files_of_another_run(own_run: Path) -> None:
+    fingerprint = rewrite(own_run / "samples.h5", z=lambda z: z + 1, w=lambda w: w + 1)
+    assert artifacts.file_fingerprint(own_run / "samples.h5") == fingerprint
+    for command in (["fit-single"], ["fit-mixture"], ["edit", "--attr", "smile"], ["evaluate"]):
+        refuse(own_run, *command, "--force", says=("was made from another", "samples.h5", "make it again: gmmedit"))
+    rewrite(own_run / "labels.h5", parents={"samples": fingerprint})
+    refuse(own_run, "fit-mixture", "--force", says=("single.h5 was made from another", "gmmedit fit-single --force"))
+
+
+def test_other_weights_under_the_same_name(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gmmedit.weights.fingerprint", lambda _: "0" * 64)
+    refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", "gmmedit sample --force"))
+    refuse(own_run, "sample", "-n", 600, says=("generator.fingerprint", "--force overwrites it"))
+
+
+def test_latents_that_are_no_numbers(own_run: Path) -> None:
+    def holed(latents: np.ndarray) -> np.ndarray:
+        latents[17, 3] = np.nan
+        return latents
+
+    fingerprint = rewrite(own_run / "samples.h5", w=holed)
+    check(gmmedit("label", "--run", own_run, "--force"), "samples.h5", "rows 0 to 256")
+    rewrite(own_run / "labels.h5", parents={"samples": fingerprint})
+    refuse(own_run, "fit-single", "--force", says=("samples.h5:/w holds NaN or infinite latents, first in row 17",))
+
+
+def test_labels_that_are_no_numbers(own_run: Path) -> None:
+    rewrite(own_run / "labels.h5", labels=lambda labels: np.where(labels < 0.01, np.nan, labels))
+    refuse(own_run, "fit-single", "--force", says=("labels.h5:/labels holds NaN", "gmmedit label --force"))
+
+
+def test_a_value_that_nobody_has(own_run: Path) -> None:
+    with artifacts.open(own_run / "labels.h5") as labels:
+        names = [f"{name}={value}" for name, values in labels.attributes for value in values]
+
+    def without_glasses(labels: np.ndarray) -> np.ndarray:
+        labels[:, names.index("glasses=no")], labels[:, names.index("glasses=yes")] = 1, 0
+        return labels
+
+    rewrite(own_run / "labels.h5", labels=without_glasses)
+    says = ("0 of 600 samples are labelled glasses=yes, a fit needs 10", "take more samples")
+    refuse(own_run, "fit-single", "--force", says=says)
+
+
+def test_too_few_samples(own_run: Path) -> None:
+    fingerprint = rewrite(own_run / "samples.h5", rows=60)
+    rewrite(own_run / "labels.h5", rows=60, parents={"samples": fingerprint})
+    refuse(own_run, "fit-single", "--force", says=("holds 60 samples, a fit needs 100", "gmmedit sample -n"))
+
+
+def test_scoring_on_samples_that_are_all_alike(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gmmedit.stages.evaluate.seeded_latents", lambda *_: np.ones((4, 128), np.float32))
+    refuse(own_run, "evaluate", "-n", 4, says=("all 4 samples to score on have", "-n 1000"))
+
+
+# npz
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({}, ("has no 'w'",)),
+        ({"z": np.zeros((2, 128), np.float32)}, ("has no 'w', it holds z", "numpy.savez(file, w=...)")),
+        ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), floats of shape (N, 128) or (N, ",)),
+        ({"w": np.zeros((2, 3, 128), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
+        ({"w": np.zeros(128, np.float32)}, ("w is float32 of shape (128,)",)),
+        ({"w": np.zeros((0, 128), np.float32)}, ("w is float32 of shape (0, 128)",)),
+        ({"w": np.zeros((2, 128), np.int32)}, ("w is int32 of shape (2, 128), floats",)),
+        ({"w": np.full((2, 128), np.nan, np.float32)}, ("holds NaN",)),
+        ({"w": np.full((2, 128), 1e300)}, ("holds NaN or infinite",)),
+        ({"w": np.array([{"a": 1}], dtype=object)}, ("cannot be read as npz",)),
+    ],
+)
+def test_latents_files(run: Path, tmp_path: Path, arrays: dict[str, np.ndarray], says: tuple[str, ...]) -> None:
+    np.savez(tmp_path / "latents.npz", allow_pickle=True, **arrays)
+    refuse(run, "edit", "--attr", "smile", "--latents", tmp_path / "latents.npz", says=(str(tmp_path), *says))
+
+
+def test_latents_files_that_are_none(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    np.savez_compressed(path, w=np.random.RandomState(0).randn(8, 128))
+    whole = path.read_bytes()
+    broken = bytearray(whole)
+    broken[200:900] = bytes(700)
+    np.save(tmp_path / "plain.npy", np.zeros((2, 128), np.float32))
+    contents = [b"", b"w", whole[:500], bytes(broken), (tmp_path / "plain.npy").read_bytes()]
+    for content in contents:
+        path.write_bytes(content)
+        refuse(run, "edit", "--attr", "smile", "--latents", path, says=(f"{path} cannot be read as npz",))
+    for gone in (tmp_path / "gone.npz", tmp_path):
+        refuse(run, "edit", "--attr", "smile", "--latents", gone, says=(f"{gone} cannot be read as npz",))
+
+
+# Places that cannot be written
+
+
+def test_a_run_folder_that_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "run"
+    file.write_text("no folder")
+    with untouched(tmp_path):
+        check(gmmedit("sample", "--run", file, "-n", 3), f"cannot write in the folder {file}", "--run")
+        check(gmmedit("label", "--run", file), "samples.h5 does not exist")
+        check(gmmedit("fit-single", "--run", file / "deeper"), "does not exist")
+
+
+def test_a_result_folder_that_is_a_file(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("no folder")
+    words = ("--attr", "smile", "--index", "0", "--polish", 0, "--out")
+    refuse(run, "edit", *words, tmp_path / "out", says=("cannot write in the folder",))
+    (tmp_path / "edits").write_text("no folder")
+    check(gmmedit("edit", "--run", run, *words, tmp_path), "cannot write in the folder", "edits")
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own, where the system permits that."""
+    folder.mkdir(exist_ok=True)
+    result = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
+    if result.returncode:
+        pytest.skip(f"mount is not permitted here: {result.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
+def test_a_read_only_run_folder(own_run: Path, tmp_path: Path) -> None:
+    (own_run / "single.h5").unlink()
+    with mounted(tmp_path / "mount", "--bind", str(own_run)) as folder:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        refuse(folder, "fit-single", "--steps", 2, says=(f"cannot write in the folder {folder}: read-only", "--run"))
+        refuse(folder, "label", "--force", "--classifier", "avatars-eval", says=("cannot write in the folder",))
+        refuse(folder, "edit", "--attr", "smile", says=("cannot write in the folder",))
+
+
+def fill(folder: Path, spare: int) -> Path:
+    """Take up the space of a small file system until about `spare` bytes are left."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    with ballast.open("r+b") as file:
+        file.truncate(max(ballast.stat().st_size - spare, 0))
+    return ballast
+
+
+FULL = ("no space left for", "make room and run the same command again")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
+@pytest.mark.parametrize("spare", [0, 4096, 40_960])
+def test_a_full_disk(run: Path, settings: Path, tmp_path: Path, spare: int) -> None:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=1500k", "none") as disk:
+        for name in ("samples.h5", "labels.h5"):
+            (disk / name).write_bytes((run / name).read_bytes())
+        finished = state(disk)
+        ballast = fill(disk, spare)
+        again = ("--config", settings, "--run", disk)
+        check(gmmedit("fit-single", *again), *FULL, code=1)
+        check(gmmedit("sample", *again, "--force", "--psi", 0.5), *FULL, code=1)
+        assert {name: it for name, it in state(disk).items() if name in finished} == finished
+        ballast.unlink()
+        (disk / "samples.h5.partial").unlink(missing_ok=True)
+        done("fit-single", *again)
+        assert (disk / "single.h5").read_bytes() == (run / "single.h5").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
+def test_a_disk_that_fills_while_pictures_are_written(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", run, "--attr", "smile", "--index", "0-1", "--polish", 0, "--out")
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=400k", "none") as disk:
+        done(*words, disk)
+        before = (disk / "edits.h5").read_bytes()
+        for path in (disk / "edits").iterdir():
+            path.unlink()
+        fill(disk, 4096)
+        check(gmmedit(*words, disk), *FULL, code=1)
+        assert (disk / "edits.h5").read_bytes() == before
+        check(gmmedit(*words, disk, "--alpha", 0.5), *FULL, code=1)
+        assert (disk / "edits.h5").read_bytes() == before
+
+
+# Runs that fail
+
+
+def test_a_fit_that_diverges(own_run: Path, tmp_path: Path) -> None:
+    wild = written(tmp_path, "fit_single: {lr: 1.0e+30, steps: 20}")
+    refuse(own_run, "fit-single", "--force", "--config", wild, says=("diverge",), code=1)
+
+
+def test_a_stage_that_already_runs(own_run: Path) -> None:
+    path = own_run / "labels.h5"
+    with artifacts.open(path) as labels:
+        question = labels.question
+    path.unlink()
+    with artifacts.create_rows(path, question):
+        refuse(own_run, "label", says=("is being written by another process", "wait until it is done"), code=1)
