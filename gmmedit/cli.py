@@ -246,9 +246,11 @@ def train_generator(
     """Train the embedded StyleGAN2; it resumes from its last checkpoint."""
     from gmmedit.avatars.train_generator import GANSettings
     from gmmedit.avatars.training import train_generator as run
+    from gmmedit.stages.shared.common import prepare
 
     settings = GANSettings.parse(seed, phases)
     with executing(device, 1, False, False, quiet) as execution:
+        prepare(execution)
         path = run(out, settings, device, execution.tick)
     wrote(path, quiet)
 
@@ -261,8 +263,10 @@ def train_classifier(
 ) -> None:  # fmt: skip
     """Train a classifier on independently drawn avatars; it resumes from its last checkpoint."""
     from gmmedit.avatars.training import train_classifier as run
+    from gmmedit.stages.shared.common import prepare
 
     with executing(device, 1, False, False, quiet) as execution:
+        prepare(execution)
         path = run(out, evaluator, device, execution.tick)
     wrote(path, quiet)
 

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from gmmedit import artifacts
 
-N = 600
+D = 128  # latent dims of the embedded generator
 
 
 def check(result: Result, *phrases: str, code: int = 2) -> None:
@@ -269,8 +269,14 @@ def test_too_few_samples(own_run: Path) -> None:
 
 
 def test_scoring_on_samples_that_are_all_alike(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmmedit.stages.evaluate.seeded_latents", lambda *_: np.ones((4, 128), np.float32))
+    monkeypatch.setattr("gmmedit.stages.evaluate.seeded_latents", lambda *_: np.ones((4, D), np.float32))
     refuse(own_run, "evaluate", "-n", 4, says=("all 4 samples to score on have", "-n 1000"))
+
+
+def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    for path in (tmp_path / "gone.h5", tmp_path, tmp_path / "notes.txt"):
+        check(gmmedit("inspect", path), str(path), "give an HDF5 file")
 
 
 # npz
@@ -280,14 +286,14 @@ def test_scoring_on_samples_that_are_all_alike(own_run: Path, monkeypatch: pytes
     ("arrays", "says"),
     [
         ({}, ("has no 'w'",)),
-        ({"z": np.zeros((2, 128), np.float32)}, ("has no 'w', it holds z", "numpy.savez(file, w=...)")),
+        ({"z": np.zeros((2, D), np.float32)}, ("has no 'w', it holds z", "numpy.savez(file, w=...)")),
         ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), floats of shape (N, 128) or (N, ",)),
-        ({"w": np.zeros((2, 3, 128), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
-        ({"w": np.zeros(128, np.float32)}, ("w is float32 of shape (128,)",)),
-        ({"w": np.zeros((0, 128), np.float32)}, ("w is float32 of shape (0, 128)",)),
-        ({"w": np.zeros((2, 128), np.int32)}, ("w is int32 of shape (2, 128), floats",)),
-        ({"w": np.full((2, 128), np.nan, np.float32)}, ("holds NaN",)),
-        ({"w": np.full((2, 128), 1e300)}, ("holds NaN or infinite",)),
+        ({"w": np.zeros((2, 3, D), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
+        ({"w": np.zeros(D, np.float32)}, ("w is float32 of shape (128,)",)),
+        ({"w": np.zeros((0, D), np.float32)}, ("w is float32 of shape (0, 128)",)),
+        ({"w": np.zeros((2, D), np.int32)}, ("w is int32 of shape (2, 128), floats",)),
+        ({"w": np.full((2, D), np.nan, np.float32)}, ("holds NaN",)),
+        ({"w": np.full((2, D), 1e300)}, ("holds NaN or infinite",)),
         ({"w": np.array([{"a": 1}], dtype=object)}, ("cannot be read as npz",)),
     ],
 )
@@ -298,11 +304,11 @@ def test_latents_files(run: Path, tmp_path: Path, arrays: dict[str, np.ndarray],
 
 def test_latents_files_that_are_none(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "latents.npz"
-    np.savez_compressed(path, w=np.random.RandomState(0).randn(8, 128))
+    np.savez_compressed(path, w=np.random.RandomState(0).randn(8, D))
     whole = path.read_bytes()
     broken = bytearray(whole)
     broken[200:900] = bytes(700)
-    np.save(tmp_path / "plain.npy", np.zeros((2, 128), np.float32))
+    np.save(tmp_path / "plain.npy", np.zeros((2, D), np.float32))
     contents = [b"", b"w", whole[:500], bytes(broken), (tmp_path / "plain.npy").read_bytes()]
     for content in contents:
         path.write_bytes(content)
@@ -321,6 +327,15 @@ def test_a_run_folder_that_is_a_file(tmp_path: Path) -> None:
         check(gmmedit("sample", "--run", file, "-n", 3), f"cannot write in the folder {file}", "--run")
         check(gmmedit("label", "--run", file), "samples.h5 does not exist")
         check(gmmedit("fit-single", "--run", file / "deeper"), "does not exist")
+
+
+@pytest.mark.parametrize("network", ["generator", "classifier"])
+def test_training(tmp_path: Path, network: str) -> None:
+    (tmp_path / "out").write_text("no folder")
+    with untouched(tmp_path):
+        words = ("train", network, "--out")
+        check(gmmedit(*words, tmp_path / "out"), f"cannot make the folder {tmp_path}/out", "choose another --out")
+        check(gmmedit(*words, tmp_path / "new", "--device", "foo"), "cannot use device 'foo'", "--device cpu")
 
 
 def test_a_result_folder_that_is_a_file(run: Path, tmp_path: Path) -> None:

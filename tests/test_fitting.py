@@ -200,9 +200,7 @@ def test_auto_takes_the_network_in_a_bent_world() -> None:
     moments = Gaussians(LAYOUT)
     moments.moments_(y, bent(x))
     for a in range(2):  # components are the densities of y given the value
-        torch.testing.assert_close(
-            result.gaussians.mixture(a).means, moments.mixture(a).means, atol=0.2, rtol=0
-        )
+        torch.testing.assert_close(result.gaussians.mixture(a).means, moments.mixture(a).means, atol=0.2, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{}, {"scope": "full", "likelihood": "peak", "covariance": "free"}])

@@ -27,7 +27,7 @@ def labels(*rows: tuple[int, int, int]) -> torch.Tensor:
         ([0.0, 0.0], [0.3, 0.1], 0.0),  # harmful: only the others do
         ([0.25, 0.5, 1.0], [0.75, 0.5, 0.0], 0.5),  # one other attribute lost for each target
         ([0.8], [0.5], 0.6),  # stops at 0.8
-        ([0.8, 0.4], [0.5, 0.5], 0.4),  # what flips back counts no more
+        ([0.8, 0.4], [0.5, 0.5], 0.6),  # nobody goes beyond its best strength
     ],
 )
 def test_dt_score(flips: list[float], kept: list[float], score: float) -> None:

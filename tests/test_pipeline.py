@@ -22,6 +22,7 @@ from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.request import Aim
 
 N = 600
+PATENT = Path(__file__).parents[1] / "configs" / "patent.yaml"
 
 
 class Stopped(Exception):
@@ -248,7 +249,7 @@ def test_a_strip(run: Path, chart: Chart, edited: Edit) -> None:
     steps = moved(chart, edits)
     assert torch.allclose(steps[3], 0.5 * steps[4], atol=2e-3) and torch.allclose(steps[5], 1.5 * steps[4], atol=2e-3)
     belief = read(run, edits["latents"], "glasses").mean(1)
-    assert (np.diff(belief) > 0).all()
+    assert (np.diff(belief) > -1e-6).all() and belief[0] < belief[2] < belief[4]
 
 
 def test_w_plus_with_equal_layers_is_edited_like_w(run: Path, edited: Edit, tmp_path: Path) -> None:
@@ -332,8 +333,9 @@ def test_a_target_is_reached_with_the_least_strength(edited: Edit) -> None:
     before, after = edits["labels_before"][:, column], edits["labels_after"][0, :, column]
     strength = edits["strengths"][0]
     assert strength.min() >= 0 and strength.max() <= edit.FARTHEST
-    assert ((after >= 0.5) | (after >= before)).all(), "reached, or as far as possible"
-    assert (strength[before >= 0.5] == 0).all() and (strength[before < 0.5] > 0).all()
+    assert ((after >= 0.5) | (after >= before - 1e-6)).all(), "reached, or as far as possible"
+    assert np.array_equal(strength[before >= 0.5], before[before >= 0.5] * 0)
+    assert (strength[(before < 0.5) & (after >= 0.5)] > 0).all()
     finest = edit.STRIDE / 2**edit.HALVINGS
     assert np.array_equal(strength, np.round(strength / finest) * finest)
 
@@ -417,6 +419,22 @@ def test_z_of_a_generator_with_a_mapping(own_run: Path, tmp_path: Path) -> None:
         with artifacts.open(own_run / "samples.h5") as samples:
             assert np.array_equal(edits["latent"], samples["z"][:3])
         assert np.allclose(edits["labels_before"], labels["labels"][:3], atol=1e-3), "z goes through the mapping"
+
+
+def test_the_patent_read_literally(own_run: Path, tmp_path: Path) -> None:
+    literal = ("--run", own_run, "--config", PATENT)
+    done("fit-single", *literal, "--force", "--steps", 2)
+    done("fit-mixture", *literal, "--force", "--steps", 1)
+    with artifacts.open(own_run / "mixture.h5") as mixture:
+        assert not [name for name in mixture.names if name.startswith(("parameters/coordinates", "parameters/corr"))]
+    results = []
+    for rows in ("0-2", "5-7"):
+        done("edit", *literal, "--attr", "smile", "--alphas", "0.5,1", "--index", rows, "--out", tmp_path / rows)
+        results.append(artifacts.open(tmp_path / rows / "edits.h5"))
+    one, other = results
+    # x' = (1 - alpha) x + alpha zs: at alpha 1 nothing is left of the sample, and equal draws give equal pictures.
+    assert np.allclose(one["latents"][1], other["latents"][1], atol=1e-3)
+    assert not np.allclose(one["latents"][0], other["latents"][0], atol=1e-1)
 
 
 # Evaluation

@@ -20,6 +20,7 @@ from gmmedit.artifacts.reading import (
 from gmmedit.artifacts.schema import Kind
 from gmmedit.errors import InputError
 
+HINT = "give an HDF5 file that a stage of gmmedit wrote"
 SMALL = 1 << 22  # numbers in an array that is still read whole for its statistics
 
 
@@ -31,8 +32,8 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file")
-    with explained(path), open_file(path) as file:
+        raise InputError(f"{path} does not exist or is no file", hint=HINT)
+    with explained(path, hint=HINT), open_file(path) as file:
         header = read_header(file)
         marks = read_marks(file, header)
         state = _state(path, header, marks)

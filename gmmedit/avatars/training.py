@@ -31,7 +31,7 @@ Tick = Callable[[int, int, str], None]
 
 def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -> Path:
     """Train to the end from the last checkpoint in `out`; the path of the weights."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     checkpoint = out / "generator.checkpoint"
     critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
     training = GANTraining(settings, critic, device=device)
@@ -68,7 +68,7 @@ def train_classifier(out: Path, evaluator: bool, device: str, tick: Tick) -> Pat
 
 def train_network(out: Path, name: str, settings: ClassifierSettings, device: str, tick: Tick) -> Path:
     """Train a classifier of avatars from its last checkpoint in `out`, if it is not done; the path of the weights."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
     training = ClassifierTraining(settings, device)
     saved = read_checkpoint(checkpoint)
@@ -81,6 +81,14 @@ def train_network(out: Path, name: str, settings: ClassifierSettings, device: st
             save_atomically(training.state(), checkpoint)
     convnet.save(training.average, path)
     return path
+
+
+def make_folder(out: Path) -> None:
+    """InputError: it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror}", hint="choose another --out") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:

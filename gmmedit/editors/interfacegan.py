@@ -8,13 +8,14 @@ from gmmedit.editors.base import Editor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 
+REACH = 2.5  # so that the strengths that evaluation sweeps go as far as pictures hold
 EXTREMES = 0.02  # share of the samples on either side that the SVM sees
 
 
 class InterFaceGAN(Editor):
     """One direction per category; the conditional form is projected off all other attributes' normals.
 
-    A unit of strength is the distance between the means of those with and without the value.
+    A unit of strength is REACH times the distance between the means of those with and without the value.
     """
 
     def __init__(self, directions: Tensor) -> None:
@@ -39,7 +40,7 @@ def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, condi
         unit = direction / direction.norm()
         has = scores[:, k] > 0
         reach = (x[has].mean(0) - x[~has].mean(0)) @ normals[k] / (unit @ normals[k])
-        directions[k] = unit * reach
+        directions[k] = unit * reach * REACH
     return InterFaceGAN(directions)
 
 

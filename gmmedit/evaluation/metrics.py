@@ -28,10 +28,12 @@ def kept(before: Tensor, after: Tensor, columns: list[slice], attribute: int) ->
 def dt_score(flips: Tensor, kept: Tensor) -> float:
     """Area under the mean share kept over the flip rate, both (S,), from no edit (0, 1) on (IALS, DT score).
 
-    1 where every target flips and nothing else does; an editor that never flips scores 0.
+    1 where every target flips and nothing else does; an editor that never flips scores 0. Strengths beyond that of
+    the highest flip rate do not count: nobody would use them, and many-valued attributes overshoot there.
     """
-    t = torch.cat([torch.zeros(1), flips])
-    d = torch.cat([torch.ones(1), kept])
+    best = int(flips.argmax()) + 1
+    t = torch.cat([torch.zeros(1), flips[:best]])
+    d = torch.cat([torch.ones(1), kept[:best]])
     return float(((t[1:] - t[:-1]) * (d[1:] + d[:-1]) / 2).sum())
 
 

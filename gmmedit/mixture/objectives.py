@@ -56,13 +56,15 @@ def same_attribute(layout: Layout) -> Tensor:
     return owner[:, None] == owner[None]
 
 
-def edit_divergences(before: Tensor, after: Tensor, category: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+def edit_divergences(
+    before: Tensor, after: Tensor, category: Tensor, layout: Layout, certain: float = CERTAIN
+) -> tuple[Tensor, Tensor]:
     """Per row, what an edit towards a category (N,) missed and what it broke, from log-labels (N, K).
 
-    Missed: -log of the category's probability, as far as that is below 0.95. Broken: KL divergence of the other
+    Missed: -log of the category's probability, as far as that is below `certain`. Broken: KL divergence of the other
     attributes' labels before and after, summed over those attributes.
     """
-    missed = (math.log(CERTAIN) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
+    missed = (math.log(certain) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
     divergence = before.exp() * (before - after)
     return missed, divergence.masked_fill(same_attribute(layout)[category], 0).sum(1)
 

@@ -104,10 +104,9 @@ class Refinement:
 
 
 def random_categories(layout: Layout, labels: Tensor, generator: torch.Generator) -> Tensor:
-    """One category per row of labels (N, K): an attribute at random, mostly a value that the row has not."""
+    """One category (N,) per row of labels (N, K), mostly one that the row has not."""
     has = torch.zeros_like(labels, dtype=torch.bool)
     for columns in layout.columns:
         has[:, columns] = labels[:, columns] == labels[:, columns].amax(1, keepdim=True)
-    share = torch.cat([torch.full((count,), 1 / count) for count in layout.values])
-    weights = share * torch.where(has.cpu(), 1 - SKIPPED, 1.0)
+    weights = torch.where(has.cpu(), 1 - SKIPPED, 1.0)
     return torch.multinomial(weights, 1, generator=generator).squeeze(1)
