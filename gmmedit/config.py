@@ -58,19 +58,19 @@ class FitMixtureSettings(Section):
     consistency: Literal["exact", "surrogate", "off"] = "exact"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
-    steps: Positive = 2_400
+    steps: Positive = 2_000
     batch: Positive = 32
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
-    least_change: Weight = 3e-3
+    least_change: Weight = 1e-2
 
 
 class EditSettings(Section):
     """Step 5: how a control vector is drawn and how far to go."""
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 20  # steps on each image's zs, through G and f
+    polish: Annotated[int, Field(ge=0, le=1000)] = 24  # steps on each image's zs, through G and f
     seed: Seed = 0
 
 
@@ -89,7 +89,7 @@ class EvaluateSettings(Section):
     ]
     classifier: str = "auto"  # auto: the catalogue's evaluation classifier
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 20  # of mixture-polished
+    polish: Annotated[int, Field(ge=0, le=1000)] = 24  # of mixture-polished
     seed: Seed = 0
 
 

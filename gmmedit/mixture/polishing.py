@@ -9,15 +9,15 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.objectives import edit_divergences, log_labels
 from gmmedit.mixture.refining import Score
 
-SURE = 0.98  # probability at which the target has arrived; deeper than in the fit, other classifiers must see it too
-RATE = 0.15  # of Adam; x has unit variance
-LEAST_CHANGE = 2e-3  # weight of the squared distance from x, so that what no label sees stays in place
+SURE = 0.99  # probability at which the target has arrived; deeper than in the fit, other classifiers must see it too
+RATE = 0.1  # of Adam; x has unit variance
+LEAST_CHANGE = 1e-2  # weight of the squared distance from x, so that what no label sees stays in place
 
 
 def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: Layout, steps: int) -> Tensor:
     """Adam steps on each row's offset (N, D) through generator and classifier.
 
-    The target label is asked to arrive (at least 0.98), every other label to stay where it was at x (N, D), and the
+    The target label is asked to arrive (at least 0.99), every other label to stay where it was at x (N, D), and the
     offset to be small. Rows do not see each other. The result is the offset of strength 1.
     """
     with torch.enable_grad():

@@ -38,7 +38,7 @@ class Weights:
 
     sampling: float = 1.0
     decoupling: float = 1.0
-    least_change: float = 3e-3
+    least_change: float = 1e-2
 
 
 class Refinement:
