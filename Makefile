@@ -11,6 +11,7 @@ N      ?=
 ATTR   ?= smile
 ALPHA  ?=
 EACH   ?=
+INDEX  ?=
 CONFIG ?=
 FLAGS  ?=
 
@@ -23,7 +24,7 @@ help: ## list the targets
 
 demo: ## the five stages on the embedded model, small, into runs/demo
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
-		ATTR='smile age glasses=no hair_color=red hair_color=black'
+		ATTR='smile age glasses=no hair_color=red hair_color=black' INDEX=1,10,27,36,47,61,96,189
 	@echo "contact sheet: runs/demo/edits/sheet.png"
 
 test: $(VENV)/.stamp ## the tests
@@ -49,7 +50,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 	touch $@
 
 # A file per setting that changes only when its value does: Make then redoes what depends on it.
-SETTINGS := GAN N ATTR ALPHA EACH CONFIG
+SETTINGS := GAN N ATTR ALPHA EACH INDEX CONFIG
 stale = $(filter-out =$(shell cat $(RUN)/.make/$1 2>/dev/null)=,=$($1)=)
 $(foreach name,$(SETTINGS),$(eval $(RUN)/.make/$(name): $(if $(call stale,$(name)),FORCE)))
 
@@ -74,5 +75,5 @@ $(RUN)/single.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(common)
 $(RUN)/mixture.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/single.h5 $(common)
 	$(call stage,fit-mixture)
 
-$(RUN)/edits.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/mixture.h5 $(RUN)/.make/ATTR $(RUN)/.make/ALPHA $(RUN)/.make/EACH $(common)
-	$(call stage,edit,$(ATTR:%=--attr %) $(if $(EACH),--each) $(if $(ALPHA),--alpha $(ALPHA)))
+$(RUN)/edits.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/mixture.h5 $(RUN)/.make/ATTR $(RUN)/.make/ALPHA $(RUN)/.make/EACH $(RUN)/.make/INDEX $(common)
+	$(call stage,edit,$(ATTR:%=--attr %) $(if $(EACH),--each) $(if $(INDEX),--index $(INDEX)) $(if $(ALPHA),--alpha $(ALPHA)))

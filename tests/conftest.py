@@ -1,7 +1,6 @@
 """One small run folder that every test of the pipeline shares, and the command line as a function."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,9 +71,12 @@ def rewrite(path: Path, rows: int | None = None, parents: dict[str, str] | None 
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings_from_outside() -> None:
-    """The tests choose their run folders themselves."""
-    os.environ.pop("GMMEDIT_RUN", None)
+def nothing_from_outside() -> Iterator[None]:
+    """The tests choose their run folders themselves, and see no progress lines on a slow machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GMMEDIT_RUN", raising=False)
+        patch.setattr("gmmedit.cli.PLAIN_SECONDS", float("inf"))
+        yield
 
 
 @pytest.fixture(scope="session")

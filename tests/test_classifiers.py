@@ -138,11 +138,16 @@ def test_what_is_no_classifier_is_refused(tmp_path):
     whole, tensors = path.read_bytes(), load_file(path)
     for content in (b"", b"{}", whole[:-4]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="not a classifier"):
+        with pytest.raises(InputError, match="is not a convnet that gmmedit wrote"):
             read(path)
-    for metadata in (None, {"gmmedit.convnet": "{}"}, {"gmmedit.convnet": '["?"]'}):
+    for metadata, phrase in (
+        (None, "is not a convnet that gmmedit wrote"),
+        ({"stylegan2": "{}"}, "is not a convnet that gmmedit wrote"),
+        ({"convnet": "{}"}, "does not fit its own description"),
+        ({"convnet": '["?"]'}, "does not fit its own description"),
+    ):
         save_file(tensors, path, metadata)
-        with pytest.raises(InputError, match="not a classifier"):
+        with pytest.raises(InputError, match=phrase):
             read(path)
 
 
