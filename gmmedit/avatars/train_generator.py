@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,12 @@ class GANTraining:
 
     def state(self) -> dict:
         modules = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        return modules | {"path_mean": self.path_mean, "step": self.step, "phase": self.phase}
+        return modules | {
+            "path_mean": self.path_mean,
+            "step": self.step,
+            "phase": self.phase,
+            "settings": asdict(self.settings),
+        }
 
     def load(self, state: dict) -> None:
         for name in STATEFUL:
@@ -232,7 +237,7 @@ class GANTraining:
             self.d_adam.zero_grad()
             (self.r1_penalty(real) * settings.r1_every).backward()
             self.d_adam.step()
-        return float(loss.detach()), float(real_logits.sign().mean())
+        return float(loss.detach()), float(real_logits.detach().sign().mean())
 
     def r1_penalty(self, real: Tensor) -> Tensor:
         """gamma / 2 * |grad D|^2 on real images (Mescheder et al. 2018)."""

@@ -37,6 +37,8 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
     training = GANTraining(settings, critic, device=device)
     saved = read_checkpoint(checkpoint)
     if saved:
+        if saved["settings"] != asdict(settings):
+            raise InputError(f"{checkpoint} was made with other settings", hint="give another --out")
         training = GANTraining(settings, critic, saved["phase"], device)
         training.load(saved)
     pool = np.ascontiguousarray(render_pool(settings.pool, POOL_SEED, out / "pool.npy"))
