@@ -1,0 +1,65 @@
+"""Training of the embedded generator: it resumes, grows, and hands over what it has learned."""
+
+import numpy as np
+import pytest
+import torch
+
+from gmmedit.avatars.factors import sample_causal
+from gmmedit.avatars.renderer import render
+from gmmedit.avatars.train_classifier import AVATARS
+from gmmedit.avatars.train_generator import GANSettings, GANTraining
+from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
+from gmmedit.errors import InputError
+from gmmedit.pictures.pixels import to_bytes
+
+SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, sharpness=((0, 0.2),))
+
+
+@pytest.fixture(scope="module")
+def pool() -> np.ndarray:
+    return to_bytes(render(sample_causal(SETTINGS.pool, 5)))
+
+
+def training(phase: int = 0) -> GANTraining:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        critic = ConvNet(ConvNetConfig(AVATARS, widths=(4, 8), features=8)).requires_grad_(False)
+    return GANTraining(SETTINGS, critic, phase)
+
+
+def weights(it: GANTraining) -> list[torch.Tensor]:
+    return [*it.g.state_dict().values(), *it.d.state_dict().values(), *it.average.state_dict().values()]
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool):
+    straight, first, second = training(), training(), training()
+    steps = list(straight.run(pool))
+    assert [step.images for step in steps] == [8, 16, 24, 32]
+    iterator = first.run(pool)
+    next(iterator), next(iterator)
+    second.load(first.state())
+    assert len(list(second.run(pool))) == 2
+    assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
+
+
+def test_a_grown_run_takes_over_what_it_can(pool):
+    small = training()
+    list(small.run(pool))
+    grown = small.grow()
+    assert (grown.phase, grown.resolution) == (1, 32)
+    assert torch.equal(grown.g.synthesis.b16.conv1.weight, small.g.synthesis.b16.conv1.weight)
+    assert torch.equal(grown.d.blocks.b8.conv0.weight, small.d.blocks.b8.conv0.weight)
+    assert not grown.g.synthesis.b32.torgb.weight.any()
+    assert grown.sharpness == 0.2 and small.sharpness == 0.0
+    assert len(list(grown.run(pool))) == 2
+
+
+@pytest.mark.parametrize("phases", ["", "64", "128:10", "64:10,32:10", "64:10:3", "x:1"])
+def test_what_are_no_phases(phases):
+    with pytest.raises(InputError, match="--phases"):
+        GANSettings.parse(None, phases)
+
+
+def test_phases():
+    assert GANSettings.parse(3, "16:10,64:20") == GANSettings(seed=3, phases=((16, 10), (64, 20)))
+    assert GANSettings.parse(None, None) == GANSettings()
