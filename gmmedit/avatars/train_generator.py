@@ -81,8 +81,7 @@ def render_pool(n: int, seed: int, path: Path) -> np.ndarray:
     """n causal avatars as uint8 (n, 64, 64, 3), rendered once and kept at `path`."""
     if not path.exists():
         images = render(sample_causal(n, seed))
-        pixels = (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        np.save(path, pixels)
+        np.save(path, to_pixels(images))
     return np.load(path, mmap_mode="r")
 
 
@@ -293,4 +292,9 @@ def sample_images(generator: StyleGAN2, n: int, seed: int = 0) -> np.ndarray:
     """uint8 (n, 64, 64, 3) of the latents that `seed`, `seed` + 1, ... prescribe."""
     z = np.stack([np.random.RandomState(seed + i).randn(generator.z_dim) for i in range(n)])
     images = generator.synthesize(generator.map(torch.from_numpy(z).float()))
+    return to_pixels(images)
+
+
+def to_pixels(images: Tensor) -> np.ndarray:
+    """Images (n, 3, H, W) about [-1, 1] to uint8 (n, H, W, 3)."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -32,6 +32,7 @@ from gmmedit.stages.shared.common import (
     load_generator,
     painter,
     prepare,
+    scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
@@ -59,15 +60,13 @@ class Workshop:
     categories: list[int]
     strengths: list[float]
     batch: int
+    device: str
 
     def editor(self, chunk: int) -> MixtureEditor:
         """The editor of one chunk of images, with random draws of its own."""
         settings = self.settings
-        return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, self.score)
-
-    def score(self, x: Tensor) -> Tensor:
-        """Coordinates (N, D) to logits (N, K), differentiable."""
-        return self.classifier.logits(self.paint(self.chart.from_x(x))).to(x.device)
+        score = scorer(self.chart, self.paint, self.classifier, "float32", self.device)
+        return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
@@ -111,7 +110,9 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         model = model_from(mixture)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
-    workshop = Workshop(paint, classifier, chart, model, settings, categories, strengths, execution.batch)
+    workshop = Workshop(
+        paint, classifier, chart, model, settings, categories, strengths, execution.batch, execution.device
+    )
     if not artifacts.finished(path, question, force=True):
         fill(path, question, workshop, request, index, latent, execution)
     write_pictures(path, request.title())

@@ -36,6 +36,7 @@ from gmmedit.stages.shared.common import (
     painter,
     prepare,
     resolve_precision,
+    scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
@@ -121,12 +122,7 @@ def ours(
     model: AttributeMixture, judge: Judge, labeller: Classifier, settings: EvaluateSettings
 ) -> dict[str, MixtureEditor]:
     """This project's editor, as it is and with every zs polished through the labelling classifier."""
-
-    def label(x: Tensor) -> Tensor:
-        with autocast(settings.precision, judge.execution.device):
-            logits = labeller.logits(judge.paint(judge.problem.chart.from_x(x)))
-        return logits.float().to(x.device)
-
+    label = scorer(judge.problem.chart, judge.paint, labeller, settings.precision, judge.execution.device)
     polished = MixtureEditor(model, steps=settings.polish, score=label)
     return {"mixture": MixtureEditor(model), "mixture-polished": polished}
 
@@ -169,14 +165,13 @@ def outcome(
     """flipped (S, N), kept (S, N, A - 1), dependency (S,), drift (S, N), monotone ()."""
     attribute, value = layout.locate(category)
     columns = layout.columns
-    target = torch.cat([torch.zeros(1, len(before)), after[:UP_TO_ONE, :, columns[attribute]].softmax(2)[..., value]])
-    target[0] = before[:, columns[attribute]].softmax(1)[:, value]
+    scores = torch.cat([before[None], after[:UP_TO_ONE]])[..., columns[attribute]]  # the target's, unedited first
     return {
         "flipped": metrics.flipped(after, columns, attribute, value),
         "kept": metrics.kept(before, after, columns, attribute),
         "dependency": metrics.attribute_dependency(before, after, sigma, columns, attribute),
         "drift": (moved - nuisances).abs().mean(2),
-        "monotone": torch.tensor(metrics.monotone_share(target)),
+        "monotone": torch.tensor(metrics.monotone_share(scores.softmax(2)[..., value])),
     }
 
 
@@ -187,7 +182,7 @@ def check_editors(names: list[str]) -> None:
 
 
 def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Execution) -> ConvNet:
-    """The classifier that scores. InputError: it is the one that labelled, or estimates no nuisances."""
+    """The classifier that scores. InputError: it has other attributes, or estimates no nuisances."""
     name = settings.classifier
     classifier = classifiers.load(name, execution.device)
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]

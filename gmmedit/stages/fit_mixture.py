@@ -7,7 +7,6 @@ last checkpoint.
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
@@ -21,12 +20,12 @@ from gmmedit.mixture.writing import Correction
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
-    autocast,
     load_classifier,
     load_generator,
     painter,
     prepare,
     resolve_precision,
+    scorer,
 )
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
@@ -53,7 +52,7 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         problem = load_problem(samples, labels, single.question.config["space"],
                                single.question.config["held_out"], chart)  # fmt: skip
         model = start(single, problem, settings)
-        score = scorer(samples, labels, question.config["space"], problem, settings, execution)
+        score = score_of(samples, labels, question.config["space"], problem, settings, execution)
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
@@ -95,7 +94,7 @@ def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> A
     return model
 
 
-def scorer(
+def score_of(
     samples: Artifact,
     labels: Artifact,
     space: str,
@@ -110,10 +109,4 @@ def scorer(
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
     paint = painter(generator, space, samples.question.config["psi"])
-
-    def score(x: Tensor) -> Tensor:
-        with autocast(settings.precision, execution.device):
-            logits = classifier.logits(paint(problem.chart.from_x(x)))
-        return logits.float().to(x.device)
-
-    return score
+    return scorer(problem.chart, paint, classifier, settings.precision, execution.device)

@@ -16,6 +16,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.spaces import Chart
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 TILE = 16  # rows; every batch is a whole number of tiles
@@ -113,6 +114,19 @@ def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], 
     if space == "w" or generator.w_shape is None:
         return lambda latent: generator.synthesize(latent.to(generator.device))
     return lambda latent: generator.synthesize(generator.map(latent.to(generator.device), psi=psi))
+
+
+def scorer(
+    chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
+) -> Callable[[Tensor], Tensor]:
+    """Coordinates x (N, D) to logits (N, K) through the real networks, differentiable; on x's device, float32."""
+
+    def score(x: Tensor) -> Tensor:
+        with autocast(precision, device):
+            logits = classifier.logits(paint(chart.from_x(x)))
+        return logits.float().to(x.device)
+
+    return score
 
 
 def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:
