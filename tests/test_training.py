@@ -7,12 +7,12 @@ import torch
 from gmmedit.avatars.factors import sample_causal
 from gmmedit.avatars.renderer import render
 from gmmedit.avatars.train_classifier import AVATARS
-from gmmedit.avatars.train_generator import GANSettings, GANTraining
+from gmmedit.avatars.train_generator import GANSettings, GANTraining, Knot, pair_rates
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import to_bytes
 
-SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, sharpness=((0, 0.2),))
+SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, schedule=(Knot(0, 1, 0.2, 2), Knot(16, 0.5)))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,10 @@ def test_a_grown_run_takes_over_what_it_can(pool):
     assert torch.equal(grown.g.synthesis.b16.conv1.weight, small.g.synthesis.b16.conv1.weight)
     assert torch.equal(grown.d.blocks.b8.conv0.weight, small.d.blocks.b8.conv0.weight)
     assert not grown.g.synthesis.b32.torgb.weight.any()
-    assert grown.sharpness == 0.2 and small.sharpness == 0.0
+    assert small.knot() == Knot(0) and grown.knot() == Knot(0, 1, 0.2, 2)
+    grown.step = 1
+    assert grown.knot() == Knot(0, 0.75, 0.2, 2)  # half of the way to the next knot
+    grown.step = 0
     assert len(list(grown.run(pool))) == 2
 
 
@@ -63,3 +66,22 @@ def test_what_are_no_phases(phases):
 def test_phases():
     assert GANSettings.parse(3, "16:10,64:20") == GANSettings(seed=3, phases=((16, 10), (64, 20)))
     assert GANSettings.parse(None, None) == GANSettings()
+
+
+def test_the_rates_of_pairs_are_those_of_the_factors():
+    factors = sample_causal(500, 3)
+    pairs, old, grey = pair_rates(factors), 7, 16
+    assert torch.equal(pairs, pairs.T)
+    together = (factors.attributes[:, 3] == 1) & (factors.attributes[:, 6] == 4)
+    assert pairs[old, grey] == pytest.approx(together.float().mean().item())
+    assert pairs[grey, grey] == pytest.approx((factors.attributes[:, 6] == 4).float().mean().item())
+
+
+def test_imbalance_favours_what_is_missing():
+    it = training(1)
+    columns = [len(values.values) for values in AVATARS]
+    labels = torch.cat([torch.eye(n)[torch.zeros(8, dtype=torch.long)] for n in columns], 1).requires_grad_(True)
+    for _ in range(50):  # nobody ever smiles
+        term = it.imbalance(labels)
+    (gradient,) = torch.autograd.grad(term, labels)
+    assert (gradient[:, 1] < gradient[:, 0]).all()

@@ -72,9 +72,11 @@ class ClassifierSettings:
     smoothing: float = 0.01  # of the labels: keeps log-odds moderate, so that gradients do not vanish
     nuisance_weight: float = 10.0  # of the nuisances' mean square error beside the cross-entropy
     average_images: int = 5_000  # half-life of the moving average of the weights
+    radius: float = 0.0  # of the ball (Euclidean, over all pixels) in which the worst picture is sought
+    ascents: int = 2  # steps of that search
 
 
-LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation())
+LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation(), radius=3.0)
 EVALUATION = ClassifierSettings(
     seed=2,
     network=ConvNetConfig(AVATARS, NUISANCES, widths=(20, 32, 48, 48), depth=2, features=96),
@@ -158,13 +160,9 @@ class ClassifierTraining:
 
     def step_on(self, images: Tensor, factors: Factors) -> tuple[float, float]:
         """One step of the optimiser; the loss and the mean accuracy before it."""
-        targets = factors.attributes.to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
-            logits, nuisances = self.network.answers(images.to(self.device))
-        columns = logits.float().split([len(a.values) for a in self.network.attributes], dim=1)
-        loss = torch.zeros([], device=self.device)
-        for column, target in zip(columns, targets.T, strict=True):
-            loss = loss + F.cross_entropy(column, target, label_smoothing=self.settings.smoothing)
+        images, targets = images.to(self.device), factors.attributes.to(self.device)
+        columns, nuisances = self.answers(self.worst(images, targets) if self.settings.radius else images)
+        loss = self.label_loss(columns, targets)
         if self.settings.network.nuisances:
             errors = nuisances.float() - factors.nuisances.to(self.device)
             loss = loss + self.settings.nuisance_weight * errors.square().mean()
@@ -173,6 +171,33 @@ class ClassifierTraining:
         self.adam.step()
         right = torch.stack([c.argmax(dim=1) for c in columns], dim=1) == targets
         return loss.item(), right.float().mean().item()
+
+    def answers(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One (N, C) of logits per attribute, and the nuisances."""
+        with torch.autocast(self.device, torch.bfloat16):
+            logits, nuisances = self.network.answers(images)
+        return logits.float().split([len(a.values) for a in self.network.attributes], dim=1), nuisances
+
+    def label_loss(self, columns: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        smoothing = self.settings.smoothing
+        losses = [F.cross_entropy(c, t, label_smoothing=smoothing) for c, t in zip(columns, targets.T, strict=True)]
+        return torch.stack(losses).sum()
+
+    def worst(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The pictures no further than `radius` from these that are labelled worst (Madry et al. 2018, L2).
+
+        A network trained on them cannot be talked into a label by a change that nobody sees, which is what an
+        edit optimised through an ordinary one tends to find.
+        """
+        radius, ascents = self.settings.radius, self.settings.ascents
+        change = torch.zeros_like(images)
+        for _ in range(ascents):
+            change.requires_grad_(True)
+            loss = self.label_loss(self.answers(images + change)[0], targets)
+            (gradient,) = torch.autograd.grad(loss, change)
+            change = change.detach() + radius * (1.5 / ascents) * F.normalize(gradient.flatten(1)).view_as(images)
+            change = change.flatten(1).renorm(2, 0, radius).view_as(images)
+        return images + change
 
     @torch.no_grad()
     def update_average(self) -> None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.avatars.discriminator import Discriminator
-from gmmedit.avatars.factors import sample_causal
+from gmmedit.avatars.factors import ATTRIBUTES, Factors, sample_causal
 from gmmedit.avatars.renderer import render
 from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.errors import InputError
@@ -27,6 +27,19 @@ from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 EMBEDDED = StyleGAN2Config(resolution=64, channels=(128, 128, 128, 64, 32), z_dim=128, w_dim=128)
 STATEFUL = ("g", "d", "average", "g_adam", "d_adam")
+POOL_SEED = 1
+PAIR_MEMORY = 2_000  # half-life in images
+MOST_LACK = 4.0
+
+
+@dataclass(frozen=True)
+class Knot:
+    """What holds from so many images of the last phase on; the learning rate runs straight to the next knot's."""
+
+    images: int
+    lr: float = 1.0  # factor of the settings' learning rate
+    sharpness: float = 0.0  # weight of the entropy of the critic's labels
+    balance: float = 0.0  # weight of `imbalance`
 
 
 @dataclass(frozen=True)
@@ -35,18 +48,19 @@ class GANSettings:
 
     seed: int = 0
     # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
-    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 140_000))
+    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 340_000))
     pool: int = 50_000  # distinct renders
     batch: int = 32
     lr: float = 0.0025
-    final_lr: float = 0.1  # of lr, reached over the last third of the last phase
     r1: float = 0.2
     r1_every: int = 16
     path_length: float = 2.0
     path_every: int = 8
     mixing: float = 0.5
-    # (images of the last phase, weight from there on) of `blur_of_attributes`
-    sharpness: tuple[tuple[int, float], ...] = ((88_000, 0.2), (128_000, 0.5))
+    schedule: tuple[Knot, ...] = (
+        Knot(0), Knot(88_000, 1, 0.2), Knot(93_333, 1, 0.2), Knot(128_000, 0.33, 0.5), Knot(139_999, 0.1, 0.5),
+        Knot(140_000, 1, 0.2, 2), Knot(280_000, 1, 0.2, 2), Knot(340_000, 0.05, 0.2, 2),
+    )  # fmt: skip
     average_images: int = 10_000  # half-life of the moving average of the weights
 
     @classmethod
@@ -100,12 +114,15 @@ class GANTraining:
         self.g_adam = lazy_adam(self.g, settings.lr, settings.path_every)
         self.d_adam = lazy_adam(self.d, settings.lr, settings.r1_every)
         self.path_mean = torch.zeros([], device=device)
+        self.wanted_pairs = pair_rates(sample_causal(settings.pool, POOL_SEED)).to(device)
+        self.pairs = self.wanted_pairs.clone()  # running mean over generated images
         self.step = 0
 
     def state(self) -> dict:
         modules = {name: getattr(self, name).state_dict() for name in STATEFUL}
         return modules | {
             "path_mean": self.path_mean,
+            "pairs": self.pairs,
             "step": self.step,
             "phase": self.phase,
             "settings": asdict(self.settings),
@@ -114,7 +131,7 @@ class GANTraining:
     def load(self, state: dict) -> None:
         for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
-        self.path_mean, self.step = state["path_mean"], state["step"]
+        self.path_mean, self.pairs, self.step = state["path_mean"], state["pairs"], state["step"]
 
     def grow(self) -> "GANTraining":
         """The next phase: all layers that fit are taken over, the new ToRGB starts at zero."""
@@ -145,12 +162,19 @@ class GANTraining:
             yield Progress(seen, d_loss, g_loss, sign, float(self.path_mean), speed)
 
     def set_lr(self) -> None:
-        done = self.step * self.settings.batch / self.images
-        last = self.phase == len(self.settings.phases) - 1
-        factor = 1 - (1 - self.settings.final_lr) * min(max(3 * done - 2, 0), 1) * last
         for adam in (self.g_adam, self.d_adam):
             for group in adam.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                group["lr"] = group["initial_lr"] * self.knot().lr
+
+    def knot(self) -> Knot:
+        """The schedule as it is now: between two knots."""
+        schedule, seen = self.settings.schedule, self.step * self.settings.batch
+        if self.phase < len(self.settings.phases) - 1:
+            return Knot(0)
+        now = max(i for i, knot in enumerate(schedule) if knot.images <= seen)
+        this, after = schedule[now], schedule[min(now + 1, len(schedule) - 1)]
+        part = (seen - this.images) / max(after.images - this.images, 1)
+        return replace(this, lr=this.lr + (after.lr - this.lr) * min(part, 1))
 
     def real(self, pool: np.ndarray) -> Tensor:
         rows = np.sort(torch.randint(len(pool), (self.settings.batch,)).numpy())
@@ -183,8 +207,7 @@ class GANTraining:
         images = self.fake(settings.batch)
         with self.autocast():
             loss = F.softplus(-self.d(images).float()).mean()
-            sharpness = self.sharpness
-            total = loss + sharpness * self.blur_of_attributes(images) if sharpness else loss
+        total = loss + self.attribute_terms(images)
         self.g_adam.zero_grad()
         total.backward()
         self.g_adam.step()
@@ -195,20 +218,32 @@ class GANTraining:
         self.d.requires_grad_(True)
         return float(loss.detach())
 
-    @property
-    def sharpness(self) -> float:
-        if self.phase < len(self.settings.phases) - 1:
-            return 0.0
-        seen = self.step * self.settings.batch
-        return max((weight for start, weight in self.settings.sharpness if seen >= start), default=0.0)
-
-    def blur_of_attributes(self, images: Tensor) -> Tensor:
-        """Entropy of the critic's labels, summed over the attributes: a picture should be the one or the other.
+    def attribute_terms(self, images: Tensor) -> Tensor:
+        """What the critic says of generated images, weighed by the schedule: a value should be the one or the other.
 
         A GAN bridges the gaps between the modes of its data; the data have no half smiles.
         """
-        columns = self.critic.logits(images.float()).float().split([len(a.values) for a in self.critic.attributes], 1)
-        return torch.stack([-(c.softmax(1) * c.log_softmax(1)).sum(1) for c in columns]).sum(0).mean()
+        knot = self.knot()
+        if not knot.sharpness and not knot.balance:
+            return images.new_zeros(())
+        with self.autocast():
+            logits = self.critic.logits(images.float())
+        columns = logits.float().split([len(a.values) for a in self.critic.attributes], dim=1)
+        labels = torch.cat([c.softmax(1) for c in columns], dim=1)
+        blur = -sum((c.softmax(1) * c.log_softmax(1)).sum(1).mean() for c in columns)
+        return knot.sharpness * blur + knot.balance * self.imbalance(labels)
+
+    def imbalance(self, labels: Tensor) -> Tensor:
+        """Too few grey-haired young, too many bearded old ...: a term whose gradient favours the rare pairs.
+
+        It is the gradient of the cross entropy between the data's rates of pairs of values and the running
+        mean of the generator's, whose memory of `PAIR_MEMORY` images a single batch could not give.
+        """
+        found = labels.T @ labels / len(labels)
+        keep = 0.5 ** (len(labels) / PAIR_MEMORY)
+        self.pairs = self.pairs.lerp(found.detach(), 1 - keep)
+        lack = (self.wanted_pairs / self.pairs.clamp(min=1e-3)).clamp(max=MOST_LACK) - 1
+        return -(lack * found).sum() / len(self.critic.attributes)
 
     def path_penalty(self, n: int) -> Tensor:
         """(|J^T y| - its running mean)^2 (Karras et al. 2020, equation 4)."""
@@ -278,6 +313,13 @@ def lazy_adam(module: nn.Module, lr: float, every: int) -> torch.optim.Adam:
         [{"params": list(module.parameters()), "initial_lr": lr * ratio}],
         lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8,
     )  # fmt: skip
+
+
+def pair_rates(factors: Factors) -> Tensor:
+    """(K, K): how often two values of `ATTRIBUTES` come together; the diagonal is each one's own rate."""
+    columns = [F.one_hot(factors.attributes[:, i], len(values)) for i, values in enumerate(ATTRIBUTES.values())]
+    labels = torch.cat(columns, dim=1).float()
+    return labels.T @ labels / len(labels)
 
 
 def save_atomically(state: dict, path: Path) -> None:

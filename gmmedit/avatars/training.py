@@ -12,6 +12,7 @@ from PIL import Image
 
 from gmmedit.avatars.train_classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.avatars.train_generator import (
+    POOL_SEED,
     GANSettings,
     GANTraining,
     render_pool,
@@ -24,7 +25,6 @@ from gmmedit.generators import stylegan2
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
 SHEET_ROWS, SHEET_COLUMNS = 4, 12
-POOL_SEED = 1
 
 Tick = Callable[[int, int, str], None]
 
