@@ -53,6 +53,14 @@ class Chart:
         u = self.mean + (x.to(self.mean) * self.scale) @ self.axes.T
         return torch.where(u < 0, u / self.slope, u)
 
+    def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        """Latents (..., D) moved to where their coordinates are x (..., D').
+
+        What the chart cannot express of a latent stays as it is, so a latent that does not move keeps its bits.
+        """
+        latent = latent.to(self.mean)
+        return latent + (self.from_x(x) - self.from_x(self.to_x(latent)))
+
     def to(self, target: torch.device | torch.dtype | str) -> Chart:
         """The same chart on another device or in another precision."""
         return Chart(**{name: torch.Tensor.to(value, target) for name, value in self.arrays().items()})
@@ -101,21 +109,3 @@ def _whitening(latents: Tensor) -> Chart:
     varies = variance > NULL_VARIANCE * variance[-1]
     slope = u.new_tensor(UNDO_SLOPE)
     return Chart(slope, mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
-
-
-def spread(chart: Chart, wplus: Tensor, x_before: Tensor, x_after: Tensor) -> Tensor:
-    """Carries an edit of one latent over to every layer of W+.
-
-    Each layer moves, in the chart's coordinates, by x_after - x_before, the change that the edit makes to the
-    layers' mean. What the chart cannot express of a layer stays as it is, so no edit means no change.
-
-    Args:
-        wplus: (N, L, D) latents, one per layer.
-        x_before, x_after: (N, D') coordinates of the mean layer before and after the edit.
-
-    Returns:
-        (N, L, D) edited latents.
-    """
-    x = chart.to_x(wplus)
-    moved = x + (x_after - x_before).to(x).unsqueeze(1)
-    return wplus.to(x) + (chart.from_x(moved) - chart.from_x(x))

@@ -192,7 +192,7 @@ SINGLE = Kind(
 
 MIXTURE = Kind(
     name="mixture",
-    version=1,
+    version=2,
     command="gmmedit fit-mixture",
     summary="The Gaussian mixture of each attribute's subspace, all fitted together.",
     rows=None,
@@ -201,7 +201,7 @@ MIXTURE = Kind(
 
 EDITS = Kind(
     name="edits",
-    version=1,
+    version=2,
     command="gmmedit edit",
     summary="Samples moved along one attribute, at one strength or more.",
     rows="N",
@@ -209,8 +209,8 @@ EDITS = Kind(
         Field("alphas", ("S",), "f8", "strengths: 0 leaves a sample alone, 1 arrives at the wanted value"),
         Field("index", ("N",), "i8", "row of each edited sample in the samples artifact"),
         Field("strengths", ("S", "N"), "f4", "strength at which each sample was moved: `alphas`, or as solved"),
-        Field("latent", ("N", "D"), "f4", "latents before the edit"),
-        Field("latents", ("S", "N", "D"), "f4", "latents after it"),
+        Field("latent", ("N", "L", "D"), "f4", "latents before the edit: W+, or z with L = 1"),
+        Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
         Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
         Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
         Field("images_before", ("N", *IMAGES), "u1", "pictures before, RGB, 0 to 255", optional=True),

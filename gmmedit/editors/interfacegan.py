@@ -23,7 +23,7 @@ class InterFaceGAN(Editor):
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         direction = -self.directions[category] if away else self.directions[category]
-        return direction.expand_as(x)
+        return direction.expand(len(x), 1, -1)
 
 
 def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, conditional: bool) -> InterFaceGAN:

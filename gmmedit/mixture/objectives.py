@@ -70,5 +70,5 @@ def edit_divergences(
 
 
 def least_change(change: Tensor) -> Tensor:
-    """Mean squared change of the coordinates x, change (N, D)."""
+    """Mean squared change of the coordinates x, change of any shape."""
     return change.square().mean()

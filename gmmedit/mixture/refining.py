@@ -26,7 +26,7 @@ from gmmedit.mixture.objectives import (
     sampling_term,
 )
 
-Score = Callable[[Tensor], Tensor]  # x (N, D) to logits (N, K): f(G(x)), or the network that stands in for it
+Score = Callable[[Tensor], Tensor]  # x (N, L, D), one a layer, to logits (N, K): f(G(x)), or its stand-in
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
 WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held
@@ -87,9 +87,9 @@ class Refinement:
             self.model.offset(x[:half], category[:half], "coupled"),
             self.model.offset(x[half:], category[half:], "sample", generator),
         ])  # fmt: skip
-        strength = torch.empty(self.edits, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
+        strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
         strength[::2] = 1.0
-        after = log_labels(score(x + strength.to(x) * offset), layout, "log")
+        after = log_labels(score(x[:, None] + strength.to(x) * offset), layout, "log")
         arrived = (strength >= 1).to(x).flatten()
         missed, divergence = edit_divergences(before, after, category, layout)
         coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
@@ -99,7 +99,7 @@ class Refinement:
             "sampling": weights.sampling * sampling_term(coefficient[half:][drawn], after[half:][drawn].exp()),
             "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
-            "change": weights.least_change * least_change(offset) * offset.shape[1],
+            "change": weights.least_change * least_change(offset) * offset.shape[2],
         }
 
 

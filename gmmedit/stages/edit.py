@@ -24,10 +24,11 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.spaces import Chart, spread
+from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
     in_batches,
+    layers_of,
     load_classifier,
     load_generator,
     painter,
@@ -69,15 +70,11 @@ class Workshop:
         return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
-        x = self.chart.to_x(latent if latent.ndim == 2 else latent.mean(1))
-        moved = x
+        """Latents (N, L, D), moved towards one category after the other."""
+        x = self.chart.to_x(latent)
         for category, strength in moves:
-            moved = editor.edit(moved, category, strength)
-        if latent.ndim == 3:
-            return spread(self.chart, latent, x, moved)
-        still = torch.stack([strength == 0 for _, strength in moves]).all(0)
-        return torch.where(still[:, None], latent, self.chart.from_x(moved))
+            x = editor.edit(x, category, strength)
+        return self.chart.carry(latent, x)
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K)."""
@@ -188,7 +185,14 @@ def reaching(workshop: Workshop, editor: MixtureEditor, latent: Tensor, target: 
 
 
 def chosen_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
-    """Row numbers or seeds (N,), and latents (N, D) or W+ (N, L, D) of the images to edit."""
+    """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
+    index, latent = named_latents(request, samples, space, generator)
+    latent = latent if latent.ndim == 3 else latent[:, None]
+    return index, latent.expand(-1, layers_of(generator, space), -1).contiguous()
+
+
+def named_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
+    """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     if request.latents is not None:
         latent = read_latents(request.latents, space, generator)
         return np.arange(len(latent)), latent
@@ -239,7 +243,6 @@ def ask(
     settings: EditSettings, request: Request,
 ) -> Question:  # fmt: skip
     channels, height, width = generator.image_shape
-    shape = tuple(latent.shape[1:])
     config = settings.model_dump() | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
@@ -256,7 +259,7 @@ def ask(
         seed=settings.seed,
         config=config,
         sizes={
-            "S": len(request.alphas), "D": shape[0] if len(shape) == 1 else shape,
+            "S": len(request.alphas), "L": latent.shape[1], "D": latent.shape[2],
             "K": sum(len(values) for _, values in mixture.attributes),
             "H": height, "W": width, "C": channels,
         },

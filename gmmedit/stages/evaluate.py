@@ -30,6 +30,7 @@ from gmmedit.stages.shared.common import (
     Execution,
     autocast,
     in_batches,
+    layers_of,
     load_classifier,
     load_generator,
     network_record,
@@ -58,7 +59,7 @@ RIVALS: dict[str, Fitter] = {
 
 @dataclass(frozen=True)
 class Judge:
-    """Chart coordinates to what the evaluation classifier sees there."""
+    """Chart coordinates, one row per layer, to what the evaluation classifier sees there."""
 
     problem: Problem
     paint: Callable[[Tensor], Tensor]
@@ -67,7 +68,7 @@ class Judge:
     execution: Execution
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, D) to logits (N, K) and nuisances (N, M)."""
+        """x (N, L, D) to logits (N, K) and nuisances (N, M)."""
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor]:
             with autocast(self.precision, self.execution.device):
@@ -196,10 +197,10 @@ def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Exec
 
 
 def unseen(problem: Problem, generator: Generator, space: str, settings: EvaluateSettings, psi: float) -> Tensor:
-    """Coordinates x (n, D) of samples that no fit has seen."""
+    """Coordinates x (n, L, D) of samples that no fit has seen."""
     z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
     latent = generator.map(z.to(generator.device), psi=psi).cpu() if space == "w" else z
-    return problem.chart.to_x(latent)
+    return problem.chart.to_x(latent)[:, None].expand(-1, layers_of(generator, space), -1)
 
 
 def ask(mixture: Artifact, classifier: ConvNet, settings: EvaluateSettings) -> Question:

@@ -20,6 +20,7 @@ from gmmedit.mixture.writing import Correction
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
+    layers_of,
     load_classifier,
     load_generator,
     painter,
@@ -51,8 +52,8 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         chart = Chart.from_arrays(tensors(single.group("chart")))
         problem = load_problem(samples, labels, single.question.config["space"],
                                single.question.config["held_out"], chart)  # fmt: skip
-        model = start(single, problem, settings)
-        score = score_of(samples, labels, question.config["space"], problem, settings, execution)
+        score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
+        model = start(single, problem, settings, layers)
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
@@ -79,7 +80,7 @@ def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixt
     )
 
 
-def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> AttributeMixture:
+def start(single: Artifact, problem: Problem, settings: FitMixtureSettings, layers: int) -> AttributeMixture:
     """The single Gaussians as one mixture with weights 1/n, and a correction if edits will teach it.
 
     The subspaces stay those of fit-single: what is fitted is the mixture in them, and how it is written.
@@ -90,7 +91,7 @@ def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> A
         torch.nn.init.zeros_(model.gaussians.mixture(a).logits)
     if settings.consistency != "off" and not isinstance(model.coordinates, FullSpace):
         generator = generator_for(settings.seed, CORRECTION_STREAM)
-        model.correction = Correction(problem.chart.dim, problem.layout, generator=generator)
+        model.correction = Correction(problem.chart.dim, problem.layout, layers, generator=generator)
     return model
 
 
@@ -101,12 +102,16 @@ def score_of(
     problem: Problem,
     settings: FitMixtureSettings,
     execution: Execution,
-) -> Score | None:
-    """x (N, D) to logits (N, K): through the real networks, through the surrogate, or not at all."""
+) -> tuple[Score | None, int]:
+    """x (N, L, D) to logits (N, K): through the real networks, through the surrogate, or not at all; and L.
+
+    The surrogate cannot tell the layers of W+ apart, so what it teaches is the same for all.
+    """
     if settings.consistency == "off":
-        return None
+        return None, 1
     if settings.consistency == "surrogate":
-        return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
+        return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
     paint = painter(generator, space, samples.question.config["psi"])
-    return scorer(problem.chart, paint, classifier, settings.precision, execution.device)
+    score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
+    return score, layers_of(generator, space)

@@ -110,16 +110,26 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
 
 
 def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], Tensor]:
-    """Latents of a space to images: w as they are, z through the mapping where there is one."""
-    if space == "w" or generator.w_shape is None:
-        return lambda latent: generator.synthesize(latent.to(generator.device))
-    return lambda latent: generator.synthesize(generator.map(latent.to(generator.device), psi=psi))
+    """Latents (N, L, D) of a space to images: w as they are, z (L = 1) through the mapping where there is one."""
+
+    def paint(latent: Tensor) -> Tensor:
+        latent = latent.to(generator.device)
+        latent = latent[:, 0] if latent.shape[1] == 1 else latent
+        through_mapping = space == "z" and generator.w_shape is not None
+        return generator.synthesize(generator.map(latent, psi=psi) if through_mapping else latent)
+
+    return paint
+
+
+def layers_of(generator: Generator, space: str) -> int:
+    """L, the number of latents that a picture takes in that space: those of W+, one in Z."""
+    return generator.w_shape[0] if space == "w" and generator.w_shape else 1
 
 
 def scorer(
     chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
 ) -> Callable[[Tensor], Tensor]:
-    """Coordinates x (N, D) to logits (N, K) through the real networks, differentiable; on x's device, float32."""
+    """Coordinates x (N, L, D) to logits (N, K) through the real networks, differentiable; on x's device, float32."""
 
     def score(x: Tensor) -> Tensor:
         with autocast(precision, device):
