@@ -222,3 +222,26 @@ def test_a_checkpoint_of_other_settings_is_refused():
     settings = replace(LABELLING, network=TINY)
     with pytest.raises(InputError, match="another batch"):
         ClassifierTraining(settings).load(ClassifierTraining(replace(settings, batch=64)).state())
+
+
+def test_the_worst_picture_is_near_and_worse():
+    training = ClassifierTraining(replace(LABELLING, network=TINY, radius=0.5))
+    images, factors = training.draw()
+    worst = training.worst(images, factors.attributes)
+    assert (worst - images).flatten(1).norm(dim=1).max() <= 0.5 + 1e-4
+    with torch.no_grad():
+        losses = [training.label_loss(training.answers(x)[0], factors.attributes) for x in (images, worst)]
+    assert losses[1] > losses[0]
+
+
+def test_the_labelling_network_is_harder_to_talk_over_than_the_evaluating_one():
+    factors = sample_independent(48, 21)
+    images, found = render(factors), {}
+    for settings, name in ((LABELLING, "avatars"), (EVALUATION, "avatars-eval")):
+        training = ClassifierTraining(replace(settings, radius=2.0))
+        training.network.load_state_dict(gmmedit.classifiers.load(name).state_dict())
+        columns, _ = training.answers(training.worst(images, factors.attributes))
+        guesses = torch.stack([column.argmax(1) for column in columns], 1)
+        found[name] = (guesses == factors.attributes).float().mean().item()
+    assert found["avatars"] > found["avatars-eval"]
+    assert found["avatars"] > 0.9

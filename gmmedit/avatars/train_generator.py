@@ -59,7 +59,7 @@ class GANSettings:
     mixing: float = 0.5
     schedule: tuple[Knot, ...] = (
         Knot(0), Knot(88_000, 1, 0.2), Knot(93_333, 1, 0.2), Knot(128_000, 0.33, 0.5), Knot(139_999, 0.1, 0.5),
-        Knot(140_000, 1, 0.2, 2), Knot(280_000, 1, 0.2, 2), Knot(340_000, 0.05, 0.2, 2),
+        Knot(140_000, 1, 0.2, 2), Knot(280_000, 1, 0.4, 4), Knot(340_000, 0.05, 0.4, 4),
     )  # fmt: skip
     average_images: int = 10_000  # half-life of the moving average of the weights
 

@@ -11,7 +11,7 @@ from gmmedit.mixture.refining import Score
 
 SURE = 0.99  # probability at which the target has arrived; deeper than in the fit, other classifiers must see it too
 RATE = 0.1  # of Adam; x has unit variance
-LEAST_CHANGE = 1e-2  # weight of the squared distance from x, mean over the layers, so that what no label sees stays in place
+LEAST_CHANGE = 1e-2  # weight of the squared distance from x (mean of the layers): what no label sees stays in place
 
 
 def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: Layout, steps: int) -> Tensor:
