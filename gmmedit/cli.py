@@ -244,7 +244,7 @@ def train_generator(
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train the embedded StyleGAN2; it resumes from its last checkpoint."""
-    from gmmedit.avatars.train_generator import GANSettings
+    from gmmedit.avatars.gan_settings import GANSettings
     from gmmedit.avatars.training import train_generator as run
     from gmmedit.stages.shared.common import prepare
 

@@ -78,7 +78,7 @@ class EvaluateSettings(Section):
     """Who is compared, on how many samples that no fit has seen."""
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
-    first_seed: Seed = 1_000_000  # far from those of any samples.h5
+    first_seed: Seed = 5_000_000  # far from those of any samples.h5
     editors: Annotated[list[str], Field(min_length=1)] = [
         "mixture",
         "mixture-polished",

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from gmmedit.avatars.factors import sample_causal
+from gmmedit.avatars.gan_settings import GANSettings, Knot
 from gmmedit.avatars.renderer import render
 from gmmedit.avatars.train_classifier import AVATARS
-from gmmedit.avatars.train_generator import GANSettings, GANTraining, Knot, pair_rates
+from gmmedit.avatars.train_generator import GANTraining, pair_rates
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import to_bytes

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gmmedit.avatars.gan_settings import GANSettings
 from gmmedit.avatars.train_classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.avatars.train_generator import (
     POOL_SEED,
-    GANSettings,
     GANTraining,
     render_pool,
     sample_images,
