@@ -37,22 +37,32 @@ debugging = {"on": False}
 class Edge(TyperGroup):
     """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with edge(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with edge(ctx):
             return super().invoke(ctx)
-        except GmmeditError as error:
-            if debugging["on"]:
-                raise
-            complain(error.message, error.hint)
-            raise typer.Exit(error.exit_code) from None
-        except UsageError as error:
-            if not error.format_message():  # nothing was asked for, and the help has been printed
-                raise
-            complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
-            raise typer.Exit(130) from None
+
+
+@contextmanager
+def edge(ctx: Any) -> Iterator[None]:
+    try:
+        yield
+    except GmmeditError as error:
+        if debugging["on"]:
+            raise
+        complain(error.message, error.hint)
+        raise typer.Exit(error.exit_code) from None
+    except UsageError as error:
+        if not error.format_message():  # nothing was asked for, and the help has been printed
+            raise
+        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
 
 
 def complain(message: str, hint: str) -> None:

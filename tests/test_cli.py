@@ -59,6 +59,9 @@ def test_help_is_light() -> None:
 
 def test_wrong_options_are_one_line() -> None:
     for words, phrase in (
+        (["--foo"], "--foo"),
+        (["--seed", "3", "edit"], "--seed"),
+        (["train", "--foo"], "--foo"),
         (["edit", "--alph", "1"], "--alpha"),
         (["edti"], "'edit'"),
         (["inspect"], "'file'"),
