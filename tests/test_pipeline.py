@@ -185,6 +185,33 @@ def test_restart_begins_a_fit_anew(own_run: Path, settings: Path, monkeypatch: p
     assert path.read_bytes() == undisturbed
 
 
+def test_a_network_file_is_the_same_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, other = tmp_path / "project", tmp_path / "other"
+    for folder in (project, other):
+        (folder / "nets").mkdir(parents=True)
+        for kind, path in (("g", generators.CATALOGUE["avatars"].file), ("f", classifiers.CATALOGUE["avatars"])):
+            (folder / "nets" / f"{kind}.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.chdir(project)
+    done("sample", "--run", "run", "-n", 4, "--gan", "nets/g.safetensors")
+    done("label", "--run", "run", "--classifier", "./nets/f.safetensors")
+    with untouched(project):
+        for place in ("./nets", "nets/../nets", project / "nets", "../project/nets"):
+            done("sample", "--run", "run", "-n", 4, "--gan", f"{place}/g.safetensors")
+            done("label", "--run", "run", "--classifier", f"{place}/f.safetensors")
+    monkeypatch.chdir(other)
+    done("sample", "--run", "run", "-n", 4, "--gan", other / "nets" / "g.safetensors")
+    done("label", "--run", "run", "--classifier", "nets/f.safetensors")
+    for name in ("samples.h5", "labels.h5"):
+        assert (other / "run" / name).read_bytes() == (project / "run" / name).read_bytes()
+
+    done("sample", "--run", "far", "-n", 4, "--gan", "../project/nets/g.safetensors")
+    far = Path("far").resolve()
+    monkeypatch.chdir(tmp_path)
+    done("label", "--run", far, "--classifier", "avatars")
+
+
 def test_another_question_needs_force(own_run: Path, settings: Path) -> None:
     words = ("fit-single", "--run", own_run, "--config", settings, "--seed", 5)
     with untouched(own_run):

@@ -33,6 +33,7 @@ from gmmedit.stages.shared.common import (
     load_classifier,
     load_generator,
     network_record,
+    network_source,
     painter,
     prepare,
     resolve_precision,
@@ -85,8 +86,8 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     path = folder / "evaluation.h5"
     check_editors(settings.editors)
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, execution.device)})
-    if settings.classifier == "auto":
-        settings = settings.model_copy(update={"classifier": "avatars-eval"})
+    source = "avatars-eval" if settings.classifier == "auto" else network_source(settings.classifier)
+    settings = settings.model_copy(update={"classifier": source})
     with (
         artifacts.open(folder / "samples.h5", "samples") as samples,
         artifacts.open(folder / "labels.h5", "labels") as labels,
