@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError
+from gmmedit.errors import GmmeditError, RunError
 
 if TYPE_CHECKING:
     from gmmedit.stages.shared.common import Execution
@@ -60,6 +60,14 @@ def edge(ctx: Any) -> Iterator[None]:
             raise
         complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
+        raise
+    except OSError as error:
+        if debugging["on"]:
+            raise
+        what = f" {error.filename}" if error.filename else ""
+        complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
+        raise typer.Exit(RunError.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
         raise typer.Exit(130) from None
