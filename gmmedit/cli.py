@@ -349,7 +349,7 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
         for row in report["attributes"]:
             table.add_row(
                 row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
-                row["closest"], f"{row['angle']:.0f}°", row["rates"],
+                row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
             )  # fmt: skip
         console.print(table)
         typer.echo(report["verdict"])
