@@ -194,13 +194,13 @@ def edit(
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
     each: Annotated[bool, typer.Option("--each", help="One column per --attr instead of all at once.")] = False,
-    target: Annotated[float | None, typer.Option(help="Find the strength at which the label gets there.")] = None,
+    target: Annotated[float | None, typer.Option(help="Find the strength that brings the first --attr there.")] = None,
     draw: Annotated[
         Literal["coupled", "sample", "mean"] | None, typer.Option(help="How the control vector is drawn.")
     ] = None,
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
-    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, e.g. 0-7,20 (default 0-7).")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, e.g. 85,100-110.")] = None,
+    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     json_: Json = False,
