@@ -1,6 +1,7 @@
 """Bad input, met as a user would: one clear line, an exit code, and finished work untouched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -124,8 +125,25 @@ def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
         refuse(own_run, "label", "--classifier", path, "--force", says=(str(path),))
     refuse(own_run, "sample", "--gan", classifier, "--force", says=(str(classifier), "stylegan2"))
     refuse(own_run, "label", "--classifier", generator, "--force", says=(str(generator), "convnet"))
+
+
+def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
+    from gmmedit.classifiers import convnet
+    from gmmedit.classifiers.catalogue import CATALOGUE, load
+
     same = written(tmp_path, "evaluate: {classifier: avatars}")
-    refuse(own_run, "evaluate", "--config", same, says=("estimates no nuisance factors", "--evaluator"))
+    says = ("classifier avatars has made", "labels.h5, it cannot judge its own edits", "--evaluator")
+    refuse(own_run, "evaluate", "--config", same, says=says)
+    copied = tmp_path / "copied.safetensors"
+    copied.write_bytes(CATALOGUE["avatars"].read_bytes())
+    refuse(own_run, "evaluate", "--config", written(tmp_path, f"evaluate: {{classifier: {copied}}}"), says=says[1:])
+
+    config = load("avatars").config  # no nuisances
+    convnet.save(convnet.ConvNet(config), tmp_path / "blind.safetensors")
+    blind = written(tmp_path, f"evaluate: {{classifier: {tmp_path}/blind.safetensors}}")
+    refuse(own_run, "evaluate", "--config", blind, says=("estimates no nuisance factors", "--evaluator"))
+    convnet.save(convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors")
+    refuse(own_run, "evaluate", "--config", blind, says=("has other attributes than",))
 
 
 def written(folder: Path, text: str) -> Path:

@@ -506,3 +506,12 @@ def test_evaluation(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = evaluation["curves/mixture/1/kept"].mean()
         area = flipped.mean() * (1 + kept) / 2  # of the triangle from no edit to this one
         assert row[2].startswith(f"{area:.3f} (") and row[3] == f"{flipped.mean():.3f}"
+
+
+def test_every_editor_is_scored(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "STRENGTHS", (1.0,))
+    assert config.EvaluateSettings().editors == list(evaluate.EDITORS)
+    with artifacts.open(evaluate.run(own_run, config.EvaluateSettings(n=48, polish=1), Execution(batch=64))) as scored:
+        results = [scored[f"curves/{name}/1/dependency"] for name in evaluate.EDITORS]
+    assert all(np.isfinite(result).all() for result in results)
+    assert len({result.tobytes() for result in results}) == len(results), "no two editors do the same"
