@@ -291,11 +291,11 @@ def train_classifier(
 
 @train.command("quality")
 def train_quality(
-    n: Annotated[int, typer.Option("-n", min=100, help="Samples.")] = 10_000,
+    n: Annotated[int, typer.Option("-n", min=100, help="Samples of the generator.")] = 10_000,
     gan: Annotated[str, typer.Option(help="Name or file of a generator of avatars.")] = "avatars",
     debug: Debug = False,
 ) -> None:
-    """Print how good a generator of avatars is, as JSON: rates, confidence, distance from the data."""
+    """Print how good a generator of avatars is (rates, confidence, distance), and how well the classifiers read."""
     from gmmedit.avatars.quality import measure
 
     typer.echo(json.dumps(measure(n, gan), indent=1))
