@@ -362,6 +362,15 @@ def test_polishing(edited: Edit) -> None:
     assert np.array_equal(polished["latents"], again["latents"])
 
 
+def test_an_image_is_edited_the_same_whoever_is_edited_beside_it(edited: Edit) -> None:
+    words = ("--attr", "smile", "--attr", "hair_color=grey", "--alphas", "0.5,-1")
+    many = edited(*words, index="0-9", polish=6)
+    for row in (2, 9):
+        alone = edited(*words, index=str(row), polish=6)
+        for name in ("latents", "labels_after", "images_after"):
+            assert np.array_equal(many[name][:, row], alone[name][:, 0]), (row, name)
+
+
 def test_a_target_is_reached_with_the_least_strength(edited: Edit) -> None:
     edits = edited("--attr", "glasses", "--target", 0.5, index="0-3")
     column = Aim.parse("glasses").category(edits.attributes)

@@ -30,6 +30,7 @@ from gmmedit.stages.shared.common import (
     in_batches,
     load_classifier,
     load_generator,
+    padded,
     painter,
     prepare,
     scorer,
@@ -41,7 +42,7 @@ from gmmedit.stages.shared.showing import write_pictures
 
 __all__ = ["Request", "run"]
 
-CHUNK = 8
+CHUNK = 8  # images
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 
@@ -69,15 +70,21 @@ class Workshop:
         return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
+        """Latents (N, D) or W+ (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on CHUNK rows always: matrix products of fewer round differently, polishing magnifies that,
+        and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, CHUNK), [(category, padded(strength, CHUNK)) for category, strength in moves]
         x = self.chart.to_x(latent if latent.ndim == 2 else latent.mean(1))
         moved = x
         for category, strength in moves:
             moved = editor.edit(moved, category, strength)
         if latent.ndim == 3:
-            return spread(self.chart, latent, x, moved)
+            return spread(self.chart, latent, x, moved)[:rows]
         still = torch.stack([strength == 0 for _, strength in moves]).all(0)
-        return torch.where(still[:, None], latent, self.chart.from_x(moved))
+        return torch.where(still[:, None], latent, self.chart.from_x(moved))[:rows]
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K)."""

@@ -78,10 +78,14 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     result may depend on the batch size or on how many rows follow it.
     """
     size = max(batch // TILE, 1) * TILE
-    missing = -len(rows) % TILE
-    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
+    whole = padded(rows, TILE)
+    parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
     return tuple(torch.cat([answer.cpu() for answer in answers])[: len(rows)] for answers in zip(*parts, strict=True))
+
+
+def padded(rows: Tensor, tile: int) -> Tensor:
+    """The rows, the last one repeated until they are a whole number of tiles."""
+    return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
 
 
 def network_source(text: str) -> str:
