@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError
+from gmmedit.errors import GmmeditError, RunError
 
 if TYPE_CHECKING:
     from gmmedit.stages.shared.common import Execution
@@ -37,22 +37,40 @@ debugging = {"on": False}
 class Edge(TyperGroup):
     """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with edge(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with edge(ctx):
             return super().invoke(ctx)
-        except GmmeditError as error:
-            if debugging["on"]:
-                raise
-            complain(error.message, error.hint)
-            raise typer.Exit(error.exit_code) from None
-        except UsageError as error:
-            if not error.format_message():  # nothing was asked for, and the help has been printed
-                raise
-            complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
-            raise typer.Exit(130) from None
+
+
+@contextmanager
+def edge(ctx: Any) -> Iterator[None]:
+    try:
+        yield
+    except GmmeditError as error:
+        if debugging["on"]:
+            raise
+        complain(error.message, error.hint)
+        raise typer.Exit(error.exit_code) from None
+    except UsageError as error:
+        if not error.format_message():  # nothing was asked for, and the help has been printed
+            raise
+        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
+        raise
+    except OSError as error:
+        if debugging["on"]:
+            raise
+        what = f" {error.filename}" if error.filename else ""
+        complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
+        raise typer.Exit(RunError.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
 
 
 def complain(message: str, hint: str) -> None:
@@ -176,13 +194,13 @@ def edit(
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
     each: Annotated[bool, typer.Option("--each", help="One column per --attr instead of all at once.")] = False,
-    target: Annotated[float | None, typer.Option(help="Find the strength at which the label gets there.")] = None,
+    target: Annotated[float | None, typer.Option(help="Find the strength that brings the first --attr there.")] = None,
     draw: Annotated[
         Literal["coupled", "sample", "mean"] | None, typer.Option(help="How the control vector is drawn.")
     ] = None,
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
-    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, e.g. 0-7,20 (default 0-7).")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, e.g. 85,100-110.")] = None,
+    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     json_: Json = False,
@@ -273,11 +291,11 @@ def train_classifier(
 
 @train.command("quality")
 def train_quality(
-    n: Annotated[int, typer.Option("-n", min=100, help="Samples.")] = 10_000,
+    n: Annotated[int, typer.Option("-n", min=100, help="Samples of the generator.")] = 10_000,
     gan: Annotated[str, typer.Option(help="Name or file of a generator of avatars.")] = "avatars",
     debug: Debug = False,
 ) -> None:
-    """Print how good a generator of avatars is, as JSON: rates, confidence, distance from the data."""
+    """Print how good a generator of avatars is (rates, confidence, distance), and how well the classifiers read."""
     from gmmedit.avatars.quality import measure
 
     typer.echo(json.dumps(measure(n, gan), indent=1))
@@ -331,7 +349,7 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
         for row in report["attributes"]:
             table.add_row(
                 row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
-                row["closest"], f"{row['angle']:.0f}°", row["rates"],
+                row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
             )  # fmt: skip
         console.print(table)
         typer.echo(report["verdict"])

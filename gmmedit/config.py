@@ -59,7 +59,7 @@ class FitMixtureSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
     steps: Positive = 2_000
-    batch: Positive = 32
+    batch: Annotated[int, Field(ge=2, lt=2**31)] = 32  # edits a step: half coupled draws, half samples
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0

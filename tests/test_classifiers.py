@@ -1,10 +1,12 @@
 """The classifier contract, the small network behind it, its training, and the two shipped networks."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import done
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -98,6 +100,19 @@ def test_shipped_weights_read_held_out_avatars(name, augmentation):
     assert list(scores) == [*ATTRIBUTES, *network.config.nuisances]
     assert all(scores[name] >= 0.97 for name in ATTRIBUTES), scores
     assert all(scores[name] >= 0.9 for name in network.config.nuisances), scores
+
+
+def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
+    monkeypatch.setattr("gmmedit.avatars.quality.HELD_OUT", 64)
+    told = json.loads(done("train", "quality", "-n", 100).stdout, parse_constant=pytest.fail)
+    assert told["samples"] == 100 and told["rates"].keys() == {f"{a}={v}" for a in ATTRIBUTES for v in ATTRIBUTES[a]}
+    assert told["frechet"]["two halves of the data"] < told["frechet"]["generator"]
+    nuisances = {"avatars": (), "avatars-eval": NUISANCES}
+    assert told["accuracy"].keys() == nuisances.keys()
+    for name, readings in told["accuracy"].items():
+        assert readings.keys() == {"clean", "mildly disturbed"}
+        for scores in readings.values():
+            assert list(scores) == [*ATTRIBUTES, *nuisances[name]] and min(scores.values()) > 0.8
 
 
 def test_shipped_networks_are_small_and_different():

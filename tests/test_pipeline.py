@@ -185,6 +185,33 @@ def test_restart_begins_a_fit_anew(own_run: Path, settings: Path, monkeypatch: p
     assert path.read_bytes() == undisturbed
 
 
+def test_a_network_file_is_the_same_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, other = tmp_path / "project", tmp_path / "other"
+    for folder in (project, other):
+        (folder / "nets").mkdir(parents=True)
+        for kind, path in (("g", generators.CATALOGUE["avatars"].file), ("f", classifiers.CATALOGUE["avatars"])):
+            (folder / "nets" / f"{kind}.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.chdir(project)
+    done("sample", "--run", "run", "-n", 4, "--gan", "nets/g.safetensors")
+    done("label", "--run", "run", "--classifier", "./nets/f.safetensors")
+    with untouched(project):
+        for place in ("./nets", "nets/../nets", project / "nets", "../project/nets"):
+            done("sample", "--run", "run", "-n", 4, "--gan", f"{place}/g.safetensors")
+            done("label", "--run", "run", "--classifier", f"{place}/f.safetensors")
+    monkeypatch.chdir(other)
+    done("sample", "--run", "run", "-n", 4, "--gan", other / "nets" / "g.safetensors")
+    done("label", "--run", "run", "--classifier", "nets/f.safetensors")
+    for name in ("samples.h5", "labels.h5"):
+        assert (other / "run" / name).read_bytes() == (project / "run" / name).read_bytes()
+
+    done("sample", "--run", "far", "-n", 4, "--gan", "../project/nets/g.safetensors")
+    far = Path("far").resolve()
+    monkeypatch.chdir(tmp_path)
+    done("label", "--run", far, "--classifier", "avatars")
+
+
 def test_another_question_needs_force(own_run: Path, settings: Path) -> None:
     words = ("fit-single", "--run", own_run, "--config", settings, "--seed", 5)
     with untouched(own_run):
@@ -336,6 +363,15 @@ def test_polishing(edited: Edit) -> None:
     assert np.array_equal(polished["latents"], again["latents"])
 
 
+def test_an_image_is_edited_the_same_whoever_is_edited_beside_it(edited: Edit) -> None:
+    words = ("--attr", "smile", "--attr", "hair_color=grey", "--alphas", "0.5,-1")
+    many = edited(*words, index="0-9", polish=6)
+    for row in (2, 9):
+        alone = edited(*words, index=str(row), polish=6)
+        for name in ("latents", "labels_after", "images_after"):
+            assert np.array_equal(many[name][:, row], alone[name][:, 0]), (row, name)
+
+
 def test_a_target_is_reached_with_the_least_strength(edited: Edit) -> None:
     edits = edited("--attr", "glasses", "--target", 0.5, index="0-3")
     column = Aim.parse("glasses").category(edits.attributes)
@@ -480,3 +516,12 @@ def test_evaluation(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = evaluation["curves/mixture/1/kept"].mean()
         area = flipped.mean() * (1 + kept) / 2  # of the triangle from no edit to this one
         assert row[2].startswith(f"{area:.3f} (") and row[3] == f"{flipped.mean():.3f}"
+
+
+def test_every_editor_is_scored(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "STRENGTHS", (1.0,))
+    assert config.EvaluateSettings().editors == list(evaluate.EDITORS)
+    with artifacts.open(evaluate.run(own_run, config.EvaluateSettings(n=48, polish=1), Execution(batch=64))) as scored:
+        results = [scored[f"curves/{name}/1/dependency"] for name in evaluate.EDITORS]
+    assert all(np.isfinite(result).all() for result in results)
+    assert len({result.tobytes() for result in results}) == len(results), "no two editors do the same"

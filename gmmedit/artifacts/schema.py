@@ -225,8 +225,7 @@ EVALUATION = Kind(
     summary="Scores of editors on the same samples.",
     rows=None,
     fields=(
-        Field("scores/*", (), "any", "one group per editor, one array per metric"),
-        Field("curves/*", (), "any", "one group per editor, metrics along the strength"),
+        Field("curves/*", (), "any", "one group per editor, in it one per category: metrics along the strength"),
         Field("report/*", (), "any", "what the scores were measured on"),
     ),
 )

@@ -42,8 +42,9 @@ class MixtureEditor(Editor):
         goal = torch.full((len(x),), category)
         if away:
             columns = self.model.layout.columns[self.model.layout.locate(category)[0]]
-            others = self.model.responsibilities(x.mean(1))[:, columns].clone()
-            others[:, category - columns.start] = -1
+            y = self.model.coordinates(x.mean(1))
+            others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logs: far away, both are 0 otherwise
+            others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
         offset = self.model.offset(x.mean(1), goal, self.draw, generator_for(self.seed, category))
         if self.score is None or not self.steps:

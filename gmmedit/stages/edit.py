@@ -31,6 +31,7 @@ from gmmedit.stages.shared.common import (
     layers_of,
     load_classifier,
     load_generator,
+    padded,
     painter,
     prepare,
     scorer,
@@ -42,7 +43,7 @@ from gmmedit.stages.shared.showing import write_pictures
 
 __all__ = ["Request", "run"]
 
-CHUNK = 8
+CHUNK = 8  # images
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 
@@ -70,11 +71,17 @@ class Workshop:
         return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, L, D), moved towards one category after the other."""
+        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on CHUNK rows always: matrix products of fewer round differently, polishing magnifies that,
+        and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, CHUNK), [(category, padded(strength, CHUNK)) for category, strength in moves]
         x = self.chart.to_x(latent)
         for category, strength in moves:
             x = editor.edit(x, category, strength)
-        return self.chart.carry(latent, x)
+        return self.chart.carry(latent, x)[:rows]
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K)."""

@@ -16,7 +16,14 @@ from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import from_bytes
-from gmmedit.stages.shared.common import Execution, in_batches, load_generator, network_record, prepare
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    load_generator,
+    network_record,
+    network_source,
+    prepare,
+)
 
 
 def run(folder: Path, settings: LabelSettings, execution: Execution) -> Path:
@@ -26,7 +33,7 @@ def run(folder: Path, settings: LabelSettings, execution: Execution) -> Path:
     with artifacts.open(folder / "samples.h5", "samples") as samples:
         name = paired(settings.classifier, samples.question.config["gan"])
         classifier = classifiers.load(name, execution.device)
-        question = ask(samples, classifier, name)
+        question = ask(samples, classifier, network_source(name))
         if artifacts.finished(path, question, force=execution.force):
             return path
         generator = load_generator(samples, execution)

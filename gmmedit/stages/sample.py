@@ -13,7 +13,14 @@ from gmmedit.artifacts import Question
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.stages.shared.common import Execution, in_batches, network_record, prepare, seeded_latents
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    network_record,
+    network_source,
+    prepare,
+    seeded_latents,
+)
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
@@ -21,6 +28,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     prepare(execution)
     path = folder / "samples.h5"
     generator = generators.load(settings.gan, execution.device)
+    settings = settings.model_copy(update={"gan": network_source(settings.gan)})
     question = ask(generator, settings)
     if artifacts.finished(path, question, force=execution.force):
         return path

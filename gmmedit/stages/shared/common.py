@@ -1,6 +1,7 @@
 """What the stages share: how to execute, progress, and the networks that an artifact names."""
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -77,10 +78,26 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     result may depend on the batch size or on how many rows follow it.
     """
     size = max(batch // TILE, 1) * TILE
-    missing = -len(rows) % TILE
-    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
+    whole = padded(rows, TILE)
+    parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
     return tuple(torch.cat([answer.cpu() for answer in answers])[: len(rows)] for answers in zip(*parts, strict=True))
+
+
+def padded(rows: Tensor, tile: int) -> Tensor:
+    """The rows, the last one repeated until they are a whole number of tiles."""
+    return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
+
+
+def network_source(text: str) -> str:
+    """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
+
+    Every spelling of a file is the same question, so that an unchanged stage does not run again. Below the
+    working directory the path is relative: a project copied to another machine goes on there, to the same bytes.
+    """
+    if not Path(text).is_file():
+        return text
+    relative = os.path.relpath(text)
+    return os.path.abspath(text) if relative.startswith(os.pardir) else relative
 
 
 def network_record(name: str, fingerprint: str) -> dict[str, str]:
