@@ -64,6 +64,7 @@ class FitMixtureSettings(Section):
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
     least_change: Weight = 1e-2
+    picture: Weight = 10.0  # of the mean absolute change of the pixels
 
 
 class EditSettings(Section):

@@ -22,11 +22,13 @@ from gmmedit.mixture.objectives import (
     edit_divergences,
     least_change,
     log_labels,
+    picture_change,
     same_attribute,
     sampling_term,
 )
 
-Score = Callable[[Tensor], Tensor]  # x (N, L, D), one a layer, to logits (N, K): f(G(x)), or its stand-in
+# x (N, L, D), one a layer, to logits (N, K) and pictures (N, ...): f(G(x)) and G(x). A stand-in has no pictures, (N, 0).
+Score = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
 WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held
@@ -39,6 +41,7 @@ class Weights:
     sampling: float = 1.0
     decoupling: float = 1.0
     least_change: float = 1e-2
+    picture: float = 10.0
 
 
 class Refinement:
@@ -89,7 +92,10 @@ class Refinement:
         ])  # fmt: skip
         strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
         strength[::2] = 1.0
-        after = log_labels(score(x[:, None] + strength.to(x) * offset), layout, "log")
+        with torch.no_grad():
+            _, unedited = score(x[:, None])
+        logits, edited = score(x[:, None] + strength.to(x) * offset)
+        after = log_labels(logits, layout, "log")
         arrived = (strength >= 1).to(x).flatten()
         missed, divergence = edit_divergences(before, after, category, layout)
         coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
@@ -100,6 +106,7 @@ class Refinement:
             "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
             "change": weights.least_change * least_change(offset) * offset.shape[2],
+            "picture": weights.picture * picture_change(unedited, edited).mean(),
         }
 
 

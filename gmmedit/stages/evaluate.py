@@ -45,7 +45,7 @@ from gmmedit.stages.shared.common import (
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.problem import Problem, load_problem
 
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
 UP_TO_ONE = 10  # strengths over which the target's score should only rise
 
 

@@ -54,7 +54,7 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
                                single.question.config["held_out"], chart)  # fmt: skip
         score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
         model = start(single, problem, settings, layers)
-    weights = Weights(settings.sampling, settings.decoupling, settings.least_change)
+    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
         edits=settings.batch, form=question.config["likelihood"],
@@ -103,7 +103,7 @@ def score_of(
     settings: FitMixtureSettings,
     execution: Execution,
 ) -> tuple[Score | None, int]:
-    """x (N, L, D) to logits (N, K): through the real networks, through the surrogate, or not at all; and L.
+    """x (N, L, D) to logits (N, K) and pictures: through the real networks, through the surrogate, or not at all; and L.
 
     The surrogate cannot tell the layers of W+ apart, so what it teaches is the same for all.
     """

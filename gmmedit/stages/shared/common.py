@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit import classifiers, generators
@@ -17,9 +18,11 @@ from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
 Tick = Callable[[int, int, str], None]  # done, total, a few words
 
@@ -145,13 +148,16 @@ def layers_of(generator: Generator, space: str) -> int:
 
 def scorer(
     chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
-) -> Callable[[Tensor], Tensor]:
-    """Coordinates x (N, L, D) to logits (N, K) through the real networks, differentiable; on x's device, float32."""
+) -> Score:
+    """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W) of at most SEEN pixels
+    a side, differentiable; on x's device, float32."""
 
-    def score(x: Tensor) -> Tensor:
+    def score(x: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(precision, device):
-            logits = classifier.logits(paint(chart.from_x(x)))
-        return logits.float().to(x.device)
+            images = paint(chart.from_x(x))
+            logits = classifier.logits(images)
+        small = images.float() if images.shape[-1] <= SEEN else F.adaptive_avg_pool2d(images.float(), SEEN)
+        return logits.float().to(x.device), small.to(x.device)
 
     return score
 
