@@ -33,7 +33,7 @@ def score(x: Tensor) -> Tensor:
     return 4 * torch.stack([-u[:, 0], u[:, 0], -u[:, 1], u[:, 1], u[:, 2], u[:, 3], u[:, 4]], 1)
 
 
-def seen(x: Tensor) -> tuple[Tensor, Tensor]:
+def seen(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Logits (N, 7), and a "picture" (N, 4) of coordinates that no label depends on."""
     return score(x), x[:, :, 8:].mean(1)
 

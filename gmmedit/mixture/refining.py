@@ -7,8 +7,8 @@ and ask that every other label stays where it was. Both differentiate through ge
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +27,16 @@ from gmmedit.mixture.objectives import (
     sampling_term,
 )
 
-# x (N, L, D), one a layer, to logits (N, K) and pictures (N, ...): f(G(x)) and G(x). A stand-in has no pictures, (N, 0).
-Score = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+class Score(Protocol):
+    """f(G(x)) and G(x), or what stands in for them."""
+
+    def __call__(self, x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """x (N, L, D), one row a layer, to logits (N, K) and pictures (N, ...), or none to see, (N, 0).
+
+        With a `disturbance` the logits are of pictures moved and noised at random, all N in the same way.
+        """
+
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
 WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held

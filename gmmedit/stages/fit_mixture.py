@@ -103,9 +103,9 @@ def score_of(
     settings: FitMixtureSettings,
     execution: Execution,
 ) -> tuple[Score | None, int]:
-    """x (N, L, D) to logits (N, K) and pictures: through the real networks, through the surrogate, or not at all; and L.
+    """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
 
-    The surrogate cannot tell the layers of W+ apart, so what it teaches is the same for all.
+    The surrogate sees one latent for all layers of W+, so what it teaches is the same for all.
     """
     if settings.consistency == "off":
         return None, 1

@@ -22,6 +22,7 @@ from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
 SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
 Tick = Callable[[int, int, str], None]  # done, total, a few words
@@ -149,17 +150,29 @@ def layers_of(generator: Generator, space: str) -> int:
 def scorer(
     chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
 ) -> Score:
-    """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W) of at most SEEN pixels
-    a side, differentiable; on x's device, float32."""
+    """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W), differentiable.
 
-    def score(x: Tensor) -> tuple[Tensor, Tensor]:
+    The pictures are shrunk to SEEN pixels a side where they are larger. Both come on x's device, in float32.
+    """
+
+    def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         with autocast(precision, device):
             images = paint(chart.from_x(x))
-            logits = classifier.logits(images)
+            logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
         small = images.float() if images.shape[-1] <= SEEN else F.adaptive_avg_pool2d(images.float(), SEEN)
         return logits.float().to(x.device), small.to(x.device)
 
     return score
+
+
+def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (N, C, H, W) moved by up to SHIFT and with noise, the same for every image."""
+    reach = max(round(SHIFT * images.shape[-1]), 1)
+    down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
+    height, width = images.shape[-2:]
+    around = F.pad(images, (reach,) * 4, mode="replicate")
+    noise = torch.randn(images.shape[1:], generator=generator).to(images)
+    return around[..., down : down + height, right : right + width] + NOISE * noise
 
 
 def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:
