@@ -240,7 +240,7 @@ def test_polished_rows_do_not_see_each_other(world):
         offset = fitted(x, labels, correction=False).offset(x[:3], category)
     together = polish(x[:3, None], offset, category, seen, LAYOUT, steps=5)
     alone = torch.cat(
-        [polish(x[i : i + 1, None], offset[i : i + 1], category[i : i + 1], score, LAYOUT, 5) for i in range(3)]
+        [polish(x[i : i + 1, None], offset[i : i + 1], category[i : i + 1], seen, LAYOUT, 5) for i in range(3)]
     )
     assert torch.allclose(together, alone, atol=1e-5)
 
