@@ -6,31 +6,20 @@ Nothing heavy is imported here; torch comes with the stage that a command runs.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 from typer.core import TyperGroup
 
 from gmmedit.errors import GmmeditError, RunError
+from gmmedit.terminal import complain, executing, show_description, show_edit, show_evaluation, show_fit, wrote
 
-if TYPE_CHECKING:
-    from gmmedit.stages.shared.common import Execution
-
-PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-# Where there is no terminal, tables need not be squeezed into 80 columns.
-console = Console() if Console().is_terminal else Console(width=160)
-errors = Console(stderr=True)
 debugging = {"on": False}
 
 
@@ -71,12 +60,6 @@ def edge(ctx: Any) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
         raise typer.Exit(130) from None
-
-
-def complain(message: str, hint: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    if hint:
-        typer.echo(f" hint: {hint}", err=True)
 
 
 def switch_debugging(on: bool) -> bool:
@@ -299,109 +282,3 @@ def train_quality(
     from gmmedit.avatars.quality import measure
 
     typer.echo(json.dumps(measure(n, gan), indent=1))
-
-
-@contextmanager
-def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) -> Iterator[Execution]:
-    """An Execution whose ticks draw a progress bar, or plain lines where there is no terminal."""
-    from gmmedit.stages.shared.common import Execution, silent
-
-    def make(tick: Any) -> Execution:
-        return Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
-
-    if quiet:
-        yield make(silent)
-    elif errors.is_terminal:
-        with Progress(console=errors, transient=True) as progress:
-            task = progress.add_task("", total=None)
-            yield make(lambda done, total, text: progress.update(task, completed=done, total=total, description=text))
-    else:
-        yield make(plain_ticks())
-
-
-def plain_ticks() -> Any:
-    began = last = time.monotonic()
-
-    def tick(done: int, total: int, text: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_SECONDS:
-            last = now
-            typer.echo(f"{text}: {done} of {total}, {now - began:.0f} s", err=True)
-
-    return tick
-
-
-def wrote(path: Path, quiet: bool) -> None:
-    if not quiet:
-        typer.echo(f"wrote {path}")
-
-
-def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
-    """The table at the end of a fit: how well each attribute is read, and what lies close together."""
-    from gmmedit.stages.shared.report import fit_report
-
-    report = fit_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        table = Table("attribute", "accuracy", "separation", "closest", "angle", "rates")
-        for row in report["attributes"]:
-            table.add_row(
-                row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
-                row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
-            )  # fmt: skip
-        console.print(table)
-        typer.echo(report["verdict"])
-        wrote(path, quiet)
-
-
-def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
-    """Labels before and after, and the target's change against the others'."""
-    from gmmedit.stages.shared.report import edit_report
-
-    report = edit_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        table = Table("label", "before", *report["headings"])
-        for row in report["labels"]:
-            style = "bold" if row["edited"] else ""
-            table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
-        console.print(table)
-        for verdict in report["verdicts"]:
-            typer.echo(verdict)
-        for name in report["files"]:
-            typer.echo(f"wrote {name}")
-
-
-def show_evaluation(path: Path, quiet: bool, as_json: bool) -> None:
-    from gmmedit.stages.shared.report import evaluation_report
-
-    report = evaluation_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        for part in report["tables"]:
-            table = Table(*part["columns"], title=part["title"])
-            for row in part["rows"]:
-                table.add_row(*row)
-            console.print(table)
-        wrote(path, quiet)
-
-
-def show_description(facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            columns = list(dict.fromkeys(name for row in value for name in row))
-            table = Table(*columns, title=key, title_justify="left")
-            for row in value:
-                table.add_row(*(shown(row.get(name, "")) for name in columns))
-            console.print(table)
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
-
-
-def shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -165,7 +165,7 @@ LABELS = Kind(
     name="labels",
     version=1,
     command="gmmedit label",
-    summary="What the classifier sees in the picture of each sample.",
+    summary="What the classifier sees in each sample's picture, as 8 bits show it: stored or not, the same.",
     rows="N",
     fields=(
         Field("labels", ("N", "K"), "f4", "probabilities in [0, 1]; of one attribute they sum to 1"),

@@ -269,13 +269,6 @@ def pair_rates(factors: Factors) -> Tensor:
     return labels.T @ labels / len(labels)
 
 
-def save_atomically(state: dict, path: Path) -> None:
-    """torch.save that leaves the old file or the new one, never half of one."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
 @torch.no_grad()
 def sample_images(generator: StyleGAN2, n: int, seed: int = 0) -> np.ndarray:
     """uint8 (n, 64, 64, 3) of the latents that `seed`, `seed` + 1, ... prescribe."""

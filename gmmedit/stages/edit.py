@@ -23,7 +23,7 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.pictures.pixels import to_bytes
+from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
@@ -88,7 +88,7 @@ class Workshop:
 
         def look(rows: Tensor) -> tuple[Tensor, Tensor]:
             images = self.paint(rows)
-            return images, self.classifier.probabilities(images)
+            return images, self.classifier.probabilities(as_shown(images))
 
         images, labels = in_batches(look, latent, self.batch)
         return to_bytes(images), labels.numpy()

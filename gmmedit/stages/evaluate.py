@@ -26,6 +26,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Score
+from gmmedit.pictures.pixels import as_shown
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
@@ -92,7 +93,7 @@ class Judge:
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor]:
             with autocast(self.precision, self.execution.device):
-                logits, nuisances = self.classifier.answers(self.paint(self.problem.chart.from_x(rows)))
+                logits, nuisances = self.classifier.answers(as_shown(self.paint(self.problem.chart.from_x(rows))))
             return logits.float(), nuisances.float()
 
         logits, nuisances = in_batches(answers, x, self.execution.batch)

@@ -15,7 +15,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
-from gmmedit.pictures.pixels import from_bytes
+from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.stages.shared.common import (
     Execution,
     in_batches,
@@ -77,7 +77,7 @@ def label(
     """Rows start to stop, from stored pictures or from pictures made on the fly."""
 
     def look(latents: Tensor) -> tuple[Tensor]:
-        return (classifier.logits(generator.synthesize(latents.to(generator.device))),)
+        return (classifier.logits(as_shown(generator.synthesize(latents.to(generator.device)))),)
 
     if "images" in samples:
         images = from_bytes(samples.rows("images", start, stop))
