@@ -43,7 +43,7 @@ def paired(classifier: str, gan: str) -> str:
     if classifier != "auto":
         return classifier
     entry = generators.CATALOGUE.get(gan)
-    if entry is None:
+    if entry is None or entry.classifier is None:
         raise InputError(f"no classifier is catalogued for {gan}", hint="gmmedit label --classifier NAME")
     return entry.classifier
 

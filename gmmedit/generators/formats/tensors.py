@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -85,6 +85,25 @@ class LazyTensor:
         if max(self.offset + reach, self.numel) > storage.numel:
             raise Refused(f"has a tensor of shape {list(self.shape)} that reaches outside its storage")
         return storage.read(self.offset, reach).as_strided(self.shape, self.stride).contiguous()
+
+
+class Readable(Protocol):
+    """What has a shape at once, and a tensor when `read` is called."""
+
+    shape: tuple[int, ...]
+
+    def read(self) -> Tensor: ...
+
+
+class Derived:
+    """A tensor computed from another when it is read, e.g. `Derived(kernel, lambda x: x.flip(2, 3))`."""
+
+    def __init__(self, source: Readable, convert: Callable[[Tensor], Tensor]) -> None:
+        self.source, self.convert = source, convert
+        self.shape = tuple(convert(torch.empty(source.shape, device="meta")).shape)
+
+    def read(self) -> Tensor:
+        return self.convert(self.source.read()).contiguous()
 
 
 class DType:
