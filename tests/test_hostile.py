@@ -60,7 +60,7 @@ def message(reader, path):
     except InputError as error:
         return error.message
 
-warm, *paths = sys.argv[1:]
+warm, paths = sys.argv[1], json.load(sys.stdin)
 for reader in (load, read_all):  # so that everything they import is imported
     message(reader, warm)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -74,7 +74,7 @@ os._exit(0)  # what torch does at its end is not watched
 def said(*paths: Path) -> list[str]:
     """What reading each file said, "" where it succeeded: `load` of a .pkl, every tensor of a .pt."""
     command = [sys.executable, "-c", GUARD.replace("MEMORY", str(MEMORY)), str(DATA / "sg2_d_orig16gray.pkl")]
-    result = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=200)
+    result = subprocess.run(command, input=json.dumps(list(map(str, paths))), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
     return json.loads(result.stdout)
 
@@ -103,7 +103,8 @@ def opcodes(*parts: bytes | str | int) -> bytes:
 def test_the_guard_itself_notices(tmp_path: Path) -> None:
     for line in ("eval('1')", "open(os.devnull, 'w')"):
         script = GUARD.replace("MEMORY", str(MEMORY)).replace("print(json", f"{line}\nprint(json")
-        result = subprocess.run([sys.executable, "-c", script, str(DATA / "sg2_d_orig16gray.pkl")], capture_output=True)
+        command = [sys.executable, "-c", script, str(DATA / "sg2_d_orig16gray.pkl")]
+        result = subprocess.run(command, input=b"[]", capture_output=True)
         assert result.returncode == 66, line
 
 
