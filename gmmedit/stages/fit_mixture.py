@@ -23,13 +23,13 @@ from gmmedit.stages.shared.common import (
     layers_of,
     load_classifier,
     load_generator,
-    painter,
     prepare,
     resolve_precision,
     scorer,
 )
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import painter, sample_settings
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 
@@ -112,6 +112,6 @@ def score_of(
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    paint = painter(generator, space, samples.question.config["psi"])
+    paint = painter(generator, space, sample_settings(samples))
     score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
     return score, layers_of(generator, space)

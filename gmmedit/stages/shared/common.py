@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators
+from gmmedit import classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
+from gmmedit.stages.shared.sampling import load_sampled, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
@@ -111,7 +112,7 @@ def network_record(name: str, fingerprint: str) -> dict[str, str]:
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
-    generator = generators.load(samples.question.config["gan"], execution.device)
+    generator = load_sampled(sample_settings(samples), execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return generator
 
@@ -128,18 +129,6 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
         raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
-
-
-def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], Tensor]:
-    """Latents (N, L, D) of a space to images: w as they are, z (L = 1) through the mapping where there is one."""
-
-    def paint(latent: Tensor) -> Tensor:
-        latent = latent.to(generator.device)
-        latent = latent[:, 0] if latent.shape[1] == 1 else latent
-        through_mapping = space == "z" and generator.w_shape is not None
-        return generator.synthesize(generator.map(latent, psi=psi) if through_mapping else latent)
-
-    return paint
 
 
 def layers_of(generator: Generator, space: str) -> int:

@@ -1,0 +1,94 @@
+"""What a generator's file is, found from its content. A format is a row of FORMATS; the first that matches reads."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gmmedit.errors import InputError
+from gmmedit.generators import stylegan2
+from gmmedit.generators.base import Generator
+from gmmedit.generators.formats import nvidia
+from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
+
+Container = Literal["safetensors", "pickle", "torch"]
+
+PICKLE = [bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)]
+TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
+ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Format:
+    """`matches` and `read` get the content: what the pickle or torch.save holds; None of a safetensors file.
+
+    `read` may raise anything on bad content; `Refused("has no ...")` gives the best message.
+    """
+
+    name: str
+    container: Container
+    matches: Callable[[Any], bool]
+    read: Callable[[Path, Any], Generator]
+
+
+FORMATS = (
+    Format("gmmedit safetensors", "safetensors", lambda _: True, lambda path, _: stylegan2.read(path)),
+    Format("NVIDIA PyTorch pickle", "pickle", nvidia.matches, nvidia.read),
+)
+
+
+def read(path: Path) -> tuple[Format, Generator]:
+    """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete."""
+    container = container_of(path)
+    if container is None:
+        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors file", hint=HINT)
+    content = {"safetensors": lambda _: None, "pickle": read_pickle, "torch": read_torch}[container](path)
+    for row in FORMATS:
+        if row.container == container and row.matches(content):
+            with explained(path):
+                return row, row.read(path, content)
+    raise InputError(f"{path} holds no generator that is known: {summary(content)}", hint=HINT)
+
+
+def container_of(path: Path) -> Container | None:
+    """By the first bytes. InputError: the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(TORCH))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
+    if head == TORCH or head.startswith(ZIP):
+        return "torch"
+    if head[:2] in PICKLE:
+        return "pickle"
+    if head[8:9] == b"{":
+        return "safetensors"
+    return None
+
+
+def summary(content: object) -> str:
+    """A few words on what was found instead."""
+    if isinstance(content, dict):
+        return f"a dictionary of {len(content)} entries"
+    return f"a {type(content).__name__}"
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a person wants to know about a generator's file, JSON-ready. InputError: as `read`."""
+    row, generator = read(path)
+    config = getattr(generator, "config", None)
+    settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    facts = {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "format": row.name,
+        "family": generator.family,
+        "fingerprint": generator.fingerprint,
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "image_shape": generator.image_shape,
+        "z_dim": generator.z_dim,
+        "w_shape": generator.w_shape,
+        "n_classes": generator.n_classes,
+    }
+    more = {name: value for name, value in settings.items() if name not in ("z_dim", "w_dim", "c_dim")}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in (facts | more).items()}
