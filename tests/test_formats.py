@@ -126,6 +126,13 @@ def test_attributes_that_cannot_be(place, value, says, tmp_path):
     refused(write(tmp_path / "g.pkl", network, G_ema=whole), says)
 
 
+def test_relatives_with_other_weights_are_not_taken_for_the_family(tmp_path):
+    network = random_network(**TINY)
+    relative = node(network, network.config)
+    relative.meta["state"]["_parameters"]["attention"] = torch.zeros(3)
+    refused(write(tmp_path / "g.pkl", network, G_ema=relative), "a tensor attention, which no StyleGAN2 has")
+
+
 def test_other_networks_are_named(tmp_path):
     network = random_network(**TINY)
     path = tmp_path / "g.pkl"

@@ -63,6 +63,14 @@ def test_waves_that_a_transform_makes_too_fast_are_damped(golden):
     assert (images - vectors["xf_zoom_img"]).abs().max() < 2e-5
 
 
+def test_half_precision_keeps_the_waves(golden):
+    generator, vectors = golden
+    with torch.autocast("cpu", torch.bfloat16):
+        images = generator.synthesize(vectors["w_psi1"][:1, 0]).float()
+    error = (images - vectors["img_psi1_const"][:1]).square().mean().sqrt()
+    assert error < 0.03 * vectors["img_psi1_const"].std()
+
+
 def test_gradients_reach_w_twice(golden):
     generator, vectors = golden
     w = vectors["w_psi1"][:1, 0].clone().requires_grad_()

@@ -196,7 +196,8 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor) -> Tensor:
         first, *others = ws.unbind(dim=1)
-        x = self.input(first)
+        with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
+            x = self.input(first.float())
         for name, w in zip(self.layer_names, others, strict=True):
             x = self.get_submodule(name)(x, w)
         return x * self.output_scale

@@ -5,7 +5,7 @@ differ, are never applied again. The source text in the file is ignored.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
 
 LARGEST = 1 << 16  # of any size that an attribute gives
 LONGEST_FILTER = 64  # taps
+FILTER = "resample_filter"  # layers that do not resample have one too
 
 
 def matches(content: Any) -> bool:
@@ -34,10 +35,18 @@ def read(path: Path, content: Any) -> Generator:
     tensors: dict[str, Readable] = dict(named_tensors(node, "", set()))
     if "input" in modules(child(node, "synthesis")):
         stylegan3 = stylegan3_config(node)
-        return filled(lambda: StyleGAN3(stylegan3), tensors, path)
+        return whole(filled(lambda: StyleGAN3(stylegan3), tensors, path), tensors)
     stylegan2 = stylegan2_config(node)
-    tensors |= {name: plane(taps) for name, taps in tensors.items() if name.endswith("resample_filter")}
-    return filled(lambda: StyleGAN2(stylegan2), tensors, path)
+    tensors |= {name: plane(taps) for name, taps in tensors.items() if name.endswith(FILTER)}
+    return whole(filled(lambda: StyleGAN2(stylegan2), tensors, path), tensors)
+
+
+def whole(network: Generator, tensors: Mapping[str, Readable]) -> Generator:
+    """The network. Refused: the file has weights besides, so it is a relative that computes something else."""
+    strange = sorted(name for name in tensors.keys() - network.state_dict().keys() if not name.endswith(FILTER))
+    if strange:
+        raise Refused(f"has a tensor {printable(strange[0])}, which no {network.family} has")
+    return network
 
 
 def stylegan2_config(node: Node) -> StyleGAN2Config:
