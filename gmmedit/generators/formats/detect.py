@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gmmedit.errors import InputError
 from gmmedit.generators import stylegan2
 from gmmedit.generators.base import Generator
-from gmmedit.generators.formats import nvidia
+from gmmedit.generators.formats import biggan, genforce, nvidia, rosinality, tensorflow
 from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
 
 Container = Literal["safetensors", "pickle", "torch"]
@@ -34,6 +34,10 @@ class Format:
 FORMATS = (
     Format("gmmedit safetensors", "safetensors", lambda _: True, lambda path, _: stylegan2.read(path)),
     Format("NVIDIA PyTorch pickle", "pickle", nvidia.matches, nvidia.read),
+    Format("NVIDIA TensorFlow pickle", "pickle", tensorflow.matches, tensorflow.read),
+    Format("rosinality checkpoint", "torch", rosinality.matches, rosinality.read),
+    Format("GenForce, SeFa or InterFaceGAN checkpoint", "torch", genforce.matches, genforce.read),
+    Format("BigGAN-deep weights", "torch", biggan.matches, biggan.read),
 )
 
 
