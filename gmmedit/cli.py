@@ -99,6 +99,11 @@ def sample(
     gan: Annotated[str | None, typer.Option(help="Catalogue name or file of the generator.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     psi: Annotated[float | None, typer.Option(help="Truncation psi.")] = None,
+    cutoff: Annotated[int | None, typer.Option(help="Layers that psi truncates; default: all.")] = None,
+    class_: Annotated[int | None, typer.Option("--class", help="Class of a conditional generator, from 0.")] = None,
+    noise: Annotated[
+        Literal["const", "none", "random"] | None, typer.Option(help="Noise planes: the stored ones, none, drawn ones.")
+    ] = None,
     images: Annotated[bool | None, typer.Option("--images", help="Store the pictures too.")] = None,
 ) -> None:  # fmt: skip
     """1. Draw latents as the GAN prescribes -> samples.h5."""
@@ -106,6 +111,7 @@ def sample(
     from gmmedit.stages import sample as stage
 
     flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images}
+    flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
     resolved = settings.load(config, sample=flags)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.sample, execution)
@@ -219,12 +225,12 @@ def evaluate(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial.")],
+    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file.")],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Explain an artifact in a screen."""
-    from gmmedit.artifacts import describe
+    """Explain an artifact or a generator's file in a screen."""
+    from gmmedit.stages.shared.describing import describe
 
     facts = describe(file)
     if json_:

@@ -28,6 +28,9 @@ class SampleSettings(Section):
     n: Positive = 20_000
     seed: Seed = 0
     psi: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    cutoff: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # layers that psi truncates; None: all
+    class_index: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    noise: Literal["const", "none", "random"] = "const"
     images: bool = False
 
 

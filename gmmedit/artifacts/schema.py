@@ -155,7 +155,13 @@ SAMPLES = Kind(
     rows="N",
     fields=(
         Field("z", ("N", "z_dim"), "f4", "latents, standard normal"),
-        Field("w", ("N", "w_dim"), "f4", "mapped latents, as the config's psi left them", optional=True),
+        Field(
+            "w",
+            ("N", "w_dim"),
+            "f4",
+            "mapped latents, as the config's psi left them; untruncated where it has a cutoff",
+            optional=True,
+        ),
         Field("c", ("N", "n_classes"), "f4", "class conditions, one-hot", optional=True),
         Field("images", ("N", *IMAGES), "u1", "pictures, RGB, 0 to 255", optional=True),
     ),

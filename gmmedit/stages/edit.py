@@ -30,13 +30,13 @@ from gmmedit.stages.shared.common import (
     in_batches,
     load_classifier,
     load_generator,
-    painter,
     prepare,
     scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.request import Request
+from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 from gmmedit.stages.shared.showing import write_pictures
 
 __all__ = ["Request", "run"]
@@ -104,7 +104,7 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
         space = mixture.question.config["space"]
         index, latent = chosen_latents(request, samples, space, generator)
-        paint = painter(generator, space, samples.question.config["psi"])
+        paint = painter(generator, space, sample_settings(samples))
         question = ask(mixture, latent, index, generator, settings, request)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
@@ -203,8 +203,8 @@ def chosen_latents(request: Request, samples: Artifact, space: str, generator: G
     z = torch.from_numpy(np.concatenate([seeded_latents(seed, seed + 1, generator.z_dim) for seed in request.rows]))
     if space == "z":
         return index, z
-    psi = samples.question.config["psi"]
-    return index, torch.cat([generator.map(row[None].to(generator.device), psi=psi).cpu() for row in z])
+    settings = sample_settings(samples)
+    return index, torch.cat([mapped(generator, row[None].to(generator.device), settings).cpu() for row in z])
 
 
 def read_latents(path: Path, space: str, generator: Generator) -> Tensor:

@@ -15,7 +15,7 @@ from gmmedit import artifacts, classifiers
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.convnet import ConvNet
-from gmmedit.config import EvaluateSettings
+from gmmedit.config import EvaluateSettings, SampleSettings
 from gmmedit.editors.base import Editor
 from gmmedit.editors.interfacegan import fit_interfacegan
 from gmmedit.editors.mixture import MixtureEditor
@@ -33,7 +33,6 @@ from gmmedit.stages.shared.common import (
     load_classifier,
     load_generator,
     network_record,
-    painter,
     prepare,
     resolve_precision,
     scorer,
@@ -41,6 +40,7 @@ from gmmedit.stages.shared.common import (
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0)
 UP_TO_ONE = 10  # strengths over which the target's score should only rise
@@ -102,9 +102,9 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         model = model_from(mixture)
-        psi = samples.question.config["psi"]
-    judge = Judge(problem, painter(generator, config["space"], psi), classifier, settings.precision, execution)
-    x = unseen(problem, generator, config["space"], settings, psi)
+        drawn = sample_settings(samples)
+    judge = Judge(problem, painter(generator, config["space"], drawn), classifier, settings.precision, execution)
+    x = unseen(problem, generator, config["space"], settings, drawn)
     editors = ours(model, judge, labeller, settings)
     saved = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
     for name in settings.editors:
@@ -195,10 +195,12 @@ def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Exec
     return classifier
 
 
-def unseen(problem: Problem, generator: Generator, space: str, settings: EvaluateSettings, psi: float) -> Tensor:
+def unseen(
+    problem: Problem, generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings
+) -> Tensor:
     """Coordinates x (n, D) of samples that no fit has seen."""
     z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
-    latent = generator.map(z.to(generator.device), psi=psi).cpu() if space == "w" else z
+    latent = mapped(generator, z.to(generator.device), drawn).cpu() if space == "w" else z
     return problem.chart.to_x(latent)
 
 

@@ -22,13 +22,13 @@ from gmmedit.stages.shared.common import (
     Execution,
     load_classifier,
     load_generator,
-    painter,
     prepare,
     resolve_precision,
     scorer,
 )
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import painter, sample_settings
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 
@@ -108,5 +108,5 @@ def score_of(
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    paint = painter(generator, space, samples.question.config["psi"])
+    paint = painter(generator, space, sample_settings(samples))
     return scorer(problem.chart, paint, classifier, settings.precision, execution.device)

@@ -17,6 +17,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import from_bytes
 from gmmedit.stages.shared.common import Execution, in_batches, load_generator, network_record, prepare
+from gmmedit.stages.shared.sampling import painter, sample_settings
 
 
 def run(folder: Path, settings: LabelSettings, execution: Execution) -> Path:
@@ -68,15 +69,17 @@ def label(
     samples: Artifact, generator: Generator, classifier: Classifier, start: int, stop: int, batch: int
 ) -> dict[str, np.ndarray]:
     """Rows start to stop, from stored pictures or from pictures made on the fly."""
+    space = "w" if "w" in samples else "z"
+    paint = painter(generator, space, sample_settings(samples))
 
     def look(latents: Tensor) -> tuple[Tensor]:
-        return (classifier.logits(generator.synthesize(latents.to(generator.device))),)
+        return (classifier.logits(paint(latents)),)
 
     if "images" in samples:
         images = from_bytes(samples.rows("images", start, stop))
         (logits,) = in_batches(lambda it: (classifier.logits(it.to(generator.device)),), images, batch)
     else:
-        latents = torch.from_numpy(samples.rows("w" if "w" in samples else "z", start, stop))
+        latents = torch.from_numpy(samples.rows(space, start, stop))
         (logits,) = in_batches(look, latents, batch)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if not all(np.isfinite(array).all() for array in rows.values()):

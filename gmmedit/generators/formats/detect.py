@@ -44,6 +44,8 @@ FORMATS = (
 def read(path: Path) -> tuple[Format, Generator]:
     """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete."""
     container = container_of(path)
+    if container is None:
+        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors file", hint=HINT)
     content = {"safetensors": lambda _: None, "pickle": read_pickle, "torch": read_torch}[container](path)
     for row in FORMATS:
         if row.container == container and row.matches(content):
@@ -52,8 +54,8 @@ def read(path: Path) -> tuple[Format, Generator]:
     raise InputError(f"{path} holds no generator that is known: {summary(content)}", hint=HINT)
 
 
-def container_of(path: Path) -> Container:
-    """By the first bytes."""
+def container_of(path: Path) -> Container | None:
+    """By the first bytes. InputError: the file cannot be read."""
     try:
         with path.open("rb") as file:
             head = file.read(len(TORCH))
@@ -65,7 +67,7 @@ def container_of(path: Path) -> Container:
         return "pickle"
     if head[8:9] == b"{":
         return "safetensors"
-    raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors file", hint=HINT)
+    return None
 
 
 def summary(content: object) -> str:
@@ -78,18 +80,19 @@ def summary(content: object) -> str:
 def describe(path: Path) -> dict[str, Any]:
     """What a person wants to know about a generator's file, JSON-ready. InputError: as `read`."""
     row, generator = read(path)
-    channels, height, width = generator.image_shape
     config = getattr(generator, "config", None)
-    return {
+    settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    facts = {
         "path": str(path),
         "bytes": path.stat().st_size,
         "format": row.name,
         "family": generator.family,
-        "image": f"{height} x {width}, {channels} channels",
-        "z_dim": generator.z_dim,
-        "w": dict(zip(("layers", "dims"), generator.w_shape, strict=True)) if generator.w_shape else None,
-        "classes": generator.n_classes,
-        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "fingerprint": generator.fingerprint,
-        "config": asdict(config) if is_dataclass(config) and not isinstance(config, type) else None,
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "image_shape": generator.image_shape,
+        "z_dim": generator.z_dim,
+        "w_shape": generator.w_shape,
+        "n_classes": generator.n_classes,
     }
+    more = {name: value for name, value in settings.items() if name not in ("z_dim", "w_dim", "c_dim")}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in (facts | more).items()}

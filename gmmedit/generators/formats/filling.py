@@ -12,7 +12,7 @@ from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.tensors import LazyTensor, Readable
 
-LARGEST_IMAGE = 4096
+LARGEST_IMAGE = 8192  # pixels along a side
 
 G = TypeVar("G", bound=Generator)
 
@@ -24,6 +24,8 @@ def filled(build: Callable[[], G], tensors: Mapping[str, Readable | Tensor], pat
     """
     with torch.device("meta"):
         network = build()
+    if max(network.image_shape[1:]) > LARGEST_IMAGE:
+        raise Refused(f"says that its pictures have {max(network.image_shape[1:])} pixels along a side")
     expected = network.state_dict()
     missing = [name for name in expected if name not in tensors]
     if missing:

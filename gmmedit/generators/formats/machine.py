@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 BUDGET = 128 << 20  # bytes of text and numbers read, and STEP bytes an opcode; a StyleGAN needs about one percent
 STEP = 128
@@ -33,16 +33,26 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
+class Recoded:
+    """Bytes that protocol 2 writes as text, a letter each; opens like a file."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        return io.BytesIO(self.text.encode("latin-1"))
+
+
 @dataclass(frozen=True)
 class Span:
-    """A byte string that stays in its file."""
+    """A byte string that stays where it is."""
 
-    path: Path
+    source: Path | Recoded
     start: int
     size: int
 
     def read(self) -> bytes:
-        with self.path.open("rb") as file:
+        with self.source.open("rb") as file:
             file.seek(self.start)
             data = file.read(self.size)
         if len(data) != self.size:
@@ -77,8 +87,8 @@ PersistentLoad = Callable[[object], object]
 class Stream:
     """A stretch of a file, read forwards within a budget. EOFError: it ends too early."""
 
-    def __init__(self, file: BinaryIO, path: Path, start: int = 0, size: int | None = None) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: BinaryIO, source: Path | Recoded, start: int = 0, size: int | None = None) -> None:
+        self.file, self.source = file, source
         whole = file.seek(0, io.SEEK_END)
         self.end = whole if size is None else min(start + size, whole)
         self.budget = BUDGET
@@ -116,7 +126,7 @@ class Stream:
         if not 0 <= size <= self.end - start:
             raise EOFError
         self.file.seek(start + size)
-        return Span(self.path, start, size)
+        return Span(self.source, start, size)
 
 
 class Machine:

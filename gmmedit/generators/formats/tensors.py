@@ -43,9 +43,9 @@ class Storage:
         """The numbers [first, first + count) as a flat tensor. EOFError: the file is shorter."""
         values = torch.empty(count, dtype=self.dtype)
         buffer = values.view(torch.uint8).numpy()
-        with self.span.path.open("rb") as file:
+        with self.span.source.open("rb") as file:
             file.seek(self.span.start + first * self.dtype.itemsize)
-            if file.readinto(buffer.data) != buffer.size:
+            if file.readinto(buffer.data) != buffer.size:  # type: ignore[attr-defined]
                 raise EOFError
         return values
 

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from gmmedit.errors import InputError
-from gmmedit.generators.formats.machine import Constructor, Machine, Name, Node, Refused, Span, Stream, printable
+from gmmedit.generators.formats.machine import (
+    Constructor,
+    Machine,
+    Name,
+    Node,
+    Recoded,
+    Refused,
+    Span,
+    Stream,
+    printable,
+)
 from gmmedit.generators.formats.tensors import STORAGES, Array, DType, LazyTensor, Storage, scalar
 
 HINT = "give an unchanged checkpoint of a generator; docs/generators.md lists what is read"
@@ -113,8 +123,8 @@ class Shelf:
 def read_legacy(span: Span) -> Any:
     """The object of a torch.save stream without zip: five pickles, then each storage's length and numbers."""
     shelf = Shelf()
-    with span.path.open("rb") as file:
-        stream = Stream(file, span.path, span.start, span.size)
+    with span.source.open("rb") as file:
+        stream = Stream(file, span.source, span.start, span.size)
         if Machine(stream, CONSTRUCTORS).run() != MAGIC or Machine(stream, CONSTRUCTORS).run() != VERSION:
             raise Refused("is no checkpoint that torch.save wrote")
         if not Machine(stream, CONSTRUCTORS).run()["little_endian"]:
@@ -191,6 +201,13 @@ def dictionary(*items: object) -> dict[str, Any]:
     return {}
 
 
+def encoded(text: object, coding: object) -> Span:
+    """Bytes in a pickle of protocol 2."""
+    if type(text) is not str or coding != "latin1":
+        raise Refused("has bytes of an unknown form")
+    return Span(Recoded(text), 0, len(text))
+
+
 def inert(name: str) -> Constructor:
     return lambda *_: Node(name)
 
@@ -209,6 +226,7 @@ def numpy_names(core: str) -> Mapping[str, Constructor]:
 
 # None: a name that is only ever an argument.
 CONSTRUCTORS: Mapping[str, Constructor | None] = {
+    "_codecs.encode": encoded,
     "collections.OrderedDict": dictionary,
     "dnnlib.EasyDict": dictionary,
     "dnnlib.util.EasyDict": dictionary,

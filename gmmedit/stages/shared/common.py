@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit import classifiers, generators
+from gmmedit import classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.spaces import Chart
+from gmmedit.stages.shared.sampling import load_sampled, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 TILE = 16  # rows; every batch is a whole number of tiles
@@ -90,7 +91,7 @@ def network_record(name: str, fingerprint: str) -> dict[str, str]:
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
-    generator = generators.load(samples.question.config["gan"], execution.device)
+    generator = load_sampled(sample_settings(samples), execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return generator
 
@@ -107,13 +108,6 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
         raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
-
-
-def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], Tensor]:
-    """Latents of a space to images: w as they are, z through the mapping where there is one."""
-    if space == "w" or generator.w_shape is None:
-        return lambda latent: generator.synthesize(latent.to(generator.device))
-    return lambda latent: generator.synthesize(generator.map(latent.to(generator.device), psi=psi))
 
 
 def scorer(
