@@ -103,6 +103,9 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         model = model_from(mixture)
         drawn = sample_settings(samples)
+    if OURS[1] in settings.editors and not generator.differentiable:
+        message = f"{OURS[1]} needs gradients through the generator, {drawn.gan} has none"
+        raise InputError(message, hint=f"--editors {','.join(name for name in settings.editors if name != OURS[1])}")
     judge = Judge(problem, painter(generator, config["space"], drawn), classifier, settings.precision, execution)
     x = unseen(problem, generator, config["space"], settings, drawn)
     editors = ours(model, judge, labeller, settings)
