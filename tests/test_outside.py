@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit
+from test_sampling import balanced_classifier
 from torch import Tensor, nn
 
 from gmmedit import artifacts, registry
@@ -144,15 +145,15 @@ def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path):
     (tmp_path / "gan.yaml").write_text("z_dim: 6\nrange: [0, 1]\n")
     config = tmp_path / "config.yaml"
     config.write_text("fit_single: {steps: 5, batch: 64}\nfit_mixture: {steps: 3, batch: 8}\n")
-    module(tmp_path / "shades.py", "load = Shades")
+    classifier = balanced_classifier(path, (), tmp_path)
     common = ("--run", tmp_path / "run", "--config", config)
-    done("sample", "--gan", path, "-n", "200", *common)
-    done("label", "--classifier", "avatars", *common)
+    done("sample", "--gan", path, "-n", 160, *common)
+    done("label", "--classifier", classifier, *common)
     done("fit-single", *common)
     refused = gmmedit("fit-mixture", *common)
     assert refused.exit_code == 2 and "gan.onnx has none" in refused.output and "surrogate" in refused.output
     done("fit-mixture", "--consistency", "surrogate", *common)
-    done("edit", "--attr", "smile", "--index", "0-1", *common)
+    done("edit", "--attr", "light", "--index", "0-1", *common)
 
 
 def test_an_exported_program_tells_its_sizes(tmp_path):
@@ -326,7 +327,8 @@ def blocks(language: str) -> list[str]:
 def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files of docs/generators.md, and weights."""
     for text in blocks("python"):
-        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+        if match := re.match(r"# (\w+\.py)\n", text):
+            (tmp_path / match[1]).write_text(text)
     monkeypatch.chdir(tmp_path)
     code = "import torch, my_gan; torch.manual_seed(0); torch.save(my_gan.DCGAN().state_dict(), 'my_gan.pth')"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -26,7 +26,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, lr: float = 1.0, activate: bool = False, bias: float = 0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in) / lr)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(lr))
         self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
         self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
 

@@ -43,7 +43,7 @@ class StyleGAN2Config(MappingConfig):
 
 def fir_filter(taps: tuple[float, ...]) -> Tensor:
     """The separable low-pass filter as a plane (T, T) that sums to one."""
-    line = torch.tensor(taps, dtype=torch.float32)
+    line = torch.tensor(taps, dtype=torch.float32, device="cpu")
     plane = torch.outer(line, line)
     return plane / plane.sum()
 

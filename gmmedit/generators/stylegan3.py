@@ -108,9 +108,9 @@ class Fourier(nn.Module):
         self.sampling_rate, self.bandwidth = config.sampling_rate, config.bandwidth
         self.weight = nn.Parameter(torch.randn(channels, channels))
         self.affine = FullyConnected(config.w_dim, 4)
-        self.register_buffer("transform", torch.eye(3))  # from the picture back to the plane
+        self.register_buffer("transform", torch.eye(3, device="cpu"))  # from the picture back to the plane
         self.register_buffer("freqs", torch.randn(channels, 2))
-        self.register_buffer("phases", torch.rand(channels) - 0.5)
+        self.register_buffer("phases", torch.rand(channels).sub_(0.5))
 
     def forward(self, w: Tensor) -> Tensor:
         place = self.placement(w)  # (N, 3, 3)

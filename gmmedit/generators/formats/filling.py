@@ -20,6 +20,7 @@ G = TypeVar("G", bound=Generator)
 def filled(build: Callable[[], G], tensors: Mapping[str, Readable | Tensor], path: Path) -> G:
     """The network that `build` makes, with the tensors under its own names; others are never read.
 
+    `build` runs without memory: sums and products there cost a second, for which PyTorch loads its compiler.
     Refused: one is missing or has another shape, or they are more than the file can hold.
     """
     with torch.device("meta"):

@@ -19,7 +19,12 @@ LARGEST_KEY = 1 << 31  # greater integers can be chosen to collide in a dict
 LONGEST_LINE = 256
 SHOWN = 80  # characters of a name in a message
 
-OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+# Arguments in lines of text belong to protocols that nobody writes networks in.
+OPCODES = {
+    opcode.code.encode("latin-1"): opcode
+    for opcode in pickletools.opcodes
+    if opcode.proto or opcode.arg is None or opcode.name == "GLOBAL"
+}
 LENGTHS = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8}
 
 
@@ -147,7 +152,7 @@ class Machine:
             self.stream.charge(STEP)
             opcode = OPCODES.get(code)
             if opcode is None:
-                raise Refused(f"has no pickle opcode at byte {self.stream.place - 1}")
+                raise Refused(f"is no pickle of the protocols 2 to 5 (byte {self.stream.place - 1})")
             if opcode.name == "STOP":
                 return self.stack.pop()
             argument: Any = None
@@ -211,7 +216,7 @@ class Machine:
                 self.build(stack[-1], state)
             case "BINPERSID" if self.persistent is not None:
                 stack.append(self.persistent(stack.pop()))
-            case _ if argument is not None and name.startswith(("BIN", "SHORT_BIN", "LONG", "BYTEARRAY")):
+            case _ if argument is not None and name.startswith(("BIN", "SHORT_BIN", "LONG", "BYTE")):
                 stack.append(argument)
             case _:
                 raise Refused(f"uses the pickle opcode {name}, which no network needs")
