@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import done, gmmedit
+from test_sampling import balanced_classifier
 from torch import Tensor
 
+from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, load
 from gmmedit.generators.formats import genforce, tensorflow
@@ -282,3 +285,33 @@ def test_conditional_networks_of_stylegan2s_first_code_are_refused():
     content[2].state["components"]["mapping"].state["variables"].append(("LabelConcat/weight", 0.0))
     with pytest.raises(Refused, match="LabelConcat"):
         tensorflow.read(path, content)
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    (BIGGAN, ("--class", 7, "--psi", 0.6)),
+    ("ig_pggan_32.pth", ()),
+    ("sefa_stylegan_32.pth", ("--psi", 0.7, "--cutoff", 4)),
+])  # fmt: skip
+def test_the_five_steps(name, options, tmp_path):
+    gan, run = DATA / name, ("--run", tmp_path / "run")
+    classifier = balanced_classifier(gan, options, tmp_path)
+    settings = tmp_path / "few.yaml"
+    settings.write_text("fit_single: {steps: 10}\nfit_mixture: {steps: 2, batch: 4, precision: float32}\n")
+    done("sample", *run, "--gan", gan, "-n", 160, *options)
+    done("label", *run, "--classifier", classifier)
+    done("fit-single", *run, "--config", settings)
+    done("fit-mixture", *run, "--config", settings)
+    done("edit", *run, "--attr", "light", "--index", "0,3", "--polish", 1)
+    with artifacts.open(tmp_path / "run" / "edits.h5") as edits:
+        assert (edits["images_after"][0] != edits["images_before"]).any()
+
+
+@pytest.mark.parametrize(("name", "options", "says"), [
+    (BIGGAN, ("--class", 10), "has no class 10"),
+    (BIGGAN, ("--class", 1, "--psi", 1.5), "no statistics for psi 1.5"),
+    (BIGGAN, ("--class", 1, "--cutoff", 2), "has no mean w"),
+    ("ig_pggan_32.pth", ("--psi", 0.7), "has no W"),
+])  # fmt: skip
+def test_what_a_family_cannot_do_is_said_at_once(name, options, says, tmp_path):
+    result = gmmedit("sample", "--gan", DATA / name, "-n", 4, "--run", tmp_path, *options)
+    assert result.exit_code == 2 and says in result.stderr and not (tmp_path / "samples.h5").exists()

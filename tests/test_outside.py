@@ -7,6 +7,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from gmmedit import artifacts, registry
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, describe, load
+from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.stages import fit_mixture
 
 DOCS = Path(__file__).parents[1] / "docs" / "generators.md"
 SIZE = 32
@@ -139,8 +142,9 @@ def test_gradients_pass_where_the_generator_says_so(file):
         assert gradient.abs().max() > 0
 
 
-def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path):
+def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(fit_mixture, "fit_surrogate", partial(fit_surrogate, steps=20))
     path = to_onnx(Painter(), tmp_path / "gan.onnx")
     (tmp_path / "gan.yaml").write_text("z_dim: 6\nrange: [0, 1]\n")
     config = tmp_path / "config.yaml"
