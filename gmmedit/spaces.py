@@ -2,7 +2,8 @@
 
 Everything is fitted and edited in a chart's coordinates x. For Z the chart is the identity. For W it undoes
 the mapping's last activation, u = LeakyReLU(w, slope 5), then centres and whitens u (Wulff & Torralba 2020,
-"Improving inversion and generation diversity in StyleGAN using a Gaussianized latent space").
+"Improving inversion and generation diversity in StyleGAN using a Gaussianized latent space"). A W that no such
+activation has made, as that of BigGAN, is whitened only.
 """
 
 from __future__ import annotations
@@ -101,11 +102,21 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
 
 def _whitening(latents: Tensor) -> Chart:
     w = latents.double()
-    u = torch.where(w < 0, w * UNDO_SLOPE, w)
+    undone = torch.where(w < 0, w * UNDO_SLOPE, w)
+    activated = _skewness(undone) <= _skewness(w)
+    u = undone if activated else w
     mean = u.mean(0)
     variance, axes = torch.linalg.eigh((u - mean).T @ (u - mean) / (len(u) - 1))
     if variance[-1] <= 0:
         raise ValueError("all latents are the same: there is nothing to whiten")
     varies = variance > NULL_VARIANCE * variance[-1]
-    slope = u.new_tensor(UNDO_SLOPE)
+    slope = u.new_tensor(UNDO_SLOPE if activated else 1.0)
     return Chart(slope, mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
+
+
+def _skewness(u: Tensor) -> Tensor:
+    """How far the columns of u (N, D) are from symmetric, on average; constant ones count as symmetric."""
+    centred = u - u.mean(0)
+    variance = centred.square().mean(0)
+    third = centred.pow(3).mean(0).abs()
+    return torch.where(variance > NULL_VARIANCE * variance.max(), third / variance.pow(1.5), 0).mean()

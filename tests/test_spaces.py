@@ -38,6 +38,13 @@ def test_w_undoes_the_activation() -> None:
     torch.testing.assert_close(inputs @ torch.linalg.lstsq(inputs, x).solution, x)
 
 
+def test_w_without_an_activation_is_left_straight() -> None:
+    gaussian, activated = mapped(200)
+    still = torch.full((200, 1), -1.7, dtype=gaussian.dtype)
+    assert fit_chart("w", torch.cat([gaussian, still], 1)).slope == 1
+    assert fit_chart("w", torch.cat([activated, still], 1)).slope == 5
+
+
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_round_trip_in_float32(space: str) -> None:
     _, w = mapped(300, 64, torch.float32)

@@ -12,8 +12,8 @@ NoiseMode = Literal["const", "none", "random"]
 class Generator(nn.Module, ABC):
     """A pretrained GAN generator G, seen as mapping and synthesis.
 
-    Batches of tensors go in and out; `synthesize` is differentiable, and deterministic unless the noise is
-    random without a seed. A generator without a mapping has `w_shape = None`, and its `synthesize` takes z.
+    Batches of tensors go in and out; `synthesize` is deterministic unless the noise is random without a seed.
+    A generator without a mapping has `w_shape = None`, and its `synthesize` takes z.
     """
 
     family: str  # "StyleGAN2"
@@ -22,6 +22,7 @@ class Generator(nn.Module, ABC):
     image_shape: tuple[int, int, int]  # (channels, height, width)
     n_classes: int  # 0: unconditional
     fingerprint: str  # SHA-256 over the weights
+    differentiable: bool = True  # whether gradients of the images reach the latents
     noise_mode: NoiseMode = "const"  # ignored by families without noise
     noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: fresh ones
 

@@ -8,6 +8,7 @@ import platformdirs
 
 from gmmedit.errors import InputError, nearest
 from gmmedit.generators.base import Generator
+from gmmedit.registry import Registry
 
 PACKAGE = Path(__file__).parent.parent
 CDN = "https://nvlabs-fi-cdn.nvidia.com"
@@ -78,16 +79,26 @@ CATALOGUE = {
 }
 
 
-def load(name_or_path: str, device: str = "cpu") -> Generator:
-    """The generator of that catalogue name or file, in evaluation mode.
+REGISTRY = Registry("generator", {}, "gmmedit.generators")
+"""Generators of other packages: names to functions without arguments that return a module (see outside.py)."""
 
-    InputError: unknown name, missing, foreign or damaged file.
+
+def load(name_or_path: str, device: str = "cpu") -> Generator:
+    """The generator of that name, file or `my_gan.py:function`, in evaluation mode.
+
+    InputError: unknown name, missing, foreign or damaged file, or a function that fails.
     """
     import torch
 
+    from gmmedit.generators import outside
     from gmmedit.generators.formats import detect
 
-    _, network = detect.read(find(name_or_path))
+    if outside.is_python(name_or_path):
+        network = outside.from_python(name_or_path)
+    elif name_or_path not in CATALOGUE and name_or_path in REGISTRY.targets():
+        network = outside.from_package(name_or_path, REGISTRY)
+    else:
+        _, network = detect.read(find(name_or_path))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
@@ -104,5 +115,6 @@ def find(name_or_path: str) -> Path:
     if path.is_file():
         return path
     if not path.suffix and len(path.parts) == 1:
-        raise InputError(f"there is no generator called {name_or_path!r}", hint=nearest(name_or_path, CATALOGUE))
+        known = [*CATALOGUE, *REGISTRY.targets()]
+        raise InputError(f"there is no generator called {name_or_path!r}", hint=nearest(name_or_path, known))
     raise InputError(f"there is no generator file {path}", hint="gmmedit sample --gan avatars")

@@ -106,6 +106,8 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
         generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+        if not generator.differentiable:
+            settings = settings.model_copy(update={"polish": 0})
         space = mixture.question.config["space"]
         index, latent = chosen_latents(request, samples, space, generator)
         paint = painter(generator, space, sample_settings(samples))

@@ -11,6 +11,7 @@ import torch
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
+from gmmedit.errors import InputError
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.model import AttributeMixture
@@ -106,12 +107,17 @@ def score_of(
     """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
 
     The surrogate sees one latent for all layers of W+, so what it teaches is the same for all.
+    InputError: through the real networks, and the generator has no gradients.
     """
     if settings.consistency == "off":
         return None, 1
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    paint = painter(generator, space, sample_settings(samples))
+    drawn = sample_settings(samples)
+    if not generator.differentiable:
+        message = f"--consistency exact needs gradients through the generator, {drawn.gan} has none"
+        raise InputError(message, hint="--consistency surrogate, or off")
+    paint = painter(generator, space, drawn)
     score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
     return score, layers_of(generator, space)

@@ -1,26 +1,28 @@
 """What a generator's file is, found from its content. A format is a row of FORMATS; the first that matches reads."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gmmedit.errors import InputError
-from gmmedit.generators import stylegan2
+from gmmedit.generators import outside, stylegan2
 from gmmedit.generators.base import Generator
-from gmmedit.generators.formats import nvidia
+from gmmedit.generators.formats import biggan, genforce, nvidia, rosinality, tensorflow
 from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
 
-Container = Literal["safetensors", "pickle", "torch"]
+Container = Literal["safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
 
 PICKLE = [bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)]
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
 ZIP = b"PK\x03\x04"
+ONNX = b"\x08"  # the first field of its protocol buffer, the version
 
 
 @dataclass(frozen=True)
 class Format:
-    """`matches` and `read` get the content: what the pickle or torch.save holds; None of a safetensors file.
+    """`matches` and `read` get the content: what the pickle or torch.save holds; None of other containers.
 
     `read` may raise anything on bad content; `Refused("has no ...")` gives the best message.
     """
@@ -34,15 +36,23 @@ class Format:
 FORMATS = (
     Format("gmmedit safetensors", "safetensors", lambda _: True, lambda path, _: stylegan2.read(path)),
     Format("NVIDIA PyTorch pickle", "pickle", nvidia.matches, nvidia.read),
+    Format("NVIDIA TensorFlow pickle", "pickle", tensorflow.matches, tensorflow.read),
+    Format("rosinality checkpoint", "torch", rosinality.matches, rosinality.read),
+    Format("GenForce, SeFa or InterFaceGAN checkpoint", "torch", genforce.matches, genforce.read),
+    Format("BigGAN-deep weights", "torch", biggan.matches, biggan.read),
+    Format("torch.export program", "exported", lambda _: True, lambda path, _: outside.read_exported(path)),
+    Format("TorchScript", "torchscript", lambda _: True, lambda path, _: outside.read_torchscript(path)),
+    Format("ONNX", "onnx", lambda _: True, lambda path, _: outside.read_onnx(path)),
 )
+READERS: dict[Container, Callable[[Path], Any]] = {"pickle": read_pickle, "torch": read_torch}
 
 
 def read(path: Path) -> tuple[Format, Generator]:
     """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete."""
     container = container_of(path)
     if container is None:
-        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors file", hint=HINT)
-    content = {"safetensors": lambda _: None, "pickle": read_pickle, "torch": read_torch}[container](path)
+        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors nor an ONNX file", hint=HINT)
+    content = READERS[container](path) if container in READERS else None
     for row in FORMATS:
         if row.container == container and row.matches(content):
             with explained(path):
@@ -57,13 +67,24 @@ def container_of(path: Path) -> Container | None:
             head = file.read(len(TORCH))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
-    if head == TORCH or head.startswith(ZIP):
+    if head.startswith(ZIP):
+        return container_in_zip(path)
+    if head == TORCH:
         return "torch"
     if head[:2] in PICKLE:
         return "pickle"
     if head[8:9] == b"{":
         return "safetensors"
-    return None
+    return "onnx" if head.startswith(ONNX) else None
+
+
+def container_in_zip(path: Path) -> Container:
+    """By what the zip holds."""
+    with explained(path), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("models/model.json") for name in names):
+        return "exported"
+    return "torchscript" if any("/code/" in name for name in names) else "torch"
 
 
 def summary(content: object) -> str:

@@ -19,7 +19,10 @@ def sample_settings(samples: Artifact) -> SampleSettings:
 
 
 def load_sampled(settings: SampleSettings, device: str) -> Generator:
-    """The generator, with the noise that the settings ask for. InputError: it has no such class, or needs one."""
+    """The generator, with the noise that the settings ask for.
+
+    InputError: it has no such class, or needs one; it has no W to truncate, or no mean w to do so by layers.
+    """
     generator = generators.load(settings.gan, device)
     generator.noise_mode, generator.noise_seed = settings.noise, settings.seed
     n, chosen = generator.n_classes, settings.class_index
@@ -29,6 +32,10 @@ def load_sampled(settings: SampleSettings, device: str) -> Generator:
         raise InputError(f"{settings.gan} has no classes", hint="leave --class out")
     if n and chosen is not None and chosen >= n:
         raise InputError(f"{settings.gan} has no class {chosen}", hint=f"--class 0 to --class {n - 1}")
+    if settings.psi != 1 and generator.w_shape is None:
+        raise InputError(f"{settings.gan} has no W that psi could truncate", hint="leave --psi out")
+    if settings.cutoff is not None and generator.w_avg is None:
+        raise InputError(f"{settings.gan} has no mean w that layers could be drawn to", hint="leave --cutoff out")
     return generator
 
 
