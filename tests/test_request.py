@@ -182,3 +182,9 @@ def test_own_strengths_go_with_alpha() -> None:
 
 def test_titles_say_what_is_edited() -> None:
     assert Request.parse(["smile", "hair_color=blond:0.5"]).title() == "smile, hair_color=blond:0.5"
+
+
+def test_an_attribute_given_twice() -> None:
+    with pytest.raises(InputError, match="--attr smile is given twice"):
+        Request.parse(["smile", "age", "smile=no"])
+    assert len(Request.parse(["smile", "smile=no"], each=True).aims) == 2

@@ -103,6 +103,11 @@ class Request:
         if alpha is not None and not math.isfinite(alpha):
             raise InputError(f"--alpha {alpha} is not a number", hint="--alpha 0.6")
         aims = [Aim.parse(text) for text in attr]
+        twice = [name for name, count in Counter(aim.attribute for aim in aims).items() if count > 1]
+        if twice and not each:
+            raise InputError(
+                f"--attr {twice[0]} is given twice, and one undoes the other", hint="--each edits one at a time"
+            )
         own = any(aim.strength is not None for aim in aims)
         grid: tuple[float, ...] = (1.0,) if own or alpha is None else (alpha,)
         if alphas is not None:
