@@ -140,7 +140,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the settings in {path}: {error}", hint=SECTIONS) from error
-    except yaml.YAMLError as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # of wrong dates, tags, depth
         problem = " ".join(str(error).split())
         raise InputError(f"{path} is not valid YAML: {problem}", hint=SECTIONS) from error
     if data is None:

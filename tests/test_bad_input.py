@@ -38,7 +38,7 @@ def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
     ("words", "says"),
     [
         (["--alpha", "abc"], ("'--alpha'",)),
-        (["--alpha", "nan"], ("--alpha nan is not a number",)),
+        (["--alpha", "nan"], ("--alpha nan is not a strength",)),
         (["--alphas", "0:1"], ("--alphas '0:1' is not FROM:TO:STEP", "--alphas 0:1:0.1")),
         (["--alphas", "0:1:0"], ("is not FROM:TO:STEP",)),
         (["--alphas", "0:1:1e-9"], ("--alphas asks for more than",)),

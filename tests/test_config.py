@@ -101,3 +101,12 @@ def test_a_bad_flag_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(path, sample={"n": 0})
     assert "sample.n" in caught.value.message and str(path) not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["sample: {n: 2020-13-45}", "sample: {images: !!bool z}", "sample: {n: !!timestamp z}", "[" * 5000]
+)
+def test_what_yaml_cannot_build_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(InputError, match="is not valid YAML"):
+        load(tmp_path / "odd.yaml")

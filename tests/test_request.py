@@ -188,3 +188,14 @@ def test_an_attribute_given_twice() -> None:
     with pytest.raises(InputError, match="--attr smile is given twice"):
         Request.parse(["smile", "age", "smile=no"])
     assert len(Request.parse(["smile", "smile=no"], each=True).aims) == 2
+
+
+@pytest.mark.parametrize("more", [{"alpha": 1e39}, {"alphas": "0:1e308:1e307"}, {"alpha": -1001.0}])
+def test_strengths_beyond_any_picture(more: dict) -> None:
+    with pytest.raises(InputError, match="is not a strength between"):
+        Request.parse(["smile"], **more)
+
+
+def test_a_number_of_many_digits() -> None:
+    with pytest.raises(InputError, match="is not a list of numbers"):
+        Request.parse(["smile"], index="1" * 5000)

@@ -4,8 +4,6 @@ Reads samples.h5, labels.h5 and mixture.h5 of the run, generator and classifier;
 per image and a contact sheet. Resumes by chunks of images.
 """
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +42,7 @@ from gmmedit.stages.shared.showing import write_pictures
 __all__ = ["Request", "run"]
 
 CHUNK = 8  # images
+HUGE = 1e6  # for a coordinate of a latent
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 
@@ -230,8 +229,10 @@ def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
         with path.open("rb") as stream, NpzFile(stream) as file:
             keys = list(file)
             array = file[space] if space in keys else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # numpy and zipfile raise whatever the damage leads to
         raise InputError(f"{path} cannot be read as npz: {error}", hint=hint) from error
+    if not isinstance(array, np.ndarray | None):
+        raise InputError(f"{path}: {space} is no array", hint=hint)
     if array is None:
         raise InputError(f"{path} has no {space!r}, it holds {', '.join(keys) or 'nothing'}", hint=hint)
     size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
@@ -242,8 +243,8 @@ def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
         found = f"{array.dtype} of shape {array.shape}"
         raise InputError(f"{path}: {space} is {found}, floats of shape {expected} were expected", hint=hint)
     latent = torch.from_numpy(array.astype(np.float64)).float()
-    if not latent.isfinite().all():
-        raise InputError(f"{path}: {space} holds NaN or infinite values", hint=hint)
+    if not (latent.abs() < HUGE).all():
+        raise InputError(f"{path}: {space} holds NaN or infinite or huge values", hint=hint)
     return latent
 
 

@@ -11,6 +11,7 @@ from gmmedit.errors import InputError, nearest
 
 DEFAULT_ROWS = "0-7"
 MOST_ALPHAS = 201
+FARTHEST = 1000  # strength; pictures end long before
 ROUNDING = 1e-9  # steps that FROM:TO:STEP may lack of a whole number
 MOST_ROWS, SEEDS = 100_000, 2**32
 SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
@@ -100,8 +101,8 @@ class Request:
         exclusive("--index, --seeds and --latents", index, seeds, latents)
         if target is not None and not 0 < target < 1:
             raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
-        if alpha is not None and not math.isfinite(alpha):
-            raise InputError(f"--alpha {alpha} is not a number", hint="--alpha 0.6")
+        if alpha is not None:
+            moderate(alpha, "--alpha")
         aims = [Aim.parse(text) for text in attr]
         twice = [name for name, count in Counter(aim.attribute for aim in aims).items() if count > 1]
         if twice and not each:
@@ -157,7 +158,14 @@ def is_number(text: str) -> bool:
 def number(text: str, where: str) -> float:
     if not is_number(text):
         raise InputError(f"{where}: {text!r} is not a number", hint="e.g. 0.6")
-    return float(text)
+    return moderate(float(text), where)
+
+
+def moderate(strength: float, where: str) -> float:
+    """InputError: so far from any picture that float32 would overflow."""
+    if not abs(strength) <= FARTHEST:
+        raise InputError(f"{where} {strength:g} is not a strength between -{FARTHEST} and {FARTHEST}", hint="e.g. 0.6")
+    return strength
 
 
 def grid_of(text: str) -> tuple[float, ...]:
@@ -176,7 +184,7 @@ def numbers(text: str, where: str) -> tuple[int, ...]:
     """`85,100-110` to the numbers it lists, each of them once."""
     found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,10})(?:-(\d{1,10}))?\s*", part)
         if not match:
             raise InputError(f"{where} {text!r} is not a list of numbers", hint=f"{where} 0-7,20")
         first, last = int(match[1]), int(match[2] or match[1])
