@@ -6,6 +6,7 @@ YAML beside the file, or attributes of the object that the function returns.
 
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,7 +70,7 @@ class Outside(Generator):
         """InputError: the network does not take such latents, or makes no images of them."""
         super().__init__()
         self.network, self.description, self.where = network.module, description, where
-        self.fingerprint = fingerprint
+        self.fingerprint = sha256(f"{fingerprint}\n{description.model_dump_json()}".encode()).hexdigest()
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.z_dim, self.n_classes = description.z_dim, description.n_classes
         self.w_shape = (1, self.z_dim + self.n_classes) if self.n_classes else None
@@ -117,9 +118,7 @@ class Outside(Generator):
         except Exception as error:  # anything may be in a user's network
             shape = [1, *(self.description.z_shape or (self.z_dim,))]
             message = f"{self.where} makes no image of latents of shape {shape}: {reason(error)}"
-            raise InputError(
-                message, hint="compare z_shape with what it was made for; export it for any batch"
-            ) from error
+            raise InputError(message, hint="compare z_shape with its input; export it for any batch") from error
         if single.ndim != 4 or len(single) != 1 or single.shape[1] > 4:
             message = f"{self.where} makes {list(single.shape)} of one latent"
             raise InputError(message, hint="its output must be images (N, channels, height, width)")
