@@ -57,6 +57,15 @@ def test_a_missing_tensor_is_named(damaged):
     assert path.name in error.value.message and (tensor in error.value.message or ours in error.value.message)
 
 
+def test_a_relative_with_further_tensors_is_refused(damaged):
+    path, content, weights, tensor = damaged
+    if path.name == BIGGAN:
+        pytest.skip("its own loader ignores further tensors")
+    weights[f"{tensor}.more"] = torch.zeros(2)
+    with pytest.raises(InputError, match=r"has a tensor .*\.more, which no"):
+        load(str(saved(path, content)))
+
+
 def test_a_foreign_shape_is_refused(damaged):
     path, content, weights, tensor = damaged
     weights[tensor] = torch.zeros(7, 1, 1, 1, 3)
