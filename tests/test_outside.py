@@ -83,11 +83,11 @@ def test_an_exported_program_tells_its_sizes(tmp_path):
         generator.map(z)
 
 
-def test_a_program_for_one_latent_is_called_one_by_one(tmp_path):
-    generator = load(str(export(Painter(), tmp_path / "gan.pt2", batch=1)))
-    assert generator.one_by_one and generator.synthesize(torch.zeros(5, 6)).shape == (5, 3, SIZE, SIZE)
-    with pytest.raises(InputError, match=r"gan3.pt2.*\[1, 6\]"):
-        load(str(export(Painter(), tmp_path / "gan3.pt2", batch=3)))
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_program_for_a_fixed_batch_is_filled_up(tmp_path, batch):
+    generator, z = load(str(export(Painter(), tmp_path / "gan.pt2", batch))), torch.linspace(-1, 1, 30).view(5, 6)
+    generator.description = generator.description.model_copy(update={"range": (0, 1)})
+    assert (generator.synthesize(z) - (Painter()(z) * 2 - 1)).abs().max() < 1e-5
 
 
 def test_python_functions_return_modules_or_generators(tmp_path):
@@ -112,12 +112,16 @@ def test_uniform_latents_are_made_of_normal_ones(tmp_path):
         ("def load(): return 1 / 0", "ZeroDivisionError"),
         ("def load(): return 5", "returns a int"),
         ("load = nn.Identity", "no z_dim"),
-        ("class load(Painter):\n    z_dim = 7", r"\[1, 7\]"),
+        ("class load(Painter):\n    z_dim = 7", r"\[N, 7\]"),
         ("class load(Painter):\n    z_dim = 'six'", "z_dim"),
         ("class load(Painter):\n    z_shape = (2, 2)", "does not hold"),
         ("class load(Painter):\n    range = (1, 1)", "range"),
         ("class load(Painter):\n    forward = lambda self, z: self.layers(z)", r"\[1, 3072\]"),
         ("class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z) + len(z)", "another picture"),
+        (
+            "class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z.expand(2, 6))",
+            r"\[2, 3, 32, 32\]",
+        ),
         ("class load(Own):\n    def __init__(self):\n        nn.Module.__init__(self)", "no z_dim, w_shape"),
         ("import no_such_package", "no_such_package"),
         ("", "no function 'load'"),
@@ -156,7 +160,7 @@ def test_a_truncated_file_is_refused(file):
         ("- 6", "no settings"),
         ("z_dim: [", "gan.yaml"),
         ("prior: normal", "z_dim"),
-        ("z_dim: 5", r"\[1, 5\]"),
+        ("z_dim: 5", r"\[N, 5\]"),
     ],
 )
 def test_a_wrong_description_is_refused(tmp_path, text, reason):
