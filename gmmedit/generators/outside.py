@@ -6,6 +6,7 @@ YAML beside the file, or attributes of the object that the function returns.
 
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,11 +70,11 @@ class Outside(Generator):
         """InputError: the network does not take such latents, or makes no images of them."""
         super().__init__()
         self.network, self.description, self.where = network.module, description, where
-        self.fingerprint = fingerprint
+        self.fingerprint = sha256(f"{fingerprint}\n{description.model_dump_json()}".encode()).hexdigest()
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.z_dim, self.n_classes = description.z_dim, description.n_classes
         self.w_shape = (1, self.z_dim + self.n_classes) if self.n_classes else None
-        self.one_by_one = False
+        self.rows = network.shapes[0][0] if network.shapes and network.shapes[0] else None  # at once; None: any number
         self.image_shape = self.tried()
 
     @property
@@ -94,9 +95,12 @@ class Outside(Generator):
     def synthesize(self, w: Tensor) -> Tensor:
         """z (N, z_dim), or w or W+ (N, 1, z_dim + n_classes) with classes, to images."""
         w = w.flatten(1)
-        rows = w.split(1) if self.one_by_one else [w]
         low, high = self.description.range
-        images = torch.cat([self.images(part) for part in rows]).float()
+        if self.rows is None:
+            images = self.images(w).float()
+        else:
+            parts = w.split(self.rows)
+            images = torch.cat([self.images(filled_up(part, self.rows))[: len(part)] for part in parts]).float()
         return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
 
     def images(self, w: Tensor) -> Tensor:
@@ -108,37 +112,31 @@ class Outside(Generator):
         return images
 
     def tried(self) -> tuple[int, int, int]:
-        """The shape of its images, found with two latents, whether gradients pass, and whether it takes only one."""
+        """The shape of its images, found with two latents, and whether gradients pass."""
         latents = torch.linspace(-1, 1, 2 * (self.z_dim + self.n_classes)).reshape(2, -1)
         latents[:, self.z_dim :] = 0
         latents[:, self.z_dim : self.z_dim + 1] = 1  # the first class
         try:
             single = self.synthesize(latents[:1].requires_grad_())
+            self.differentiable = single.requires_grad
+            single, both = single.detach(), self.synthesize(latents).detach()
         except Exception as error:  # anything may be in a user's network
-            shape = [1, *(self.description.z_shape or (self.z_dim,))]
-            message = f"{self.where} makes no image of latents of shape {shape}: {reason(error)}"
-            raise InputError(
-                message, hint="compare z_shape with what it was made for; export it for any batch"
-            ) from error
-        if single.ndim != 4 or len(single) != 1 or single.shape[1] > 4:
+            shape = ["N", *(self.description.z_shape or (self.z_dim,))]
+            message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {reason(error)}"
+            raise InputError(message, hint="compare z_shape with its input; export it for any batch") from error
+        if single.ndim != 4 or single.shape[1] > 4 or len(single) != 1 or len(both) != 2:
             message = f"{self.where} makes {list(single.shape)} of one latent"
-            raise InputError(message, hint="its output must be images (N, channels, height, width)")
-        self.differentiable = single.requires_grad
-        with torch.no_grad():
-            both = self.pair(latents)
-            if len(both) != 2 or not (both[:1] - single).abs().max() <= SAME * (1 + single.abs().max()):
-                message = f"{self.where} makes another picture of the same latent beside others"
-                raise InputError(message, hint="make it in evaluation mode, without random noise, for any batch")
+            raise InputError(message, hint="it must make images (N, channels, height, width) of N latents, any N")
+        if not (both[:1] - single).abs().max() <= SAME * (1 + single.abs().max()):
+            message = f"{self.where} makes another picture of the same latent beside others"
+            raise InputError(message, hint="make it in evaluation mode, without random noise, for any batch")
         _, channels, height, width = single.shape
         return channels, height, width
 
-    def pair(self, latents: Tensor) -> Tensor:
-        """The images of two latents; from now on one by one, where the network was exported for one."""
-        try:
-            return self.synthesize(latents)
-        except Exception:
-            self.one_by_one = True
-            return self.synthesize(latents)
+
+def filled_up(rows: Tensor, number: int) -> Tensor:
+    """That number of rows, the last one repeated, for a network that takes no other."""
+    return torch.cat([rows, rows[-1:].expand(number - len(rows), -1)])
 
 
 class Program(Outside):

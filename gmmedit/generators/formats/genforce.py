@@ -31,6 +31,7 @@ INTERFACEGAN = {  # its names to SeFa's, in this order
     ".wscale.bias": ".bias",
     ".first_layer": ".const",
 }
+SPARED = r"(synthesis\.)?lod|truncation\.truncation|.*\.kernel"  # tensors that nothing depends on
 STYLEGAN2_PARTS = {"affine.weight": "style.weight", "affine.bias": "style.bias", "noise_const": "noise"}
 MARKS = (r"synthesis\.(layer\d|early_layer\.)", r"synthesis\.output\d"), (r"layer\d+\.", r"output\d+\.")
 
@@ -58,13 +59,17 @@ def read(path: Path, content: Any) -> Generator:
     interfacegan = any(".wscale." in name for name in raw)
     if interfacegan:
         unfuse_interfacegan(raw, state)
+    generator: Generator
     if any(name.startswith("synthesis.early_layer.") for name in state):
-        return stylegan2(path, state)
-    if not any(name.startswith("synthesis.") for name in state):
-        return pggan(path, state)
-    if not interfacegan:
-        unfuse_sefa(state, fused_scale(path))
-    return stylegan1(path, state)
+        generator = stylegan2(path, state)
+    elif not any(name.startswith("synthesis.") for name in state):
+        generator = pggan(path, state)
+    else:
+        if not interfacegan:
+            unfuse_sefa(state, fused_scale(path))
+        generator = stylegan1(path, state)
+    state.check_spent(generator.family, SPARED)
+    return generator
 
 
 def renamed(name: str) -> str:

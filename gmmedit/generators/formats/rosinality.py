@@ -63,6 +63,7 @@ def read(path: Path, content: Any) -> StyleGAN2:
         return stored(state, name)
 
     generator = convert(config, path, source)
+    state.check_spent(generator.family, r".*\.kernel")
     if mean is None:
         z = torch.from_numpy(np.random.RandomState(0).randn(MEAN_OF, config.z_dim).astype(np.float32))
         with torch.no_grad():

@@ -1,16 +1,17 @@
 """State dictionaries of others: tensors by name, and which of theirs becomes which of a StyleGAN2's."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from gmmedit.generators.formats.filling import filled, lazy_tensors
-from gmmedit.generators.formats.machine import Refused
+from gmmedit.generators.formats.machine import Refused, printable
 from gmmedit.generators.formats.tensors import Readable
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
 
@@ -22,12 +23,26 @@ PLACE = re.compile(r"synthesis\.b(\d+)\.(conv0|conv1|torgb|skip)\.(.+)")
 class State(dict[str, Readable]):
     """The tensors of a state dictionary by name. Refused: one that is asked for is missing."""
 
+    def __init__(self, tensors: Mapping[str, Readable] = MappingProxyType({})) -> None:
+        super().__init__(tensors)
+        self.asked: set[str] = set()
+
     @classmethod
     def of(cls, content: Any) -> "State":
         return cls(lazy_tensors(content))
 
+    def __getitem__(self, name: str) -> Readable:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
     def __missing__(self, name: str) -> Readable:
         raise Refused(f"has no tensor {name}")
+
+    def check_spent(self, family: str, spared: str) -> None:
+        """Refused: a tensor was never asked for, whose name is not spared; then it is a relative of the family."""
+        strange = sorted(name for name in self.keys() - self.asked if not re.fullmatch(spared, name))
+        if strange:
+            raise Refused(f"has a tensor {printable(strange[0])}, which no {family} has")
 
     def length(self, name: str) -> int:
         """Of a tensor's first dimension."""
