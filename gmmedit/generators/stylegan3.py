@@ -179,7 +179,7 @@ class Synthesis(nn.Module):
     def forward(self, ws: Tensor) -> Tensor:
         first, *others = ws.unbind(dim=1)
         with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
-            x = self.input(first.float())
+            x = self.input(first.to(self.input.weight.dtype))
         for name, w in zip(self.layer_names, others, strict=True):
             x = self.get_submodule(name)(x, w)
         return x * self.output_scale
