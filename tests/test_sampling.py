@@ -144,4 +144,4 @@ def test_the_five_steps_on_a_pickle(name, options, tmp_path):
     if asked.cutoff is not None:
         np.savez(tmp_path / "w.npz", w=w[:1].numpy())
         result = gmmedit("edit", *run, "--attr", "light", "--latents", tmp_path / "w.npz")
-        assert result.exit_code == 2 and "truncates up to a cutoff" in result.stderr
+        assert result.exit_code == 2 and "would truncate the latents" in result.stderr

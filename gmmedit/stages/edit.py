@@ -204,10 +204,8 @@ def named_latents(request: Request, samples: Artifact, space: str, generator: Ge
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     settings = sample_settings(samples)
     if request.latents is not None:
-        if settings.cutoff is not None:
-            message = (
-                f"{samples.path} truncates up to a cutoff, and would truncate the latents of {request.latents} too"
-            )
+        if settings.cutoff is not None and space == "w":
+            message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
             raise InputError(message, hint="gmmedit sample without --cutoff")
         latent = read_latents(request.latents, space, generator)
         return np.arange(len(latent)), latent
