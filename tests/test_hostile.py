@@ -139,6 +139,18 @@ def test_functions_are_refused_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_pickles_of_the_oldest_protocols_are_refused_too(tmp_path: Path) -> None:
+    paths = []
+    for protocol in (0, 1):
+        for content in (Call(os.system, f"touch {tmp_path}/ran"), {"G_ema": Call(os.system, f"touch {tmp_path}/ran")}):
+            paths.append(tmp_path / f"{len(paths)}.pkl")
+            paths[-1].write_bytes(pickle.dumps(content, protocol))
+    texts = said(*paths)
+    assert all(text.startswith(str(path)) for text, path in zip(texts, paths, strict=True))
+    assert "asks for posix.system" in texts[0] and "asks for posix.system" in texts[2]
+    assert not (tmp_path / "ran").exists()
+
+
 def nested(tmp_path: Path, evil: object) -> list[Persistent]:
     """Networks whose weights' storages are torch.save streams with something evil in each of their places."""
     out = []

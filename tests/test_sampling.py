@@ -141,3 +141,7 @@ def test_the_five_steps_on_a_pickle(name, options, tmp_path):
     with artifacts.open(tmp_path / "run" / "labels.h5") as labels:
         f = classifiers.load(str(classifier))
         assert np.abs(labels["labels"][:4] - f.probabilities(as_shown(paint(w[:4]))).numpy()).max() < 1e-3
+    if asked.cutoff is not None:
+        np.savez(tmp_path / "w.npz", w=w[:1].numpy())
+        result = gmmedit("edit", *run, "--attr", "light", "--latents", tmp_path / "w.npz")
+        assert result.exit_code == 2 and "would truncate the latents" in result.stderr

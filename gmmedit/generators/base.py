@@ -46,7 +46,7 @@ class Generator(nn.Module, ABC):
     def truncate(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """w (N, w_dim) or W+ (N, L, w_dim) drawn towards the mean w (Karras et al. 2019): psi 1 leaves it alone.
 
-        With a cutoff only the first `cutoff` layers are: W+ (N, L, w_dim).
+        With a cutoff only the first `cutoff` layers are, and the result is W+.
         """
         near = w if psi == 1 or self.w_avg is None else self.w_avg.lerp(w, psi)
         if cutoff is None or self.w_shape is None:

@@ -41,7 +41,7 @@ class Dense(nn.Module):
         super().__init__()
         self.lr = 0.01
         self.scale = self.lr * math.sqrt(2 / n_in)
-        self.weight = nn.Parameter(torch.randn(n_out, n_in) / self.lr)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(self.lr))
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class Blur(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        line = torch.tensor([1.0, 2.0, 1.0])
+        line = torch.tensor([1.0, 2.0, 1.0], device="cpu")
         self.register_buffer("kernel", (torch.outer(line, line) / 16).expand(channels, 1, 3, 3).clone())
 
     def forward(self, x: Tensor) -> Tensor:

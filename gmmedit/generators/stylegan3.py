@@ -48,38 +48,16 @@ class StyleGAN3Config(MappingConfig):
 
 
 def upsample(x: Tensor, taps: Tensor | None, up: int, padding: tuple[int, int, int, int]) -> Tensor:
-    """Insert up - 1 zeros after every sample, pad, and convolve with the taps along both axes, gain up^2.
-
-    Along an axis the sum over the zeros is left out: phase r of the result takes the taps r, r + up, ...
-    """
+    """Insert up - 1 zeros after every sample, pad, and convolve with the taps along both axes, gain up^2."""
     left, right, top, bottom = padding
     if taps is None:
         return F.pad(x, padding)
-    surplus = len(taps) - 1
-    x = interleaved(x, taps * up, up, axis=3)
-    x = interleaved(x, taps * up, up, axis=2)
-    last = up - 1 - surplus
-    return F.pad(x, (left - surplus, right + last, top - surplus, bottom + last))
-
-
-def interleaved(x: Tensor, taps: Tensor, up: int, axis: int) -> Tensor:
-    """The full convolution of the stretched x with the taps along an axis: n samples to (n - 1) up + len(taps)."""
-    n, channels = x.shape[:2]
-    phases = taps.reshape(-1, up).flip(0).T  # (up, taps of a phase)
-    across = axis == 3
-    kernel = phases[:, None, None, :] if across else phases[:, None, :, None]
-    reach = phases.shape[1] - 1
-    x = F.conv2d(
-        x,
-        kernel.to(x.dtype).repeat(channels, 1, 1, 1),
-        groups=channels,
-        padding=(0, reach) if across else (reach, 0),
-    )
-    height, width = x.shape[2:]
-    x = x.reshape(n, channels, up, height, width)
-    if across:
-        return x.permute(0, 1, 3, 4, 2).reshape(n, channels, height, width * up)
-    return x.permute(0, 1, 3, 2, 4).reshape(n, channels, height * up, width)
+    channels = x.shape[1]
+    kernel = (taps * up).to(x.dtype).expand(channels, 1, 1, -1)
+    x = F.conv_transpose2d(x, kernel, stride=(1, up), groups=channels)
+    x = F.conv_transpose2d(x, kernel.mT, stride=(up, 1), groups=channels)
+    before, after = len(taps) - 1, len(taps) - up  # of the whole convolution, beyond the padding asked for
+    return F.pad(x, (left - before, right - after, top - before, bottom - after))
 
 
 def downsample(x: Tensor, taps: Tensor | None, down: int) -> Tensor:
@@ -161,27 +139,31 @@ class Layer(nn.Module):
         config = self.config
         x = upsample(self.convolve(x, w), self.up_filter, config.up, config.padding)
         if not config.to_rgb:
-            x = F.leaky_relu(x, 0.2) * math.sqrt(2)
+            x = F.leaky_relu(x, 0.2)
         if config.clamp is not None:
             x = x.clamp(-config.clamp, config.clamp)
         return downsample(x, self.down_filter, config.down)
 
     def convolve(self, x: Tensor, w: Tensor) -> Tensor:
-        """Scales the input and the output of an ordinary convolution instead of the weights."""
+        """Scales the input and the output of an ordinary convolution instead of the weights.
+
+        The leaky ReLU's gain sqrt 2 commutes with it and with the filters, so it is taken here, on fewer samples.
+        """
         weight: Tensor = self.weight
+        bias: Tensor = self.bias
         style, gain = self.affine(w), self.magnitude_ema.rsqrt()
         if self.config.to_rgb:
             style = style * (gain / math.sqrt(weight[0].numel()))
             demodulation = torch.ones(1, 1, device=x.device)
         else:
+            bias = bias * math.sqrt(2)
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
             style = style * style.square().mean(dim=1, keepdim=True).rsqrt()
             power = weight.square().sum(dim=(2, 3))  # (O, I)
-            demodulation = (style.square() @ power.T + 1e-8).rsqrt() * gain  # (N, O)
+            demodulation = (style.square() @ power.T + 1e-8).rsqrt() * (gain * math.sqrt(2))  # (N, O)
         x = x * style.to(x.dtype)[:, :, None, None]
         x = F.conv2d(x, weight.to(x.dtype), padding=self.config.kernel - 1)
-        bias = self.bias.to(x.dtype)
-        return torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
+        return torch.addcmul(bias.to(x.dtype)[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
 
 
 class Synthesis(nn.Module):
@@ -197,7 +179,7 @@ class Synthesis(nn.Module):
     def forward(self, ws: Tensor) -> Tensor:
         first, *others = ws.unbind(dim=1)
         with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
-            x = self.input(first.float())
+            x = self.input(first.to(self.input.weight.dtype))
         for name, w in zip(self.layer_names, others, strict=True):
             x = self.get_submodule(name)(x, w)
         return x * self.output_scale

@@ -201,7 +201,11 @@ def chosen_latents(request: Request, samples: Artifact, space: str, generator: G
 
 def named_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
+    settings = sample_settings(samples)
     if request.latents is not None:
+        if settings.cutoff is not None and space == "w":
+            message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
+            raise InputError(message, hint="gmmedit sample without --cutoff")
         latent = read_latents(request.latents, space, generator)
         return np.arange(len(latent)), latent
     index = np.array(request.rows, dtype=np.int64)
@@ -215,7 +219,6 @@ def named_latents(request: Request, samples: Artifact, space: str, generator: Ge
     z = torch.from_numpy(np.concatenate([seeded_latents(seed, seed + 1, generator.z_dim) for seed in request.rows]))
     if space == "z":
         return index, z
-    settings = sample_settings(samples)
     return index, torch.cat([mapped(generator, row[None].to(generator.device), settings).cpu() for row in z])
 
 

@@ -1,5 +1,6 @@
 """What a generator's file is, found from its content. A format is a row of FORMATS; the first that matches reads."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
@@ -14,9 +15,10 @@ from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, 
 
 Container = Literal["safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
 
-PICKLE = [bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)]
+PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or an old one that begins with a name, to be refused by it
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
 ZIP = b"PK\x03\x04"
+HEAD = 256  # bytes that tell containers apart
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 
 
@@ -64,14 +66,14 @@ def container_of(path: Path) -> Container | None:
     """By the first bytes. InputError: the file cannot be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(TORCH))
+            head = file.read(HEAD)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
     if head.startswith(ZIP):
         return container_in_zip(path)
-    if head == TORCH:
+    if head.startswith(TORCH):
         return "torch"
-    if head[:2] in PICKLE:
+    if PICKLE.match(head):
         return "pickle"
     if head[8:9] == b"{":
         return "safetensors"

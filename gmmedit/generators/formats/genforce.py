@@ -184,5 +184,5 @@ def stylegan2_stored(state: State, name: str) -> Readable:
     if place.part == "noise_const":
         return Derived(tensor, lambda it: it[0, 0])
     if place.part == "affine.bias":
-        return Derived(tensor, lambda it: it + 1)
+        return Derived(tensor, lambda it: it.add_(1))
     return Derived(tensor, mirrored) if place.layer == "conv0" and place.part == "weight" else tensor

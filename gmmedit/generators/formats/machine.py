@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-BUDGET = 128 << 20  # bytes of text and numbers read, and STEP bytes an opcode; a StyleGAN needs about one percent
+BUDGET = 64 << 20  # bytes of text and numbers read, and STEP bytes an opcode; a StyleGAN needs a fiftieth
 STEP = 128
 LARGEST_KEY = 1 << 31  # greater integers can be chosen to collide in a dict
 LONGEST_LINE = 256

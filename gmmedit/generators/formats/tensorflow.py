@@ -116,7 +116,7 @@ def stored(state: State, name: str) -> Readable:
         return Derived(tensor, mirrored_kernel if place.layer == "conv0" else kernel)
     if place.part == "affine.weight":
         return Derived(tensor, torch.t)
-    return Derived(tensor, lambda it: it + 1) if place.part == "affine.bias" else tensor
+    return Derived(tensor, lambda it: it.add_(1)) if place.part == "affine.bias" else tensor
 
 
 def kernel(weight: Tensor) -> Tensor:
