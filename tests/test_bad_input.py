@@ -137,10 +137,10 @@ def damaged(path: Path, whole: bytes) -> Iterator[Path]:
 
 
 def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.classifiers.catalogue import CATALOGUE as CLASSIFIERS
+    from gmmedit.classifiers.convnet import WEIGHTS
     from gmmedit.generators.catalogue import CATALOGUE as GENERATORS
 
-    generator, classifier = GENERATORS["avatars"].file, CLASSIFIERS["avatars"]
+    generator, classifier = GENERATORS["avatars"].file, WEIGHTS / "classifier.safetensors"
     for path in damaged(tmp_path / "damaged.safetensors", generator.read_bytes()):
         refuse(own_run, "sample", "--gan", path, "--force", says=(str(path),))
     for path in damaged(tmp_path / "damaged.safetensors", classifier.read_bytes()):

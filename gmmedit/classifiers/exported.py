@@ -1,0 +1,108 @@
+"""Networks that `torch.export.save` wrote (.pt2).
+
+`torch.export.load` trusts its file: it unpickles, evaluates expressions and generates code from names. So the
+archive is read through first, and only what a plain exported network holds is let in: raw tensors, and a graph of
+PyTorch's own operators on identifiers and sizes.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export.passes import move_to_device_pass
+
+from gmmedit.classifiers.described import Network, file_fingerprint
+from gmmedit.errors import InputError
+
+HINT = "save it with torch.export.save in this version of torch"
+
+RECORDS = re.compile(
+    r"[^/]+/(models/model\.json|data/(weights|constants)/(weight_\d+|tensor_\d+|model_\w+_config\.json)"
+    r"|data/sample_inputs/model\.pt|extra/[^/]+|archive_format|archive_version|byteorder|version|\.data/\w+)"
+)
+TARGETS = re.compile(
+    r"torch\.ops\.(aten|prims)\.(?!from_file\b)\w+\.\w+"
+    r"|torch\.ops\.higher_order\.(wrap_with_set_grad_enabled|wrap_with_autocast)"
+    r"|torch\.sym_\w+|math\.\w+|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|eq|ne|lt|le|gt|ge|and_|or_)"
+)
+# Sizes, and guards on them: numbers, s0 and u0, and the words that PyTorch writes them with.
+WORDS = (
+    "Symbol|Integer|Float|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|Eq|Ne|And|Or|Not|floor"
+    "|ceiling|positive|negative|nonnegative|nonzero|integer|real|finite|precision|True|False|L|size|and|or|not"
+)
+EXPRESSION = re.compile(rf"(?:\b(?:[su]\d+|{WORDS})\b|\b[\d.]+\b|'\w+'|[\s+\-*/%<>=!~&|(),.\[\]])*")
+NAME = re.compile(r"[\w.]*")
+# Where a string is more than a name, and what it may be; None: it is never evaluated.
+STRINGS: dict[str, re.Pattern[str] | None] = {
+    "target": TARGETS,
+    "expr_str": EXPRESSION,
+    "guards_code": EXPRESSION,
+    "in_spec": re.compile(r'(?:"type": (?:null|"builtins\.(?:tuple|list|dict)")|"context"|"children_spec"|"null"|'
+                          r'"\[(?:\\"\w*\\"|[, ])*\]"|null|[\d\[\]{}:, ])*'),
+    "as_string": None,
+    "as_strings": None,
+    "torch_version": None,
+    "metadata": None,
+}  # fmt: skip
+STRINGS["out_spec"] = STRINGS["in_spec"]
+
+
+def read(path: Path, device: str) -> Network:
+    """The network, on the device. InputError: not such a file, damaged, or it holds more than a network."""
+    content = path.read_bytes()
+    try:
+        check(content)
+        program = torch.export.load(io.BytesIO(content))
+        if device != "cpu":
+            program = move_to_device_pass(program, device)
+        network = program.module().requires_grad_(False)
+    except InputError as error:
+        raise InputError(f"{path} {error.message}", hint=error.hint) from None
+    except Exception as error:  # whatever torch meets in a damaged or foreign file
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is no exported network: {reason}", hint=HINT) from error
+    forward: Callable[[Tensor], Tensor] = network.forward
+    return Network(forward, file_fingerprint(path))
+
+
+def check(content: bytes) -> None:
+    """InputError: the archive holds what torch would unpickle, load as native code, or evaluate."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        for name in names:
+            if not RECORDS.fullmatch(name) or names.count(name) > 1:
+                raise InputError(f"holds {name!r}, which no plain exported network has", hint=HINT)
+        for name in names:
+            if name.endswith(".json"):
+                check_strings(json.loads(archive.read(name)))
+            if name.endswith(".pt"):  # torch would fall back to the ordinary unpickler
+                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+
+
+def check_strings(record: Any) -> None:
+    """Walk through a JSON record."""
+    for key, value in pairs("", record):
+        if key == "use_pickle" and value:
+            raise InputError("holds pickled tensors", hint=HINT)
+        pattern = STRINGS.get(key, NAME)
+        if isinstance(value, str) and pattern and ("__" in value or not pattern.fullmatch(value)):
+            raise InputError(f"has {key} {value[:80]!r}, which no plain exported network has", hint=HINT)
+
+
+def pairs(key: str, record: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, and every key as a value of its own; lists belong to their key."""
+    if isinstance(record, dict) and key != "metadata":
+        for name, value in record.items():
+            yield "", name
+            yield from pairs(name, value)
+    elif isinstance(record, list):
+        for value in record:
+            yield from pairs(key, value)
+    elif not isinstance(record, dict):
+        yield key, record

@@ -1,0 +1,81 @@
+"""Zero-shot classifiers: CLIP and SigLIP of the transformers library, and what to look for in words.
+
+A picture's score for a value is the cosine of its embedding and the value's, times the model's own scale
+(Radford et al. 2021). A value's embedding is the mean over all its texts in all templates. Between the values of
+an attribute the scores are logits of a softmax, once they are calibrated (`calibration.py`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gmmedit.classifiers.described import Network
+from gmmedit.classifiers.description import Description
+from gmmedit.classifiers.huggingface import (
+    EXTRA,
+    check_complete,
+    fingerprint_of,
+    load,
+    preprocessing,
+    transformers,
+)
+from gmmedit.errors import InputError
+
+AT_ONCE = 64  # texts
+VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
+
+
+def read(folder: Path, description: Description, device: str) -> Network:
+    """The network whose outputs are the scores of all values. InputError: the folder holds no such model."""
+    model, missing = load(folder, "AutoModel", device)
+    if not hasattr(model, "get_text_features") or not hasattr(model, "logit_scale"):
+        message = f"{folder} holds a {model.config.model_type} model, prompts need CLIP or SigLIP"
+        raise InputError(message, hint="leave `prompts` out for an image classifier")
+    check_complete(folder, missing)
+    fingerprint = fingerprint_of(model)
+    prompts = [texts for values in (description.prompts or {}).values() for texts in values.values()]
+    values = torch.stack([value_vector(folder, model, texts, description.templates, device) for texts in prompts])
+    scaled = values * model.logit_scale.exp()
+    model.text_model = None  # has done its part, and is half of the weights
+
+    def forward(pixels: Tensor) -> Tensor:
+        vectors = features(model.get_image_features(pixel_values=pixels)).float()
+        with torch.autocast(vectors.device.type, enabled=False):  # a hundredth of a cosine is a whole logit
+            return F.normalize(vectors, dim=1) @ scaled.mT
+
+    size = getattr(model.config.vision_config, "image_size", None)
+    return Network(forward, fingerprint, preprocessing(folder, size), activation="softmax")
+
+
+@torch.no_grad()
+def value_vector(folder: Path, model: Any, texts: list[str], templates: list[str], device: str) -> Tensor:
+    """The unit vector (E,) of one value: the mean over its texts in every template."""
+    sentences = [template.replace("{}", text) for template in templates for text in texts]
+    parts = [sentences[i : i + AT_ONCE] for i in range(0, len(sentences), AT_ONCE)]
+    found = [features(model.get_text_features(**tokens(folder, model, part, device))) for part in parts]
+    return F.normalize(F.normalize(torch.cat(found), dim=1).mean(0), dim=0)
+
+
+def tokens(folder: Path, model: Any, sentences: list[str], device: str) -> dict[str, Tensor]:
+    """The sentences as the model was trained to read them: CLIP with a mask, SigLIP padded to its full length."""
+    if not any((folder / name).is_file() for name in VOCABULARIES):  # the library would make up an empty one
+        raise InputError(f"{folder} has no tokenizer", hint=f"it needs {VOCABULARIES[0]}, as save_pretrained writes it")
+    longest = model.config.text_config.max_position_embeddings
+    try:
+        tokenizer = transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        full = model.config.model_type.startswith("siglip")
+        padding = "max_length" if full else True
+        found = tokenizer(sentences, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
+    except Exception as error:  # the library raises whatever its parts raise
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise InputError(f"the tokenizer in {folder} cannot be loaded: {lines[0]}", hint=EXTRA) from error
+    wanted = ("input_ids",) if full else ("input_ids", "attention_mask")
+    return {name: found[name].to(device) for name in wanted}
+
+
+def features(found: Any) -> Tensor:
+    """The projected embeddings (N, E), which transformers 5 wraps."""
+    return found if isinstance(found, Tensor) else found.pooler_output
