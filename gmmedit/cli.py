@@ -116,16 +116,22 @@ def sample(
 def label(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
-    classifier: Annotated[str | None, typer.Option(help="Name or file; default: the generator's own.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Name, file or YAML description; default: the generator's own.")
+    ] = None,
+    from_images: Annotated[
+        bool | None, typer.Option("--from-images", help="Label the pictures that sample --images stored.")
+    ] = None,
+    json_: Json = False,
 ) -> None:  # fmt: skip
     """2. Label the picture of every sample with a classifier -> labels.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import label as stage
 
-    resolved = settings.load(config, label={"classifier": classifier})
+    resolved = settings.load(config, label={"classifier": classifier, "from_images": from_images})
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.label, execution)
-    wrote(path, quiet)
+    show_labels(path, quiet, json_)
 
 
 @app.command("fit-single")
@@ -192,7 +198,8 @@ def edit(
     from gmmedit.stages import edit as stage
 
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "seed": seed})
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each)
+    known = stage.attributes_of(run) if attr else []
+    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
@@ -317,6 +324,26 @@ def plain_ticks() -> Any:
 def wrote(path: Path, quiet: bool) -> None:
     if not quiet:
         typer.echo(f"wrote {path}")
+
+
+def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+    """How often each value is seen, how surely, what goes together, and what no fit can use."""
+    from gmmedit.stages.shared.labelling import label_report
+
+    if quiet and not as_json:
+        return
+    report = label_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        for part in report["tables"]:
+            table = Table(*part["columns"], title=part["title"])
+            for row in part["rows"]:
+                table.add_row(*row)
+            console.print(table)
+        for warning in report["warnings"]:
+            typer.echo(f"warning: {warning}")
+        wrote(path, quiet)
 
 
 def show_fit(path: Path, quiet: bool, as_json: bool) -> None:

@@ -85,8 +85,8 @@ def test_fits_read_better_than_guessing(run: Path) -> None:
 def test_stored_pictures_are_labelled_like_made_ones(tmp_path: Path) -> None:
     done("sample", "--run", tmp_path / "kept", "-n", 20, "--images")
     done("sample", "--run", tmp_path / "made", "-n", 20)
-    for name in ("kept", "made"):
-        done("label", "--run", tmp_path / name)
+    done("label", "--run", tmp_path / "kept", "--from-images")
+    done("label", "--run", tmp_path / "made")
     kept, made = (artifacts.open(tmp_path / name / "labels.h5") for name in ("kept", "made"))
     assert np.abs(kept["labels"] - made["labels"]).mean() < 0.03  # bytes are rounded and cut to [-1, 1]
     assert not np.array_equal(kept["logits"], made["logits"])

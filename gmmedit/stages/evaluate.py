@@ -101,6 +101,9 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
+        if "mixture-polished" in settings.editors and not labeller.differentiable:
+            message = f"mixture-polished needs gradients, {labels.question.config['classifier']} has none"
+            raise InputError(message, hint=f"--editors {','.join(it for it in settings.editors if it != OURS[1])}")
         model = model_from(mixture)
         psi = samples.question.config["psi"]
     judge = Judge(problem, painter(generator, config["space"], psi), classifier, settings.precision, execution)

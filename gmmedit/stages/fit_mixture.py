@@ -11,6 +11,7 @@ import torch
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
+from gmmedit.errors import InputError
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.model import AttributeMixture
@@ -102,11 +103,18 @@ def score_of(
     settings: FitMixtureSettings,
     execution: Execution,
 ) -> Score | None:
-    """x (N, D) to logits (N, K): through the real networks, through the surrogate, or not at all."""
+    """x (N, D) to logits (N, K): through the real networks, through the surrogate, or not at all.
+
+    InputError: through the real networks, and the classifier has no gradients.
+    """
     if settings.consistency == "off":
         return None
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    if not classifier.differentiable:
+        name = labels.question.config["classifier"]
+        message = f"--consistency exact needs gradients through the classifier, {name} has none"
+        raise InputError(message, hint="--consistency surrogate, or off")
     paint = painter(generator, space, samples.question.config["psi"])
     return scorer(problem.chart, paint, classifier, settings.precision, execution.device)
