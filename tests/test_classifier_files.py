@@ -141,6 +141,15 @@ def test_gradients_reach_the_images(files: Path, network: small.Linear, images: 
     torch.testing.assert_close(found.grad, wanted.grad)
 
 
+@pytest.mark.parametrize("name", ["net.pt2", "net.ts", "my.py:load"])
+def test_fits_may_compute_in_half_precision(files: Path, images: Tensor, name: str) -> None:
+    classifier = classifiers.load(described(files, name))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = classifier.logits(images.clone().requires_grad_(True))
+    assert logits.dtype == torch.float32 and logits.requires_grad
+    torch.testing.assert_close(logits, classifier.logits(images), atol=0.05, rtol=0.05)
+
+
 def test_onnx_has_no_gradients(files: Path, images: Tensor) -> None:
     classifier = classifiers.load(described(files, "net.onnx"))
     assert not classifier.differentiable
@@ -331,11 +340,14 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     torch.save(network.state_dict(), files / "old.pth", _use_new_zipfile_serialization=False)
     (files / "notes.txt").write_text("hello\n")
     (files / "empty.pt2").write_bytes(b"")
+    with zipfile.ZipFile(files / "older.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
     for name, says in (
         ("weights.pth", "without the network that they belong to; write a my_classifier.py:load"),
         ("old.pth", "without the network that they belong to"),
         ("notes.txt", "is no classifier: neither .pt2, TorchScript, ONNX"),
         ("empty.pt2", "is no classifier"),
+        ("older.pt2", "no plain exported network has; save it with torch.export.save in this version of torch"),
     ):
         refused(described(files, name), name, says)
         refused(files / name, name, says)

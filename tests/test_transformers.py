@@ -102,7 +102,7 @@ def test_labels_chosen_and_named_anew(models: Path, images: Tensor) -> None:
     refused(described(models, "vit", "attributes: {a: {outputs: [dog, horse]}}"), "a has no output 'horse'")
     larger = classifiers.load(described(models, "vit", "input: {size: 32, mean: [0.5], std: [0.5]}"))
     assert larger.input_size == (32, 32) and larger.attributes[0].name == "class"
-    assert unique(["a", "b", "a"]) == ["a 0", "b", "a 2"]
+    assert unique(["a", "b=c: d", "a"]) == ["a 0", "b c  d", "a 2"]
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,6 @@ def kind_of_archive(path: Path) -> str:
         raise InputError(f"{path} is damaged: {error}", hint=HINT) from error
     if any("/code/" in name for name in names):
         return "torchscript"
-    if any(name.endswith("models/model.json") for name in names):
+    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
         return "exported"
     raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)

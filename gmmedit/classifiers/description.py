@@ -112,6 +112,9 @@ class Description(Part):
             raise ValueError("prompts need neither outputs nor an activation")
         if not (self.attributes is None or self.attributes) or not (self.prompts is None or self.prompts):
             raise ValueError("there is no attribute in it")
+        for attribute in self.stated():
+            if any(not name or set(name) & set("=:") for name in (attribute.name, *attribute.values)):
+                raise ValueError(f"names of {attribute.name!r} and its values cannot be empty or hold = or :")
         if self.outputs is not None and len(set(self.outputs)) < len(self.outputs):
             raise ValueError("outputs need different names")
         if self.activation == "pairs" and any(len(a.values) != 2 for a in (self.attributes or {}).values()):

@@ -111,7 +111,8 @@ def fingerprint_of(model: Any) -> str:
 
 
 def unique(names: list[str]) -> list[str]:
-    """Names that occur twice get their number."""
+    """Names as `--attr NAME=VALUE:STRENGTH` can take them; those that occur twice get their number."""
+    names = [re.sub(r"[=:]", " ", name) for name in names]
     return [f"{name} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 

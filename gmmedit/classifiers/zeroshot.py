@@ -36,8 +36,9 @@ def read(folder: Path, description: Description, device: str) -> Network:
         raise InputError(message, hint="leave `prompts` out for an image classifier")
     check_complete(folder, missing)
     fingerprint = fingerprint_of(model)
+    tokenizer = tokenizer_of(folder)
     prompts = [texts for values in (description.prompts or {}).values() for texts in values.values()]
-    values = torch.stack([value_vector(folder, model, texts, description.templates, device) for texts in prompts])
+    values = torch.stack([value_vector(model, tokenizer, texts, description.templates, device) for texts in prompts])
     scaled = values * model.logit_scale.exp()
     model.text_model = None  # has done its part, and is half of the weights
 
@@ -50,28 +51,32 @@ def read(folder: Path, description: Description, device: str) -> Network:
     return Network(forward, fingerprint, preprocessing(folder, size), activation="softmax")
 
 
-@torch.no_grad()
-def value_vector(folder: Path, model: Any, texts: list[str], templates: list[str], device: str) -> Tensor:
-    """The unit vector (E,) of one value: the mean over its texts in every template."""
-    sentences = [template.replace("{}", text) for template in templates for text in texts]
-    parts = [sentences[i : i + AT_ONCE] for i in range(0, len(sentences), AT_ONCE)]
-    found = [features(model.get_text_features(**tokens(folder, model, part, device))) for part in parts]
-    return F.normalize(F.normalize(torch.cat(found), dim=1).mean(0), dim=0)
-
-
-def tokens(folder: Path, model: Any, sentences: list[str], device: str) -> dict[str, Tensor]:
-    """The sentences as the model was trained to read them: CLIP with a mask, SigLIP padded to its full length."""
+def tokenizer_of(folder: Path) -> Any:
+    """InputError: the folder has none, or one that needs further libraries."""
     if not any((folder / name).is_file() for name in VOCABULARIES):  # the library would make up an empty one
         raise InputError(f"{folder} has no tokenizer", hint=f"it needs {VOCABULARIES[0]}, as save_pretrained writes it")
-    longest = model.config.text_config.max_position_embeddings
     try:
-        tokenizer = transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        full = model.config.model_type.startswith("siglip")
-        padding = "max_length" if full else True
-        found = tokenizer(sentences, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
+        return transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever its parts raise
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise InputError(f"the tokenizer in {folder} cannot be loaded: {lines[0]}", hint=EXTRA) from error
+
+
+@torch.no_grad()
+def value_vector(model: Any, tokenizer: Any, texts: list[str], templates: list[str], device: str) -> Tensor:
+    """The unit vector (E,) of one value: the mean over its texts in every template."""
+    sentences = [template.replace("{}", text) for template in templates for text in texts]
+    parts = [sentences[i : i + AT_ONCE] for i in range(0, len(sentences), AT_ONCE)]
+    found = [features(model.get_text_features(**tokens(model, tokenizer, part, device))) for part in parts]
+    return F.normalize(F.normalize(torch.cat(found), dim=1).mean(0), dim=0)
+
+
+def tokens(model: Any, tokenizer: Any, sentences: list[str], device: str) -> dict[str, Tensor]:
+    """The sentences as the model was trained to read them: CLIP with a mask, SigLIP padded to its full length."""
+    full = model.config.model_type.startswith("siglip")
+    longest = model.config.text_config.max_position_embeddings
+    padding = "max_length" if full else True
+    found = tokenizer(sentences, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
     wanted = ("input_ids",) if full else ("input_ids", "attention_mask")
     return {name: found[name].to(device) for name in wanted}
 
