@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit import classifiers
-from gmmedit.classifiers import exported
 from gmmedit.classifiers.described import Described
 from gmmedit.errors import InputError
+from gmmedit.networks import exported
 
 FACTORY = """
 import torch
@@ -250,10 +250,10 @@ def test_names_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "from gmmedit.classifiers import Classifier\n"
         "from gmmedit.classifiers.convnet import avatars\n"
         "class Empty(Classifier):\n    def logits(self, images): pass\n"
-        "def make(device): return avatars(device)\ndef odd(device): return 3\ndef empty(device): return Empty()\n"
+        "def make(): return avatars()\ndef odd(): return 3\ndef empty(): return Empty()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert list(classifiers.REGISTRY.targets()) == ["avatars", "avatars-eval", "clip-faces", "empty", "odd", "theirs"]
+    assert classifiers.names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
     assert classifiers.load("theirs").fingerprint == classifiers.load("avatars").fingerprint
     refused("odd", "odd gives a int and no Classifier")
     refused("empty", "the Classifier of empty has no attributes, input_size, fingerprint")
@@ -328,7 +328,7 @@ def test_factories_that_fail(files: Path) -> None:
     ):
         refused(described(files, f"my.py:{name}"), f"my.py:{name}" if name != "absent" else "my.py", says)
     refused(f"{files}/my.py:load", "gives a Network and no Classifier", "describe it in a YAML file")
-    refused(f"{files}/gone.py:load", "there is no classifier file", "gone.py")
+    refused(f"{files}/gone.py:load", "there is no file", "gone.py")
     (files / "my.py").write_text("import surely_not_installed\ndef load(): pass\n")
     refused(described(files, "my.py:load"), "fails with ModuleNotFoundError: No module named 'surely_not_installed'")
     (files / "my.py").write_text("def load(:\n")

@@ -10,7 +10,7 @@ from PIL import Image
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.calibration import Calibration, Goal
 from gmmedit.classifiers.columns import Columns, by_name, consecutive
-from gmmedit.classifiers.described import Network, calibration_of, columns_of
+from gmmedit.classifiers.described import Opened, calibration_of, columns_of
 from gmmedit.classifiers.description import read
 from gmmedit.classifiers.preprocessing import Preprocessing, cropped
 from gmmedit.errors import InputError
@@ -62,7 +62,7 @@ def test_ready_descriptions(path: Path) -> None:
     if it.prompts:
         assert calibration is not None and all(goal.accuracy for goal in calibration.goals)
     else:
-        network = Network(lambda x: x, "", None)
+        network = Opened(lambda x: x, "", None)
         columns = columns_of(network, it, attributes, path.name)
         assert columns.n == 40 and [it.outputs[place] for (place,) in columns.chosen[:1]] == ["Smiling"]
 

@@ -3,13 +3,14 @@
 import zipfile
 from pathlib import Path
 
-from gmmedit.classifiers import convnet, exported, factory, huggingface, onnx, torchscript, zeroshot
+from gmmedit.classifiers import convnet, huggingface, outside, zeroshot
 from gmmedit.classifiers.base import Classifier
-from gmmedit.classifiers.described import Described, Network
+from gmmedit.classifiers.described import Described, Opened
 from gmmedit.classifiers.description import HINT, Description
 from gmmedit.classifiers.description import read as read_description
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError, nearest
+from gmmedit.networks import python
 from gmmedit.registry import Registry
 
 REGISTRY = Registry(
@@ -17,23 +18,18 @@ REGISTRY = Registry(
     {
         "avatars": "gmmedit.classifiers.convnet:avatars",
         "avatars-eval": "gmmedit.classifiers.convnet:avatars_eval",  # trained apart, never used in a fit
-        "clip-faces": "gmmedit.classifiers.catalogue:clip_faces",
     },
     "gmmedit.classifiers",
 )
-"""Names to functions of a device that return a `Classifier`."""
+"""Names to functions without arguments that return a `Classifier`."""
 
-READY = Path(__file__).parent / "ready"
+READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
 YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}
+SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".h5", ".hdf5", ".py", ".bin")
+READERS = {"exported": outside.read_exported, "torchscript": outside.read_torchscript, "onnx": outside.read_onnx}
 WEIGHTS = "holds weights, or something else, without the network that they belong to"
 REBUILD = f"write a my_classifier.py:load that builds it; {HINT}"
-SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".h5", ".hdf5", ".py", ".bin")
-
-
-def clip_faces(device: str) -> Classifier:
-    """Prompts for faces, put to CLIP."""
-    return opened(str(READY / "clip-faces.yaml"), device)
 
 
 def load(name_or_path: str, device: str = "cpu") -> Classifier:
@@ -41,11 +37,17 @@ def load(name_or_path: str, device: str = "cpu") -> Classifier:
 
     InputError: unknown name, missing, foreign or damaged file, or a description that does not fit it.
     """
-    if name_or_path in REGISTRY.targets():
-        classifier = checked(REGISTRY.load(name_or_path)(device), name_or_path)
+    if name_or_path in READY:
+        classifier = opened(str(READY[name_or_path]), device)
+    elif name_or_path in REGISTRY.targets():
+        classifier = checked(REGISTRY.load(name_or_path)(), name_or_path)
     else:
         classifier = opened(name_or_path, device)
     return classifier.to(device).eval().requires_grad_(False)
+
+
+def names() -> list[str]:
+    return [*REGISTRY.targets(), *READY]
 
 
 def checked(made: object, where: str) -> Classifier:
@@ -64,9 +66,8 @@ def opened(name: str, device: str) -> Classifier:
     path = Path(name)
     if path.suffix in YAML:
         return build(read_description(path), path.parent, f"{name}: ", device)
-    python = factory.PATTERN.fullmatch(name)
-    if python:
-        return checked(factory.make(Path(python["file"]), python["name"]), name)
+    if python.PATTERN.fullmatch(name):
+        return checked(python.call(name), name)
     if path.is_file() and kind_of(path) == "safetensors":
         return convnet.read(path)
     return build(Description(file=name), Path(), "", device)
@@ -75,24 +76,30 @@ def opened(name: str, device: str) -> Classifier:
 def build(description: Description, base: Path, prefix: str, device: str) -> Classifier:
     """The classifier of a description whose file lies relative to `base`."""
     name = description.file
-    python = factory.PATTERN.fullmatch(name)
-    path = base / python["file"] if python else located(name, base)
-    kind = "factory" if python else kind_of(path)
+    where = f"{prefix}{name}"
+    if python.PATTERN.fullmatch(name):
+        check_prompts(description, where)
+        return Described(outside.from_python(str(base / name), device), description, where, device)
+    path = located(name, base)
+    kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
-    if description.prompts and kind != "folder":
-        raise InputError(f"{prefix}{name} cannot read prompts", hint="file: a folder or hub name of CLIP or SigLIP")
-    network: Network
     if kind == "safetensors":
-        raise InputError(f"{prefix}{name} needs no description", hint=f"--classifier {path}")
+        raise InputError(f"{where} needs no description", hint=f"--classifier {path}")
+    if kind != "folder":
+        check_prompts(description, where)
+    network: Opened
     if kind == "folder":
         network = zeroshot.read(path, description, device) if description.prompts else huggingface.read(path, device)
-    elif python:
-        network = factory.read(path, python["name"], device)
     else:
-        readers = {"exported": exported.read, "torchscript": torchscript.read, "onnx": onnx.read}
-        network = readers[kind](path, device)
-    return Described(network, description, f"{prefix}{name}", device)
+        network = READERS[kind](path, device)
+    return Described(network, description, where, device)
+
+
+def check_prompts(description: Description, where: str) -> None:
+    """InputError: a network that reads no words is asked to."""
+    if description.prompts:
+        raise InputError(f"{where} cannot read prompts", hint="file: a folder or hub name of CLIP or SigLIP")
 
 
 def located(name: str, base: Path) -> Path:
@@ -104,7 +111,7 @@ def located(name: str, base: Path) -> Path:
         return huggingface.folder_of(name)
     if path.suffix or "/" in name:
         raise InputError(f"there is no classifier file {path}", hint="gmmedit label --classifier avatars")
-    raise InputError(f"there is no classifier called {name!r}", hint=nearest(name, REGISTRY.targets()))
+    raise InputError(f"there is no classifier called {name!r}", hint=nearest(name, names()))
 
 
 def kind_of(path: Path) -> str:

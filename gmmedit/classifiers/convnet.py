@@ -123,11 +123,11 @@ def config_from(settings: dict[str, Any]) -> ConvNetConfig:
     return ConvNetConfig(**settings | tuples | {"attributes": attributes})
 
 
-def avatars(device: str) -> ConvNet:
+def avatars() -> ConvNet:
     """The embedded labelling classifier."""
-    return read(WEIGHTS / "classifier.safetensors").to(device)
+    return read(WEIGHTS / "classifier.safetensors")
 
 
-def avatars_eval(device: str) -> ConvNet:
+def avatars_eval() -> ConvNet:
     """The embedded evaluation classifier."""
-    return read(WEIGHTS / "evaluator.safetensors").to(device)
+    return read(WEIGHTS / "evaluator.safetensors")

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.calibration import Calibration, Goal
@@ -14,12 +13,13 @@ from gmmedit.classifiers.columns import Activation, Columns, by_name, consecutiv
 from gmmedit.classifiers.description import BEST, HINT, Description
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.errors import InputError, nearest
+from gmmedit.networks import reason
 
 TRIED = 2  # pictures of the first try: a network that was exported for one must be found out
 
 
 @dataclass(frozen=True)
-class Network:
+class Opened:
     """What a file opens to: a function of preprocessed pictures, and what the file says of itself.
 
     `forward` maps (N, C, *size) to (N, n) or (N, n / 2, 2); it computes on the device that it was opened for.
@@ -36,7 +36,7 @@ class Network:
 class Described(Classifier):
     """The description's attributes, read from the network's outputs. Always frozen and in evaluation mode."""
 
-    def __init__(self, network: Network, description: Description, where: str, device: str) -> None:
+    def __init__(self, network: Opened, description: Description, where: str, device: str) -> None:
         """InputError: the description does not fit the network; `where` names the two."""
         super().__init__()
         self.network, self.where, self.device = network, where, device
@@ -63,9 +63,8 @@ class Described(Classifier):
         except (InputError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # anything may be in a user's network
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
             height, width = pixels.shape[-2:]
-            message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {reason}"
+            message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {reason(error)}"
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
@@ -89,7 +88,7 @@ class Described(Classifier):
             raise InputError(message, hint="activation: sigmoid, softmax or pairs, if they are logits")
 
 
-def preprocessing_of(network: Network, description: Description, where: str) -> Preprocessing:
+def preprocessing_of(network: Opened, description: Description, where: str) -> Preprocessing:
     """The description's before the file's own."""
     preprocessing = description.input.preprocessing() if description.input else network.preprocessing
     if preprocessing is None:
@@ -97,7 +96,7 @@ def preprocessing_of(network: Network, description: Description, where: str) -> 
     return preprocessing
 
 
-def columns_of(network: Network, description: Description, attributes: list[Attribute], where: str) -> Columns:
+def columns_of(network: Opened, description: Description, attributes: list[Attribute], where: str) -> Columns:
     if not attributes:
         raise InputError(f"{where} does not say what its outputs mean", hint="attributes: {...}; " + HINT)
     activation = description.activation or network.activation
@@ -139,23 +138,6 @@ def goal_of(attribute: Attribute, accuracy: float | None, rates: dict[str, float
     return Goal(len(attribute.values), accuracy, tuple(rates[value] / total for value in attribute.values))
 
 
-def file_fingerprint(*paths: Path) -> str:
-    """SHA-256 over the bytes of files, whatever their names."""
-    digest = sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def combined(fingerprint: str, description: Description) -> str:
     """SHA-256 over what a file is and how it is used."""
     return sha256(f"{fingerprint}\n{description.record()}".encode()).hexdigest()
-
-
-def frozen(module: nn.Module, device: str) -> nn.Module:
-    """The module on the device, in evaluation mode, its parameters constants."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)  # one by one, as TorchScript wants it
-    return module.to(device).eval()

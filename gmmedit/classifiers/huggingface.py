@@ -17,9 +17,10 @@ from torch import Tensor
 from gmmedit import weights
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
-from gmmedit.classifiers.described import Network, frozen
+from gmmedit.classifiers.described import Opened
 from gmmedit.classifiers.preprocessing import Interpolation, Preprocessing
 from gmmedit.errors import InputError
+from gmmedit.networks import frozen, reason
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 EXTRA = "pip install gmmedit[hf]"
@@ -75,8 +76,7 @@ def load(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
             output_loading_info=True,
         )
     except Exception as error:  # the library raises whatever its parts raise
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        message = f"{folder} cannot be loaded as {kind}: {lines[0]}"
+        message = f"{folder} cannot be loaded as {kind}: {reason(error)}"
         hint = "give a folder that save_pretrained wrote, with model.safetensors and config.json"
         raise InputError(message, hint=hint) from error
     return frozen(model, device), sorted(found["missing_keys"])
@@ -89,7 +89,7 @@ def check_complete(folder: Path, missing: list[str]) -> None:
         raise InputError(message, hint="give a model that was trained to classify, or add prompts for CLIP")
 
 
-def read(folder: Path, device: str) -> Network:
+def read(folder: Path, device: str) -> Opened:
     """An image classifier. Its labels are the values of one attribute, or attributes where several may hold."""
     model, missing = load(folder, "AutoModelForImageClassification", device)
     check_complete(folder, missing)
@@ -103,7 +103,7 @@ def read(folder: Path, device: str) -> Network:
         return model(pixel_values=pixels).logits
 
     size = getattr(config, "image_size", None)
-    return Network(forward, fingerprint_of(model), preprocessing(folder, size), attributes, names, activation)
+    return Opened(forward, fingerprint_of(model), preprocessing(folder, size), attributes, names, activation)
 
 
 def fingerprint_of(model: Any) -> str:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.columns import Columns, by_name
-from gmmedit.classifiers.described import calibration_of, combined, file_fingerprint
+from gmmedit.classifiers.described import calibration_of, combined
 from gmmedit.classifiers.description import Description
 from gmmedit.errors import InputError
+from gmmedit.networks import file_fingerprint
 
 KEYS: tuple[str, ...] = ("row", "seed")
 

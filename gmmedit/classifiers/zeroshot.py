@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.classifiers.described import Network
+from gmmedit.classifiers.described import Opened
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.huggingface import (
     EXTRA,
@@ -23,12 +23,13 @@ from gmmedit.classifiers.huggingface import (
     transformers,
 )
 from gmmedit.errors import InputError
+from gmmedit.networks import reason
 
 AT_ONCE = 64  # texts
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
 
 
-def read(folder: Path, description: Description, device: str) -> Network:
+def read(folder: Path, description: Description, device: str) -> Opened:
     """The network whose outputs are the scores of all values. InputError: the folder holds no such model."""
     model, missing = load(folder, "AutoModel", device)
     if not hasattr(model, "get_text_features") or not hasattr(model, "logit_scale"):
@@ -48,7 +49,7 @@ def read(folder: Path, description: Description, device: str) -> Network:
             return F.normalize(vectors, dim=1) @ scaled.mT
 
     size = getattr(model.config.vision_config, "image_size", None)
-    return Network(forward, fingerprint, preprocessing(folder, size), activation="softmax")
+    return Opened(forward, fingerprint, preprocessing(folder, size), activation="softmax")
 
 
 def tokenizer_of(folder: Path) -> Any:
@@ -58,8 +59,7 @@ def tokenizer_of(folder: Path) -> Any:
     try:
         return transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever its parts raise
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise InputError(f"the tokenizer in {folder} cannot be loaded: {lines[0]}", hint=EXTRA) from error
+        raise InputError(f"the tokenizer in {folder} cannot be loaded: {reason(error)}", hint=EXTRA) from error
 
 
 @torch.no_grad()

@@ -9,16 +9,17 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from gmmedit.classifiers.described import Network, file_fingerprint
 from gmmedit.errors import InputError
+from gmmedit.networks import Network, opening
 
 HINT = "save it with torch.export.save in this version of torch"
 
@@ -53,22 +54,23 @@ STRINGS: dict[str, re.Pattern[str] | None] = {
 STRINGS["out_spec"] = STRINGS["in_spec"]
 
 
-def read(path: Path, device: str) -> Network:
+def load(path: Path, device: str = "cpu") -> Network:
     """The network, on the device. InputError: not such a file, damaged, or it holds more than a network."""
-    content = path.read_bytes()
-    try:
+    with opening(path, "exported network", HINT):
+        content = path.read_bytes()
         check(content)
         program = torch.export.load(io.BytesIO(content))
         if device != "cpu":
             program = move_to_device_pass(program, device)
-        network = program.module().requires_grad_(False)
-    except InputError as error:
-        raise InputError(f"{path} {error.message}", hint=error.hint) from None
-    except Exception as error:  # whatever torch meets in a damaged or foreign file
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} is no exported network: {reason}", hint=HINT) from error
-    forward: Callable[[Tensor], Tensor] = network.forward
-    return Network(forward, file_fingerprint(path))
+        return Network(program.module().requires_grad_(False), shapes_of(program))
+
+
+def shapes_of(program: ExportedProgram) -> tuple[tuple[int | None, ...], ...]:
+    """Of the inputs; dynamic lengths are None."""
+    names = program.graph_signature.user_inputs
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    tensors = [values[name] for name in names if isinstance(values.get(str(name)), Tensor)]
+    return tuple(tuple(size if isinstance(size, int) else None for size in tensor.shape) for tensor in tensors)
 
 
 def check(content: bytes) -> None:

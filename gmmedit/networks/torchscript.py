@@ -11,35 +11,35 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gmmedit.classifiers.described import Network, file_fingerprint, frozen
 from gmmedit.errors import InputError
+from gmmedit.networks import Network, frozen, opening
 
 HINT = "save it with torch.jit.save, or better with torch.export.save"
 FORBIDDEN = re.compile(r"\btorch\.(?:save|load|from_file|classes)\b|\bops\.(?!aten\b|prims?\b)\w+|\bprint\(")
 
 
-def read(path: Path, device: str) -> Network:
-    """The network, on the device. InputError: not such a file, damaged, or its code reaches for files."""
-    content = path.read_bytes()
-    try:
-        check(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            module = frozen(torch.jit.load(io.BytesIO(content), map_location="cpu"), device)
-    except InputError as error:
-        raise InputError(f"{path} {error.message}", hint=error.hint) from None
-    except Exception as error:  # whatever torch meets in a damaged or foreign file
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise InputError(f"{path} is no TorchScript: {lines[0]}", hint=HINT) from error
+class Script(nn.Module):
+    """A script, interpreted as it is: the optimiser would rewrite it after its first runs, and round differently."""
 
-    def forward(images: Tensor) -> Tensor:
-        # The optimiser rewrites a program after its first runs; equal pictures must get equal labels.
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, *inputs: Tensor) -> Tensor:
         with torch.jit.optimized_execution(False):
-            return module(images)
+            found: Tensor = self.script(*inputs)
+            return found
 
-    return Network(forward, file_fingerprint(path))
+
+def load(path: Path, device: str = "cpu") -> Network:
+    """The network, on the device. InputError: not such a file, damaged, or its code reaches for files."""
+    with opening(path, "TorchScript", HINT), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        content = path.read_bytes()
+        check(content)
+        return Network(Script(frozen(torch.jit.load(io.BytesIO(content), map_location="cpu"), device)))
 
 
 def check(content: bytes) -> None:

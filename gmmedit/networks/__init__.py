@@ -1,0 +1,61 @@
+"""Networks of a user's own, from files that others wrote: torch.export programs, TorchScript, ONNX, Python.
+
+What may run is decided before anything is loaded; generators and classifiers are built on what these return.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from torch import nn
+
+from gmmedit.errors import InputError
+
+REASON = 200  # characters of somebody else's message
+
+
+@dataclass(frozen=True)
+class Network:
+    """A frozen network on its device, and what its file tells of the shapes of its inputs.
+
+    An unknown or dynamic length is None; `shapes` is empty where the file tells nothing.
+    """
+
+    module: nn.Module
+    shapes: tuple[tuple[int | None, ...], ...] = ()
+
+
+def frozen(module: nn.Module, device: str) -> nn.Module:
+    """The module on the device, in evaluation mode, its parameters constants."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)  # one by one, as TorchScript wants it
+    return module.to(device).eval()
+
+
+def file_fingerprint(*paths: Path) -> str:
+    """SHA-256 over the bytes of files, whatever their names."""
+    digest = sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """The first line of what somebody else's code raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:REASON]
+
+
+@contextmanager
+def opening(path: Path, kind: str, hint: str) -> Iterator[None]:
+    """Whatever a foreign or damaged file raises, as an InputError of one line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} {error.message}", hint=error.hint) from None
+    except Exception as error:  # no library says what its readers raise
+        raise InputError(f"{path} is no {kind}: {reason(error)}", hint=hint) from error

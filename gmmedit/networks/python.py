@@ -1,0 +1,39 @@
+"""What a function in a user's Python file makes: `my_gan.py:load`."""
+
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from gmmedit.errors import InputError
+
+PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
+HINT = "name a file and a function in it: my_gan.py:load"
+
+
+def call(name: str) -> Any:
+    """What the function returns, called without arguments. InputError: no such file or function, or it fails."""
+    match = PATTERN.fullmatch(name)
+    if not match:
+        raise InputError(f"{name!r} names no function in a Python file", hint=HINT)
+    path, function_name = Path(match["file"]), match["name"]
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", hint=HINT)
+    spec = spec_from_file_location(f"gmmedit_user_{path.stem}", path)
+    assert spec and spec.loader  # as the suffix is .py
+    module = module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))  # as `python my_gan.py` would find its neighbours
+    try:
+        spec.loader.exec_module(module)
+        function = getattr(module, function_name, None)
+        if not callable(function):
+            raise InputError(f"{path} has no function {function_name!r}", hint=HINT)
+        return function()
+    except InputError:
+        raise
+    except Exception as error:  # the user's own code
+        text = " ".join(str(error).split())
+        raise InputError(f"{name} fails with {type(error).__name__}: {text}", hint="--debug shows where") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
