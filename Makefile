@@ -24,7 +24,7 @@ help: ## list the targets
 
 demo: ## the five stages on the embedded model, small, into runs/demo
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
-		ATTR='smile age glasses=no hair_color=red hair_color=black' INDEX=1,10,27,36,47,61,96,189
+		ATTR='smile smile=no age glasses glasses=no hair_color=blond hair_color=black'
 	@echo "contact sheet: runs/demo/edits/sheet.png"
 
 test: $(VENV)/.stamp ## the tests

@@ -6,59 +6,69 @@ Nothing heavy is imported here; torch comes with the stage that a command runs.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError
+from gmmedit.errors import GmmeditError, RunError
+from gmmedit.terminal import (
+    complain,
+    executing,
+    show_description,
+    show_edit,
+    show_evaluation,
+    show_fit,
+    show_labels,
+    wrote,
+)
 
-if TYPE_CHECKING:
-    from gmmedit.stages.shared.common import Execution
-
-PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-# Where there is no terminal, tables need not be squeezed into 80 columns.
-console = Console() if Console().is_terminal else Console(width=160)
-errors = Console(stderr=True)
 debugging = {"on": False}
 
 
 class Edge(TyperGroup):
     """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with edge(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with edge(ctx):
             return super().invoke(ctx)
-        except GmmeditError as error:
-            if debugging["on"]:
-                raise
-            complain(error.message, error.hint)
-            raise typer.Exit(error.exit_code) from None
-        except UsageError as error:
-            if not error.format_message():  # nothing was asked for, and the help has been printed
-                raise
-            complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
-            raise typer.Exit(130) from None
 
 
-def complain(message: str, hint: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    if hint:
-        typer.echo(f" hint: {hint}", err=True)
+@contextmanager
+def edge(ctx: Any) -> Iterator[None]:
+    try:
+        yield
+    except GmmeditError as error:
+        if debugging["on"]:
+            raise
+        complain(error.message, error.hint)
+        raise typer.Exit(error.exit_code) from None
+    except UsageError as error:
+        if not error.format_message():  # nothing was asked for, and the help has been printed
+            raise
+        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
+        raise
+    except OSError as error:
+        if debugging["on"]:
+            raise
+        what = f" {error.filename}" if error.filename else ""
+        complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
+        raise typer.Exit(RunError.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
 
 
 def switch_debugging(on: bool) -> bool:
@@ -99,6 +109,11 @@ def sample(
     gan: Annotated[str | None, typer.Option(help="Catalogue name or file of the generator.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     psi: Annotated[float | None, typer.Option(help="Truncation psi.")] = None,
+    cutoff: Annotated[int | None, typer.Option(help="Layers that psi truncates; default: all.")] = None,
+    class_: Annotated[int | None, typer.Option("--class", help="Class of a conditional generator, from 0.")] = None,
+    noise: Annotated[
+        Literal["const", "none", "random"] | None, typer.Option(help="Noise planes: the stored ones, none, drawn ones.")
+    ] = None,
     images: Annotated[bool | None, typer.Option("--images", help="Store the pictures too.")] = None,
 ) -> None:  # fmt: skip
     """1. Draw latents as the GAN prescribes -> samples.h5."""
@@ -106,6 +121,7 @@ def sample(
     from gmmedit.stages import sample as stage
 
     flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images}
+    flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
     resolved = settings.load(config, sample=flags)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.sample, execution)
@@ -120,17 +136,17 @@ def label(
         str | None, typer.Option(help="Name, file or YAML description; default: the generator's own.")
     ] = None,
     from_images: Annotated[
-        bool | None, typer.Option("--from-images", help="Label the pictures that sample --images stored.")
-    ] = None,
+        bool, typer.Option("--from-images", help="Label the pictures that sample --images stored.")
+    ] = False,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """2. Label the picture of every sample with a classifier -> labels.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import label as stage
 
-    resolved = settings.load(config, label={"classifier": classifier, "from_images": from_images})
+    resolved = settings.load(config, label={"classifier": classifier})
     with executing(device, batch, force, restart, quiet) as execution:
-        path = stage.run(run, resolved.label, execution)
+        path = stage.run(run, resolved.label, execution, from_images)
     show_labels(path, quiet, json_)
 
 
@@ -182,13 +198,13 @@ def edit(
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
     each: Annotated[bool, typer.Option("--each", help="One column per --attr instead of all at once.")] = False,
-    target: Annotated[float | None, typer.Option(help="Find the strength at which the label gets there.")] = None,
+    target: Annotated[float | None, typer.Option(help="Find the strength that brings the first --attr there.")] = None,
     draw: Annotated[
         Literal["coupled", "sample", "mean"] | None, typer.Option(help="How the control vector is drawn.")
     ] = None,
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
-    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, e.g. 0-7,20 (default 0-7).")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, e.g. 85,100-110.")] = None,
+    index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     json_: Json = False,
@@ -226,12 +242,12 @@ def evaluate(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial.")],
+    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file.")],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Explain an artifact in a screen."""
-    from gmmedit.artifacts import describe
+    """Explain an artifact or a generator's file in a screen."""
+    from gmmedit.stages.shared.describing import describe
 
     facts = describe(file)
     if json_:
@@ -251,7 +267,7 @@ def train_generator(
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train the embedded StyleGAN2; it resumes from its last checkpoint."""
-    from gmmedit.avatars.train_generator import GANSettings
+    from gmmedit.avatars.gan_settings import GANSettings
     from gmmedit.avatars.training import train_generator as run
     from gmmedit.stages.shared.common import prepare
 
@@ -280,137 +296,11 @@ def train_classifier(
 
 @train.command("quality")
 def train_quality(
-    n: Annotated[int, typer.Option("-n", min=100, help="Samples.")] = 10_000,
+    n: Annotated[int, typer.Option("-n", min=100, help="Samples of the generator.")] = 10_000,
     gan: Annotated[str, typer.Option(help="Name or file of a generator of avatars.")] = "avatars",
     debug: Debug = False,
 ) -> None:
-    """Print how good a generator of avatars is, as JSON: rates, confidence, distance from the data."""
+    """Print how good a generator of avatars is (rates, confidence, distance), and how well the classifiers read."""
     from gmmedit.avatars.quality import measure
 
     typer.echo(json.dumps(measure(n, gan), indent=1))
-
-
-@contextmanager
-def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) -> Iterator[Execution]:
-    """An Execution whose ticks draw a progress bar, or plain lines where there is no terminal."""
-    from gmmedit.stages.shared.common import Execution, silent
-
-    def make(tick: Any) -> Execution:
-        return Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
-
-    if quiet:
-        yield make(silent)
-    elif errors.is_terminal:
-        with Progress(console=errors, transient=True) as progress:
-            task = progress.add_task("", total=None)
-            yield make(lambda done, total, text: progress.update(task, completed=done, total=total, description=text))
-    else:
-        yield make(plain_ticks())
-
-
-def plain_ticks() -> Any:
-    began = last = time.monotonic()
-
-    def tick(done: int, total: int, text: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_SECONDS:
-            last = now
-            typer.echo(f"{text}: {done} of {total}, {now - began:.0f} s", err=True)
-
-    return tick
-
-
-def wrote(path: Path, quiet: bool) -> None:
-    if not quiet:
-        typer.echo(f"wrote {path}")
-
-
-def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
-    """How often each value is seen, how surely, what goes together, and what no fit can use."""
-    from gmmedit.stages.shared.labelling import label_report
-
-    if quiet and not as_json:
-        return
-    report = label_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    else:
-        for part in report["tables"]:
-            table = Table(*part["columns"], title=part["title"])
-            for row in part["rows"]:
-                table.add_row(*row)
-            console.print(table)
-        for warning in report["warnings"]:
-            typer.echo(f"warning: {warning}")
-        wrote(path, quiet)
-
-
-def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
-    """The table at the end of a fit: how well each attribute is read, and what lies close together."""
-    from gmmedit.stages.shared.report import fit_report
-
-    report = fit_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        table = Table("attribute", "accuracy", "separation", "closest", "angle", "rates")
-        for row in report["attributes"]:
-            table.add_row(
-                row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
-                row["closest"], f"{row['angle']:.0f}°", row["rates"],
-            )  # fmt: skip
-        console.print(table)
-        typer.echo(report["verdict"])
-        wrote(path, quiet)
-
-
-def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
-    """Labels before and after, and the target's change against the others'."""
-    from gmmedit.stages.shared.report import edit_report
-
-    report = edit_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        table = Table("label", "before", *report["headings"])
-        for row in report["labels"]:
-            style = "bold" if row["edited"] else ""
-            table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
-        console.print(table)
-        for verdict in report["verdicts"]:
-            typer.echo(verdict)
-        for name in report["files"]:
-            typer.echo(f"wrote {name}")
-
-
-def show_evaluation(path: Path, quiet: bool, as_json: bool) -> None:
-    from gmmedit.stages.shared.report import evaluation_report
-
-    report = evaluation_report(path)
-    if as_json:
-        typer.echo(json.dumps(report, indent=1))
-    elif not quiet:
-        for part in report["tables"]:
-            table = Table(*part["columns"], title=part["title"])
-            for row in part["rows"]:
-                table.add_row(*row)
-            console.print(table)
-        wrote(path, quiet)
-
-
-def show_description(facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            columns = list(dict.fromkeys(name for row in value for name in row))
-            table = Table(*columns, title=key, title_justify="left")
-            for row in value:
-                table.add_row(*(shown(row.get(name, "")) for name in columns))
-            console.print(table)
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
-
-
-def shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

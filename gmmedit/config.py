@@ -28,6 +28,9 @@ class SampleSettings(Section):
     n: Positive = 20_000
     seed: Seed = 0
     psi: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    cutoff: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # layers that psi truncates; None: all
+    class_index: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    noise: Literal["const", "none", "random"] = "const"
     images: bool = False
 
 
@@ -35,7 +38,6 @@ class LabelSettings(Section):
     """Step 2: who labels. `auto` is the classifier that the catalogue pairs with the generator."""
 
     classifier: str = "auto"
-    from_images: bool = False  # those that `sample --images` stored, instead of made ones
 
 
 class FitSingleSettings(Section):
@@ -60,11 +62,12 @@ class FitMixtureSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
     steps: Positive = 2_000
-    batch: Positive = 32
+    batch: Annotated[int, Field(ge=2, lt=2**31)] = 32  # edits a step: half coupled draws, half samples
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
     least_change: Weight = 1e-2
+    picture: Weight = 10.0  # of the mean absolute change of the pixels
 
 
 class EditSettings(Section):
@@ -79,7 +82,7 @@ class EvaluateSettings(Section):
     """Who is compared, on how many samples that no fit has seen."""
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
-    first_seed: Seed = 1_000_000  # far from those of any samples.h5
+    first_seed: Seed = 5_000_000  # far from those of any samples.h5
     editors: Annotated[list[str], Field(min_length=1)] = [
         "mixture",
         "mixture-polished",

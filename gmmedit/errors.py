@@ -1,9 +1,15 @@
 """The one family of errors that a user sees as a line and an exit code instead of a traceback."""
 
-from collections.abc import Iterable
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 SHOWN_OPTIONS = 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class GmmeditError(Exception):
@@ -38,3 +44,29 @@ def nearest(name: str, options: Iterable[str]) -> str:
     guess = f"did you mean {close[0]!r}? " if close else ""
     rest = ", ..." if len(known) > SHOWN_OPTIONS else ""
     return f"{guess}there are: {', '.join(known[:SHOWN_OPTIONS])}{rest}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors met while `path` is written become one line: RunError, or InputError about its folder."""
+    try:
+        yield
+    except BlockingIOError as error:
+        hint = "wait until it is done, or choose another folder"
+        raise RunError(f"{path} is being written by another process", hint=hint) from error
+    except (OSError, RuntimeError) as error:
+        code = errno_of(error)
+        if isinstance(error, RuntimeError) and code is None:
+            raise
+        if code in FULL:
+            hint = "finished work is kept: make room and run the same command again"
+            raise RunError(f"no space left for {path}", hint=hint) from error
+        reason = (os.strerror(code) if code else str(error)).lower()
+        message = f"cannot write in the folder {path.parent}: {reason}"
+        raise InputError(message, hint="choose another folder") from error
+
+
+def errno_of(error: Exception) -> int | None:
+    """What the system answered; HDF5 tells some of it in its messages only."""
+    told = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(told[1]) if told else None)

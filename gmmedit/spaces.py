@@ -2,7 +2,8 @@
 
 Everything is fitted and edited in a chart's coordinates x. For Z the chart is the identity. For W it undoes
 the mapping's last activation, u = LeakyReLU(w, slope 5), then centres and whitens u (Wulff & Torralba 2020,
-"Improving inversion and generation diversity in StyleGAN using a Gaussianized latent space").
+"Improving inversion and generation diversity in StyleGAN using a Gaussianized latent space"). A W that no such
+activation has made, as that of BigGAN, is whitened only.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class Chart:
         u = self.mean + (x.to(self.mean) * self.scale) @ self.axes.T
         return torch.where(u < 0, u / self.slope, u)
 
+    def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        """Latents (..., D) moved to where their coordinates are x (..., D').
+
+        What the chart cannot express of a latent stays as it is, so a latent that does not move keeps its bits.
+        """
+        latent = latent.to(self.mean)
+        return latent + (self.from_x(x) - self.from_x(self.to_x(latent)))
+
     def to(self, target: torch.device | torch.dtype | str) -> Chart:
         """The same chart on another device or in another precision."""
         return Chart(**{name: torch.Tensor.to(value, target) for name, value in self.arrays().items()})
@@ -93,29 +102,21 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
 
 def _whitening(latents: Tensor) -> Chart:
     w = latents.double()
-    u = torch.where(w < 0, w * UNDO_SLOPE, w)
+    undone = torch.where(w < 0, w * UNDO_SLOPE, w)
+    activated = _skewness(undone) <= _skewness(w)
+    u = undone if activated else w
     mean = u.mean(0)
     variance, axes = torch.linalg.eigh((u - mean).T @ (u - mean) / (len(u) - 1))
     if variance[-1] <= 0:
         raise ValueError("all latents are the same: there is nothing to whiten")
     varies = variance > NULL_VARIANCE * variance[-1]
-    slope = u.new_tensor(UNDO_SLOPE)
+    slope = u.new_tensor(UNDO_SLOPE if activated else 1.0)
     return Chart(slope, mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
 
 
-def spread(chart: Chart, wplus: Tensor, x_before: Tensor, x_after: Tensor) -> Tensor:
-    """Carries an edit of one latent over to every layer of W+.
-
-    Each layer moves, in the chart's coordinates, by x_after - x_before, the change that the edit makes to the
-    layers' mean. What the chart cannot express of a layer stays as it is, so no edit means no change.
-
-    Args:
-        wplus: (N, L, D) latents, one per layer.
-        x_before, x_after: (N, D') coordinates of the mean layer before and after the edit.
-
-    Returns:
-        (N, L, D) edited latents.
-    """
-    x = chart.to_x(wplus)
-    moved = x + (x_after - x_before).to(x).unsqueeze(1)
-    return wplus.to(x) + (chart.from_x(moved) - chart.from_x(x))
+def _skewness(u: Tensor) -> Tensor:
+    """How far the columns of u (N, D) are from symmetric, on average; constant ones count as symmetric."""
+    centred = u - u.mean(0)
+    variance = centred.square().mean(0)
+    third = centred.pow(3).mean(0).abs()
+    return torch.where(variance > NULL_VARIANCE * variance.max(), third / variance.pow(1.5), 0).mean()

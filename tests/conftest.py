@@ -53,6 +53,25 @@ def untouched(folder: Path) -> Iterator[None]:
     assert state(folder) == before
 
 
+def check(result: Result, *phrases: str, code: int = 2) -> None:
+    """One line that says what is wrong and one what to do, on stderr alone."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit) and result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2, result.stderr
+    assert lines[0].startswith("error: ") and lines[1].startswith(" hint: ")
+    assert "Traceback" not in result.stderr
+    for phrase in phrases:
+        assert phrase in result.stderr
+
+
+def refuse(folder: Path, *words: object, says: tuple[str, ...], code: int = 2) -> None:
+    """A command on a run folder that is refused and changes nothing in it."""
+    command, *rest = words
+    with untouched(folder):
+        check(gmmedit(command, "--run", folder, *rest), *says, code=code)
+
+
 def rewrite(path: Path, rows: int | None = None, parents: dict[str, str] | None = None, **arrays: Any) -> str:
     """Write an artifact of rows anew with other arrays (functions of the old ones), or its first rows only.
 
@@ -75,7 +94,7 @@ def nothing_from_outside() -> Iterator[None]:
     """The tests choose their run folders themselves, and see no progress lines on a slow machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GMMEDIT_RUN", raising=False)
-        patch.setattr("gmmedit.cli.PLAIN_SECONDS", float("inf"))
+        patch.setattr("gmmedit.terminal.PLAIN_SECONDS", float("inf"))
         yield
 
 

@@ -43,10 +43,10 @@ def test_rows_come_back_as_written(tmp_path: Path) -> None:
 
 
 def test_rows_lie_along_their_axis_and_a_dim_may_span_axes(tmp_path: Path) -> None:
-    question = artifacts.Question(kind="edits", n=5, sizes={"S": 2, "D": (3, 4), "K": 2}, attributes=SMILE)
+    question = artifacts.Question(kind="edits", n=5, sizes={"S": 2, "L": 2, "D": (3, 4), "K": 2}, attributes=SMILE)
     rng = np.random.default_rng(0)
-    along_first = {"latent": (5, 3, 4), "labels_before": (5, 2), "index": (5,)}
-    along_second = {"latents": (2, 5, 3, 4), "labels_after": (2, 5, 2), "strengths": (2, 5)}
+    along_first = {"latent": (5, 2, 3, 4), "labels_before": (5, 2), "index": (5,)}
+    along_second = {"latents": (2, 5, 2, 3, 4), "labels_after": (2, 5, 2), "strengths": (2, 5)}
     arrays = {name: rng.random(shape, np.float32) for name, shape in (along_first | along_second).items()}
     arrays["index"] = np.arange(5)
     alphas = np.array([0.3, 1.0])

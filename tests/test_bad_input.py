@@ -1,39 +1,17 @@
 """Bad input, met as a user would: one clear line, an exit code, and finished work untouched."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import done, gmmedit, rewrite, state, untouched
-from typer.testing import Result
+from conftest import check, done, gmmedit, refuse, rewrite
 
 from gmmedit import artifacts
 
 D = 128  # latent dims of the embedded generator
-
-
-def check(result: Result, *phrases: str, code: int = 2) -> None:
-    """One line that says what is wrong and one what to do, on stderr alone."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit) and result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2, result.stderr
-    assert lines[0].startswith("error: ") and lines[1].startswith(" hint: ")
-    assert "Traceback" not in result.stderr
-    for phrase in phrases:
-        assert phrase in result.stderr
-
-
-def refuse(folder: Path, *words: object, says: tuple[str, ...], code: int = 2) -> None:
-    """A command on a run folder that is refused and changes nothing in it."""
-    command, *rest = words
-    with untouched(folder):
-        check(gmmedit(command, "--run", folder, *rest), *says, code=code)
 
 
 # Names and values
@@ -147,8 +125,25 @@ def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
         refuse(own_run, "label", "--classifier", path, "--force", says=(str(path),))
     refuse(own_run, "sample", "--gan", classifier, "--force", says=(str(classifier), "stylegan2"))
     refuse(own_run, "label", "--classifier", generator, "--force", says=(str(generator), "convnet"))
+
+
+def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
+    from gmmedit.classifiers import convnet
+    from gmmedit.classifiers.catalogue import CATALOGUE, load
+
     same = written(tmp_path, "evaluate: {classifier: avatars}")
-    refuse(own_run, "evaluate", "--config", same, says=("estimates no nuisance factors", "--evaluator"))
+    says = ("classifier avatars has made", "labels.h5, it cannot judge its own edits", "--evaluator")
+    refuse(own_run, "evaluate", "--config", same, says=says)
+    copied = tmp_path / "copied.safetensors"
+    copied.write_bytes(CATALOGUE["avatars"].read_bytes())
+    refuse(own_run, "evaluate", "--config", written(tmp_path, f"evaluate: {{classifier: {copied}}}"), says=says[1:])
+
+    config = load("avatars").config  # no nuisances
+    convnet.save(convnet.ConvNet(config), tmp_path / "blind.safetensors")
+    blind = written(tmp_path, f"evaluate: {{classifier: {tmp_path}/blind.safetensors}}")
+    refuse(own_run, "evaluate", "--config", blind, says=("estimates no nuisance factors", "--evaluator"))
+    convnet.save(convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors")
+    refuse(own_run, "evaluate", "--config", blind, says=("has other attributes than",))
 
 
 def written(folder: Path, text: str) -> Path:
@@ -315,105 +310,6 @@ def test_latents_files_that_are_none(run: Path, tmp_path: Path) -> None:
         refuse(run, "edit", "--attr", "smile", "--latents", path, says=(f"{path} cannot be read as npz",))
     for gone in (tmp_path / "gone.npz", tmp_path):
         refuse(run, "edit", "--attr", "smile", "--latents", gone, says=(f"{gone} cannot be read as npz",))
-
-
-# Places that cannot be written
-
-
-def test_a_run_folder_that_is_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "run"
-    file.write_text("no folder")
-    with untouched(tmp_path):
-        check(gmmedit("sample", "--run", file, "-n", 3), f"cannot write in the folder {file}", "--run")
-        check(gmmedit("label", "--run", file), "samples.h5 does not exist")
-        check(gmmedit("fit-single", "--run", file / "deeper"), "does not exist")
-
-
-@pytest.mark.parametrize("network", ["generator", "classifier"])
-def test_training(tmp_path: Path, network: str) -> None:
-    (tmp_path / "out").write_text("no folder")
-    with untouched(tmp_path):
-        words = ("train", network, "--out")
-        check(gmmedit(*words, tmp_path / "out"), f"cannot make the folder {tmp_path}/out", "choose another --out")
-        check(gmmedit(*words, tmp_path / "new", "--device", "foo"), "cannot use device 'foo'", "--device cpu")
-
-
-def test_a_result_folder_that_is_a_file(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("no folder")
-    words = ("--attr", "smile", "--index", "0", "--polish", 0, "--out")
-    refuse(run, "edit", *words, tmp_path / "out", says=("cannot write in the folder",))
-    (tmp_path / "edits").write_text("no folder")
-    check(gmmedit("edit", "--run", run, *words, tmp_path), "cannot write in the folder", "edits")
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own, where the system permits that."""
-    folder.mkdir(exist_ok=True)
-    result = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
-    if result.returncode:
-        pytest.skip(f"mount is not permitted here: {result.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
-def test_a_read_only_run_folder(own_run: Path, tmp_path: Path) -> None:
-    (own_run / "single.h5").unlink()
-    with mounted(tmp_path / "mount", "--bind", str(own_run)) as folder:
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-        refuse(folder, "fit-single", "--steps", 2, says=(f"cannot write in the folder {folder}: read-only", "--run"))
-        refuse(folder, "label", "--force", "--classifier", "avatars-eval", says=("cannot write in the folder",))
-        refuse(folder, "edit", "--attr", "smile", says=("cannot write in the folder",))
-
-
-def fill(folder: Path, spare: int) -> Path:
-    """Take up the space of a small file system until about `spare` bytes are left."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    with ballast.open("r+b") as file:
-        file.truncate(max(ballast.stat().st_size - spare, 0))
-    return ballast
-
-
-FULL = ("no space left for", "make room and run the same command again")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
-@pytest.mark.parametrize("spare", [0, 4096, 40_960])
-def test_a_full_disk(run: Path, settings: Path, tmp_path: Path, spare: int) -> None:
-    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=1500k", "none") as disk:
-        for name in ("samples.h5", "labels.h5"):
-            (disk / name).write_bytes((run / name).read_bytes())
-        finished = state(disk)
-        ballast = fill(disk, spare)
-        again = ("--config", settings, "--run", disk)
-        check(gmmedit("fit-single", *again), *FULL, code=1)
-        check(gmmedit("sample", *again, "--force", "--psi", 0.5), *FULL, code=1)
-        assert {name: it for name, it in state(disk).items() if name in finished} == finished
-        ballast.unlink()
-        (disk / "samples.h5.partial").unlink(missing_ok=True)
-        done("fit-single", *again)
-        assert (disk / "single.h5").read_bytes() == (run / "single.h5").read_bytes()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts as on Linux")
-def test_a_disk_that_fills_while_pictures_are_written(run: Path, tmp_path: Path) -> None:
-    words = ("edit", "--run", run, "--attr", "smile", "--index", "0-1", "--polish", 0, "--out")
-    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=400k", "none") as disk:
-        done(*words, disk)
-        before = (disk / "edits.h5").read_bytes()
-        for path in (disk / "edits").iterdir():
-            path.unlink()
-        fill(disk, 4096)
-        check(gmmedit(*words, disk), *FULL, code=1)
-        assert (disk / "edits.h5").read_bytes() == before
-        check(gmmedit(*words, disk, "--alpha", 0.5), *FULL, code=1)
-        assert (disk / "edits.h5").read_bytes() == before
 
 
 # Runs that fail

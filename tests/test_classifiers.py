@@ -1,10 +1,12 @@
 """The classifier contract, the small network behind it, its training, and the two shipped networks."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import done
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -99,6 +101,19 @@ def test_shipped_weights_read_held_out_avatars(name, augmentation):
     assert list(scores) == [*ATTRIBUTES, *network.config.nuisances]
     assert all(scores[name] >= 0.97 for name in ATTRIBUTES), scores
     assert all(scores[name] >= 0.9 for name in network.config.nuisances), scores
+
+
+def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
+    monkeypatch.setattr("gmmedit.avatars.quality.HELD_OUT", 64)
+    told = json.loads(done("train", "quality", "-n", 100).stdout, parse_constant=pytest.fail)
+    assert told["samples"] == 100 and told["rates"].keys() == {f"{a}={v}" for a in ATTRIBUTES for v in ATTRIBUTES[a]}
+    assert told["frechet"]["two halves of the data"] < told["frechet"]["generator"]
+    nuisances = {"avatars": (), "avatars-eval": NUISANCES}
+    assert told["accuracy"].keys() == nuisances.keys()
+    for name, readings in told["accuracy"].items():
+        assert readings.keys() == {"clean", "mildly disturbed"}
+        for scores in readings.values():
+            assert list(scores) == [*ATTRIBUTES, *nuisances[name]] and min(scores.values()) > 0.8
 
 
 def test_shipped_networks_are_small_and_different():
@@ -223,3 +238,26 @@ def test_a_checkpoint_of_other_settings_is_refused():
     settings = replace(LABELLING, network=TINY)
     with pytest.raises(InputError, match="another batch"):
         ClassifierTraining(settings).load(ClassifierTraining(replace(settings, batch=64)).state())
+
+
+def test_the_worst_picture_is_near_and_worse():
+    training = ClassifierTraining(replace(LABELLING, network=TINY, radius=0.5))
+    images, factors = training.draw()
+    worst = training.worst(images, factors.attributes)
+    assert (worst - images).flatten(1).norm(dim=1).max() <= 0.5 + 1e-4
+    with torch.no_grad():
+        losses = [training.label_loss(training.answers(x)[0], factors.attributes) for x in (images, worst)]
+    assert losses[1] > losses[0]
+
+
+def test_the_labelling_network_is_harder_to_talk_over_than_the_evaluating_one():
+    factors = sample_independent(48, 21)
+    images, found = render(factors), {}
+    for settings, name in ((LABELLING, "avatars"), (EVALUATION, "avatars-eval")):
+        training = ClassifierTraining(replace(settings, radius=2.0))
+        training.network.load_state_dict(gmmedit.classifiers.load(name).state_dict())
+        columns, _ = training.answers(training.worst(images, factors.attributes))
+        guesses = torch.stack([column.argmax(1) for column in columns], 1)
+        found[name] = (guesses == factors.attributes).float().mean().item()
+    assert found["avatars"] > found["avatars-eval"]
+    assert found["avatars"] > 0.9

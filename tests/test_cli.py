@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import done, gmmedit, untouched
+from conftest import done, gmmedit, refuse, untouched
 
 from gmmedit import __version__, artifacts
 
@@ -59,6 +60,9 @@ def test_help_is_light() -> None:
 
 def test_wrong_options_are_one_line() -> None:
     for words, phrase in (
+        (["--foo"], "--foo"),
+        (["--seed", "3", "edit"], "--seed"),
+        (["train", "--foo"], "--foo"),
         (["edit", "--alph", "1"], "--alpha"),
         (["edti"], "'edit'"),
         (["inspect"], "'file'"),
@@ -131,6 +135,23 @@ def test_fits_report_what_their_artifact_holds(command: str, run: Path, settings
             assert report["angles"][a, names.index(row["closest"])] == min(others)
         assert f"in {fit.attrs['steps']} steps" in told["verdict"]
         assert f"loss {history['loss'][0]:.4f}" in told["verdict"]
+
+
+def test_fits_of_one_attribute(own_run: Path, settings: Path) -> None:
+    path = own_run / "labels.h5"
+    with artifacts.open(path) as labels:
+        question, arrays = labels.question, {name: labels[name][:, :2] for name in labels.names}
+    question = replace(question, sizes={"K": 2}, attributes=question.attributes[:1])
+    with artifacts.create_rows(path, question) as out:
+        for start, stop in out.pending():
+            out.write(start, stop, {name: array[start:stop] for name, array in arrays.items()})
+        out.finish()
+    for words in (["fit-single", "--steps", 2], ["fit-mixture", "--consistency", "off", "--steps", 2]):
+        command = (*words, "--run", own_run, "--config", settings, "--force")
+        (row,) = json.loads(done(*command, "--json").stdout, parse_constant=pytest.fail)["attributes"]
+        assert (row["attribute"], row["closest"], row["angle"]) == ("smile", None, None)
+        assert done(*command).stdout.count(" - ") == 2, "a dash for each in the table"
+    refuse(own_run, "evaluate", says=("labels.h5 has one attribute",))
 
 
 @pytest.mark.parametrize("kind", ["samples", "labels", "single", "mixture"])

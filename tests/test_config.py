@@ -67,6 +67,7 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(tmp_path: Path) -> None:
         ("fit_single: {lr: 0}", "fit_single.lr: "),
         ("fit_single: {lr: .inf}", "fit_single.lr: "),
         ("fit_single: {read: quadratic}", "'linear'"),
+        ("fit_mixture: {batch: 1}", "fit_mixture.batch: Input should be greater than or equal to 2"),
         ("evaluate: {editors: mixture}", "evaluate.editors: "),
         ("evaluate: {editors: [1]}", "evaluate.editors.0: "),
         ("1: {n: 5}", "1"),

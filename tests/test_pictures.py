@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gmmedit.pictures.pixels import from_bytes, to_bytes
+from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
 from gmmedit.pictures.sheets import SMALLEST_TILE, contact_sheet, row_of, save_animation, tile
 
 
@@ -25,6 +25,14 @@ def test_pixels_are_cut_to_the_range_and_keep_their_place() -> None:
     pixels = to_bytes(images)
     assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous
     assert pixels.tolist() == [[[[128, 128, 191], [255, 128, 191]], [[128, 0, 191], [128, 128, 191]]]]
+
+
+def test_what_is_shown_is_what_the_bytes_hold() -> None:
+    images = 1.5 * torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    shown = as_shown(images)
+    assert torch.equal(shown, from_bytes(to_bytes(images))) and torch.equal(as_shown(shown), shown)
+    assert shown.min() == -1 and shown.max() == 1
+    assert (shown - images.clamp(-1, 1)).abs().max() <= 0.5001 / 127.5
 
 
 def solid(*colour: int, size: tuple[int, int] = (16, 16)) -> np.ndarray:

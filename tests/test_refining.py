@@ -23,9 +23,19 @@ DIM = 12
 
 
 def score(x: Tensor) -> Tensor:
-    """Logits (N, 7) of a known world: entangled directions, bent a little."""
-    u = x[:, :5] + 0.5 * x[:, 1:6] + 0.4 * torch.sin(2 * x[:, 2:7])
+    """Logits (N, 7) of a known world: entangled directions, bent a little.
+
+    Of the layers in x (N, L, D), the first makes the first two attributes, and the last the third.
+    """
+    first, last = x[:, 0], x[:, -1]
+    mixed = [layer[:, :5] + 0.5 * layer[:, 1:6] + 0.4 * torch.sin(2 * layer[:, 2:7]) for layer in (first, last)]
+    u = torch.cat([mixed[0][:, :2], mixed[1][:, 2:]], 1)
     return 4 * torch.stack([-u[:, 0], u[:, 0], -u[:, 1], u[:, 1], u[:, 2], u[:, 3], u[:, 4]], 1)
+
+
+def seen(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Logits (N, 7), and a "picture" (N, 4) of coordinates that no label depends on."""
+    return score(x), x[:, :, 8:].mean(1)
 
 
 def softmaxes(logits: Tensor) -> Tensor:
@@ -35,17 +45,17 @@ def softmaxes(logits: Tensor) -> Tensor:
 @pytest.fixture
 def world() -> tuple[Tensor, Tensor, Tensor]:
     x = torch.randn(2000, DIM, generator=generator_for(0, 0))
-    logits = score(x)
+    logits = score(x[:, None])
     return x, softmaxes(logits), logits
 
 
-def fitted(x: Tensor, labels: Tensor, correction: bool = True, hidden: int = 0) -> AttributeMixture:
+def fitted(x: Tensor, labels: Tensor, correction: bool = True, hidden: int = 0, layers: int = 1) -> AttributeMixture:
     coordinates = Coordinates(DIM, LAYOUT, hidden, generator_for(0, 1))
     coordinates.start_(x, labels)
     coordinates.standardise_(x)
     gaussians = Gaussians(LAYOUT)
     gaussians.moments_(coordinates(x).detach(), labels)
-    extra = Correction(DIM, LAYOUT, hidden=32, generator=generator_for(0, 2)) if correction else None
+    extra = Correction(DIM, LAYOUT, layers, 32, generator=generator_for(0, 2)) if correction else None
     return AttributeMixture(coordinates, gaussians, extra)
 
 
@@ -53,9 +63,10 @@ def test_the_correction_starts_at_the_exact_write(world):
     x, labels, _ = world
     category = torch.arange(20) % LAYOUT.categories
     with torch.no_grad():
-        corrected = fitted(x, labels).offset(x[:20], category)
+        corrected = fitted(x, labels, layers=3).offset(x[:20], category)
         exact = fitted(x, labels, correction=False).offset(x[:20], category)
-    assert torch.equal(corrected, exact)
+    assert corrected.shape == (20, 3, DIM)
+    assert torch.equal(corrected, exact.expand(-1, 3, -1))
 
 
 def test_only_the_edited_attribute_is_asked_to_move(world):
@@ -93,7 +104,7 @@ def test_a_model_is_rebuilt_from_its_state(world, kind):
     else:
         model = fitted(x, labels, correction=False, hidden=16 if kind == "network" else 0)
         if kind == "corrected":
-            model.correction = Correction(DIM, LAYOUT, generator=generator_for(0, 2))
+            model.correction = Correction(DIM, LAYOUT, layers=2, generator=generator_for(0, 2))
         if kind == "free":
             model.gaussians = Gaussians(LAYOUT, tied=False)
             model.gaussians.moments_(model.coordinates(x).detach(), labels)
@@ -135,10 +146,10 @@ def test_same_attribute():
 
 def test_every_parameter_of_mixture_and_correction_is_taught(world):
     x, labels, logits = world
-    model = fitted(x, labels)
+    model = fitted(x, labels, layers=2)
     with torch.no_grad():
         model.correction.exit.weight.normal_(generator=generator_for(0, 5))  # zero at the start stops gradients
-    terms = Refinement(model, x, labels, logits, score, Weights(), seed=0, rows=64, edits=64)(0)
+    terms = Refinement(model, x, labels, logits, seen, Weights(), seed=0, rows=64, edits=64)(0)
     torch.stack(list(terms.values())).sum().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert not silent
@@ -149,7 +160,7 @@ def test_a_step_is_a_function_of_seed_and_number(world):
     model = fitted(x, labels)
 
     def terms(seed: int, step: int) -> list[float]:
-        loss = Refinement(model, x, labels, logits, score, Weights(), seed)
+        loss = Refinement(model, x, labels, logits, seen, Weights(), seed)
         return [float(term.detach()) for term in loss(step).values()]
 
     assert terms(0, 3) == terms(0, 3)
@@ -170,19 +181,20 @@ def outcome(model: AttributeMixture, x: Tensor, labels: Tensor) -> tuple[float, 
         attribute, value = LAYOUT.locate(c)
         rows = labels[:, LAYOUT.columns[attribute]].argmax(1) != value
         with torch.no_grad():
-            after = score(x[rows] + model.offset(x[rows], torch.full((int(rows.sum()),), c)))
+            after = score(x[rows, None] + model.offset(x[rows], torch.full((int(rows.sum()),), c)))
         for a, columns in enumerate(LAYOUT.columns):
             now, then = after[:, columns].argmax(1), labels[rows][:, columns].argmax(1)
             (flips if a == attribute else kept).append((now == (value if a == attribute else then)).float().mean())
     return float(torch.stack(flips).mean()), float(torch.stack(kept).mean())
 
 
-def test_edits_taught_through_the_labels_arrive_and_leave_others_alone(world):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_edits_taught_through_the_labels_arrive_and_leave_others_alone(world, layers):
     x, labels, logits = world
-    model = fitted(x, labels)
+    model = fitted(x, labels, layers=layers)
     model.coordinates.requires_grad_(False)
     flips, kept = outcome(model, x[:400], labels[:400])
-    loss = Refinement(model, x, labels, logits, score, Weights(), seed=0, rows=64, edits=64)
+    loss = Refinement(model, x, labels, logits, seen, Weights(), seed=0, rows=64, edits=64)
     for _ in Fit([p for p in model.parameters() if p.requires_grad], loss, steps=150, lr=3e-3):
         pass
     taught_flips, taught_kept = outcome(model, x[:400], labels[:400])
@@ -194,7 +206,7 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
     x, _, logits = world
     network = fit_surrogate(x[:1600], logits[:1600], LAYOUT, seed=0, steps=300)
     with torch.no_grad():
-        guess = network(x[1600:])
+        guess, _ = network(x[1600:, None])
     for columns in LAYOUT.columns:
         right = guess[:, columns].argmax(1) == logits[1600:, columns].argmax(1)
         assert right.float().mean() > 0.8
@@ -207,17 +219,18 @@ def test_polishing_arrives_and_keeps_others(world):
     category = random_categories(LAYOUT, labels[:100], generator_for(6, 0))
     with torch.no_grad():
         offset = model.offset(x[:100], category)
-    polished = polish(x[:100], offset, category, score, LAYOUT, steps=30)
+    layers = x[:100, None].expand(-1, 2, -1)
+    polished = polish(layers, offset, category, seen, LAYOUT, steps=30)
     before = log_labels(logits[:100], LAYOUT, "log")
 
     def loss(change: Tensor) -> Tensor:
         reached, divergence = edit_divergences(
-            before, log_labels(score(x[:100] + change), LAYOUT, "log"), category, LAYOUT
+            before, log_labels(score(layers + change), LAYOUT, "log"), category, LAYOUT
         )
         return reached + divergence
 
     assert loss(polished).mean() < 0.5 * loss(offset).mean()
-    assert not polished.requires_grad
+    assert polished.shape == (100, 2, DIM) and not polished.requires_grad
 
 
 def test_polished_rows_do_not_see_each_other(world):
@@ -225,9 +238,9 @@ def test_polished_rows_do_not_see_each_other(world):
     category = torch.tensor([0, 3, 6])
     with torch.no_grad():
         offset = fitted(x, labels, correction=False).offset(x[:3], category)
-    together = polish(x[:3], offset, category, score, LAYOUT, steps=5)
+    together = polish(x[:3, None], offset, category, seen, LAYOUT, steps=5)
     alone = torch.cat(
-        [polish(x[i : i + 1], offset[i : i + 1], category[i : i + 1], score, LAYOUT, 5) for i in range(3)]
+        [polish(x[i : i + 1, None], offset[i : i + 1], category[i : i + 1], seen, LAYOUT, 5) for i in range(3)]
     )
     assert torch.allclose(together, alone, atol=1e-5)
 
@@ -235,9 +248,10 @@ def test_polished_rows_do_not_see_each_other(world):
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):
     x, labels, _ = world
     editor = MixtureEditor(fitted(x, labels, correction=False))
-    offset, back = editor.offset(x[:4], 1), editor.offset(x[:4], 1, away=True)
-    moved = editor.edit(x[:4], 1, torch.tensor([0.0, 0.5, 2.0, -1.0]))
+    x = x[:4, None].expand(-1, 2, -1)
+    offset, back = editor.offset(x, 1), editor.offset(x, 1, away=True)
+    moved = editor.edit(x, 1, torch.tensor([0.0, 0.5, 2.0, -1.0]))
     assert torch.equal(moved[0], x[0])
-    assert torch.allclose(moved[1:3], x[1:3] + torch.tensor([[0.5], [2.0]]) * offset[1:3])
+    assert torch.allclose(moved[1:3], x[1:3] + torch.tensor([0.5, 2.0])[:, None, None] * offset[1:3])
     assert torch.allclose(moved[3], x[3] + back[3])
-    assert torch.allclose(back, editor.offset(x[:4], 0), atol=1e-5)  # the other of two values
+    assert torch.allclose(back, editor.offset(x, 0), atol=1e-5)  # the other of two values

@@ -115,6 +115,22 @@ def test_rows_and_seeds() -> None:
     assert (latents.source, latents.rows, latents.latents) == ("latents", (), Path("w.npz"))
 
 
+@pytest.mark.parametrize("source", ["index", "seeds"])
+def test_an_image_is_edited_once(source: str) -> None:
+    for text in ("3,3", "0-7,20,5", "1-4,4-6"):
+        with pytest.raises(InputError, match=f"--{source} '{text}' lists [345] twice") as caught:
+            Request.parse(["smile"], **{source: text})
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("attr", ["smile:-1", "smile=no:-0.5", "smile:0"])
+def test_a_target_that_the_first_attribute_does_not_move_towards(attr: str) -> None:
+    with pytest.raises(InputError, match=f"--target 0.9: --attr {attr} does not move towards") as caught:
+        Request.parse([attr, "age"], target=0.9)
+    assert "--attr smile=VALUE" in caught.value.hint
+    assert Request.parse(["age", attr], target=0.9).target == 0.9
+
+
 @pytest.mark.parametrize("text", ["", "x", "1-", "-1", "5-3", "1.5", "1,,2", "0-99999999", "9" * 30, "4294967296"])
 @pytest.mark.parametrize("source", ["index", "seeds"])
 def test_what_are_no_rows(source: str, text: str) -> None:

@@ -169,7 +169,7 @@ def test_constants_and_chunks_belong_to_the_question(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="chunk is 4 there and 5 now"):
         with artifacts.create_rows(tmp_path / "samples.h5", SAMPLES, chunk=5):
             pass
-    question = artifacts.Question(kind="edits", n=5, sizes={"S": 1, "D": 4, "K": 2})
+    question = artifacts.Question(kind="edits", n=5, sizes={"S": 1, "L": 1, "D": 4, "K": 2})
     with artifacts.create_rows(tmp_path / "edits.h5", question, {"alphas": np.array([0.5])}):
         pass
     with pytest.raises(InputError, match=r"alphas: \[0.5\], now \[0.6\]"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gmmedit.spaces import Chart, fit_chart, spread
+from gmmedit.spaces import Chart, fit_chart
 
 
 def mapped(n: int, dim: int = 6, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -36,6 +36,13 @@ def test_w_undoes_the_activation() -> None:
     ones = torch.ones(200, 1, dtype=x.dtype)
     inputs = torch.cat([gaussian, ones], 1)  # x is affine in what the mapping had before its activation
     torch.testing.assert_close(inputs @ torch.linalg.lstsq(inputs, x).solution, x)
+
+
+def test_w_without_an_activation_is_left_straight() -> None:
+    gaussian, activated = mapped(200)
+    still = torch.full((200, 1), -1.7, dtype=gaussian.dtype)
+    assert fit_chart("w", torch.cat([gaussian, still], 1)).slope == 1
+    assert fit_chart("w", torch.cat([activated, still], 1)).slope == 5
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
@@ -100,26 +107,16 @@ def test_bad_latents_are_refused(space: str, latents: Tensor, message: str) -> N
         fit_chart(space, latents)
 
 
-def test_spread_over_equal_layers_is_the_plain_edit() -> None:
-    _, w = mapped(40)
-    chart = fit_chart("w", w)
-    before = chart.to_x(w)
-    after = before + torch.linspace(-1, 1, chart.dim)
-    layers = w.unsqueeze(1).expand(-1, 4, -1)
-    plain = chart.from_x(after).unsqueeze(1).expand_as(layers)
-    torch.testing.assert_close(spread(chart, layers, before, after), plain)
-
-
-def test_spread_moves_every_layer_alike_and_keeps_what_the_chart_cannot_say() -> None:
+def test_a_latent_is_carried_by_its_coordinates_and_keeps_what_the_chart_cannot_say() -> None:
     _, w = mapped(40, 3)
     w = torch.cat([w, torch.full((40, 1), 2.0, dtype=w.dtype)], 1)  # a null direction
     chart = fit_chart("w", w)
     layers = torch.stack([w, w.flip(0), w.roll(1, 0)], 1)
     layers[:, 1, 3] = 5.0  # a layer outside of W, as inversions are
-    before = chart.to_x(layers.mean(1))
-    assert torch.equal(spread(chart, layers, before, before), layers)
-    step = torch.linspace(-1, 1, 3, dtype=w.dtype)
-    moved = spread(chart, layers, before, before + step)
+    x = chart.to_x(layers)
+    assert torch.equal(chart.carry(layers, x), layers)
+    step = torch.linspace(-1, 1, 9, dtype=w.dtype).view(3, 3)
+    moved = chart.carry(layers, x + step)
     torch.testing.assert_close(moved[:, 1, 3], layers[:, 1, 3])
-    inside = chart.to_x(moved[:, [0, 2]]) - chart.to_x(layers[:, [0, 2]])
-    torch.testing.assert_close(inside, step.expand_as(inside))
+    inside = (chart.to_x(moved) - x)[:, [0, 2]]
+    torch.testing.assert_close(inside, step[[0, 2]].expand_as(inside))

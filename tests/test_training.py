@@ -1,15 +1,21 @@
 """Training of the embedded generator: it resumes, grows, and hands over what it has learned."""
 
+import resource
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from gmmedit.avatars import training as runs
 from gmmedit.avatars.factors import sample_causal
+from gmmedit.avatars.gan_settings import GANSettings, Knot
 from gmmedit.avatars.renderer import render
-from gmmedit.avatars.train_classifier import AVATARS
-from gmmedit.avatars.train_generator import GANSettings, GANTraining, Knot, pair_rates
+from gmmedit.avatars.train_classifier import AVATARS, CRITIC
+from gmmedit.avatars.train_generator import GANTraining, pair_rates
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, RunError
+from gmmedit.generators import stylegan2
 from gmmedit.pictures.pixels import to_bytes
 
 SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, schedule=(Knot(0, 1, 0.2, 2), Knot(16, 0.5)))
@@ -55,6 +61,21 @@ def test_a_grown_run_takes_over_what_it_can(pool):
     assert grown.knot() == Knot(0, 0.75, 0.2, 2)  # half of the way to the next knot
     grown.step = 0
     assert len(list(grown.run(pool))) == 2
+
+
+def test_a_full_disk_is_one_line_and_the_training_goes_on(tmp_path, monkeypatch):
+    network = ConvNetConfig(AVATARS, widths=(4, 8), features=8)
+    monkeypatch.setattr(runs, "CRITIC", replace(CRITIC, network=network, images=8, batch=8))
+    monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (0, 100_000, 1_000_000):  # stops at the critic, the renders, a checkpoint
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            with pytest.raises(RunError, match="no space left for"):
+                runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert stylegan2.read(runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)).image_shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize("phases", ["", "64", "128:10", "64:10,32:10", "64:10:3", "x:1"])

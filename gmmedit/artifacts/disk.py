@@ -1,43 +1,12 @@
-"""Locks, raw writes, and what the operating system refuses, in words."""
+"""Locks and raw writes."""
 
 import errno
 import fcntl
 import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from gmmedit.errors import InputError, RunError
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Errors met while `path` is written become one line: RunError, or InputError about its folder."""
-    try:
-        yield
-    except BlockingIOError as error:
-        hint = "wait until it is done, or choose another --run"
-        raise RunError(f"{path} is being written by another process", hint=hint) from error
-    except (OSError, RuntimeError) as error:
-        code = errno_of(error)
-        if isinstance(error, RuntimeError) and code is None:
-            raise
-        if code in FULL:
-            hint = "finished chunks are kept: make room and run the same command again"
-            raise RunError(f"no space left for {path}", hint=hint) from error
-        reason = (os.strerror(code) if code else str(error)).lower()
-        message = f"cannot write in the folder {path.parent}: {reason}"
-        raise InputError(message, hint="choose another --run") from error
-
-
-def errno_of(error: Exception) -> int | None:
-    """What the system answered; HDF5 tells some of it in its messages only."""
-    told = re.search(r"errno = (\d+)", str(error))
-    return getattr(error, "errno", None) or (int(told[1]) if told else None)
 
 
 def lock(path: Path, flags: int = 0) -> int | None:

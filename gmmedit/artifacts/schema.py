@@ -155,7 +155,13 @@ SAMPLES = Kind(
     rows="N",
     fields=(
         Field("z", ("N", "z_dim"), "f4", "latents, standard normal"),
-        Field("w", ("N", "w_dim"), "f4", "mapped latents, as the config's psi left them", optional=True),
+        Field(
+            "w",
+            ("N", "w_dim"),
+            "f4",
+            "mapped latents, as the config's psi left them; untruncated where it has a cutoff",
+            optional=True,
+        ),
         Field("c", ("N", "n_classes"), "f4", "class conditions, one-hot", optional=True),
         Field("images", ("N", *IMAGES), "u1", "pictures, RGB, 0 to 255", optional=True),
     ),
@@ -165,7 +171,7 @@ LABELS = Kind(
     name="labels",
     version=1,
     command="gmmedit label",
-    summary="What the classifier sees in the picture of each sample.",
+    summary="What the classifier sees in each sample's picture, as 8 bits show it: stored or not, the same.",
     rows="N",
     fields=(
         Field("labels", ("N", "K"), "f4", "probabilities in [0, 1]; of one attribute they sum to 1"),
@@ -192,7 +198,7 @@ SINGLE = Kind(
 
 MIXTURE = Kind(
     name="mixture",
-    version=1,
+    version=2,
     command="gmmedit fit-mixture",
     summary="The Gaussian mixture of each attribute's subspace, all fitted together.",
     rows=None,
@@ -201,7 +207,7 @@ MIXTURE = Kind(
 
 EDITS = Kind(
     name="edits",
-    version=1,
+    version=2,
     command="gmmedit edit",
     summary="Samples moved along one attribute, at one strength or more.",
     rows="N",
@@ -209,8 +215,8 @@ EDITS = Kind(
         Field("alphas", ("S",), "f8", "strengths: 0 leaves a sample alone, 1 arrives at the wanted value"),
         Field("index", ("N",), "i8", "row of each edited sample in the samples artifact"),
         Field("strengths", ("S", "N"), "f4", "strength at which each sample was moved: `alphas`, or as solved"),
-        Field("latent", ("N", "D"), "f4", "latents before the edit"),
-        Field("latents", ("S", "N", "D"), "f4", "latents after it"),
+        Field("latent", ("N", "L", "D"), "f4", "latents before the edit: W+, or z with L = 1"),
+        Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
         Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
         Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
         Field("images_before", ("N", *IMAGES), "u1", "pictures before, RGB, 0 to 255", optional=True),
@@ -225,8 +231,7 @@ EVALUATION = Kind(
     summary="Scores of editors on the same samples.",
     rows=None,
     fields=(
-        Field("scores/*", (), "any", "one group per editor, one array per metric"),
-        Field("curves/*", (), "any", "one group per editor, metrics along the strength"),
+        Field("curves/*", (), "any", "one group per editor, in it one per category: metrics along the strength"),
         Field("report/*", (), "any", "what the scores were measured on"),
     ),
 )

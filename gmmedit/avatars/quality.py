@@ -1,4 +1,4 @@
-"""How good the embedded generator is: rates, confidence, and distance from the data."""
+"""How good the embedded networks are: the generator's rates, confidence and distance from the data; who reads well."""
 
 from typing import Any
 
@@ -9,21 +9,25 @@ from torch import Tensor
 from gmmedit import classifiers, generators
 from gmmedit.avatars.factors import ATTRIBUTES, sample_causal
 from gmmedit.avatars.renderer import render
+from gmmedit.avatars.train_classifier import MILD, accuracy
 from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.evaluation.metrics import frechet_distance
 from gmmedit.generators import Generator
 
 BATCH = 128
 CONFIDENT = 0.9
-DATA_SEED, LATENT_SEED = 77, 78
+DATA_SEED, LATENT_SEED, HELD_OUT_SEED = 77, 78, 79
+HELD_OUT = 4_000  # independently drawn avatars on which the classifiers are measured
 BLUR = 0.7  # standard deviation in pixels of the "slightly blurred" data
 
 
 @torch.no_grad()
-def measure(n: int, generator: str = "avatars", classifier: str = "avatars") -> dict[str, Any]:
-    """Rates of every value (data, generator), share of confident labels, and Fréchet distances of features."""
-    f, judge, g = classifiers.load(classifier), classifiers.load("avatars-eval"), generators.load(generator)
-    assert isinstance(judge, ConvNet)
+def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
+    """Of n pictures: rates of every value (data, generator), share of confident labels, Fréchet distances of features.
+
+    Of both shipped classifiers: accuracy, and R^2 of the nuisances, on held-out avatars.
+    """
+    f, judge, g = shipped("avatars"), shipped("avatars-eval"), generators.load(generator)
     data = render(sample_causal(2 * n, DATA_SEED))
     fakes = synthesize(g, n)
     first, second = features(judge, data[:n]), features(judge, data[n:])
@@ -38,6 +42,21 @@ def measure(n: int, generator: str = "avatars", classifier: str = "avatars") -> 
             "two halves of the data": frechet_distance(second, first),
             "slightly blurred data": frechet_distance(features(judge, blurred(data[n:])), first),
         },
+        "accuracy": {"avatars": reading(f), "avatars-eval": reading(judge)},
+    }
+
+
+def shipped(name: str) -> ConvNet:
+    classifier = classifiers.load(name)
+    assert isinstance(classifier, ConvNet)
+    return classifier
+
+
+def reading(network: ConvNet) -> dict[str, dict[str, float]]:
+    """How well it reads held-out avatars, as they are drawn and under mild blur and noise."""
+    return {
+        "clean": accuracy(network, HELD_OUT, HELD_OUT_SEED),
+        "mildly disturbed": accuracy(network, HELD_OUT, HELD_OUT_SEED, MILD),
     }
 
 

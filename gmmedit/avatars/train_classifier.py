@@ -76,7 +76,7 @@ class ClassifierSettings:
     ascents: int = 2  # steps of that search
 
 
-LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation(), radius=3.0)
+LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation(), images=256_000, radius=1.0)
 EVALUATION = ClassifierSettings(
     seed=2,
     network=ConvNetConfig(AVATARS, NUISANCES, widths=(20, 32, 48, 48), depth=2, features=96),

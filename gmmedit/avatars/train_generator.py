@@ -7,7 +7,6 @@ run goes on as if it had never stopped.
 
 import copy
 import math
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,63 +19,15 @@ from torch import Tensor, nn
 
 from gmmedit.avatars.discriminator import Discriminator
 from gmmedit.avatars.factors import ATTRIBUTES, Factors, sample_causal
+from gmmedit.avatars.gan_settings import EMBEDDED, GANSettings, Knot
 from gmmedit.avatars.renderer import render
 from gmmedit.classifiers.convnet import ConvNet
-from gmmedit.errors import InputError
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
-EMBEDDED = StyleGAN2Config(resolution=64, channels=(128, 128, 128, 64, 32), z_dim=128, w_dim=128)
 STATEFUL = ("g", "d", "average", "g_adam", "d_adam")
 POOL_SEED = 1
 PAIR_MEMORY = 2_000  # half-life in images
 MOST_LACK = 4.0
-
-
-@dataclass(frozen=True)
-class Knot:
-    """What holds from so many images of the last phase on; the learning rate runs straight to the next knot's."""
-
-    images: int
-    lr: float = 1.0  # factor of the settings' learning rate
-    sharpness: float = 0.0  # weight of the entropy of the critic's labels
-    balance: float = 0.0  # weight of `imbalance`
-
-
-@dataclass(frozen=True)
-class GANSettings:
-    """What decides the outcome of a training run, besides the data."""
-
-    seed: int = 0
-    # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
-    phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 340_000))
-    pool: int = 50_000  # distinct renders
-    batch: int = 32
-    lr: float = 0.0025
-    r1: float = 0.2
-    r1_every: int = 16
-    path_length: float = 2.0
-    path_every: int = 8
-    mixing: float = 0.5
-    schedule: tuple[Knot, ...] = (
-        Knot(0), Knot(88_000, 1, 0.2), Knot(93_333, 1, 0.2), Knot(128_000, 0.33, 0.5), Knot(139_999, 0.1, 0.5),
-        Knot(140_000, 1, 0.2, 2), Knot(280_000, 1, 0.2, 2), Knot(340_000, 0.05, 0.2, 2),
-    )  # fmt: skip
-    average_images: int = 10_000  # half-life of the moving average of the weights
-
-    @classmethod
-    def parse(cls, seed: int | None, phases: str | None) -> "GANSettings":
-        """Defaults with another seed, or other phases as in `32:160000,64:100000`. InputError: not such a text."""
-        settings = cls() if seed is None else cls(seed=seed)
-        if phases is None:
-            return settings
-        if not re.fullmatch(r"(\d+:\d+)(,\d+:\d+)*", phases):
-            raise InputError(f"--phases {phases!r} is not SIZE:IMAGES,...", hint="--phases 32:160000,64:100000")
-        pairs = [phase.split(":") for phase in phases.split(",")]
-        parsed = tuple((int(size), int(images)) for size, images in pairs)
-        sizes = [size for size, _ in parsed]
-        if not set(sizes) <= set(EMBEDDED.resolutions[2:]) or sizes != sorted(set(sizes)):
-            raise InputError(f"--phases {phases!r}: sizes are 16, 32 and 64, growing", hint="--phases 64:300000")
-        return replace(settings, phases=parsed)
 
 
 @dataclass
@@ -167,14 +118,9 @@ class GANTraining:
                 group["lr"] = group["initial_lr"] * self.knot().lr
 
     def knot(self) -> Knot:
-        """The schedule as it is now: between two knots."""
-        schedule, seen = self.settings.schedule, self.step * self.settings.batch
-        if self.phase < len(self.settings.phases) - 1:
-            return Knot(0)
-        now = max(i for i, knot in enumerate(schedule) if knot.images <= seen)
-        this, after = schedule[now], schedule[min(now + 1, len(schedule) - 1)]
-        part = (seen - this.images) / max(after.images - this.images, 1)
-        return replace(this, lr=this.lr + (after.lr - this.lr) * min(part, 1))
+        """What the schedule of the last phase holds now; the phases before it have none."""
+        last = self.phase == len(self.settings.phases) - 1
+        return self.settings.at(self.step * self.settings.batch) if last else Knot(0)
 
     def real(self, pool: np.ndarray) -> Tensor:
         rows = np.sort(torch.randint(len(pool), (self.settings.batch,)).numpy())
@@ -182,8 +128,8 @@ class GANTraining:
         images = F.avg_pool2d(images, images.shape[2] // self.resolution)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def latents(self, n: int) -> Tensor:
-        """W+ (n, L, w_dim), with style mixing at a random layer for some of the rows."""
+    def latents(self, n: int) -> tuple[Tensor, Tensor]:
+        """W+ (n, L, w_dim), with style mixing at a random layer for some of the rows, and which (n,) were spared."""
         z = torch.randn(2 * n, EMBEDDED.z_dim).to(self.device)
         w, other = self.g.mapping(z).chunk(2)
         self.g.mapping.w_avg.lerp_(w.detach().mean(dim=0), 0.005)
@@ -191,12 +137,12 @@ class GANTraining:
         cut = torch.randint(1, layers, (n, 1))
         cut = torch.where(torch.rand(n, 1) < self.settings.mixing, cut, layers).to(self.device)
         first = torch.arange(layers, device=self.device) < cut  # (n, L)
-        return torch.where(first[:, :, None], w[:, None], other[:, None])
+        return torch.where(first[:, :, None], w[:, None], other[:, None]), first.all(dim=1)
 
-    def fake(self, n: int) -> Tensor:
-        ws = self.latents(n)  # the mapping stays in float32
+    def fake(self, n: int) -> tuple[Tensor, Tensor]:
+        ws, pure = self.latents(n)  # the mapping stays in float32
         with self.autocast():
-            return self.g.synthesis(ws, "random")
+            return self.g.synthesis(ws, "random"), pure
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device, torch.bfloat16)
@@ -204,10 +150,10 @@ class GANTraining:
     def step_generator(self) -> float:
         settings = self.settings
         self.d.requires_grad_(False)
-        images = self.fake(settings.batch)
+        images, pure = self.fake(settings.batch)
         with self.autocast():
             loss = F.softplus(-self.d(images).float()).mean()
-        total = loss + self.attribute_terms(images)
+        total = loss + self.attribute_terms(images[pure])
         self.g_adam.zero_grad()
         total.backward()
         self.g_adam.step()
@@ -219,12 +165,13 @@ class GANTraining:
         return float(loss.detach())
 
     def attribute_terms(self, images: Tensor) -> Tensor:
-        """What the critic says of generated images, weighed by the schedule: a value should be the one or the other.
+        """What the critic says of images of one latent each, weighed by the schedule.
 
-        A GAN bridges the gaps between the modes of its data; the data have no half smiles.
+        A value should be the one or the other: a GAN bridges the gaps between the modes of its data, and the data
+        have no half smiles. And it should be as frequent as in the data, which that alone would not keep.
         """
         knot = self.knot()
-        if not knot.sharpness and not knot.balance:
+        if not (knot.sharpness or knot.balance) or not len(images):
             return images.new_zeros(())
         with self.autocast():
             logits = self.critic.logits(images.float())
@@ -247,7 +194,7 @@ class GANTraining:
 
     def path_penalty(self, n: int) -> Tensor:
         """(|J^T y| - its running mean)^2 (Karras et al. 2020, equation 4)."""
-        ws = self.latents(n)
+        ws, _ = self.latents(n)
         with self.autocast():
             images = self.g.synthesis(ws, "random").float()
         noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
@@ -259,7 +206,7 @@ class GANTraining:
     def step_discriminator(self, real: Tensor) -> tuple[float, float]:
         settings = self.settings
         with torch.no_grad():
-            fake = self.fake(len(real))
+            fake, _ = self.fake(len(real))
         with self.autocast():
             real_logits = self.d(real).float()
             fake_logits = self.d(fake).float()
@@ -283,9 +230,9 @@ class GANTraining:
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Moving average with a half-life of `average_images`, shorter at the beginning."""
+        """Moving average with the schedule's half-life, shorter at the beginning."""
         seen = self.step * self.settings.batch
-        half_life = min(self.settings.average_images, 0.05 * seen) + 1e-8
+        half_life = min(self.knot().average_images, 0.05 * seen) + 1e-8
         keep = 0.5 ** (self.settings.batch / half_life)
         for mean, current in zip(self.average.parameters(), self.g.parameters(), strict=True):
             mean.lerp_(current, 1 - keep)
@@ -320,13 +267,6 @@ def pair_rates(factors: Factors) -> Tensor:
     columns = [F.one_hot(factors.attributes[:, i], len(values)) for i, values in enumerate(ATTRIBUTES.values())]
     labels = torch.cat(columns, dim=1).float()
     return labels.T @ labels / len(labels)
-
-
-def save_atomically(state: dict, path: Path) -> None:
-    """torch.save that leaves the old file or the new one, never half of one."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Training runs in a folder: checkpoints, a log, sample sheets, and the weights as safetensors."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,17 +11,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gmmedit.avatars.gan_settings import GANSettings
 from gmmedit.avatars.train_classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.avatars.train_generator import (
     POOL_SEED,
-    GANSettings,
     GANTraining,
     render_pool,
     sample_images,
-    save_atomically,
 )
 from gmmedit.classifiers import convnet
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, writing
 from gmmedit.generators import stylegan2
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
@@ -30,35 +30,58 @@ Tick = Callable[[int, int, str], None]
 
 
 def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -> Path:
-    """Train to the end from the last checkpoint in `out`; the path of the weights."""
-    make_folder(out)
-    checkpoint = out / "generator.checkpoint"
-    critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
-    training = GANTraining(settings, critic, device=device)
-    saved = read_checkpoint(checkpoint)
-    if saved:
-        if saved["settings"] != asdict(settings):
-            raise InputError(f"{checkpoint} was made with other settings", hint="give another --out")
-        training = GANTraining(settings, critic, saved["phase"], device)
-        training.load(saved)
-    pool = np.ascontiguousarray(render_pool(settings.pool, POOL_SEED, out / "pool.npy"))
-    while True:
-        for done in training.run(pool):
-            words = f"{training.resolution} px, D {done.d_loss:.2f}, {done.images_per_second:.0f} images/s"
-            tick(done.images, training.images, words)
-            keep_log(out / "generator.jsonl", training.step, {"resolution": training.resolution, **asdict(done)})
-            if training.step % CHECKPOINT_EVERY == 0:
-                save_atomically(training.state(), checkpoint)
-            if training.step % SHEET_EVERY == 0:
-                save_sheet(training, out / f"samples_{training.resolution}px_{done.images:07d}.png")
-        save_atomically(training.state(), checkpoint)
-        if training.phase == len(settings.phases) - 1:
-            break
-        training = training.grow()
-    path = out / "generator.safetensors"
-    save_sheet(training, out / "samples.png")
-    stylegan2.save(training.average, path)
+    """Train to the end from the last checkpoint in `out`; the path of the weights.
+
+    InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full.
+    """
+    path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
+    with writing(path):
+        critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
+        training = begin(checkpoint, settings, critic, device)
+        pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
+        run_phase(training, pool, out, tick)
+        while training.phase < len(settings.phases) - 1:
+            training = training.grow()
+            run_phase(training, pool, out, tick)
+        save_sheet(training, out / "samples.png")
+        stylegan2.save(training.average, path)
     return path
+
+
+def begin(checkpoint: Path, settings: GANSettings, critic: convnet.ConvNet, device: str) -> GANTraining:
+    """The training as its checkpoint left it, or a new one. InputError: the checkpoint is of other settings."""
+    saved = read_checkpoint(checkpoint)
+    if not saved:
+        return GANTraining(settings, critic, device=device)
+    if saved["settings"] != asdict(settings):
+        raise InputError(f"{checkpoint} was made with other settings", hint="give another --out")
+    training = GANTraining(settings, critic, saved["phase"], device)
+    training.load(saved)
+    return training
+
+
+def load_pool(n: int, path: Path) -> np.ndarray:
+    """The renders at `path`, made first where there are none; never half of them."""
+    if not path.exists():
+        partial = path.with_suffix(".partial.npy")
+        partial.unlink(missing_ok=True)
+        render_pool(n, POOL_SEED, partial)
+        partial.replace(path)
+    return render_pool(n, POOL_SEED, path)
+
+
+def run_phase(training: GANTraining, pool: np.ndarray, out: Path, tick: Tick) -> None:
+    """Train to the end of the phase, with checkpoints, log and sample sheets in `out`."""
+    checkpoint = out / "generator.checkpoint"
+    for done in training.run(pool):
+        words = f"{training.resolution} px, D {done.d_loss:.2f}, {done.images_per_second:.0f} images/s"
+        tick(done.images, training.images, words)
+        keep_log(out / "generator.jsonl", training.step, {"resolution": training.resolution, **asdict(done)})
+        if training.step % CHECKPOINT_EVERY == 0:
+            save_checkpoint(training.state(), checkpoint)
+        if training.step % SHEET_EVERY == 0:
+            save_sheet(training, out / f"samples_{training.resolution}px_{done.images:07d}.png")
+    save_checkpoint(training.state(), checkpoint)
 
 
 def train_classifier(out: Path, evaluator: bool, device: str, tick: Tick) -> Path:
@@ -69,28 +92,24 @@ def train_classifier(out: Path, evaluator: bool, device: str, tick: Tick) -> Pat
 
 
 def train_network(out: Path, name: str, settings: ClassifierSettings, device: str, tick: Tick) -> Path:
-    """Train a classifier of avatars from its last checkpoint in `out`, if it is not done; the path of the weights."""
-    make_folder(out)
+    """Train a classifier of avatars from its last checkpoint in `out`, if it is not done; the path of the weights.
+
+    InputError and RunError as in `train_generator`.
+    """
     path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
-    training = ClassifierTraining(settings, device)
-    saved = read_checkpoint(checkpoint)
-    if saved:
-        training.load(saved)
-    for done in training.run():
-        tick(done.images, training.settings.images, f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}")
-        keep_log(out / f"{name}.jsonl", training.step, asdict(done))
-        if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images:
-            save_atomically(training.state(), checkpoint)
-    convnet.save(training.average, path)
-    return path
-
-
-def make_folder(out: Path) -> None:
-    """InputError: it cannot be made."""
-    try:
+    with writing(path):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror}", hint="choose another --out") from error
+        training = ClassifierTraining(settings, device)
+        saved = read_checkpoint(checkpoint)
+        if saved:
+            training.load(saved)
+        for done in training.run():
+            tick(done.images, training.settings.images, f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}")
+            keep_log(out / f"{name}.jsonl", training.step, asdict(done))
+            if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images:
+                save_checkpoint(training.state(), checkpoint)
+        convnet.save(training.average, path)
+    return path
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -101,6 +120,15 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         return torch.load(path, weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
         raise InputError(f"the checkpoint {path} cannot be read: {error}", hint="remove it to begin anew") from error
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Leaves the old file or the new one, never half of one."""
+    content = io.BytesIO()  # torch.save into a file tells of a full disk without saying so
+    torch.save(state, content)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content.getbuffer())
+    partial.replace(path)
 
 
 def keep_log(path: Path, step: int, values: dict[str, Any]) -> None:

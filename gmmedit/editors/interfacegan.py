@@ -10,6 +10,7 @@ from gmmedit.mixture import Layout
 
 REACH = 2.5  # so that the strengths that evaluation sweeps go as far as pictures hold
 EXTREMES = 0.02  # share of the samples on either side that the SVM sees
+SAME = 0.01  # share of the largest singular value below which normals do not differ
 
 
 class InterFaceGAN(Editor):
@@ -23,7 +24,7 @@ class InterFaceGAN(Editor):
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         direction = -self.directions[category] if away else self.directions[category]
-        return direction.expand_as(x)
+        return direction.expand(len(x), 1, -1)
 
 
 def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, conditional: bool) -> InterFaceGAN:
@@ -34,14 +35,20 @@ def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, condi
     if conditional:
         for attribute, columns in enumerate(layout.columns):
             rest = torch.cat([normals[c] for a, c in enumerate(layout.columns) if a != attribute])
-            basis = torch.linalg.qr(rest.T).Q if len(rest) else rest.T
-            directions[columns] -= normals[columns] @ basis @ basis.T
+            basis = span(rest) if len(rest) else rest
+            directions[columns] -= normals[columns] @ basis.T @ basis
     for k, direction in enumerate(directions):
         unit = direction / direction.norm()
         has = scores[:, k] > 0
         reach = (x[has].mean(0) - x[~has].mean(0)) @ normals[k] / (unit @ normals[k])
         directions[k] = unit * reach * REACH
     return InterFaceGAN(directions)
+
+
+def span(rows: Tensor) -> Tensor:
+    """Orthonormal rows (R, D) that span rows (M, D). Both normals of a two-valued attribute are one direction."""
+    _, values, basis = torch.linalg.svd(rows, full_matrices=False)
+    return basis[values > SAME * values[0]]
 
 
 def others(logits: Tensor) -> Tensor:

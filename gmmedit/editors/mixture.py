@@ -20,7 +20,8 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" equal seeds and equally many rows give equal draws. With `steps`,
-    zs is polished through the real generator and classifier (`score`) for each image.
+    zs is polished through the real generator and classifier (`score`) for each image, layer by layer. Attributes are
+    read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -41,10 +42,11 @@ class MixtureEditor(Editor):
         goal = torch.full((len(x),), category)
         if away:
             columns = self.model.layout.columns[self.model.layout.locate(category)[0]]
-            others = self.model.responsibilities(x)[:, columns].clone()
-            others[:, category - columns.start] = -1
+            y = self.model.coordinates(x.mean(1))
+            others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logs: far away, both are 0 otherwise
+            others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
-        offset = self.model.offset(x, goal, self.draw, generator_for(self.seed, category))
+        offset = self.model.offset(x.mean(1), goal, self.draw, generator_for(self.seed, category))
         if self.score is None or not self.steps:
             return offset
         parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)

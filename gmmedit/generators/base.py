@@ -1,35 +1,56 @@
 """The contract of a generator: a latent goes in, an image comes out."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+NoiseMode = Literal["const", "none", "random"]
 
 
 class Generator(nn.Module, ABC):
     """A pretrained GAN generator G, seen as mapping and synthesis.
 
-    Batches of tensors go in and out; `synthesize` is differentiable and deterministic.
-    A generator without a mapping network has `w_shape = None`, and its `synthesize` takes z.
+    Batches of tensors go in and out; `synthesize` is deterministic unless the noise is random without a seed.
+    A generator without a mapping has `w_shape = None`, and its `synthesize` takes z.
     """
 
+    family: str  # "StyleGAN2"
     z_dim: int
     w_shape: tuple[int, int] | None  # (L layers that take their own w, size of w)
     image_shape: tuple[int, int, int]  # (channels, height, width)
     n_classes: int  # 0: unconditional
     fingerprint: str  # SHA-256 over the weights
+    differentiable: bool = True  # whether gradients of the images reach the latents
+    noise_mode: NoiseMode = "const"  # ignored by families without noise
+    noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: fresh ones
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    @abstractmethod
-    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0) -> Tensor:
-        """Latents z (N, z_dim) and one-hot classes c (N, n_classes) to w (N, w_dim).
+    @property
+    def w_avg(self) -> Tensor | None:
+        """The mean w (w_dim,), where truncation leads to; None: the weights do not tell it."""
+        return None
 
-        `psi` is the truncation: 1 leaves w alone, 0 gives the mean w (Karras et al. 2019).
-        """
+    @abstractmethod
+    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Latents z (N, z_dim) and one-hot classes c (N, n_classes) to truncated w (see `truncate`)."""
 
     @abstractmethod
     def synthesize(self, w: Tensor) -> Tensor:
         """W (N, w_dim) or W+ (N, L, w_dim) to images (N, C, H, W), about [-1, 1]."""
+
+    def truncate(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """w (N, w_dim) or W+ (N, L, w_dim) drawn towards the mean w (Karras et al. 2019): psi 1 leaves it alone.
+
+        With a cutoff only the first `cutoff` layers are: W+ (N, L, w_dim).
+        """
+        near = w if psi == 1 or self.w_avg is None else self.w_avg.lerp(w, psi)
+        if cutoff is None or self.w_shape is None:
+            return near
+        layers = torch.arange(self.w_shape[0], device=w.device)[:, None]
+        near, w = (it if it.ndim == 3 else it[:, None] for it in (near, w))
+        return torch.where(layers < cutoff, near, w)

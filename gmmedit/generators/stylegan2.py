@@ -17,28 +17,22 @@ from torch import Tensor, nn
 
 from gmmedit import weights
 from gmmedit.errors import InputError
-from gmmedit.generators.base import Generator
+from gmmedit.generators.base import Generator, NoiseMode
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig
 
 Architecture = Literal["skip", "resnet", "orig"]
-NoiseMode = Literal["const", "none", "random"]
 KEY = "stylegan2"
 
 
-@dataclass(frozen=True)
-class StyleGAN2Config:
+@dataclass(frozen=True, kw_only=True)
+class StyleGAN2Config(MappingConfig):
     """Shapes and constants that a StyleGAN2 state dictionary cannot tell by itself, or tells by its sizes."""
 
     resolution: int
     channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
-    z_dim: int = 512
-    w_dim: int = 512
-    c_dim: int = 0
     image_channels: int = 3
-    mapping_layers: int = 8
-    mapping_width: int | None = None  # hidden width of the mapping, w_dim by default
-    mapping_lr: float = 0.01
     architecture: Architecture = "skip"
-    resample_filter: tuple[int, ...] = (1, 3, 3, 1)
+    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
     conv_clamp: float | None = None
     use_noise: bool = True
 
@@ -47,17 +41,17 @@ class StyleGAN2Config:
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
 
 
-def fir_filter(taps: tuple[int, ...]) -> Tensor:
+def fir_filter(taps: tuple[float, ...]) -> Tensor:
     """The separable low-pass filter as a plane (T, T) that sums to one."""
-    line = torch.tensor(taps, dtype=torch.float32)
+    line = torch.tensor(taps, dtype=torch.float32, device="cpu")
     plane = torch.outer(line, line)
     return plane / plane.sum()
 
 
 def fir(x: Tensor, plane: Tensor, gain: float) -> Tensor:
-    """Depthwise correlation of x (N, C, H, W) with the (symmetric) filter, unpadded."""
+    """Depthwise convolution of x (N, C, H, W) with the filter, unpadded."""
     channels = x.shape[1]
-    kernel = (plane * gain).to(x.dtype).expand(channels, 1, *plane.shape)
+    kernel = (plane.flip(0, 1) * gain).to(x.dtype).expand(channels, 1, *plane.shape)
     return F.conv2d(x, kernel, groups=channels)
 
 
@@ -66,7 +60,7 @@ def upsample(x: Tensor, plane: Tensor) -> Tensor:
     n, channels, height, width = x.shape
     x = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
     x = x.reshape(n, channels, 2 * height, 2 * width)
-    before, after = plane.shape[0] // 2, (plane.shape[0] - 1) // 2
+    before, after = (plane.shape[0] + 1) // 2, plane.shape[0] // 2 - 1
     return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
 
 
@@ -77,51 +71,20 @@ def up_convolve(x: Tensor, weight: Tensor, plane: Tensor) -> Tensor:
     return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
 
 
-class FullyConnected(nn.Module):
-    """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
+@dataclass(frozen=True)
+class Noise:
+    """Which noise a synthesis adds: stored planes, none, or random ones."""
 
-    def __init__(self, n_in: int, n_out: int, lr: float = 1.0, activate: bool = False, bias: float = 0.0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in) / lr)
-        self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
-        self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
+    mode: NoiseMode = "const"
+    source: torch.Generator | None = None  # on the CPU; with one, all images get the same planes
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
-        return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
-
-
-def normalise(x: Tensor) -> Tensor:
-    """Scale each row to a mean square of one."""
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-class Mapping(nn.Module):
-    """z (N, z_dim), c (N, c_dim) to w (N, w_dim); keeps the moving average of w."""
-
-    w_avg: Tensor
-
-    def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        self.layers = config.mapping_layers
-        width = config.mapping_width or config.w_dim
-        n_in = config.z_dim + (config.w_dim if config.c_dim else 0)
-        self.embed = FullyConnected(config.c_dim, config.w_dim) if config.c_dim else None
-        for i in range(self.layers):
-            n_out = config.w_dim if i == self.layers - 1 else width
-            self.add_module(f"fc{i}", FullyConnected(n_in, n_out, config.mapping_lr, activate=True))
-            n_in = n_out
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        x = normalise(z)
-        if self.embed is not None:
-            if c is None:
-                raise ValueError("this generator is conditional: it needs a class for every latent")
-            x = torch.cat([x, normalise(self.embed(c))], dim=1)
-        for i in range(self.layers):
-            x = self.get_submodule(f"fc{i}")(x)
-        return x
+    def plane(self, stored: Tensor, x: Tensor) -> Tensor:
+        """(H, W) or (N or 1, 1, H, W), to be added to x (N, C, H, W)."""
+        if self.mode == "const":
+            return stored
+        if self.source is None:
+            return torch.randn(len(x), 1, *x.shape[2:], device=x.device)
+        return torch.randn(1, 1, *x.shape[2:], generator=self.source).to(x.device)
 
 
 class SynthesisLayer(nn.Module):
@@ -143,7 +106,7 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
-    def forward(self, x: Tensor, w: Tensor, noise: NoiseMode, gain: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
         gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into its summands
         style = self.affine(w)  # (N, I)
         power = self.weight.square().sum(dim=(2, 3))  # (O, I)
@@ -153,18 +116,13 @@ class SynthesisLayer(nn.Module):
         x = up_convolve(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
         bias = (self.bias * gain).to(x.dtype)
         x = torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
-        if self.noise_strength is not None and noise != "none":
-            x = x + (self.noise(x, noise) * (self.noise_strength * gain)).to(x.dtype)
+        if self.noise_strength is not None and noise.mode != "none":
+            x = x + (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
         x = F.leaky_relu(x, 0.2)
         if self.conv_clamp is None:
             return x
         limit = self.conv_clamp * gain / math.sqrt(2)
         return x.clamp(-limit, limit)
-
-    def noise(self, x: Tensor, mode: NoiseMode) -> Tensor:
-        if mode == "const":
-            return self.noise_const
-        return torch.randn(len(x), 1, *x.shape[2:], device=x.device)
 
 
 class ToRGB(nn.Module):
@@ -217,7 +175,7 @@ class Block(nn.Module):
         self.skip = Skip(n_in, n_out, config) if residual else None
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Iterator[Tensor], noise: NoiseMode
+        self, x: Tensor | None, image: Tensor | None, ws: Iterator[Tensor], noise: Noise
     ) -> tuple[Tensor, Tensor | None]:
         if self.conv0 is None or x is None:
             w = next(ws)
@@ -247,7 +205,8 @@ class Synthesis(nn.Module):
             self.add_module(f"b{resolution}", Block(n_in, n_out, resolution, config))
             n_in = n_out
 
-    def forward(self, ws: Tensor, noise: NoiseMode = "const") -> Tensor:
+    def forward(self, ws: Tensor, mode: NoiseMode = "const", seed: int | None = None) -> Tensor:
+        noise = Noise(mode, None if seed is None else torch.Generator().manual_seed(seed))
         x, image = None, None
         for i, resolution in enumerate(self.resolutions):
             # A block's ToRGB shares its w with the next block's first layer.
@@ -260,8 +219,8 @@ class Synthesis(nn.Module):
 class StyleGAN2(Generator):
     """The generator: `map` z to w, `synthesize` w or W+ to images."""
 
+    family = "StyleGAN2"
     w_shape: tuple[int, int]
-    noise_mode: NoiseMode = "const"
 
     def __init__(self, config: StyleGAN2Config, fingerprint: str = ""):
         super().__init__()
@@ -271,14 +230,17 @@ class StyleGAN2(Generator):
         self.w_shape = (2 * len(config.resolutions), config.w_dim)
         self.image_shape = (config.image_channels, config.resolution, config.resolution)
 
-    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0) -> Tensor:
-        w = self.mapping(z, c)
-        return w if psi == 1 else self.mapping.w_avg.lerp(w, psi)
+    @property
+    def w_avg(self) -> Tensor:
+        return self.mapping.w_avg
+
+    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        return self.truncate(self.mapping(z, c), psi, cutoff)
 
     def synthesize(self, w: Tensor) -> Tensor:
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.w_shape[0], -1)
-        return self.synthesis(w, self.noise_mode)
+        return self.synthesis(w, self.noise_mode, self.noise_seed)
 
 
 def save(generator: StyleGAN2, path: Path) -> None:

@@ -50,7 +50,8 @@ class AttributeMixture(nn.Module):
             coordinates = FullSpace(dim, values)
         correction = None
         if "correction.gain" in state:
-            correction = Correction(dim, layout, hidden=len(state["correction.entry.bias"]))
+            layers = len(state["correction.exit.bias"]) // dim
+            correction = Correction(dim, layout, layers, hidden=len(state["correction.entry.bias"]))
         model = cls(coordinates, gaussians, correction)
         model.load_state_dict(state)
         return model
@@ -90,11 +91,12 @@ class AttributeMixture(nn.Module):
         generator: torch.Generator | None = None,
         away: bool = False,
     ) -> Tensor:
-        """zs - x (N, D): from each x (N, D) to the control vector of its category (N,) (claim 6).
+        """zs - x (N, L, D): from each x (N, D) to the control vector of its category (N,) (claim 6).
 
-        An edit of strength alpha is x' = x + alpha * offset.
+        An edit of strength alpha is x'_l = x + alpha * offset_l in layer l of the generator; with L = 1 the offset
+        is that of every layer.
         """
         y = self.coordinates(x)
         change = self.wanted(y, category, draw, generator, away)
         exact = least_change_write(self.coordinates, x, slice(None), change) - x
-        return exact if self.correction is None else self.correction(x, y, change, exact, category)
+        return exact[:, None] if self.correction is None else self.correction(x, y, change, exact, category)

@@ -69,6 +69,14 @@ def edit_divergences(
     return missed, divergence.masked_fill(same_attribute(layout)[category], 0).sum(1)
 
 
+def picture_change(before: Tensor, after: Tensor) -> Tensor:
+    """Mean absolute change (N,) of pictures (N, ...) in [-1, 1]; nothing where there are none to see, (N, 0).
+
+    Absolute, so that the cheapest change is one of few pixels: what has nothing to do with the label stays.
+    """
+    return (after - before).abs().flatten(1).sum(1) / max(before[0].numel(), 1)
+
+
 def least_change(change: Tensor) -> Tensor:
-    """Mean squared change of the coordinates x, change (N, D)."""
+    """Mean squared change of the coordinates x, change of any shape."""
     return change.square().mean()

@@ -7,8 +7,8 @@ and ask that every other label stays where it was. Both differentiate through ge
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,11 +22,21 @@ from gmmedit.mixture.objectives import (
     edit_divergences,
     least_change,
     log_labels,
+    picture_change,
     same_attribute,
     sampling_term,
 )
 
-Score = Callable[[Tensor], Tensor]  # x (N, D) to logits (N, K): f(G(x)), or the network that stands in for it
+
+class Score(Protocol):
+    """f(G(x)) and G(x), or what stands in for them."""
+
+    def __call__(self, x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """x (N, L, D), one row a layer, to logits (N, K) and pictures (N, ...), or none to see, (N, 0).
+
+        With a `disturbance` the logits are of pictures moved and noised at random, all N in the same way.
+        """
+
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
 WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held
@@ -39,6 +49,7 @@ class Weights:
     sampling: float = 1.0
     decoupling: float = 1.0
     least_change: float = 1e-2
+    picture: float = 10.0
 
 
 class Refinement:
@@ -87,9 +98,12 @@ class Refinement:
             self.model.offset(x[:half], category[:half], "coupled"),
             self.model.offset(x[half:], category[half:], "sample", generator),
         ])  # fmt: skip
-        strength = torch.empty(self.edits, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
+        strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
         strength[::2] = 1.0
-        after = log_labels(score(x + strength.to(x) * offset), layout, "log")
+        with torch.no_grad():
+            _, unedited = score(x[:, None])
+        logits, edited = score(x[:, None] + strength.to(x) * offset)
+        after = log_labels(logits, layout, "log")
         arrived = (strength >= 1).to(x).flatten()
         missed, divergence = edit_divergences(before, after, category, layout)
         coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
@@ -99,7 +113,8 @@ class Refinement:
             "sampling": weights.sampling * sampling_term(coefficient[half:][drawn], after[half:][drawn].exp()),
             "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
-            "change": weights.least_change * least_change(offset) * offset.shape[1],
+            "change": weights.least_change * least_change(offset) * offset.shape[2],
+            "picture": weights.picture * picture_change(unedited, edited).mean(),
         }
 
 

@@ -13,7 +13,7 @@ SEED_SHIFT = 7_919  # its steps draw other rows than those of the fit that uses 
 
 
 class Surrogate(nn.Module):
-    """x (N, D) to logits (N, K)."""
+    """x (N, L, D), of which it sees the layers' mean, to logits (N, K) and no pictures (N, 0)."""
 
     def __init__(self, dim: int, categories: int, hidden: int = 512) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class Surrogate(nn.Module):
             nn.Linear(hidden, categories),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+    def forward(self, x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        return self.layers(x.mean(1)), x.new_zeros(len(x), 0)
 
 
 def fit_surrogate(
@@ -40,7 +40,7 @@ def fit_surrogate(
 
     def loss(step: int) -> Terms:
         rows = torch.randint(len(x), (batch,), generator=generator_for(seed + SEED_SHIFT, step))
-        got = log_labels(network(x[rows]), layout, "log")
+        got = log_labels(network(x[rows, None])[0], layout, "log")
         return {"divergence": (wanted[rows].exp() * (wanted[rows] - got)).sum(1).mean()}
 
     for _ in Fit(network.parameters(), loss, steps, lr=1e-3, decayed=network.parameters(), weight_decay=0.5):

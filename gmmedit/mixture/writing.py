@@ -64,14 +64,16 @@ def _least_change(jacobian: Tensor, change: Tensor, damping: float) -> Tensor:
 
 
 class Correction(nn.Module):
-    """What the consistency terms teach the write: offset = gain_c * exact offset + network(...).
+    """What the consistency terms teach the write: offset_l = gain_c * exact offset + network(...)_l for each layer l.
 
-    The gain starts at one and the network at zero, so the first corrected write is the exact one.
+    The gain starts at one and the network at zero, so the first corrected write is the exact one, in every layer
+    of the generator alike. From there each learns its own share: hair colour needs no coarse layer.
 
     Args:
         dim: D.
         layout: r and K.
-        hidden, layers: width and number of the gated residual layers.
+        layers: L of the generator that take a latent of their own, 1 for a latent that all share.
+        hidden, depth: width and number of the gated residual blocks.
         generator: draws the start.
     """
 
@@ -79,22 +81,24 @@ class Correction(nn.Module):
         self,
         dim: int,
         layout: Layout,
+        layers: int = 1,
         hidden: int = 384,
-        layers: int = 2,
+        depth: int = 2,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(layout.categories))
         self.codes = nn.Parameter(torch.randn(layout.categories, 32, generator=generator))
         self.entry = dense(2 * dim + 2 * layout.width + 32, hidden, generator)
-        self.layers = nn.ModuleList(dense(hidden, 2 * hidden, generator) for _ in range(layers))
-        self.exit = dense(hidden, dim, generator)
+        self.blocks = nn.ModuleList(dense(hidden, 2 * hidden, generator) for _ in range(depth))
+        self.exit = dense(hidden, layers * dim, generator)
         nn.init.zeros_(self.exit.weight)
 
     def forward(self, x: Tensor, y: Tensor, wanted: Tensor, exact: Tensor, category: Tensor) -> Tensor:
-        """x, exact (N, D), y, wanted (N, r), category (N,) to the corrected offset (N, D)."""
+        """x, exact (N, D), y, wanted (N, r), category (N,) to the corrected offsets (N, L, D)."""
         hidden = self.entry(torch.cat([x, exact, y, wanted, self.codes[category]], 1))
-        for layer in self.layers:
-            value, gate = layer(F.silu(hidden)).chunk(2, 1)
+        for block in self.blocks:
+            value, gate = block(F.silu(hidden)).chunk(2, 1)
             hidden = hidden + value * gate.sigmoid()
-        return self.gain[category, None] * exact + self.exit(F.silu(hidden))
+        learned = self.exit(F.silu(hidden)).unflatten(1, (-1, x.shape[1]))
+        return (self.gain[category, None] * exact)[:, None] + learned

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 def to_bytes(images: Tensor) -> np.ndarray:
     """Images (N, C, H, W) about [-1, 1] to uint8 (N, H, W, C), by NVIDIA's rule."""
-    pixels = (images.float() * 127.5 + 128).clamp(0, 255)
-    return pixels.byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    return _levels(images).byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
 
 
 def from_bytes(pixels: np.ndarray) -> Tensor:
@@ -21,3 +20,15 @@ def from_bytes(pixels: np.ndarray) -> Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def as_shown(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) about [-1, 1] as their bytes show them: cut to [-1, 1], in 256 steps, float32.
+
+    A picture's label is that of what people see. No gradient passes.
+    """
+    return _levels(images) / 127.5 - 1
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (images.float() * 127.5 + 128).clamp(0, 255).floor()

@@ -24,25 +24,27 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.pictures.pixels import to_bytes
-from gmmedit.spaces import Chart, spread
+from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
     in_batches,
+    layers_of,
     load_classifier,
     load_generator,
-    painter,
+    padded,
     prepare,
     scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.request import Request
+from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 from gmmedit.stages.shared.showing import write_pictures
 
 __all__ = ["Request", "run"]
 
-CHUNK = 8
+CHUNK = 8  # images
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 
@@ -70,15 +72,17 @@ class Workshop:
         return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, D) or W+ (N, L, D), moved towards one category after the other."""
-        x = self.chart.to_x(plain(latent))
-        moved = x
+        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on CHUNK rows always: matrix products of fewer round differently, polishing magnifies that,
+        and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, CHUNK), [(category, padded(strength, CHUNK)) for category, strength in moves]
+        x = self.chart.to_x(latent)
         for category, strength in moves:
-            moved = editor.edit(moved, category, strength)
-        if latent.ndim == 3:
-            return spread(self.chart, latent, x, moved)
-        still = torch.stack([strength == 0 for _, strength in moves]).all(0)
-        return torch.where(still[:, None], latent, self.chart.from_x(moved))
+            x = editor.edit(x, category, strength)
+        return self.chart.carry(latent, x)[:rows]
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads."""
@@ -86,8 +90,8 @@ class Workshop:
         def look(rows: Tensor) -> tuple[Tensor, Tensor]:
             images = self.paint(rows)
             if isinstance(self.classifier, Table):
-                return images, self.model.responsibilities(self.chart.to_x(plain(rows)))
-            return images, self.classifier.probabilities(images)
+                return images, self.model.responsibilities(self.chart.to_x(rows).mean(1))
+            return images, self.classifier.probabilities(as_shown(images))
 
         images, labels = in_batches(look, latent, self.batch)
         return to_bytes(images), labels.numpy()
@@ -97,11 +101,6 @@ def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
     """What can be edited in a run folder: names and values."""
     with artifacts.open(folder / "mixture.h5", "mixture") as mixture:
         return mixture.attributes
-
-
-def plain(latent: Tensor) -> Tensor:
-    """Latents (N, D) or W+ (N, L, D) to (N, D)."""
-    return latent if latent.ndim == 2 else latent.mean(1)
 
 
 @torch.no_grad()
@@ -116,10 +115,10 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
         generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-        settings, notes = without_gradients(settings, classifier, labels.question.config["classifier"])
+        settings, notes = without_gradients(settings, labels, generator, classifier)
         space = mixture.question.config["space"]
         index, latent = chosen_latents(request, samples, space, generator)
-        paint = painter(generator, space, samples.question.config["psi"])
+        paint = painter(generator, space, sample_settings(samples))
         question = ask(mixture, latent, index, generator, settings, request)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
@@ -134,12 +133,15 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     return path
 
 
-def without_gradients(settings: EditSettings, classifier: Classifier, name: str) -> tuple[EditSettings, list[str]]:
-    """What can be done with a classifier that has no gradients, or sees no pictures, and a line on each loss."""
-    notes = []
-    if settings.polish and not classifier.differentiable:
+def without_gradients(
+    settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
+) -> tuple[EditSettings, list[str]]:
+    """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
+    notes, name = [], labels.question.config["classifier"]
+    if settings.polish and not (generator.differentiable and classifier.differentiable):
         settings = settings.model_copy(update={"polish": 0})
-        notes.append(f"not polished (--polish 0): {name} has no gradients")
+        which = name if generator.differentiable else "the generator"
+        notes.append(f"not polished (--polish 0): {which} has no gradients")
     if isinstance(classifier, Table):
         notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
     return settings, notes
@@ -214,7 +216,14 @@ def reaching(workshop: Workshop, editor: MixtureEditor, latent: Tensor, target: 
 
 
 def chosen_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
-    """Row numbers or seeds (N,), and latents (N, D) or W+ (N, L, D) of the images to edit."""
+    """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
+    index, latent = named_latents(request, samples, space, generator)
+    latent = latent if latent.ndim == 3 else latent[:, None]
+    return index, latent.expand(-1, layers_of(generator, space), -1).contiguous()
+
+
+def named_latents(request: Request, samples: Artifact, space: str, generator: Generator) -> tuple[np.ndarray, Tensor]:
+    """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     if request.latents is not None:
         latent = read_latents(request.latents, space, generator)
         return np.arange(len(latent)), latent
@@ -229,8 +238,8 @@ def chosen_latents(request: Request, samples: Artifact, space: str, generator: G
     z = torch.from_numpy(np.concatenate([seeded_latents(seed, seed + 1, generator.z_dim) for seed in request.rows]))
     if space == "z":
         return index, z
-    psi = samples.question.config["psi"]
-    return index, torch.cat([generator.map(row[None].to(generator.device), psi=psi).cpu() for row in z])
+    settings = sample_settings(samples)
+    return index, torch.cat([mapped(generator, row[None].to(generator.device), settings).cpu() for row in z])
 
 
 def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
@@ -265,7 +274,6 @@ def ask(
     settings: EditSettings, request: Request,
 ) -> Question:  # fmt: skip
     channels, height, width = generator.image_shape
-    shape = tuple(latent.shape[1:])
     config = settings.model_dump() | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
@@ -282,7 +290,7 @@ def ask(
         seed=settings.seed,
         config=config,
         sizes={
-            "S": len(request.alphas), "D": shape[0] if len(shape) == 1 else shape,
+            "S": len(request.alphas), "L": latent.shape[1], "D": latent.shape[2],
             "K": sum(len(values) for _, values in mixture.attributes),
             "H": height, "W": width, "C": channels,
         },

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from gmmedit import artifacts, classifiers
 from gmmedit.artifacts import Artifact, Question
-from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.convnet import ConvNet
-from gmmedit.config import EvaluateSettings
+from gmmedit.config import EvaluateSettings, SampleSettings
 from gmmedit.editors.base import Editor
 from gmmedit.editors.interfacegan import fit_interfacegan
 from gmmedit.editors.mixture import MixtureEditor
@@ -24,16 +23,20 @@ from gmmedit.errors import InputError, nearest
 from gmmedit.evaluation import metrics
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
+from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.refining import Score
+from gmmedit.pictures.pixels import as_shown
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
     autocast,
     in_batches,
+    layers_of,
     load_classifier,
     load_generator,
     network_record,
-    painter,
+    network_source,
     prepare,
     resolve_precision,
     scorer,
@@ -41,24 +44,43 @@ from gmmedit.stages.shared.common import (
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
 UP_TO_ONE = 10  # strengths over which the target's score should only rise
 
-Fitter = Callable[[Problem, EvaluateSettings], Editor]
 
-OURS = ("mixture", "mixture-polished")
-RIVALS: dict[str, Fitter] = {
-    "interfacegan": lambda p, s: fit_interfacegan(p.x, p.logits, p.layout, s.seed, conditional=False),
-    "interfacegan-conditional": lambda p, s: fit_interfacegan(p.x, p.logits, p.layout, s.seed, conditional=True),
-    "moments": lambda p, s: fit_moments(p.x, p.labels, p.layout.values, "coupled", s.seed),
-    "patent": lambda p, s: fit_moments(p.x, p.labels, p.layout.values, "sample", s.seed),
+@dataclass(frozen=True)
+class Material:
+    """What editors are made from: the fitted samples, the mixture of mixture.h5, and f(G(x)) of the labeller."""
+
+    problem: Problem
+    model: AttributeMixture
+    score: Score
+    settings: EvaluateSettings
+
+
+def interfacegan(it: Material, conditional: bool) -> Editor:
+    return fit_interfacegan(it.problem.x, it.problem.logits, it.problem.layout, it.settings.seed, conditional)
+
+
+def moments(it: Material, draw: Draw) -> Editor:
+    return fit_moments(it.problem.x, it.problem.labels, it.problem.layout.values, draw, it.settings.seed)
+
+
+EDITORS: dict[str, Callable[[Material], Editor]] = {
+    "mixture": lambda it: MixtureEditor(it.model),
+    "mixture-polished": lambda it: MixtureEditor(it.model, steps=it.settings.polish, score=it.score),
+    "interfacegan": lambda it: interfacegan(it, conditional=False),
+    "interfacegan-conditional": lambda it: interfacegan(it, conditional=True),
+    "moments": lambda it: moments(it, "coupled"),
+    "patent": lambda it: moments(it, "sample"),
 }
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Chart coordinates to what the evaluation classifier sees there."""
+    """Chart coordinates, one row per layer, to what the evaluation classifier sees there."""
 
     problem: Problem
     paint: Callable[[Tensor], Tensor]
@@ -67,11 +89,11 @@ class Judge:
     execution: Execution
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, D) to logits (N, K) and nuisances (N, M)."""
+        """x (N, L, D) to logits (N, K) and nuisances (N, M)."""
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor]:
             with autocast(self.precision, self.execution.device):
-                logits, nuisances = self.classifier.answers(self.paint(self.problem.chart.from_x(rows)))
+                logits, nuisances = self.classifier.answers(as_shown(self.paint(self.problem.chart.from_x(rows))))
             return logits.float(), nuisances.float()
 
         logits, nuisances = in_batches(answers, x, self.execution.batch)
@@ -85,8 +107,8 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     path = folder / "evaluation.h5"
     check_editors(settings.editors)
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, execution.device)})
-    if settings.classifier == "auto":
-        settings = settings.model_copy(update={"classifier": "avatars-eval"})
+    source = "avatars-eval" if settings.classifier == "auto" else network_source(settings.classifier)
+    settings = settings.model_copy(update={"classifier": source})
     with (
         artifacts.open(folder / "samples.h5", "samples") as samples,
         artifacts.open(folder / "labels.h5", "labels") as labels,
@@ -101,33 +123,29 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
-        if "mixture-polished" in settings.editors and not labeller.differentiable:
-            message = f"mixture-polished needs gradients, {labels.question.config['classifier']} has none"
-            raise InputError(message, hint=f"--editors {','.join(it for it in settings.editors if it != OURS[1])}")
         model = model_from(mixture)
-        psi = samples.question.config["psi"]
-    judge = Judge(problem, painter(generator, config["space"], psi), classifier, settings.precision, execution)
-    x = unseen(problem, generator, config["space"], settings, psi)
-    editors = ours(model, judge, labeller, settings)
+        drawn = sample_settings(samples)
+    for part, network, name in (
+        ("generator", generator, drawn.gan),
+        ("classifier", labeller, labels.question.config["classifier"]),
+    ):
+        if "mixture-polished" in settings.editors and not network.differentiable:
+            raise InputError(f"mixture-polished needs gradients through the {part}, {name} has none",
+                             hint="--editors mixture,interfacegan-conditional,moments")  # fmt: skip
+    paint = painter(generator, config["space"], drawn)
+    judge = Judge(problem, paint, classifier, settings.precision, execution)
+    material = Material(problem, model, scorer(chart, paint, labeller, settings.precision, execution.device), settings)
+    x = unseen(problem, generator, config["space"], settings, drawn)
     saved = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
     for name in settings.editors:
         prefix = f"curves/{name}/"
         if any(key.startswith(prefix) for key in saved):
             continue
-        editor = editors[name] if name in editors else RIVALS[name](problem, settings)
-        saved |= {prefix + key: value for key, value in score(name, editor, judge, x, execution).items()}
+        curves = score(name, EDITORS[name](material), judge, x, execution)
+        saved |= {prefix + key: value for key, value in curves.items()}
         artifacts.save_checkpoint(path, question, saved)
     artifacts.write_whole(path, question, saved | {"report/strengths": np.array(STRENGTHS)})
     return path
-
-
-def ours(
-    model: AttributeMixture, judge: Judge, labeller: Classifier, settings: EvaluateSettings
-) -> dict[str, MixtureEditor]:
-    """This project's editor, as it is and with every zs polished through the labelling classifier."""
-    label = scorer(judge.problem.chart, judge.paint, labeller, settings.precision, judge.execution.device)
-    polished = MixtureEditor(model, steps=settings.polish, score=label)
-    return {"mixture": MixtureEditor(model), "mixture-polished": polished}
 
 
 def score(name: str, editor: Editor, judge: Judge, x: Tensor, execution: Execution) -> dict[str, np.ndarray]:
@@ -180,14 +198,23 @@ def outcome(
 
 def check_editors(names: list[str]) -> None:
     for name in names:
-        if name not in (*OURS, *RIVALS):
-            raise InputError(f"there is no editor called {name!r}", hint=nearest(name, [*OURS, *RIVALS]))
+        if name not in EDITORS:
+            raise InputError(f"there is no editor called {name!r}", hint=nearest(name, EDITORS))
 
 
 def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Execution) -> ConvNet:
-    """The classifier that scores. InputError: it has other attributes, or estimates no nuisances."""
+    """The classifier that scores.
+
+    InputError: it made the labels, has other attributes, or estimates no nuisances; or an edit has nothing to keep.
+    """
     name = settings.classifier
+    if len(labels.attributes) < 2:
+        raise InputError(f"{labels.path} has one attribute: there are no others for an edit to keep",
+                         hint="gmmedit label with a classifier of several attributes")  # fmt: skip
     classifier = classifiers.load(name, execution.device)
+    if labels.question.classifier and labels.question.classifier["fingerprint"] == classifier.fingerprint:
+        raise InputError(f"classifier {name} has made {labels.path}, it cannot judge its own edits",
+                         hint="gmmedit train classifier --evaluator makes another one")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
@@ -198,11 +225,13 @@ def load_evaluator(settings: EvaluateSettings, labels: Artifact, execution: Exec
     return classifier
 
 
-def unseen(problem: Problem, generator: Generator, space: str, settings: EvaluateSettings, psi: float) -> Tensor:
-    """Coordinates x (n, D) of samples that no fit has seen."""
+def unseen(
+    problem: Problem, generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings
+) -> Tensor:
+    """Coordinates x (n, L, D) of samples that no fit has seen."""
     z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
-    latent = generator.map(z.to(generator.device), psi=psi).cpu() if space == "w" else z
-    return problem.chart.to_x(latent)
+    latent = mapped(generator, z.to(generator.device), drawn).cpu() if space == "w" else z
+    return problem.chart.to_x(latent)[:, None].expand(-1, layers_of(generator, space), -1)
 
 
 def ask(mixture: Artifact, classifier: ConvNet, settings: EvaluateSettings) -> Question:

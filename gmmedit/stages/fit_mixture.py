@@ -21,15 +21,16 @@ from gmmedit.mixture.writing import Correction
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
+    layers_of,
     load_classifier,
     load_generator,
-    painter,
     prepare,
     resolve_precision,
     scorer,
 )
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import painter, sample_settings
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 
@@ -52,9 +53,9 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         chart = Chart.from_arrays(tensors(single.group("chart")))
         problem = load_problem(samples, labels, single.question.config["space"],
                                single.question.config["held_out"], chart)  # fmt: skip
-        model = start(single, problem, settings)
-        score = score_of(samples, labels, question.config["space"], problem, settings, execution)
-    weights = Weights(settings.sampling, settings.decoupling, settings.least_change)
+        score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
+        model = start(single, problem, settings, layers)
+    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
         edits=settings.batch, form=question.config["likelihood"],
@@ -80,7 +81,7 @@ def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixt
     )
 
 
-def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> AttributeMixture:
+def start(single: Artifact, problem: Problem, settings: FitMixtureSettings, layers: int) -> AttributeMixture:
     """The single Gaussians as one mixture with weights 1/n, and a correction if edits will teach it.
 
     The subspaces stay those of fit-single: what is fitted is the mixture in them, and how it is written.
@@ -91,7 +92,7 @@ def start(single: Artifact, problem: Problem, settings: FitMixtureSettings) -> A
         torch.nn.init.zeros_(model.gaussians.mixture(a).logits)
     if settings.consistency != "off" and not isinstance(model.coordinates, FullSpace):
         generator = generator_for(settings.seed, CORRECTION_STREAM)
-        model.correction = Correction(problem.chart.dim, problem.layout, generator=generator)
+        model.correction = Correction(problem.chart.dim, problem.layout, layers, generator=generator)
     return model
 
 
@@ -102,19 +103,25 @@ def score_of(
     problem: Problem,
     settings: FitMixtureSettings,
     execution: Execution,
-) -> Score | None:
-    """x (N, D) to logits (N, K): through the real networks, through the surrogate, or not at all.
+) -> tuple[Score | None, int]:
+    """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
 
-    InputError: through the real networks, and the classifier has no gradients.
+    The surrogate sees one latent for all layers of W+, so what it teaches is the same for all.
+    InputError: through the real networks, and one of them has no gradients.
     """
     if settings.consistency == "off":
-        return None
+        return None, 1
     if settings.consistency == "surrogate":
-        return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed)
+        return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    drawn = sample_settings(samples)
     if not classifier.differentiable:
         name = labels.question.config["classifier"]
         message = f"--consistency exact needs gradients through the classifier, {name} has none"
         raise InputError(message, hint="--consistency surrogate, or off")
-    paint = painter(generator, space, samples.question.config["psi"])
-    return scorer(problem.chart, paint, classifier, settings.precision, execution.device)
+    if not generator.differentiable:
+        message = f"--consistency exact needs gradients through the generator, {drawn.gan} has none"
+        raise InputError(message, hint="--consistency surrogate, or off")
+    paint = painter(generator, space, drawn)
+    score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
+    return score, layers_of(generator, space)

@@ -17,26 +17,37 @@ from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.table import Table
 from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
-from gmmedit.pictures.pixels import from_bytes
-from gmmedit.stages.shared.common import Execution, in_batches, load_generator, network_record, prepare
+from gmmedit.pictures.pixels import as_shown, from_bytes
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    load_generator,
+    network_record,
+    network_source,
+    prepare,
+)
+from gmmedit.stages.shared.sampling import painter, sample_settings
 
 CALIBRATED_ON = 1024  # first rows
 
 Look = Callable[[int, int], Tensor]  # rows from start to stop, to their logits (stop - start, K)
 
 
-def run(folder: Path, settings: LabelSettings, execution: Execution) -> Path:
-    """Write folder/labels.h5: probabilities and logits of every category."""
+def run(folder: Path, settings: LabelSettings, execution: Execution, from_images: bool = False) -> Path:
+    """Write folder/labels.h5: probabilities and logits of every category.
+
+    `from_images` takes the pictures that step 1 stored; their labels are those of pictures made on the fly.
+    """
     prepare(execution)
     path = folder / "labels.h5"
     with artifacts.open(folder / "samples.h5", "samples") as samples:
         name = paired(settings.classifier, samples.question.config["gan"])
-        settings = settings.model_copy(update={"classifier": name})
         classifier = classifiers.load(name, execution.device)
+        settings = settings.model_copy(update={"classifier": network_source(name)})
         question = ask(samples, classifier, settings)
         if artifacts.finished(path, question, force=execution.force):
             return path
-        look = looker(samples, classifier, settings, execution)
+        look = looker(samples, classifier, name, execution, from_images)
         facts = calibrate(classifier, look, question.n)
         with artifacts.create_rows(path, question, restart=execution.restart, attrs=facts) as out:
             for start, stop in out.pending():
@@ -50,7 +61,7 @@ def paired(classifier: str, gan: str) -> str:
     if classifier != "auto":
         return classifier
     entry = generators.CATALOGUE.get(gan)
-    if entry is None:
+    if entry is None or entry.classifier is None:
         raise InputError(f"no classifier is catalogued for {gan}", hint="gmmedit label --classifier NAME")
     return entry.classifier
 
@@ -70,7 +81,7 @@ def ask(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> Q
     )
 
 
-def looker(samples: Artifact, classifier: Classifier, settings: LabelSettings, execution: Execution) -> Look:
+def looker(samples: Artifact, classifier: Classifier, name: str, execution: Execution, from_images: bool) -> Look:
     """How rows get their logits: from a table, from stored pictures, or from pictures made on the fly.
 
     InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
@@ -78,12 +89,13 @@ def looker(samples: Artifact, classifier: Classifier, settings: LabelSettings, e
     if isinstance(classifier, Table):
         classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
         return lambda start, stop: classifier.rows(start, stop, samples.question.seed)
-    if settings.from_images and "images" not in samples:
+    if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
         raise InputError(f"{samples.path} holds no pictures", hint=hint)
     generator = load_generator(samples, execution)
-    check_channels(classifier, settings.classifier, generator.image_shape[0])
-    source = "images" if settings.from_images else "w" if "w" in samples else "z"
+    check_channels(classifier, name, generator.image_shape[0])
+    space = "w" if "w" in samples else "z"
+    paint = painter(generator, space, sample_settings(samples))
 
     @torch.no_grad()
     def look(start: int, stop: int) -> Tensor:
@@ -91,14 +103,14 @@ def looker(samples: Artifact, classifier: Classifier, settings: LabelSettings, e
 
         def seen(rows: Tensor) -> tuple[Tensor]:
             nonlocal last
-            rows = rows.to(generator.device)
-            answer = classifier.logits(rows if settings.from_images else generator.synthesize(rows))
+            pictures = rows.to(generator.device) if from_images else as_shown(paint(rows))
+            answer = classifier.logits(pictures)
             last = min(last + len(rows), stop)
             execution.tick(last, samples.question.n, "labels")
             return (answer,)
 
-        stored = samples.rows(source, start, stop)
-        rows = from_bytes(stored) if settings.from_images else torch.from_numpy(stored)
+        stored = samples.rows("images" if from_images else space, start, stop)
+        rows = from_bytes(stored) if from_images else torch.from_numpy(stored)
         return in_batches(seen, rows, execution.batch)[0]
 
     return look

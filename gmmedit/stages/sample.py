@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gmmedit import artifacts, generators
+from gmmedit import artifacts
 from gmmedit.artifacts import Question
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.stages.shared.common import Execution, in_batches, network_record, prepare, seeded_latents
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    network_record,
+    network_source,
+    prepare,
+    seeded_latents,
+)
+from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     """Write folder/samples.h5: z, w where the generator has a mapping, images on request."""
     prepare(execution)
     path = folder / "samples.h5"
-    generator = generators.load(settings.gan, execution.device)
+    generator = load_sampled(settings, execution.device)
+    settings = settings.model_copy(update={"gan": network_source(settings.gan)})
     question = ask(generator, settings)
     if artifacts.finished(path, question, force=execution.force):
         return path
@@ -56,9 +65,10 @@ def draw(generator: Generator, settings: SampleSettings, start: int, stop: int, 
     rows = {"z": z}
     latent = torch.from_numpy(z).to(generator.device)
     if generator.w_shape:
-        latent = generator.map(latent, psi=settings.psi)
+        latent = mapped(generator, latent, settings)
         rows["w"] = latent.cpu().numpy()
     if settings.images:
-        (pictures,) = in_batches(lambda rows: (generator.synthesize(rows),), latent, batch)
+        paint = painter(generator, "w", settings)
+        (pictures,) = in_batches(lambda rows: (paint(rows),), latent, batch)
         rows["images"] = to_bytes(pictures)
     return rows

@@ -1,6 +1,7 @@
 """What the stages share: how to execute, progress, and the networks that an artifact names."""
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -9,16 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators
+from gmmedit import classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
+from gmmedit.stages.shared.sampling import load_sampled, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
+SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
 Tick = Callable[[int, int, str], None]  # done, total, a few words
 
@@ -77,10 +83,26 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     result may depend on the batch size or on how many rows follow it.
     """
     size = max(batch // TILE, 1) * TILE
-    missing = -len(rows) % TILE
-    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    parts = [function(padded[first : first + size]) for first in range(0, len(padded), size)]
+    whole = padded(rows, TILE)
+    parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
     return tuple(torch.cat([answer.cpu() for answer in answers])[: len(rows)] for answers in zip(*parts, strict=True))
+
+
+def padded(rows: Tensor, tile: int) -> Tensor:
+    """The rows, the last one repeated until they are a whole number of tiles."""
+    return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
+
+
+def network_source(text: str) -> str:
+    """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
+
+    Every spelling of a file is the same question, so that an unchanged stage does not run again. Below the
+    working directory the path is relative: a project copied to another machine goes on there, to the same bytes.
+    """
+    if not Path(text).is_file():
+        return text
+    relative = os.path.relpath(text)
+    return os.path.abspath(text) if relative.startswith(os.pardir) else relative
 
 
 def network_record(name: str, fingerprint: str) -> dict[str, str]:
@@ -90,7 +112,7 @@ def network_record(name: str, fingerprint: str) -> dict[str, str]:
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
-    generator = generators.load(samples.question.config["gan"], execution.device)
+    generator = load_sampled(sample_settings(samples), execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return generator
 
@@ -111,24 +133,37 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
         raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
 
 
-def painter(generator: Generator, space: str, psi: float) -> Callable[[Tensor], Tensor]:
-    """Latents of a space to images: w as they are, z through the mapping where there is one."""
-    if space == "w" or generator.w_shape is None:
-        return lambda latent: generator.synthesize(latent.to(generator.device))
-    return lambda latent: generator.synthesize(generator.map(latent.to(generator.device), psi=psi))
+def layers_of(generator: Generator, space: str) -> int:
+    """L, the number of latents that a picture takes in that space: those of W+, one in Z."""
+    return generator.w_shape[0] if space == "w" and generator.w_shape else 1
 
 
 def scorer(
     chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
-) -> Callable[[Tensor], Tensor]:
-    """Coordinates x (N, D) to logits (N, K) through the real networks, differentiable; on x's device, float32."""
+) -> Score:
+    """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W), differentiable.
 
-    def score(x: Tensor) -> Tensor:
+    The pictures are shrunk to SEEN pixels a side where they are larger. Both come on x's device, in float32.
+    """
+
+    def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         with autocast(precision, device):
-            logits = classifier.logits(paint(chart.from_x(x)))
-        return logits.float().to(x.device)
+            images = paint(chart.from_x(x))
+            logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
+        small = images.float() if images.shape[-1] <= SEEN else F.adaptive_avg_pool2d(images.float(), SEEN)
+        return logits.float().to(x.device), small.to(x.device)
 
     return score
+
+
+def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (N, C, H, W) moved by up to SHIFT and with noise, the same for every image."""
+    reach = max(round(SHIFT * images.shape[-1]), 1)
+    down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
+    height, width = images.shape[-2:]
+    around = F.pad(images, (reach,) * 4, mode="replicate")
+    noise = torch.randn(images.shape[1:], generator=generator).to(images)
+    return around[..., down : down + height, right : right + width] + NOISE * noise
 
 
 def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:

@@ -11,14 +11,16 @@ from gmmedit.stages.shared.request import Aim
 
 
 def fit_report(path: Path) -> dict[str, Any]:
-    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; and a verdict."""
+    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; and a verdict.
+
+    Of a single attribute, `closest` and `angle` are None.
+    """
     with artifacts.open(path) as fit:
         report, start, rows = fit.group("report"), 0, []
         names = [name for name, _ in fit.attributes]
         for a, (name, values) in enumerate(fit.attributes):
-            angles = report["angles"][a].copy()
-            angles[a] = np.inf
-            closest = int(angles.argmin())
+            angles = {names[b]: float(angle) for b, angle in enumerate(report["angles"][a]) if b != a}
+            closest = min(angles, key=angles.__getitem__, default=None)
             shown = values[1:] if len(values) == 2 else values
             first = start + len(values) - len(shown)
             rates = [
@@ -27,8 +29,8 @@ def fit_report(path: Path) -> dict[str, Any]:
             ]
             rows.append({
                 "attribute": name, "accuracy": float(report["accuracy"][a]),
-                "separation": float(report["separation"][a]), "closest": names[closest],
-                "angle": float(angles[closest]), "rates": ", ".join(rates),
+                "separation": float(report["separation"][a]), "closest": closest,
+                "angle": None if closest is None else angles[closest], "rates": ", ".join(rates),
             })  # fmt: skip
             start += len(values)
         history = fit.group("history")

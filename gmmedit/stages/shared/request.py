@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,9 @@ class Request:
             grid = grid_of(alphas)
         default = 1.0 if not own or alpha is None else alpha
         scaled = tuple(Aim(aim.attribute, aim.value, default if aim.strength is None else aim.strength) for aim in aims)
+        if target is not None and (scaled[0].strength or 0.0) <= 0:
+            message = f"--target {target:g}: --attr {scaled[0].title()} does not move towards that label"
+            raise InputError(message, hint=f"aim at the value itself: --attr {scaled[0].attribute}=VALUE")
         if each:
             scaled = tuple(replace(aim, strength=(aim.strength or 0.0) * grid[0]) for aim in scaled)
             grid = tuple(aim.strength or 0.0 for aim in scaled)
@@ -171,7 +175,7 @@ def grid_of(text: str) -> tuple[float, ...]:
 
 
 def numbers(text: str, where: str) -> tuple[int, ...]:
-    """`85,100-110` to the numbers it lists."""
+    """`85,100-110` to the numbers it lists, each of them once."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
@@ -181,4 +185,7 @@ def numbers(text: str, where: str) -> tuple[int, ...]:
         if not first <= last < min(first + MOST_ROWS, SEEDS):
             raise InputError(f"{where}: {part!r} is no range of numbers below 2**32", hint=f"{where} 0-7,20")
         found.extend(range(first, last + 1))
+    (most, times), *_ = Counter(found).most_common(1)
+    if times > 1:
+        raise InputError(f"{where} {text!r} lists {most} twice", hint="every image once")
     return tuple(found)

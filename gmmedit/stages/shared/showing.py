@@ -7,7 +7,7 @@ from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
-from gmmedit.artifacts.disk import writing
+from gmmedit.errors import writing
 from gmmedit.pictures.sheets import contact_sheet, row_of, save_animation
 from gmmedit.stages.shared.report import edited_columns
 

@@ -1,0 +1,1 @@
+"""Checkpoint files of generators: what a file is (from its content), and its readers."""

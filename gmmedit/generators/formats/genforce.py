@@ -1,0 +1,183 @@
+"""Checkpoints of GenForce, SeFa and InterFaceGAN (.pth): StyleGAN1, StyleGAN2, PGGAN.
+
+InterFaceGAN's are bare state dictionaries, the others' lie under `generator_smooth` or `generator`. Names and
+layouts: `models/` of github.com/genforce/interfacegan and github.com/genforce/sefa.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from gmmedit.errors import InputError
+from gmmedit.generators.base import Generator
+from gmmedit.generators.formats.beside import notes
+from gmmedit.generators.formats.filling import filled
+from gmmedit.generators.formats.machine import Refused
+from gmmedit.generators.formats.states import Place, State, convert, taps
+from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.pggan import PGGAN, PGGANConfig
+from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
+from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+FusedScale = Literal["auto"] | bool
+FUSED_FROM = 128  # resolution from which `auto` fuses doubling and convolution
+INTERFACEGAN = {  # its names to SeFa's, in this order
+    ".epilogue.": ".",
+    ".style_mod.dense.": ".style.",
+    ".linear.weight": ".weight",
+    ".conv.weight": ".weight",
+    ".wscale.bias": ".bias",
+    ".first_layer": ".const",
+}
+STYLEGAN2_PARTS = {"affine.weight": "style.weight", "affine.bias": "style.bias", "noise_const": "noise"}
+MARKS = (r"synthesis\.(layer\d|early_layer\.)", r"synthesis\.output\d"), (r"layer\d+\.", r"output\d+\.")
+
+
+def matches(content: Any) -> bool:
+    state = unwrapped(content)
+    names = [str(name) for name in state] if isinstance(state, dict) else []
+    return any(all(any(re.match(mark, name) for name in names) for mark in marks) for marks in MARKS)
+
+
+def unwrapped(content: Any) -> Any:
+    """The state dictionary in what torch.save was given."""
+    if isinstance(content, dict):
+        return content.get("generator_smooth", content.get("generator", content))
+    return content
+
+
+def read(path: Path, content: Any) -> Generator:
+    """The generator of a file's content.
+
+    Refused: missing tensors or of other shapes, or a checkpoint from the middle of a growth phase.
+    """
+    raw = State.of(unwrapped(content))
+    state = State({renamed(name): tensor for name, tensor in raw.items()})
+    interfacegan = any(".wscale." in name for name in raw)
+    if interfacegan:
+        unfuse_interfacegan(raw, state)
+    if any(name.startswith("synthesis.early_layer.") for name in state):
+        return stylegan2(path, state)
+    if not any(name.startswith("synthesis.") for name in state):
+        return pggan(path, state)
+    if not interfacegan:
+        unfuse_sefa(state, fused_scale(path))
+    return stylegan1(path, state)
+
+
+def renamed(name: str) -> str:
+    """InterFaceGAN's name of a tensor to SeFa's, and SeFa's to itself."""
+    for theirs, ours in INTERFACEGAN.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def mirrored(weight: Tensor) -> Tensor:
+    """The kernel (O, I, 3, 3) that convolves a doubled image as the fused one would do it (see stylegan1.py)."""
+    return weight.flip(2, 3)
+
+
+def unfuse_interfacegan(raw: State, state: State) -> None:
+    """Its fused kernels lie in TensorFlow's order (3, 3, I, O), directly in the layer."""
+    for name, weight in raw.items():
+        if re.fullmatch(r"(synthesis\.)?layer\d+\.weight", name):
+            state[name] = Derived(weight, lambda kernel: mirrored(kernel.permute(3, 2, 0, 1)))
+
+
+def fused_scale(path: Path) -> FusedScale:
+    """That setting of SeFa's StyleGAN1 cannot be seen in the file: `auto` unless the YAML beside it says more."""
+    setting = notes(path).get("fused_scale", "auto")
+    if setting not in ("auto", True, False):
+        message = f"{path.with_suffix('.yaml')}: fused_scale is {setting!r}"
+        raise InputError(message, hint="it is true, false or auto")
+    return setting
+
+
+def unfuse_sefa(state: State, fused: FusedScale) -> None:
+    """SeFa's StyleGAN1 stores a fused kernel as any other."""
+    for i in range(1, state.extent(r"synthesis\.output(\d+)\.")):
+        if fused is True or (fused == "auto" and 4 << i >= FUSED_FROM):
+            name = f"synthesis.layer{2 * i}.weight"
+            state[name] = Derived(state[name], mirrored)
+
+
+def block_channels(state: State, prefix: str = "") -> tuple[int, ...]:
+    blocks = state.extent(rf"{re.escape(prefix)}output(\d+)\.")
+    return tuple(state.length(f"{prefix}layer{2 * i}.bias") for i in range(blocks))
+
+
+def level_of_detail(state: State, name: str) -> int:
+    """How many of the last blocks a training in progress has not reached yet."""
+    lod = float(state[name].read()) if name in state else 0.0
+    if not lod.is_integer() or lod < 0:
+        raise Refused(f"was saved while its next resolution faded in (lod {lod:g})")
+    return int(lod)
+
+
+def stylegan1(path: Path, state: State) -> StyleGAN1:
+    label = "mapping.label_weight"
+    label_size = state.length(label) if label in state else 0
+    n_in = state.width("mapping.dense0.weight")
+    config = StyleGAN1Config(
+        channels=block_channels(state, "synthesis."),
+        z_dim=n_in // 2 if label_size else n_in,
+        w_dim=state.length("truncation.w_avg"),
+        label_size=label_size,
+        image_channels=state.length("synthesis.output0.bias"),
+        mapping_layers=state.extent(r"mapping\.dense(\d+)\."),
+        mapping_width=state.length("mapping.dense0.bias"),
+    )
+    lod = level_of_detail(state, "synthesis.lod")
+    return filled(lambda: StyleGAN1(config, lod), state, path)
+
+
+def pggan(path: Path, state: State) -> PGGAN:
+    channels = block_channels(state)
+    config = PGGANConfig(channels, state["layer0.weight"].shape[1], state.length("output0.bias"))
+    ups = {f"layer{2 * i}.weight": channels[i - 1 : i + 1] for i in range(1, len(channels))}
+    if any(state[name].shape[:2] == sizes and sizes[0] != sizes[1] for name, sizes in ups.items()):
+        for name in ups:  # SeFa's fused kernels have the shape (I, O, 3, 3)
+            state[name] = Derived(state[name], lambda kernel: mirrored(kernel.transpose(0, 1)))
+    lod = level_of_detail(state, "lod")
+    return filled(lambda: PGGAN(config, lod), state, path)
+
+
+def stylegan2(path: Path, state: State) -> StyleGAN2:
+    """Refused: tensors are missing, among them those of a `resnet` or conditional network, which are not read."""
+    blocks = (state.extent(r"synthesis\.layer(\d+)\.") + 1) // 2
+    config = StyleGAN2Config(
+        resolution=2 << blocks,
+        channels=tuple(state.length(f"synthesis.layer{2 * i}.bias") for i in range(blocks)),
+        z_dim=state.width("mapping.dense0.weight"),
+        w_dim=state.length("truncation.w_avg"),
+        image_channels=state.length(f"synthesis.output{blocks - 1}.bias"),
+        mapping_layers=state.extent(r"mapping\.dense(\d+)\."),
+        mapping_width=state.length("mapping.dense0.bias"),
+        architecture="skip" if "synthesis.output0.weight" in state else "orig",
+        resample_filter=taps(state["synthesis.layer1.filter.kernel"]),
+    )
+    if "mapping.label_weight" in state:
+        raise Refused("is a conditional StyleGAN2 of GenForce, which is not read")
+    return convert(config, path, lambda name: stylegan2_stored(state, name))
+
+
+def stylegan2_stored(state: State, name: str) -> Readable:
+    """The tensor of the file for one of NVIDIA's names; doubling kernels are mirrored, styles lack their one."""
+    if name == "mapping.w_avg":
+        return state["truncation.w_avg"]
+    if name.startswith("mapping.fc"):
+        return state[name.replace("fc", "dense")]
+    if name == "synthesis.b4.const":
+        return Derived(state["synthesis.early_layer.const"], lambda it: it[0])
+    place = Place.parse(name)
+    layer = f"layer{2 * place.block - (place.layer == 'conv0')}"
+    if place.layer == "torgb":
+        layer = f"output{place.block}"
+    tensor = state[f"synthesis.{layer}.{STYLEGAN2_PARTS.get(place.part, place.part)}"]
+    if place.part == "noise_const":
+        return Derived(tensor, lambda it: it[0, 0])
+    if place.part == "affine.bias":
+        return Derived(tensor, lambda it: it + 1)
+    return Derived(tensor, mirrored) if place.layer == "conv0" and place.part == "weight" else tensor

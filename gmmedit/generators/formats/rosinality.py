@@ -1,0 +1,103 @@
+"""Checkpoints of github.com/rosinality/stylegan2-pytorch (.pt), converted or from training: StyleGAN2.
+
+Weights and orientations are NVIDIA's under other names. Early files hold neither noise nor the mean w.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.generators.formats.states import Place, State, convert, taps
+from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+PARTS = {
+    "weight": "conv.weight",
+    "bias": "activate.bias",
+    "affine.weight": "conv.modulation.weight",
+    "affine.bias": "conv.modulation.bias",
+    "noise_strength": "noise.weight",
+}
+MEAN_OF = 4096  # latents, for a mean w that the file lacks
+
+
+def matches(content: Any) -> bool:
+    weights = averaged(content) if isinstance(content, dict) else None
+    return isinstance(weights, dict) and any(str(name).startswith("to_rgb1.") for name in weights)
+
+
+def averaged(content: dict[str, Any]) -> Any:
+    """The state dictionary of the averaged generator; of the plain one, or bare, if that is all there is."""
+    return content.get("g_ema", content.get("g", content))
+
+
+def read(path: Path, content: Any) -> StyleGAN2:
+    """The generator of a file's content. Refused: missing tensors, or of other shapes.
+
+    Noise that the file lacks is drawn with seed 0, a missing mean w is taken over 4096 latents of that seed.
+    """
+    state = State.of(averaged(content))
+    blocks = state.extent(r"to_rgbs\.(\d+)\.") + 1
+    config = StyleGAN2Config(
+        resolution=2 << blocks,
+        channels=tuple(state.length(f"{conv_name(2 * i)}.activate.bias") for i in range(blocks)),
+        z_dim=state.width("style.1.weight"),
+        w_dim=state.width("conv1.conv.modulation.weight"),
+        image_channels=state["to_rgb1.bias"].shape[1],
+        mapping_layers=state.extent(r"style\.(\d+)\.") - 1,
+        mapping_width=state.length("style.1.bias"),
+        resample_filter=taps(state["to_rgbs.0.upsample.kernel"]),
+    )
+    mean = State.of(content).get("latent_avg")
+    noise = np.random.RandomState(0)
+
+    def source(name: str) -> Readable | Tensor:
+        if name == "mapping.w_avg":
+            return mean or torch.zeros(config.w_dim)
+        place = Place.parse(name) if name.endswith("noise_const") else None
+        if place and noise_name(place) not in state:
+            return torch.from_numpy(noise.randn(4 << place.block, 4 << place.block).astype(np.float32))
+        return stored(state, name)
+
+    generator = convert(config, path, source)
+    if mean is None:
+        z = torch.from_numpy(np.random.RandomState(0).randn(MEAN_OF, config.z_dim).astype(np.float32))
+        with torch.no_grad():
+            generator.w_avg.copy_(generator.mapping(z).mean(0))
+    return generator
+
+
+def stored(state: State, name: str) -> Readable:
+    """The tensor of the file for one of our names."""
+    if name.startswith("mapping.fc"):
+        number, part = name.removeprefix("mapping.fc").split(".")
+        return state[f"style.{int(number) + 1}.{part}"]
+    if name == "synthesis.b4.const":
+        return Derived(state["input.input"], lambda tensor: tensor[0])
+    place = Place.parse(name)
+    if place.part == "noise_const":
+        return Derived(state[noise_name(place)], lambda tensor: tensor[0, 0])
+    if place.layer == "torgb":
+        layer = f"to_rgbs.{place.block - 1}" if place.block else "to_rgb1"
+        if place.part == "bias":
+            return Derived(state[f"{layer}.bias"], torch.flatten)
+    else:
+        layer = conv_name(depth(place))
+    tensor = state[f"{layer}.{PARTS[place.part]}"]
+    return Derived(tensor, lambda it: it[0]) if place.part in ("weight", "noise_strength") else tensor
+
+
+def depth(place: Place) -> int:
+    """Which convolution of the synthesis that is, from 0."""
+    return 2 * place.block - (place.layer == "conv0")
+
+
+def conv_name(depth: int) -> str:
+    return f"convs.{depth - 1}" if depth else "conv1"
+
+
+def noise_name(place: Place) -> str:
+    return f"noises.noise_{depth(place)}"

@@ -1,0 +1,90 @@
+"""State dictionaries of others: tensors by name, and which of theirs becomes which of a StyleGAN2's."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gmmedit.generators.formats.filling import filled, lazy_tensors
+from gmmedit.generators.formats.machine import Refused
+from gmmedit.generators.formats.tensors import Readable
+from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
+
+MOST_PARTS = 64  # layers or blocks of one kind
+LONGEST_FILTER = 64  # taps
+PLACE = re.compile(r"synthesis\.b(\d+)\.(conv0|conv1|torgb|skip)\.(.+)")
+
+
+class State(dict[str, Readable]):
+    """The tensors of a state dictionary by name. Refused: one that is asked for is missing."""
+
+    @classmethod
+    def of(cls, content: Any) -> "State":
+        return cls(lazy_tensors(content))
+
+    def __missing__(self, name: str) -> Readable:
+        raise Refused(f"has no tensor {name}")
+
+    def length(self, name: str) -> int:
+        """Of a tensor's first dimension."""
+        shape = self[name].shape
+        if not shape:
+            raise Refused(f"has {name} as a single number")
+        return shape[0]
+
+    def width(self, name: str) -> int:
+        """Columns of a matrix."""
+        shape = self[name].shape
+        if len(shape) != 2:
+            raise Refused(f"has {name} of shape {list(shape)} where a matrix was expected")
+        return shape[1]
+
+    def extent(self, pattern: str) -> int:
+        """One more than the greatest number that the pattern's group finds in the names; 0 without any.
+
+        Refused: more than any network has.
+        """
+        numbers = [int(match[1]) for name in self if (match := re.match(pattern, name))]
+        extent = max(numbers, default=-1) + 1
+        if extent > MOST_PARTS:
+            raise Refused(f"numbers its tensors up to {extent - 1}")
+        return extent
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor of StyleGAN2's synthesis belongs: `synthesis.b16.conv0.affine.weight` is part of block 2."""
+
+    block: int  # 0 for 4x4, 1 for 8x8, ...
+    layer: Literal["conv0", "conv1", "torgb", "skip"]
+    part: str
+
+    @classmethod
+    def parse(cls, name: str) -> "Place":
+        match = PLACE.fullmatch(name)
+        assert match is not None, name
+        return cls(int(match[1]).bit_length() - 3, match[2], match[3])  # type: ignore[arg-type]
+
+
+def convert(config: StyleGAN2Config, path: Path, source: Callable[[str], Readable | Tensor]) -> StyleGAN2:
+    """The StyleGAN2 whose tensors `source` finds by our names; the filters follow from the configuration.
+
+    Refused: a tensor is missing, or has another shape than the configuration says.
+    """
+    with torch.device("meta"):
+        names = StyleGAN2(config).state_dict().keys()
+    plane = fir_filter(config.resample_filter)
+    tensors = {name: plane if name.endswith("resample_filter") else source(name) for name in names}
+    return filled(lambda: StyleGAN2(config), tensors, path)
+
+
+def taps(kernel: Readable) -> tuple[float, ...]:
+    """A separable filter (..., T, T) as its line of numbers that sum to one. Refused: it is none."""
+    if len(kernel.shape) < 2 or max(kernel.shape) > LONGEST_FILTER:
+        raise Refused(f"has a filter of shape {list(kernel.shape)}")
+    line = kernel.read().float().reshape(kernel.shape[-2:]).sum(0)
+    return tuple((line / line.sum()).tolist())

@@ -1,0 +1,163 @@
+"""Tensors that stay in their file until they are read, checked against the storage they claim to lie in."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.generators.formats.machine import Refused, Span, printable
+
+STORAGES = {
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.LongStorage": torch.int64,
+    "torch.IntStorage": torch.int32,
+    "torch.ShortStorage": torch.int16,
+    "torch.CharStorage": torch.int8,
+    "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
+}
+NUMBERS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"}  # the numpy types that a file may hold
+MAX_DIMS = 8
+LARGEST = 1 << 40
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Numbers of one type in a row, in a file."""
+
+    dtype: torch.dtype
+    span: Span
+
+    @property
+    def numel(self) -> int:
+        return self.span.size // self.dtype.itemsize
+
+    def read(self, first: int, count: int) -> Tensor:
+        """The numbers [first, first + count) as a flat tensor. EOFError: the file is shorter."""
+        values = torch.empty(count, dtype=self.dtype)
+        buffer = values.view(torch.uint8).numpy()
+        with self.span.source.open("rb") as file:
+            file.seek(self.span.start + first * self.dtype.itemsize)
+            if file.readinto(buffer.data) != buffer.size:  # type: ignore[attr-defined]
+                raise EOFError
+        return values
+
+
+def sizes(numbers: object) -> tuple[int, ...]:
+    """A tuple of lengths out of a file. Refused: it is something else."""
+    if not isinstance(numbers, tuple) or len(numbers) > MAX_DIMS:
+        raise Refused("has a tensor whose shape is none")
+    if not all(type(size) is int and 0 <= size < LARGEST for size in numbers):
+        raise Refused("has a tensor with a negative or impossible size, stride or offset")
+    return numbers
+
+
+class LazyTensor:
+    """A tensor of a file: shape at once, numbers when `read` is called.
+
+    `open` finds the storage. Nothing is believed before `read`, which raises Refused if the tensor has more
+    numbers than its storage or reaches outside it.
+    """
+
+    def __init__(self, open: Callable[[], Storage], offset: object, shape: object, stride: object) -> None:
+        self.open = open
+        self.shape, self.stride, (self.offset,) = sizes(shape), sizes(stride), sizes((offset,))
+        if len(self.shape) != len(self.stride):
+            raise Refused(f"has a tensor of {len(self.shape)} dimensions and {len(self.stride)} strides")
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    def read(self) -> Tensor:
+        """The tensor, contiguous, as stored."""
+        storage = self.open()
+        if not self.numel:
+            return torch.empty(self.shape, dtype=storage.dtype)
+        reach = 1 + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+        if max(self.offset + reach, self.numel) > storage.numel:
+            raise Refused(f"has a tensor of shape {list(self.shape)} that reaches outside its storage")
+        return storage.read(self.offset, reach).as_strided(self.shape, self.stride).contiguous()
+
+
+class Readable(Protocol):
+    """What has a shape at once, and a tensor when `read` is called."""
+
+    shape: tuple[int, ...]
+
+    def read(self) -> Tensor: ...
+
+
+class Derived:
+    """A tensor computed from another when it is read, e.g. `Derived(kernel, lambda x: x.flip(2, 3))`."""
+
+    def __init__(self, source: Readable, convert: Callable[[Tensor], Tensor]) -> None:
+        self.source, self.convert = source, convert
+        self.shape = tuple(convert(torch.empty(source.shape, device="meta")).shape)
+
+    def read(self) -> Tensor:
+        return self.convert(self.source.read()).contiguous()
+
+
+class DType:
+    """A little-endian numpy type by its code: "f4"."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not isinstance(code, str) or code not in NUMBERS:
+            raise Refused(f"holds a numpy array of the type {printable(code) if isinstance(code, str) else '?'}")
+        self.numpy = np.dtype(code)
+
+    def build(self, state: Any) -> None:
+        if state[1] not in ("<", "|", "="):
+            raise Refused("holds big-endian numbers")
+
+    @property
+    def torch(self) -> torch.dtype:
+        return torch.from_numpy(np.empty(0, self.numpy)).dtype
+
+
+class Array(LazyTensor):
+    """A numpy array: pickle makes it empty and builds it afterwards."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(nowhere, 0, (0,), (1,))
+
+    def build(self, state: Any) -> None:
+        _version, shape, dtype, in_columns, data = state
+        self.fill(data, dtype, shape, in_columns)
+
+    def fill(self, data: object, dtype: object, shape: object, in_columns: object) -> "Array":
+        """Bytes, type, shape and order ("F" or true: column by column) of the array, which is returned."""
+        if not isinstance(dtype, DType) or not isinstance(data, Span):
+            raise Refused("has a numpy array without numbers")
+        storage = Storage(dtype.torch, data)
+        lengths = sizes(shape)
+        if in_columns in (True, "F"):
+            steps = products(lengths)
+        else:
+            steps = products(lengths[::-1])[::-1]
+        super().__init__(lambda: storage, 0, lengths, steps)
+        return self
+
+
+def nowhere() -> Storage:
+    raise Refused("has a numpy array without numbers")
+
+
+def products(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """(a, b, c) to (1, a, ab)."""
+    return tuple(math.prod(lengths[:place]) for place in range(len(lengths)))
+
+
+def scalar(dtype: object, data: object) -> int | float | bool:
+    """A numpy number as Python's."""
+    if not isinstance(dtype, DType) or not isinstance(data, Span) or data.size != dtype.numpy.itemsize:
+        raise Refused("has a numpy number of an unknown form")
+    return np.frombuffer(data.read(), dtype.numpy)[0].item()

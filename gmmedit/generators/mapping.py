@@ -1,0 +1,69 @@
+"""The mapping network z -> w that StyleGAN2 and StyleGAN3 share (Karras et al. 2019, 2020, 2021)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingConfig:
+    """Sizes of a mapping network, and its learning rate, which scales the stored weights."""
+
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0  # classes; 0: unconditional
+    mapping_layers: int = 8
+    mapping_width: int | None = None  # of the hidden layers, w_dim by default
+    mapping_lr: float = 0.01
+    embedding: int | None = None  # size of a class's embedding, w_dim by default
+
+
+class FullyConnected(nn.Module):
+    """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
+
+    def __init__(self, n_in: int, n_out: int, lr: float = 1.0, activate: bool = False, bias: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(lr))
+        self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
+        self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Scale each row to a mean square of one."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class Mapping(nn.Module):
+    """z (N, z_dim), c (N, c_dim) to w (N, w_dim); keeps the moving average of w."""
+
+    w_avg: Tensor
+
+    def __init__(self, config: MappingConfig):
+        super().__init__()
+        self.layers = config.mapping_layers
+        embedding = config.embedding or config.w_dim
+        width = config.mapping_width or config.w_dim
+        n_in = config.z_dim + (embedding if config.c_dim else 0)
+        self.embed = FullyConnected(config.c_dim, embedding) if config.c_dim else None
+        for i in range(self.layers):
+            n_out = config.w_dim if i == self.layers - 1 else width
+            self.add_module(f"fc{i}", FullyConnected(n_in, n_out, config.mapping_lr, activate=True))
+            n_in = n_out
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        x = normalise(z)
+        if self.embed is not None:
+            if c is None:
+                raise ValueError("this generator is conditional: it needs a class for every latent")
+            x = torch.cat([x, normalise(self.embed(c))], dim=1)
+        for i in range(self.layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        return x

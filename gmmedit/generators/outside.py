@@ -1,0 +1,234 @@
+"""Generators of a user's own: a network that makes images of latents, and a description of those latents.
+
+The network is a torch.export program, TorchScript, ONNX, or what a Python function returns. The description is
+YAML beside the file, or attributes of the object that the function returns.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from gmmedit import weights
+from gmmedit.errors import InputError, nearest
+from gmmedit.generators.base import Generator
+from gmmedit.generators.formats.beside import notes
+from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, reason, torchscript
+from gmmedit.registry import Registry
+
+EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
+SAME = 1e-2  # of the values' range: how much a picture may depend on the batch it is made in
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class Description(BaseModel):
+    """How the network wants its latents, and what its images are. gmmedit's own latents are standard normal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z_dim: Size
+    z_shape: tuple[Size, ...] | None = None  # of one latent as the network takes it, e.g. [100, 1, 1]
+    prior: Literal["normal", "uniform"] = "normal"  # uniform: in [-1, 1]
+    n_classes: Annotated[int, Field(ge=0, lt=2**31)] = 0  # with classes, the network's second input is one-hot
+    range: tuple[float, float] = (-1.0, 1.0)  # of the images' values
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], where: str) -> "Description":
+        """InputError: a setting that there is not, or a value that it cannot have."""
+        for name in given:
+            if name not in cls.model_fields:
+                raise InputError(f"{where} has no use for {name!r}", hint=nearest(name, cls.model_fields))
+        try:
+            found = cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{where}: {name}: {first['msg'].lower()}", hint=EXAMPLE) from None
+        if found.z_shape and math.prod(found.z_shape) != found.z_dim:
+            message = f"{where}: z_shape {list(found.z_shape)} does not hold z_dim {found.z_dim} numbers"
+            raise InputError(message, hint="their product must be z_dim")
+        if found.range[0] >= found.range[1]:
+            raise InputError(f"{where}: range {list(found.range)} is empty", hint="range: [0, 1]")
+        return found
+
+
+class Outside(Generator):
+    """The network as a generator. With classes, w is z and the one-hot class; without, there is no w.
+
+    Truncation scales z, which only classes let the stages do.
+    """
+
+    family = "user's own"
+    anchor: Tensor  # where the network computes; it may have no parameters
+
+    def __init__(self, network: Network, description: Description, where: str, fingerprint: str) -> None:
+        """InputError: the network does not take such latents, or makes no images of them."""
+        super().__init__()
+        self.network, self.description, self.where = network.module, description, where
+        self.fingerprint = fingerprint
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+        self.z_dim, self.n_classes = description.z_dim, description.n_classes
+        self.w_shape = (1, self.z_dim + self.n_classes) if self.n_classes else None
+        self.one_by_one = False
+        self.image_shape = self.tried()
+
+    @property
+    def device(self) -> torch.device:
+        return self.anchor.device
+
+    def train(self, mode: bool = True) -> "Outside":
+        return self  # always in evaluation mode; a program cannot be switched
+
+    def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """z as it is without classes; else w (N, z_dim + n_classes): psi z, and the class."""
+        if not self.n_classes:
+            return z
+        if c is None:
+            raise ValueError("this generator is conditional: it needs a class for every latent")
+        return torch.cat([psi * z, c], dim=1)
+
+    def synthesize(self, w: Tensor) -> Tensor:
+        """z (N, z_dim), or w or W+ (N, 1, z_dim + n_classes) with classes, to images."""
+        w = w.flatten(1)
+        rows = w.split(1) if self.one_by_one else [w]
+        low, high = self.description.range
+        images = torch.cat([self.images(part) for part in rows]).float()
+        return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
+
+    def images(self, w: Tensor) -> Tensor:
+        z, c = w[:, : self.z_dim], w[:, self.z_dim :]
+        if self.description.prior == "uniform":
+            z = torch.special.erf(z / math.sqrt(2))  # the normal distribution function, from -1 to 1
+        z = z.reshape(len(z), *(self.description.z_shape or (self.z_dim,)))
+        images: Tensor = self.network(z, c) if self.n_classes else self.network(z)
+        return images
+
+    def tried(self) -> tuple[int, int, int]:
+        """The shape of its images, found with two latents, whether gradients pass, and whether it takes only one."""
+        latents = torch.linspace(-1, 1, 2 * (self.z_dim + self.n_classes)).reshape(2, -1)
+        latents[:, self.z_dim :] = 0
+        latents[:, self.z_dim : self.z_dim + 1] = 1  # the first class
+        try:
+            single = self.synthesize(latents[:1].requires_grad_())
+        except Exception as error:  # anything may be in a user's network
+            shape = [1, *(self.description.z_shape or (self.z_dim,))]
+            message = f"{self.where} makes no image of latents of shape {shape}: {reason(error)}"
+            raise InputError(
+                message, hint="compare z_shape with what it was made for; export it for any batch"
+            ) from error
+        if single.ndim != 4 or len(single) != 1 or single.shape[1] > 4:
+            message = f"{self.where} makes {list(single.shape)} of one latent"
+            raise InputError(message, hint="its output must be images (N, channels, height, width)")
+        self.differentiable = single.requires_grad
+        with torch.no_grad():
+            both = self.pair(latents)
+            if len(both) != 2 or not (both[:1] - single).abs().max() <= SAME * (1 + single.abs().max()):
+                message = f"{self.where} makes another picture of the same latent beside others"
+                raise InputError(message, hint="make it in evaluation mode, without random noise, for any batch")
+        _, channels, height, width = single.shape
+        return channels, height, width
+
+    def pair(self, latents: Tensor) -> Tensor:
+        """The images of two latents; from now on one by one, where the network was exported for one."""
+        try:
+            return self.synthesize(latents)
+        except Exception:
+            self.one_by_one = True
+            return self.synthesize(latents)
+
+
+class Program(Outside):
+    """A torch.export program, which names its device in the graph: it is moved by loading it again."""
+
+    def __init__(self, path: Path, network: Network, description: Description) -> None:
+        super().__init__(network, description, str(path), file_fingerprint(path))
+        self.path = path
+
+    def to(self, device: str, **_: Any) -> "Program":  # type: ignore[override]
+        if torch.device(device) != self.device:
+            self.anchor = self.anchor.to(device)
+            self.network = exported.load(self.path, device).module
+        return self
+
+
+def read_exported(path: Path) -> Generator:
+    network = exported.load(path)
+    return Program(path, network, described(path, network))
+
+
+def read_torchscript(path: Path) -> Generator:
+    network = torchscript.load(path)
+    return Outside(network, described(path, network), str(path), file_fingerprint(path))
+
+
+def read_onnx(path: Path) -> Generator:
+    network = onnx.load(path)
+    return Outside(network, described(path, network), str(path), file_fingerprint(*onnx.files_of(path)))
+
+
+def described(path: Path, network: Network) -> Description:
+    """The YAML beside the file; it may leave out what the file tells. InputError: neither tells the latent's size."""
+    beside, tells = path.with_suffix(".yaml"), [shape[1:] for shape in network.shapes]
+    given: dict[str, Any] = {}
+    if tells and None not in tells[0]:
+        given["z_shape"] = tells[0]
+    if len(tells) == 2 and len(tells[1]) == 1 and tells[1][0]:
+        given["n_classes"] = tells[1][0]
+    given |= notes(path)
+    if "z_dim" not in given and isinstance(given.get("z_shape"), tuple | list):
+        given["z_dim"] = math.prod(given["z_shape"])
+    if "z_dim" not in given:
+        raise InputError(f"{path} does not tell the size of its latents", hint=f"{EXAMPLE}, into {beside}")
+    return Description.of(given, str(beside))
+
+
+def is_python(name: str) -> bool:
+    return python.PATTERN.fullmatch(name) is not None
+
+
+def from_python(name: str) -> Generator:
+    """`my_gan.py:load`. InputError: no such file or function, it fails, or returns no generator."""
+    return adapted(python.call(name), name)
+
+
+def from_package(name: str, registry: Registry) -> Generator:
+    """The generator of another package. InputError: its function fails, or returns no generator."""
+    function = registry.load(name)
+    try:
+        made = function()
+    except InputError:
+        raise
+    except Exception as error:  # somebody else's code
+        raise InputError(f"generator {name} fails: {reason(error)}", hint="--debug shows where") from error
+    return adapted(made, name)
+
+
+def adapted(made: object, where: str) -> Generator:
+    """A `Generator` as it is; any other module by its attributes: z_dim, and what else a Description knows."""
+    if not isinstance(made, nn.Module):
+        message = f"{where} returns a {type(made).__name__}"
+        raise InputError(message, hint="return a torch.nn.Module with the attribute z_dim, or a gmmedit Generator")
+    if isinstance(made, Generator):
+        return checked(made, where)
+    given = {name: getattr(made, name) for name in Description.model_fields if hasattr(made, name)}
+    if "z_dim" not in given:
+        raise InputError(f"the module of {where} has no z_dim", hint="module.z_dim = 128")
+    description = Description.of(given, where)
+    module = frozen(made, "cpu")
+    return Outside(Network(module), description, where, weights.fingerprint(module.state_dict()))
+
+
+def checked(made: Generator, where: str) -> Generator:
+    """InputError: it lacks what every stage asks for."""
+    if not hasattr(made, "fingerprint"):
+        made.fingerprint = weights.fingerprint(made.state_dict())
+    made.n_classes = getattr(made, "n_classes", 0)
+    made.family = getattr(made, "family", type(made).__name__)
+    lacking = [name for name in ("z_dim", "w_shape", "image_shape") if not hasattr(made, name)]
+    if lacking:
+        raise InputError(f"the Generator of {where} has no {', '.join(lacking)}", hint="gmmedit.generators.Generator")
+    return made

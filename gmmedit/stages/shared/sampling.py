@@ -1,0 +1,63 @@
+"""A generator as step 1 was asked to use it: class, truncation, noise. Every later step paints the same pictures."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gmmedit import generators
+from gmmedit.artifacts import Artifact
+from gmmedit.config import SampleSettings
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator
+
+
+def sample_settings(samples: Artifact) -> SampleSettings:
+    """What the samples were drawn with."""
+    return SampleSettings.model_validate(samples.question.config)
+
+
+def load_sampled(settings: SampleSettings, device: str) -> Generator:
+    """The generator, with the noise that the settings ask for.
+
+    InputError: it has no such class, or needs one; it has no W to truncate, or no mean w to do so by layers.
+    """
+    generator = generators.load(settings.gan, device)
+    generator.noise_mode, generator.noise_seed = settings.noise, settings.seed
+    n, chosen = generator.n_classes, settings.class_index
+    if n and chosen is None:
+        raise InputError(f"{settings.gan} draws one of {n} classes and needs to know which", hint="--class 0")
+    if not n and chosen is not None:
+        raise InputError(f"{settings.gan} has no classes", hint="leave --class out")
+    if n and chosen is not None and chosen >= n:
+        raise InputError(f"{settings.gan} has no class {chosen}", hint=f"--class 0 to --class {n - 1}")
+    if settings.psi != 1 and generator.w_shape is None:
+        raise InputError(f"{settings.gan} has no W that psi could truncate", hint="leave --psi out")
+    if settings.cutoff is not None and generator.w_avg is None:
+        raise InputError(f"{settings.gan} has no mean w that layers could be drawn to", hint="leave --cutoff out")
+    return generator
+
+
+def mapped(generator: Generator, z: Tensor, settings: SampleSettings) -> Tensor:
+    """z (N, z_dim) to the w (N, w_dim) that samples.h5 keeps: truncated, unless a cutoff spares some layers."""
+    c = None
+    if settings.class_index is not None:
+        c = F.one_hot(torch.tensor(settings.class_index), generator.n_classes).float().to(z).expand(len(z), -1)
+    return generator.map(z, c, settings.psi if settings.cutoff is None else 1)
+
+
+def painter(generator: Generator, space: str, settings: SampleSettings) -> Callable[[Tensor], Tensor]:
+    """Latents (N, D) or (N, L, D), L = 1 or one for each layer, to images: z, or w as `mapped` gives it."""
+
+    def paint(latent: Tensor) -> Tensor:
+        latent = latent.to(generator.device)
+        latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
+        if generator.w_shape is None:
+            return generator.synthesize(latent)
+        w = latent if space == "w" else mapped(generator, latent, settings)
+        if settings.cutoff is not None:
+            w = generator.truncate(w, settings.psi, settings.cutoff)
+        return generator.synthesize(w)
+
+    return paint

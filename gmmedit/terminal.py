@@ -1,0 +1,160 @@
+"""What the command line prints: complaints, progress, and finished artifacts as tables or JSON.
+
+Nothing heavy is imported here either.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from gmmedit.stages.shared.common import Execution
+
+PLAIN_SECONDS = 10  # between progress lines where there is no terminal
+
+# Where there is no terminal, tables need not be squeezed into 80 columns.
+console = Console() if Console().is_terminal else Console(width=160)
+errors = Console(stderr=True)
+
+
+def complain(message: str, hint: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    if hint:
+        typer.echo(f" hint: {hint}", err=True)
+
+
+@contextmanager
+def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) -> Iterator[Execution]:
+    """An Execution whose ticks draw a progress bar, or plain lines where there is no terminal."""
+    from gmmedit.stages.shared.common import Execution, silent
+
+    def make(tick: Any) -> Execution:
+        return Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
+
+    if quiet:
+        yield make(silent)
+    elif errors.is_terminal:
+        with Progress(console=errors, transient=True) as progress:
+            task = progress.add_task("", total=None)
+            yield make(lambda done, total, text: progress.update(task, completed=done, total=total, description=text))
+    else:
+        yield make(plain_ticks())
+
+
+def plain_ticks() -> Any:
+    began = last = time.monotonic()
+
+    def tick(done: int, total: int, text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_SECONDS:
+            last = now
+            typer.echo(f"{text}: {done} of {total}, {now - began:.0f} s", err=True)
+
+    return tick
+
+
+def wrote(path: Path, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(f"wrote {path}")
+
+
+def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+    """How often each value is seen, how surely, what goes together, and what no fit can use."""
+    from gmmedit.stages.shared.labelling import label_report
+
+    if quiet and not as_json:
+        return
+    report = label_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        for part in report["tables"]:
+            table = Table(*part["columns"], title=part["title"])
+            for row in part["rows"]:
+                table.add_row(*row)
+            console.print(table)
+        for warning in report["warnings"]:
+            typer.echo(f"warning: {warning}")
+        wrote(path, quiet)
+
+
+def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
+    """The table at the end of a fit: how well each attribute is read, and what lies close together."""
+    from gmmedit.stages.shared.report import fit_report
+
+    report = fit_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        table = Table("attribute", "accuracy", "separation", "closest", "angle", "rates")
+        for row in report["attributes"]:
+            table.add_row(
+                row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
+                row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
+            )  # fmt: skip
+        console.print(table)
+        typer.echo(report["verdict"])
+        wrote(path, quiet)
+
+
+def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
+    """Labels before and after, and the target's change against the others'."""
+    from gmmedit.stages.shared.report import edit_report
+
+    report = edit_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        table = Table("label", "before", *report["headings"])
+        for row in report["labels"]:
+            style = "bold" if row["edited"] else ""
+            table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
+        console.print(table)
+        for verdict in report["verdicts"]:
+            typer.echo(verdict)
+        for name in report["files"]:
+            typer.echo(f"wrote {name}")
+
+
+def show_evaluation(path: Path, quiet: bool, as_json: bool) -> None:
+    from gmmedit.stages.shared.report import evaluation_report
+
+    report = evaluation_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        for part in report["tables"]:
+            table = Table(*part["columns"], title=part["title"])
+            for row in part["rows"]:
+                table.add_row(*row)
+            console.print(table)
+        wrote(path, quiet)
+
+
+def show_description(facts: dict[str, Any]) -> None:
+    for key, value in facts.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            columns = list(dict.fromkeys(name for row in value for name in row))
+            table = Table(*columns, title=key, title_justify="left")
+            for row in value:
+                table.add_row(*(shown(row.get(name, "")) for name in columns))
+            console.print(table)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,364 @@
+"""A user's own generators: Python functions, torch.export, TorchScript and ONNX, and the code of docs/generators.md."""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import done, gmmedit
+from test_sampling import balanced_classifier
+from torch import Tensor, nn
+
+from gmmedit import artifacts, registry
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator, describe, load
+from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.stages import fit_mixture
+
+DOCS = Path(__file__).parents[1] / "docs" / "generators.md"
+SIZE = 32
+
+
+class Painter(nn.Module):
+    """A plain MLP: latents (N, 6), and one-hot classes where it has any, to images in [0, 1]."""
+
+    z_dim = 6
+    range = (0.0, 1.0)
+
+    def __init__(self, classes: int = 0, channels: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.channels = channels
+        self.layers = nn.Sequential(nn.Linear(6 + classes, 16), nn.ReLU(), nn.Linear(16, channels * SIZE**2))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z).sigmoid().reshape(-1, self.channels, SIZE, SIZE)
+
+
+class Conditional(Painter):
+    n_classes = 3
+
+    def __init__(self) -> None:
+        super().__init__(classes=3)
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(torch.cat([z, c], dim=1))
+
+
+class Own(Generator):
+    """The contract by itself: a mapping, a W, nothing inherited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.z_dim, self.w_shape, self.image_shape = 4, (1, 5), (3, 8, 8)
+        self.mapping, self.synthesis = nn.Linear(4, 5), nn.Linear(5, 3 * 64)
+
+    def map(self, z, c=None, psi=1.0, cutoff=None):
+        return self.mapping(z)
+
+    def synthesize(self, w):
+        return self.synthesis(w.flatten(1)).reshape(-1, 3, 8, 8)
+
+
+def own() -> Own:
+    torch.manual_seed(0)
+    return Own()
+
+
+def export(network: nn.Module, path: Path, batch: int | None = None) -> Path:
+    """A .pt2 for any batch size, or for one."""
+    inputs = [torch.zeros(batch or 2, 6)]
+    if isinstance(network, Conditional):
+        inputs.append(torch.zeros(batch or 2, 3))
+    shapes = None if batch else tuple({0: torch.export.Dim("batch", max=1024)} for _ in inputs)
+    torch.export.save(torch.export.export(network.eval(), tuple(inputs), dynamic_shapes=shapes), path)
+    return path
+
+
+def script(network: nn.Module, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.trace(network.eval(), torch.zeros(2, 6)), path)
+    return path
+
+
+def to_onnx(network: nn.Module, path: Path) -> Path:
+    """An ONNX file written by hand, as PyTorch's exporter wants yet another package: the MLP of a Painter."""
+    onnx = pytest.importorskip("onnx")
+    make, first, last = onnx.helper, network.layers[0], network.layers[2]
+    arrays = {"a": first.weight.T, "b": first.bias, "c": last.weight.T, "d": last.bias}
+    constants = [onnx.numpy_helper.from_array(array.detach().numpy().copy(), name) for name, array in arrays.items()]
+    shape = onnx.numpy_helper.from_array(np.array([-1, network.channels, SIZE, SIZE]), "shape")
+    nodes = [
+        make.make_node("Gemm", ["z", "a", "b"], ["e"]),
+        make.make_node("Relu", ["e"], ["f"]),
+        make.make_node("Gemm", ["f", "c", "d"], ["g"]),
+        make.make_node("Sigmoid", ["g"], ["h"]),
+        make.make_node("Reshape", ["h", "shape"], ["images"]),
+    ]
+    z = make.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["batch", 6])
+    images = make.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", network.channels, SIZE, SIZE])
+    graph = make.make_graph(nodes, "painter", [z], [images], [*constants, shape])
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+WRITERS: dict[str, Callable[[nn.Module, Path], Path]] = {"gan.pt2": export, "gan.pt": script, "gan.onnx": to_onnx}
+
+
+@pytest.fixture(params=WRITERS)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param.endswith("onnx"):
+        pytest.importorskip("onnxruntime")
+    (tmp_path / "gan.yaml").write_text("z_dim: 6\nrange: [0, 1]\n")
+    return WRITERS[request.param](Painter(), tmp_path / request.param)
+
+
+def test_files_give_the_networks_images(file):
+    generator, z = load(str(file)), torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    assert generator.z_dim == 6 and generator.w_shape is None and generator.image_shape == (3, SIZE, SIZE)
+    expected = Painter()(z) * 2 - 1
+    assert (generator.synthesize(z) - expected).abs().max() < 1e-5
+    assert torch.equal(generator.synthesize(z[1:3]), generator.synthesize(z)[1:3])
+    assert describe(file)["family"] == "user's own" and generator.fingerprint == load(str(file)).fingerprint
+
+
+def test_gradients_pass_where_the_generator_says_so(file):
+    generator, z = load(str(file)), torch.ones(1, 6, requires_grad=True)
+    images = generator.synthesize(z)
+    assert generator.differentiable == images.requires_grad == (file.suffix != ".onnx")
+    if generator.differentiable:
+        (gradient,) = torch.autograd.grad(images.sum(), z)
+        assert gradient.abs().max() > 0
+
+
+def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(fit_mixture, "fit_surrogate", partial(fit_surrogate, steps=20))
+    path = to_onnx(Painter(), tmp_path / "gan.onnx")
+    (tmp_path / "gan.yaml").write_text("z_dim: 6\nrange: [0, 1]\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("fit_single: {steps: 5, batch: 64}\nfit_mixture: {steps: 3, batch: 8}\n")
+    classifier = balanced_classifier(path, (), tmp_path)
+    common = ("--run", tmp_path / "run", "--config", config)
+    done("sample", "--gan", path, "-n", 160, *common)
+    done("label", "--classifier", classifier, *common)
+    done("fit-single", *common)
+    refused = gmmedit("fit-mixture", *common)
+    assert refused.exit_code == 2 and "gan.onnx has none" in refused.output and "surrogate" in refused.output
+    done("fit-mixture", "--consistency", "surrogate", *common)
+    done("edit", "--attr", "light", "--index", "0-1", *common)
+
+
+def test_an_exported_program_tells_its_sizes(tmp_path):
+    generator = load(str(export(Conditional(), tmp_path / "gan.pt2")))
+    assert (generator.z_dim, generator.n_classes, generator.w_shape) == (6, 3, (1, 9))
+    z, c = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)), torch.eye(3)[[0, 2]]
+    w = generator.map(z, c, psi=0.5)
+    assert (generator.synthesize(w) - Conditional()(z / 2, c)).abs().max() < 1e-5
+    assert torch.equal(generator.synthesize(w[:, None]), generator.synthesize(w))
+    with pytest.raises(ValueError, match="class"):
+        generator.map(z)
+
+
+def test_a_program_for_one_latent_is_called_one_by_one(tmp_path):
+    generator = load(str(export(Painter(), tmp_path / "gan.pt2", batch=1)))
+    assert generator.one_by_one and generator.synthesize(torch.zeros(5, 6)).shape == (5, 3, SIZE, SIZE)
+    with pytest.raises(InputError, match=r"gan3.pt2.*\[1, 6\]"):
+        load(str(export(Painter(), tmp_path / "gan3.pt2", batch=3)))
+
+
+def module(path: Path, text: str) -> str:
+    path.write_text(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nfrom test_outside import *\n{text}")
+    return f"{path}:load"
+
+
+def test_python_functions_return_modules_or_generators(tmp_path):
+    painter = load(module(tmp_path / "painter.py", "load = Painter"))
+    assert (painter.synthesize(torch.zeros(1, 6)) - (Painter()(torch.zeros(1, 6)) * 2 - 1)).abs().max() < 1e-6
+    assert load(module(tmp_path / "conditional.py", "load = Conditional")).n_classes == 3
+    generator = load(module(tmp_path / "own.py", "load = own"))
+    assert generator.family == "Own" and generator.fingerprint and generator.map(torch.zeros(2, 4)).shape == (2, 5)
+
+
+def test_uniform_latents_are_made_of_normal_ones(tmp_path):
+    text = "class load(nn.Module):\n    z_dim, z_shape, prior = 4, (1, 2, 2), 'uniform'\n    forward = lambda _, z: z\n"
+    generator = load(module(tmp_path / "uniform.py", text))
+    made = generator.synthesize(torch.randn(500, 4, generator=torch.Generator().manual_seed(0)))
+    assert made.shape == (500, 1, 2, 2) and -1 <= made.min() < -0.98 and 0.98 < made.max() <= 1
+    assert abs(made.std() - 1 / 3**0.5) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def load(): return 1 / 0", "ZeroDivisionError"),
+        ("def load(): return 5", "returns a int"),
+        ("load = nn.Identity", "no z_dim"),
+        ("class load(Painter):\n    z_dim = 7", r"\[1, 7\]"),
+        ("class load(Painter):\n    z_dim = 'six'", "z_dim"),
+        ("class load(Painter):\n    z_shape = (2, 2)", "does not hold"),
+        ("class load(Painter):\n    range = (1, 1)", "range"),
+        ("class load(Painter):\n    forward = lambda self, z: self.layers(z)", r"\[1, 3072\]"),
+        ("class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z) + len(z)", "another picture"),
+        ("class load(Own):\n    def __init__(self):\n        nn.Module.__init__(self)", "no z_dim, w_shape"),
+        ("import no_such_package", "no_such_package"),
+        ("del load", "no function 'load'"),
+    ],
+)
+def test_what_a_function_gets_wrong_is_said_in_one_line(tmp_path, text, reason):
+    with pytest.raises(InputError, match=reason) as error:
+        load(module(tmp_path / "bad.py", text))
+    assert "bad.py" in error.value.message and "\n" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["nowhere.py:load", "gan.pt2", "gan.pt", "gan.onnx"])
+def test_missing_and_foreign_files_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=name.partition(":")[0]):
+        load(str(tmp_path / name))
+    if ":" not in name:
+        (tmp_path / name).write_bytes(b"\x08\x07 no network at all")
+        with pytest.raises(InputError, match=name):
+            load(str(tmp_path / name))
+
+
+def test_a_truncated_file_is_refused(file):
+    whole = file.read_bytes()
+    for share in (0.1, 0.6, 0.95):
+        file.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(InputError) as error:
+            load(str(file))
+        assert file.name in error.value.message and "\n" not in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("z_dim: 6\nz_shap: [6]", "z_shap"),
+        ("z_dim: -1", "z_dim"),
+        ("- 6", "no settings"),
+        ("z_dim: [", "gan.yaml"),
+        ("prior: normal", "z_dim"),
+        ("z_dim: 5", r"\[1, 5\]"),
+    ],
+)
+def test_a_wrong_description_is_refused(tmp_path, text, reason):
+    path = script(Painter(), tmp_path / "gan.pt")
+    (tmp_path / "gan.yaml").write_text(text)
+    with pytest.raises(InputError, match=reason):
+        load(str(path))
+
+
+def test_a_script_needs_a_description(tmp_path):
+    with pytest.raises(InputError, match="gan.pt does not tell") as error:
+        load(str(script(Painter(), tmp_path / "gan.pt")))
+    assert "gan.yaml" in error.value.hint
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
+    """The zip with the contents of its files changed."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, change(name, content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "target", ["torch.os.system", "torch.ops.aten.from_file.default", "torch.load", "math.__loader__"]
+)
+def test_a_program_that_calls_anything_else_is_refused_before_it_is_loaded(tmp_path, target):
+    def change(name: str, content: bytes) -> bytes:
+        return content.replace(b"torch.ops.aten.relu.default", target.encode()) if "model.json" in name else content
+
+    path = rewritten(export(Painter(), tmp_path / "gan.pt2"), change)
+    with pytest.raises(InputError, match=f"gan.pt2 has target '{target}'"):
+        load(str(path))
+
+
+def test_a_program_with_an_expression_or_a_pickle_is_refused(tmp_path):
+    trap = tmp_path / "ran"
+
+    def evaluated(name: str, content: bytes) -> bytes:
+        found = re.sub(rb'"expr_str": *"[^"]*"', b"\"expr_str\": \"open('%s', 'w')\"" % str(trap).encode(), content)
+        return found if name.endswith("model.json") else content
+
+    def pickled(name: str, content: bytes) -> bytes:
+        return content.replace(b'"use_pickle": false', b'"use_pickle": true')
+
+    for change, reason in ((evaluated, "expr_str"), (pickled, "pickled tensors")):
+        path = rewritten(export(Painter(), tmp_path / "gan.pt2"), change)
+        with pytest.raises(InputError, match=reason):
+            load(str(path))
+    assert not trap.exists()
+
+
+def test_a_script_that_writes_files_is_refused(tmp_path):
+    def change(name: str, content: bytes) -> bytes:
+        is_code = "/code/" in name and name.endswith(".py")
+        return content.replace(b"return", b'torch.save(z, "ran")\n    return') if is_code else content
+
+    path = rewritten(script(Painter(), tmp_path / "gan.pt"), change)
+    with pytest.raises(InputError, match="torch.save"):
+        load(str(path))
+
+
+def test_packages_offer_generators_by_name(monkeypatch):
+    point = EntryPoint("painter", "test_outside:Painter", "gmmedit.generators")
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    assert load("painter").image_shape == (3, SIZE, SIZE)
+    with pytest.raises(InputError, match="'paynter'") as error:
+        load("paynter")
+    assert "painter" in error.value.hint
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of docs/generators.md, and weights."""
+    for text in blocks("python"):
+        if match := re.match(r"# (\w+\.py)\n", text):
+            (tmp_path / match[1]).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    code = "import torch, my_gan; torch.manual_seed(0); torch.save(my_gan.DCGAN().state_dict(), 'my_gan.pth')"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    return tmp_path
+
+
+def test_the_documented_python_file_works(documented):
+    lines = [line for line in (documented / "my_gan.py").read_text().splitlines() if line.strip()]
+    assert len(lines) < 30
+    command = next(text for text in blocks("sh") if "my_gan.py" in text)
+    done(*command.split()[1:], "--run", "run")
+    done("label", "--classifier", "avatars", "--run", "run")
+    with artifacts.open("run/labels.h5", "labels") as labels:
+        assert labels.question.n == 200 and labels["labels"].std(0).max() > 0
+
+
+def test_the_documented_export_gives_the_same_images(documented):
+    subprocess.run([sys.executable, "export.py"], check=True, cwd=documented)
+    z = torch.randn(3, 100, generator=torch.Generator().manual_seed(0))
+    exported, python = load("my_gan.pt2"), load("my_gan.py:load")
+    assert (exported.synthesize(z) - python.synthesize(z)).abs().max() < 1e-5
+    (documented / "my_gan.yaml").write_text(blocks("yaml")[0])
+    assert torch.equal(load("my_gan.pt2").synthesize(z), exported.synthesize(z))
+    assert json.loads(done("inspect", "my_gan.pt2", "--json").output)["z_dim"] == 100
+
+
+def test_a_function_that_fails_ends_in_one_line_on_the_command_line(tmp_path):
+    result = gmmedit("sample", "--gan", module(tmp_path / "bad.py", "def load(): return 1 / 0"), "--run", tmp_path)
+    assert result.exit_code == 2 and "ZeroDivisionError" in result.output and "Traceback" not in result.output
