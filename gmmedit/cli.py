@@ -15,7 +15,16 @@ import typer
 from typer.core import TyperGroup
 
 from gmmedit.errors import GmmeditError, RunError
-from gmmedit.terminal import complain, executing, show_description, show_edit, show_evaluation, show_fit, wrote
+from gmmedit.terminal import (
+    complain,
+    executing,
+    show_description,
+    show_edit,
+    show_evaluation,
+    show_fit,
+    show_labels,
+    wrote,
+)
 
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
@@ -123,7 +132,13 @@ def sample(
 def label(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
-    classifier: Annotated[str | None, typer.Option(help="Name or file; default: the generator's own.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Name, file or YAML description; default: the generator's own.")
+    ] = None,
+    from_images: Annotated[
+        bool, typer.Option("--from-images", help="Label the pictures that sample --images stored.")
+    ] = False,
+    json_: Json = False,
 ) -> None:  # fmt: skip
     """2. Label the picture of every sample with a classifier -> labels.h5."""
     from gmmedit import config as settings
@@ -131,8 +146,8 @@ def label(
 
     resolved = settings.load(config, label={"classifier": classifier})
     with executing(device, batch, force, restart, quiet) as execution:
-        path = stage.run(run, resolved.label, execution)
-    wrote(path, quiet)
+        path = stage.run(run, resolved.label, execution, from_images)
+    show_labels(path, quiet, json_)
 
 
 @app.command("fit-single")
@@ -199,7 +214,8 @@ def edit(
     from gmmedit.stages import edit as stage
 
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "seed": seed})
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each)
+    known = stage.attributes_of(run) if attr else []
+    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)

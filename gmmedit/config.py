@@ -108,6 +108,7 @@ class Config(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
 
 
+FILES = (("sample", "gan"), ("label", "classifier"), ("evaluate", "classifier"))  # may name files
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 
 
@@ -116,13 +117,25 @@ def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
 
     InputError: no such file, not YAML, an unknown key (with the nearest name), or a wrong type or range.
     """
-    data = read_yaml(path) if path else {}
+    data = beside(path, read_yaml(path)) if path else {}
     validated(data, f"{path}: ")
     for section, values in flags.items():
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             data[section] = {**(data.get(section) or {}), **given}
     return validated(data)
+
+
+def beside(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the files that they name found relative to the YAML file, where there are such files."""
+    for section, key in FILES:
+        values = data.get(section) or {}
+        name = values.get(key)
+        if isinstance(name, str) and ("/" in name or "." in name):
+            there = path.parent / name
+            if there.with_name(there.name.partition(":")[0]).exists():  # module.py:factory
+                data[section] = values | {key: str(there)}
+    return data
 
 
 def validated(data: dict[str, Any], where: str = "") -> Config:

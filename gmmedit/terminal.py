@@ -70,6 +70,26 @@ def wrote(path: Path, quiet: bool) -> None:
         typer.echo(f"wrote {path}")
 
 
+def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+    """How often each value is seen, how surely, what goes together, and what no fit can use."""
+    from gmmedit.stages.shared.labelling import label_report
+
+    if quiet and not as_json:
+        return
+    report = label_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        for part in report["tables"]:
+            table = Table(*part["columns"], title=part["title"])
+            for row in part["rows"]:
+                table.add_row(*row)
+            console.print(table)
+        for warning in report["warnings"]:
+            typer.echo(f"warning: {warning}")
+        wrote(path, quiet)
+
+
 def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
     """The table at the end of a fit: how well each attribute is read, and what lies close together."""
     from gmmedit.stages.shared.report import fit_report

@@ -115,10 +115,10 @@ def damaged(path: Path, whole: bytes) -> Iterator[Path]:
 
 
 def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.classifiers.catalogue import CATALOGUE as CLASSIFIERS
+    from gmmedit.classifiers.convnet import WEIGHTS
     from gmmedit.generators.catalogue import CATALOGUE as GENERATORS
 
-    generator, classifier = GENERATORS["avatars"].file, CLASSIFIERS["avatars"]
+    generator, classifier = GENERATORS["avatars"].file, WEIGHTS / "classifier.safetensors"
     for path in damaged(tmp_path / "damaged.safetensors", generator.read_bytes()):
         refuse(own_run, "sample", "--gan", path, "--force", says=(str(path),))
     for path in damaged(tmp_path / "damaged.safetensors", classifier.read_bytes()):
@@ -129,13 +129,13 @@ def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
 
 def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
     from gmmedit.classifiers import convnet
-    from gmmedit.classifiers.catalogue import CATALOGUE, load
+    from gmmedit.classifiers.catalogue import load
 
     same = written(tmp_path, "evaluate: {classifier: avatars}")
     says = ("classifier avatars has made", "labels.h5, it cannot judge its own edits", "--evaluator")
     refuse(own_run, "evaluate", "--config", same, says=says)
     copied = tmp_path / "copied.safetensors"
-    copied.write_bytes(CATALOGUE["avatars"].read_bytes())
+    copied.write_bytes((convnet.WEIGHTS / "classifier.safetensors").read_bytes())
     refuse(own_run, "evaluate", "--config", written(tmp_path, f"evaluate: {{classifier: {copied}}}"), says=says[1:])
 
     config = load("avatars").config  # no nuisances

@@ -22,8 +22,9 @@ from gmmedit.avatars.train_classifier import (
     accuracy,
     blurred,
 )
-from gmmedit.classifiers.base import Attribute, Classifier, resize
+from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read, save
+from gmmedit.classifiers.preprocessing import resize
 from gmmedit.errors import InputError
 
 WEIGHTS = Path(gmmedit.avatars.__file__).parent / "weights"

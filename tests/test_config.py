@@ -88,6 +88,31 @@ def test_what_is_wrong_in_a_yaml_file_is_named(tmp_path: Path, text: str, phrase
     assert phrase in line and str(path) in line and "\n" not in line
 
 
+def test_files_are_found_relative_to_the_yaml_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    for name in ("mine.yaml", "my.py", "avatars"):
+        (tmp_path / "nets" / name).touch()
+    for name, there in (
+        ("nets/mine.yaml", f"{tmp_path}/nets/mine.yaml"),
+        ("nets/my.py:load", f"{tmp_path}/nets/my.py:load"),
+        (f"{tmp_path}/nets/my.py:load", f"{tmp_path}/nets/my.py:load"),
+        ("nets/gone.pt2", "nets/gone.pt2"),  # relative to where the command runs, or nowhere
+        ("someone/model", "someone/model"),
+        ("avatars", "avatars"),
+    ):
+        config = load(written(tmp_path, f"label: {{classifier: '{name}'}}\nsample: {{gan: '{name}'}}"))
+        assert config.label.classifier == config.sample.gan == there
+        assert config.evaluate.classifier == "auto"
+    path = written(tmp_path / "nets", "label: {classifier: mine.yaml}")
+    assert load(path).label.classifier == str(tmp_path / "nets" / "mine.yaml")
+    assert load(path, label={"classifier": "mine.yaml"}).label.classifier == "mine.yaml", "a flag's is not"
+
+
+def test_stylegan2_ffhq_is_paired_with_prompts() -> None:
+    config = load(next(path for path in SHIPPED if path.stem == "stylegan2-ffhq"))
+    assert config.sample.gan == "stylegan2-ffhq" and Path(config.label.classifier).is_file()
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
     for path in (tmp_path / "missing.yaml", tmp_path, tmp_path / "picture.yaml"):

@@ -14,6 +14,7 @@ from conftest import STAGES, done, gmmedit, state, untouched
 from PIL import Image
 
 from gmmedit import artifacts, classifiers, config, generators
+from gmmedit.classifiers.convnet import WEIGHTS
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.spaces import Chart
 from gmmedit.stages import edit, evaluate, fit_mixture, fit_single
@@ -86,8 +87,8 @@ def test_fits_read_better_than_guessing(run: Path) -> None:
 def test_stored_pictures_are_labelled_like_made_ones(tmp_path: Path) -> None:
     done("sample", "--run", tmp_path / "kept", "-n", 20, "--images")
     done("sample", "--run", tmp_path / "made", "-n", 20)
-    for name in ("kept", "made"):
-        done("label", "--run", tmp_path / name)
+    done("label", "--run", tmp_path / "kept", "--from-images")
+    done("label", "--run", tmp_path / "made")
     kept, made = (artifacts.open(tmp_path / name / "labels.h5") for name in ("kept", "made"))
     assert np.array_equal(kept["labels"], made["labels"]) and np.array_equal(kept["logits"], made["logits"])
 
@@ -191,7 +192,7 @@ def test_a_network_file_is_the_same_however_its_path_is_written(
     project, other = tmp_path / "project", tmp_path / "other"
     for folder in (project, other):
         (folder / "nets").mkdir(parents=True)
-        for kind, path in (("g", generators.CATALOGUE["avatars"].file), ("f", classifiers.CATALOGUE["avatars"])):
+        for kind, path in (("g", generators.CATALOGUE["avatars"].file), ("f", WEIGHTS / "classifier.safetensors")):
             (folder / "nets" / f"{kind}.safetensors").write_bytes(path.read_bytes())
     monkeypatch.chdir(project)
     done("sample", "--run", "run", "-n", 4, "--gan", "nets/g.safetensors")

@@ -28,6 +28,17 @@ def test_aims(text: str, attribute: str, value: str | None, strength: float | No
     assert Aim.parse(text) == Aim(attribute, value, strength)
 
 
+def test_a_number_is_a_strength_unless_a_value_is_called_so() -> None:
+    digits = [("digit", ["0", "1", "7"]), ("smile", ["no", "yes"])]
+    assert Aim.parse("digit = 7", digits) == Aim("digit", "7", None)
+    assert Aim.parse("digit=7:0.5", digits) == Aim("digit", "7", 0.5)
+    assert Aim.parse("digit=8", digits) == Aim("digit", None, 8)
+    assert Aim.parse("smile=1", digits) == Aim("smile", None, 1)
+    request = Request.parse(["digit=7"], alpha=0.5, attributes=digits)
+    assert request.alphas == (0.5,) and request.aims == (Aim("digit", "7", 1),)
+    assert Aim.parse(str(request.aims[0]), digits).category(digits) == 2
+
+
 @pytest.mark.parametrize("text", ["", "=", ":", "smile:", "smile=", "=yes", "a=b=c", "a:1:2", "smile:abc", "smile:nan"])
 def test_what_is_no_aim(text: str) -> None:
     with pytest.raises(InputError) as caught:

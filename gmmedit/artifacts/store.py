@@ -118,16 +118,17 @@ def create_rows(
     constants: Arrays | None = None,
     chunk: int = CHUNK,
     restart: bool = False,
+    attrs: Mapping[str, Any] | None = None,
 ) -> Iterator[RowWriter]:
     """Begin `path`, or continue its partial file where that was begun for the same question.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
-    the batch size. Leaving the context without `finish` keeps the partial file. InputError: the partial file
-    belongs to another question or is damaged, or the folder cannot be written. RunError: full disk, or
-    another process is writing it.
+    the batch size. attrs: further facts to keep, plain data, that follow from the question. Leaving the context
+    without `finish` keeps the partial file. InputError: the partial file belongs to another question or is damaged,
+    or the folder cannot be written. RunError: full disk, or another process is writing it.
     """
     path = Path(path)
-    header = Header(question, ROWS, __version__, chunk, {})
+    header = Header(question, ROWS, __version__, chunk, attrs or {})
     layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
     free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
     fixed = matched(constants or {}, free, question.table)

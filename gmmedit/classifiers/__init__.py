@@ -1,6 +1,6 @@
-"""Classifiers: image to labels. `load` finds one by its catalogue name or its file."""
+"""Classifiers: image to labels. `load` finds one by its name, its file, or the YAML file that describes it."""
 
 from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.catalogue import CATALOGUE, load
+from gmmedit.classifiers.catalogue import REGISTRY, load, names
 
-__all__ = ["CATALOGUE", "Attribute", "Classifier", "load"]
+__all__ = ["REGISTRY", "Attribute", "Classifier", "load", "names"]

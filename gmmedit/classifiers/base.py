@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gmmedit.classifiers.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,25 @@ class Classifier(nn.Module, ABC):
     """A pretrained classifier f of A attributes with K = sum of C_a values in all.
 
     The K columns of its answers are the attributes' values in the order of `attributes`. Every row
-    depends on its own image only, and both methods are differentiable with respect to the images.
+    depends on its own image only. Where `differentiable`, gradients of both methods reach the images.
     """
 
     attributes: list[Attribute]
     input_size: tuple[int, int]  # (height, width) that the network sees; other images are resized
-    fingerprint: str  # SHA-256 over the weights
+    fingerprint: str  # SHA-256 over the weights, and over how they are used
+    channels: tuple[int, ...] = (3,)  # of the images that it takes
+    differentiable: bool = True
+    calibration: Calibration | None = None  # what is to be found from the first labels of a run; None: nothing
 
     @abstractmethod
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] to logits (N, K).
+        """Images (N, C, H, W) in [-1, 1] to logits (N, K).
 
         A two-valued attribute with the log-odds l of its second value has the columns (-l/2, +l/2).
         """
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] to labels (N, K) that sum to one over each attribute's values."""
+        """Images (N, C, H, W) in [-1, 1] to labels (N, K) that sum to one over each attribute's values."""
         return self.from_logits(self.logits(images))
 
     def from_logits(self, logits: Tensor) -> Tensor:
@@ -45,10 +49,3 @@ class Classifier(nn.Module, ABC):
         """
         columns = logits.split([len(a.values) for a in self.attributes], dim=1)
         return torch.cat([part.softmax(dim=1) for part in columns], dim=1)
-
-
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images (N, C, H, W) of any size to (N, C, *size): bilinear, with a low-pass where that shrinks."""
-    if tuple(images.shape[-2:]) == size:
-        return images
-    return F.interpolate(images, size, mode="bilinear", antialias=True)

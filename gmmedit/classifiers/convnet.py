@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit import weights
-from gmmedit.classifiers.base import Attribute, Classifier, resize
+from gmmedit.classifiers.base import Attribute, Classifier
+from gmmedit.classifiers.preprocessing import resize
 from gmmedit.errors import InputError
 
 KEY = "convnet"
+WEIGHTS = Path(__file__).parent.parent / "avatars" / "weights"
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,13 @@ def config_from(settings: dict[str, Any]) -> ConvNetConfig:
     tuples = {key: tuple(settings[key]) for key in ("nuisances", "widths")}
     attributes = tuple(Attribute(a["name"], tuple(a["values"])) for a in settings["attributes"])
     return ConvNetConfig(**settings | tuples | {"attributes": attributes})
+
+
+def avatars() -> ConvNet:
+    """The embedded labelling classifier."""
+    return read(WEIGHTS / "classifier.safetensors")
+
+
+def avatars_eval() -> ConvNet:
+    """The embedded evaluation classifier."""
+    return read(WEIGHTS / "evaluator.safetensors")

@@ -1,6 +1,7 @@
 """ONNX files, run by onnxruntime (`pip install gmmedit[onnx]`): tensors in, one tensor out, no gradients."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,11 @@ def load(path: Path, device: str = "cpu") -> Network:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and those beside it in which large networks keep their tensors: called as it is, and longer."""
-    return sorted(path.parent.glob(f"{path.name}*"))
+    """The file, and those beside it in which large networks keep their tensors: its entries "location" -> name."""
+    content = path.read_bytes()
+    found = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content)
+    names = {content[it.end() : it.end() + it[1][0]].decode(errors="replace") for it in found}
+    return [path, *(path.parent / name for name in sorted(names))]
 
 
 def onnxruntime() -> Any:

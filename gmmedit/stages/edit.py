@@ -16,6 +16,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.table import Table
 from gmmedit.config import EditSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
@@ -83,14 +84,22 @@ class Workshop:
         return self.chart.carry(latent, x)[:rows]
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Images as bytes and their labels (N, K)."""
+        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads."""
 
         def look(rows: Tensor) -> tuple[Tensor, Tensor]:
             images = self.paint(rows)
+            if isinstance(self.classifier, Table):
+                return images, self.model.responsibilities(self.chart.to_x(rows).mean(1))
             return images, self.classifier.probabilities(as_shown(images))
 
         images, labels = in_batches(look, latent, self.batch)
         return to_bytes(images), labels.numpy()
+
+
+def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
+    """What can be edited in a run folder: names and values."""
+    with artifacts.open(folder / "mixture.h5", "mixture") as mixture:
+        return mixture.attributes
 
 
 @torch.no_grad()
@@ -105,8 +114,7 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
         generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-        if not generator.differentiable:
-            settings = settings.model_copy(update={"polish": 0})
+        settings, notes = without_gradients(settings, labels, generator, classifier)
         space = mixture.question.config["space"]
         index, latent = chosen_latents(request, samples, space, generator)
         paint = painter(generator, space, sample_settings(samples))
@@ -119,17 +127,31 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         paint, classifier, chart, model, settings, categories, strengths, execution.batch, execution.device
     )
     if not artifacts.finished(path, question, force=True):
-        fill(path, question, workshop, request, index, latent, execution)
+        fill(path, question, workshop, request, index, latent, execution, notes)
     write_pictures(path, request.title())
     return path
 
 
+def without_gradients(
+    settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
+) -> tuple[EditSettings, list[str]]:
+    """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
+    notes, name = [], labels.question.config["classifier"]
+    if settings.polish and not (generator.differentiable and classifier.differentiable):
+        settings = settings.model_copy(update={"polish": 0})
+        which = name if generator.differentiable else "the generator"
+        notes.append(f"not polished (--polish 0): {which} has no gradients")
+    if isinstance(classifier, Table):
+        notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
+    return settings, notes
+
+
 def fill(
     path: Path, question: Question, workshop: Workshop, request: Request,
-    index: np.ndarray, latent: Tensor, execution: Execution,
+    index: np.ndarray, latent: Tensor, execution: Execution, notes: list[str],
 ) -> None:  # fmt: skip
-    constants = {"alphas": np.array(request.alphas)}
-    with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart) as writer:
+    constants, attrs = {"alphas": np.array(request.alphas)}, {"notes": notes}
+    with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart, attrs=attrs) as writer:
         for start, stop in writer.pending():
             editor = workshop.editor(start)
             rows = edit_rows(workshop, editor, request, latent[start:stop])

@@ -125,9 +125,13 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         model = model_from(mixture)
         drawn = sample_settings(samples)
-    if "mixture-polished" in settings.editors and not generator.differentiable:
-        raise InputError(f"mixture-polished needs gradients through the generator, {drawn.gan} has none",
-                         hint="--editors mixture,interfacegan-conditional,moments")  # fmt: skip
+    for part, network, name in (
+        ("generator", generator, drawn.gan),
+        ("classifier", labeller, labels.question.config["classifier"]),
+    ):
+        if "mixture-polished" in settings.editors and not network.differentiable:
+            raise InputError(f"mixture-polished needs gradients through the {part}, {name} has none",
+                             hint="--editors mixture,interfacegan-conditional,moments")  # fmt: skip
     paint = painter(generator, config["space"], drawn)
     judge = Judge(problem, paint, classifier, settings.precision, execution)
     material = Material(problem, model, scorer(chart, paint, labeller, settings.precision, execution.device), settings)

@@ -107,7 +107,7 @@ def score_of(
     """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
 
     The surrogate sees one latent for all layers of W+, so what it teaches is the same for all.
-    InputError: through the real networks, and the generator has no gradients.
+    InputError: through the real networks, and one of them has no gradients.
     """
     if settings.consistency == "off":
         return None, 1
@@ -115,6 +115,10 @@ def score_of(
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
     drawn = sample_settings(samples)
+    if not classifier.differentiable:
+        name = labels.question.config["classifier"]
+        message = f"--consistency exact needs gradients through the classifier, {name} has none"
+        raise InputError(message, hint="--consistency surrogate, or off")
     if not generator.differentiable:
         message = f"--consistency exact needs gradients through the generator, {drawn.gan} has none"
         raise InputError(message, hint="--consistency surrogate, or off")

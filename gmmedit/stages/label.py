@@ -1,8 +1,10 @@
 """Step 2 (claim 3): let the classifier label the picture of every sample.
 
-Reads samples.h5, the generator and a classifier, writes labels.h5. Resumes by chunks of rows.
+Reads samples.h5, the generator and a classifier, writes labels.h5. Resumes by chunks of rows. Pictures go from
+generator to classifier on the device and are written nowhere.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.table import Table
 from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
-from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.stages.shared.common import (
     Execution,
@@ -26,22 +28,30 @@ from gmmedit.stages.shared.common import (
 )
 from gmmedit.stages.shared.sampling import painter, sample_settings
 
+CALIBRATED_ON = 1024  # first rows
 
-def run(folder: Path, settings: LabelSettings, execution: Execution) -> Path:
-    """Write folder/labels.h5: probabilities and logits of every category."""
+Look = Callable[[int, int], Tensor]  # rows from start to stop, to their logits (stop - start, K)
+
+
+def run(folder: Path, settings: LabelSettings, execution: Execution, from_images: bool = False) -> Path:
+    """Write folder/labels.h5: probabilities and logits of every category.
+
+    `from_images` takes the pictures that step 1 stored; their labels are those of pictures made on the fly.
+    """
     prepare(execution)
     path = folder / "labels.h5"
     with artifacts.open(folder / "samples.h5", "samples") as samples:
         name = paired(settings.classifier, samples.question.config["gan"])
         classifier = classifiers.load(name, execution.device)
-        question = ask(samples, classifier, network_source(name))
+        settings = settings.model_copy(update={"classifier": network_source(name)})
+        question = ask(samples, classifier, settings)
         if artifacts.finished(path, question, force=execution.force):
             return path
-        generator = load_generator(samples, execution)
-        with artifacts.create_rows(path, question, restart=execution.restart) as out:
+        look = looker(samples, classifier, name, execution, from_images)
+        facts = calibrate(classifier, look, question.n)
+        with artifacts.create_rows(path, question, restart=execution.restart, attrs=facts) as out:
             for start, stop in out.pending():
-                out.write(start, stop, label(samples, generator, classifier, start, stop, execution.batch))
-                execution.tick(stop, question.n, "labels")
+                out.write(start, stop, label(classifier, look, start, stop))
             out.finish()
     return path
 
@@ -56,40 +66,77 @@ def paired(classifier: str, gan: str) -> str:
     return entry.classifier
 
 
-def ask(samples: Artifact, classifier: Classifier, name: str) -> Question:
+def ask(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> Question:
     attributes = [(attribute.name, attribute.values) for attribute in classifier.attributes]
     return Question(
         kind="labels",
         n=samples.question.n,
         seed=samples.question.seed,
-        config={"classifier": name},
+        config=settings.model_dump(),
         sizes={"K": sum(len(values) for _, values in attributes)},
         parents={"samples": samples.fingerprint},
         generator=samples.question.generator,
-        classifier=network_record(name, classifier.fingerprint),
+        classifier=network_record(settings.classifier, classifier.fingerprint),
         attributes=attributes,
     )
 
 
-@torch.no_grad()
-def label(
-    samples: Artifact, generator: Generator, classifier: Classifier, start: int, stop: int, batch: int
-) -> dict[str, np.ndarray]:
-    """Rows start to stop, from stored pictures or from pictures made on the fly."""
+def looker(samples: Artifact, classifier: Classifier, name: str, execution: Execution, from_images: bool) -> Look:
+    """How rows get their logits: from a table, from stored pictures, or from pictures made on the fly.
+
+    InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
+    """
+    if isinstance(classifier, Table):
+        classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
+        return lambda start, stop: classifier.rows(start, stop, samples.question.seed)
+    if from_images and "images" not in samples:
+        hint = "gmmedit sample --images, or leave out --from-images"
+        raise InputError(f"{samples.path} holds no pictures", hint=hint)
+    generator = load_generator(samples, execution)
+    check_channels(classifier, name, generator.image_shape[0])
     space = "w" if "w" in samples else "z"
     paint = painter(generator, space, sample_settings(samples))
 
-    def look(latents: Tensor) -> tuple[Tensor]:
-        return (classifier.logits(as_shown(paint(latents))),)
+    @torch.no_grad()
+    def look(start: int, stop: int) -> Tensor:
+        last = start
 
-    if "images" in samples:
-        images = from_bytes(samples.rows("images", start, stop))
-        (logits,) = in_batches(lambda it: (classifier.logits(it.to(generator.device)),), images, batch)
-    else:
-        latents = torch.from_numpy(samples.rows(space, start, stop))
-        (logits,) = in_batches(look, latents, batch)
+        def seen(rows: Tensor) -> tuple[Tensor]:
+            nonlocal last
+            pictures = rows.to(generator.device) if from_images else as_shown(paint(rows))
+            answer = classifier.logits(pictures)
+            last = min(last + len(rows), stop)
+            execution.tick(last, samples.question.n, "labels")
+            return (answer,)
+
+        stored = samples.rows("images" if from_images else space, start, stop)
+        rows = from_bytes(stored) if from_images else torch.from_numpy(stored)
+        return in_batches(seen, rows, execution.batch)[0]
+
+    return look
+
+
+def check_channels(classifier: Classifier, name: str, channels: int) -> None:
+    """InputError: the classifier does not take pictures of so many channels."""
+    if channels not in classifier.channels:
+        wanted = " or ".join(str(number) for number in classifier.channels)
+        message = f"classifier {name} takes pictures of {wanted} channels, the generator's have {channels}"
+        raise InputError(message, hint="input: {colors: grey} in its YAML describes a network of one channel")
+
+
+def calibrate(classifier: Classifier, look: Look, n: int) -> dict[str, object]:
+    """Let a classifier that asks for it see the first rows; what labels.h5 keeps of that."""
+    if classifier.calibration is None:
+        return {}
+    classifier.calibration.fit(look(0, min(n, CALIBRATED_ON)))
+    return {"calibration": classifier.calibration.state()}
+
+
+def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Labels and logits of rows start to stop. InputError: NaN."""
+    logits = look(start, stop)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if not all(np.isfinite(array).all() for array in rows.values()):
-        message = f"the classifier gave NaN or infinite labels for rows {start} to {stop} of {samples.path}"
+        message = f"the classifier gave NaN or infinite labels for rows {start} to {stop} of samples.h5"
         raise InputError(message, hint="NaN in latents or weights is the usual cause")
     return rows

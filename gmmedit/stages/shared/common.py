@@ -118,9 +118,11 @@ def load_generator(samples: Artifact, execution: Execution) -> Generator:
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
-    """The classifier that made the labels. InputError: its weights are not those any more."""
+    """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
     classifier = classifiers.load(labels.question.config["classifier"], execution.device)
     _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
+    if classifier.calibration:
+        classifier.calibration.load(labels.attrs["calibration"])
     return classifier
 
 

@@ -41,7 +41,8 @@ def fit_report(path: Path) -> dict[str, Any]:
 
 def edited_columns(edits: Artifact) -> list[int]:
     """Columns of the K categories that the edit aims at."""
-    return [Aim.parse(text).category(edits.attributes) for text, _ in edits.question.config["attr"]]
+    attributes = edits.attributes
+    return [Aim.parse(text, attributes).category(attributes) for text, _ in edits.question.config["attr"]]
 
 
 def edit_report(path: Path) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def edit_report(path: Path) -> dict[str, Any]:
             if config["each"] or s == len(after) - 1:
                 own = [targets[s]] if config["each"] else targets
                 verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
+        verdicts += edits.attrs.get("notes", [])
         folder = path.parent / "edits"
         files = [str(path), str(folder / "sheet.png")]
         if (folder / "animation.webp").exists():

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ MOST_ALPHAS = 201
 FARTHEST = 1000  # strength; pictures end long before
 ROUNDING = 1e-9  # steps that FROM:TO:STEP may lack of a whole number
 MOST_ROWS, SEEDS = 100_000, 2**32
+Attributes = Sequence[tuple[str, Sequence[str]]]  # names and values, in the order of the K categories
 SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
 
 
@@ -26,18 +28,22 @@ class Aim:
     strength: float | None
 
     @classmethod
-    def parse(cls, text: str) -> "Aim":
-        """`smile`, `smile:0.6`, `smile=0.6`, `hair_color=blond`, `hair_color=blond:0.6`."""
+    def parse(cls, text: str, attributes: Attributes = ()) -> "Aim":
+        """`smile`, `smile:0.6`, `smile=0.6`, `hair_color=blond`, `hair_color=blond:0.6`.
+
+        A number after "=" is a strength, unless the attribute has a value of that name: `digit=7`.
+        """
         match = re.fullmatch(r"([^=:]+)(?:=([^=:]+))?(?::([^=:]+))?", text.strip())
         if not match:
             raise InputError(f"--attr {text!r} is not understood", hint=SYNTAX)
         name, value, strength = match.groups()
-        if strength is None and value is not None and is_number(value):
+        named = value is not None and value.strip() in dict(attributes).get(name.strip(), ())
+        if strength is None and value is not None and is_number(value) and not named:
             value, strength = None, value
         number_ = None if strength is None else number(strength, f"--attr {text}")
         return cls(name.strip(), value and value.strip(), number_)
 
-    def category(self, attributes: list[tuple[str, list[str]]]) -> int:
+    def category(self, attributes: Attributes) -> int:
         """Column of the K categories; without a value, the last one of a two-valued attribute.
 
         InputError: no such attribute or value, or a many-valued attribute without one.
@@ -91,6 +97,7 @@ class Request:
         seeds: str | None = None,
         latents: Path | None = None,
         each: bool = False,
+        attributes: Attributes = (),
     ) -> "Request":
         """InputError: nothing to edit, options that exclude each other, or numbers that are none."""
         if not attr:
@@ -103,7 +110,7 @@ class Request:
             raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
         if alpha is not None:
             moderate(alpha, "--alpha")
-        aims = [Aim.parse(text) for text in attr]
+        aims = [Aim.parse(text, attributes) for text in attr]
         twice = [name for name, count in Counter(aim.attribute for aim in aims).items() if count > 1]
         if twice and not each:
             raise InputError(

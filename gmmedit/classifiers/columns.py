@@ -1,0 +1,84 @@
+"""From the numbers that a network puts out to the logits of attributes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gmmedit.classifiers.base import Attribute
+from gmmedit.errors import InputError, nearest
+
+Activation = Literal["sigmoid", "softmax", "probabilities", "pairs"]
+SMALLEST = 1e-6  # probabilities below this are taken for it
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a network's outputs (N, n) speak of which attribute, and what they are.
+
+    `chosen` lists the columns of each attribute. One column is the log-odds of the second of two values, or with
+    "probabilities" its probability. Several are one per value: logits of a softmax, or of independent sigmoids, whose
+    softmax is the distribution given that exactly one of the values holds, or with "probabilities" probabilities.
+    """
+
+    chosen: tuple[tuple[int, ...], ...]
+    activation: Activation
+    n: int
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Outputs (N, n) to logits (N, K), of mean 0 over each attribute's values."""
+        if self.activation == "probabilities":
+            outputs = outputs.clamp(SMALLEST, 1 - SMALLEST)
+        parts = [self.centred(outputs[:, list(columns)]) for columns in self.chosen]
+        return torch.cat(parts, dim=1)
+
+    def centred(self, part: Tensor) -> Tensor:
+        if part.shape[1] == 1:
+            odds = part.logit() if self.activation == "probabilities" else part
+            return torch.cat([-odds / 2, odds / 2], dim=1)
+        logits = part.log() if self.activation == "probabilities" else part
+        return logits - logits.mean(dim=1, keepdim=True)
+
+
+def consecutive(attributes: Sequence[Attribute], activation: Activation) -> Columns:
+    """Every attribute takes the next columns: as many as it has values, one for two values unless they are logits
+    of a softmax or of pairs."""
+    single = activation in ("sigmoid", "probabilities")
+    counts = [1 if single and len(a.values) == 2 else len(a.values) for a in attributes]
+    starts = [sum(counts[:i]) for i in range(len(counts))]
+    chosen = tuple(tuple(range(start, start + count)) for start, count in zip(starts, counts, strict=True))
+    return Columns(chosen, activation, sum(counts))
+
+
+def by_name(
+    attributes: Sequence[Attribute],
+    outputs: dict[str, tuple[str, ...]],
+    names: Sequence[str],
+    activation: Activation,
+    where: str,
+) -> Columns:
+    """Attributes that take the columns called as `outputs` says; without a word there, as they or their values are.
+
+    With "pairs" every name stands for two columns. InputError: no such name, or another number than of values.
+    """
+    chosen = []
+    for attribute in attributes:
+        wanted = outputs.get(attribute.name) or guessed(attribute, names)
+        for name in wanted:
+            if name not in names:
+                raise InputError(f"{where}: {attribute.name} has no output {name!r}", hint=nearest(name, names))
+        places = [names.index(name) for name in wanted]
+        if activation == "pairs":
+            places = [2 * place + side for place in places for side in (0, 1)]
+        if len(places) != len(attribute.values) and not (len(places) == 1 and len(attribute.values) == 2):
+            message = f"{where}: {attribute.name} has {len(attribute.values)} values and {len(wanted)} outputs"
+            raise InputError(message, hint="one output per value, or one for two values")
+        chosen.append(tuple(places))
+    return Columns(tuple(chosen), activation, len(names) * (2 if activation == "pairs" else 1))
+
+
+def guessed(attribute: Attribute, names: Sequence[str]) -> tuple[str, ...]:
+    by_value = all(value in names for value in attribute.values)
+    return attribute.values if by_value and attribute.name not in names else (attribute.name,)

@@ -1,0 +1,179 @@
+"""The YAML file that describes a classifier: what it is made of, what it sees, and what its outputs mean.
+
+docs/classifiers.md has one for every kind of file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.columns import Activation
+from gmmedit.classifiers.preprocessing import Colors, Interpolation, Preprocessing
+from gmmedit.errors import InputError, nearest
+
+HINT = "docs/classifiers.md has an example of every kind"
+BEST = 0.9  # share of right labels that prompts are trusted to give
+
+Pixels = Annotated[int, Field(ge=1, le=4096)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+def twice(size: Any) -> Any:
+    return (size, size) if isinstance(size, int) else size
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+
+
+class Input(Part):
+    """What the network wants its pictures to look like, see `Preprocessing`."""
+
+    size: Annotated[tuple[Pixels, Pixels], BeforeValidator(twice)]  # (height, width), or one number for both
+    resize: Pixels | None = None  # of the shorter edge, before the centre is cut out; None: straight to `size`
+    interpolation: Interpolation = "bilinear"
+    colors: Colors = "rgb"
+    range: tuple[float, float] = (0.0, 1.0)  # of a black and a white pixel
+    mean: list[float] = [0.0]
+    std: list[Annotated[float, Field(gt=0)]] = [1.0]
+
+    @field_validator("mean", "std")
+    @classmethod
+    def one_per_color(cls, numbers: list[float]) -> list[float]:
+        if len(numbers) not in (1, 3):
+            raise ValueError("one number, or one for each of three colours")
+        return numbers
+
+    def preprocessing(self) -> Preprocessing:
+        shape = (self.size, self.resize, self.interpolation, self.colors, self.range)
+        return Preprocessing(*shape, mean=tuple(self.mean), std=tuple(self.std))
+
+
+class Readout(Part):
+    """One attribute: its values, and the names of the outputs that speak of it."""
+
+    values: list[str] = ["no", "yes"]
+    outputs: Texts | None = None
+
+    @field_validator("values")
+    @classmethod
+    def several(cls, values: list[str]) -> list[str]:
+        if len(set(values)) < 2 or len(set(values)) < len(values):
+            raise ValueError("an attribute has at least two values, all different")
+        return values
+
+
+class Description(Part):
+    """One classifier. Without `attributes` and `prompts` the file itself must say what it labels."""
+
+    file: str  # file, folder, hub name or module.py:factory
+    input: Input | None = None
+    activation: Activation | None = None  # what the outputs are
+    outputs: list[str] | None = None  # their names, in order
+    attributes: dict[str, Readout] | None = None
+    prompts: dict[str, dict[str, Texts]] | None = None  # attribute -> value -> texts
+    templates: Texts = ["a photo of {}"]
+    accuracy: Share | dict[str, Share] | None = None  # share of labels that are right; calibrates
+    rates: dict[str, dict[str, Share]] = {}  # attribute -> value -> how often it occurs; calibrates
+    by: Literal["row", "seed"] | None = None  # of a table
+
+    @field_validator("prompts")
+    @classmethod
+    def no_before_yes(cls, prompts: dict[str, dict[str, list[str]]] | None) -> dict[str, dict[str, list[str]]] | None:
+        """`--attr smile` means the last value of two, however the file lists them."""
+        if prompts is None:
+            return None
+        if any(len(values) < 2 for values in prompts.values()):
+            raise ValueError("an attribute needs prompts for at least two values, e.g. no: and yes:")
+        if not all(texts and all(texts) for values in prompts.values() for texts in values.values()):
+            raise ValueError("every value needs a text")
+        yes_no = {name: values.keys() == {"no", "yes"} for name, values in prompts.items()}
+        return {
+            name: {"no": values["no"], "yes": values["yes"]} if yes_no[name] else values
+            for name, values in prompts.items()
+        }
+
+    @field_validator("templates")
+    @classmethod
+    def with_a_place(cls, templates: list[str]) -> list[str]:
+        if not templates or any("{}" not in template for template in templates):
+            raise ValueError("every template needs a {} for the prompt")
+        return templates
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Description":
+        if self.attributes is not None and self.prompts is not None:
+            raise ValueError("attributes and prompts exclude each other")
+        if self.prompts is not None and (self.outputs is not None or self.activation is not None):
+            raise ValueError("prompts need neither outputs nor an activation")
+        if not (self.attributes is None or self.attributes) or not (self.prompts is None or self.prompts):
+            raise ValueError("there is no attribute in it")
+        for attribute in self.stated():
+            if any(not name or set(name) & set("=:") for name in (attribute.name, *attribute.values)):
+                raise ValueError(f"names of {attribute.name!r} and its values cannot be empty or hold = or :")
+        if self.outputs is not None and len(set(self.outputs)) < len(self.outputs):
+            raise ValueError("outputs need different names")
+        if self.activation == "pairs" and any(len(a.values) != 2 for a in (self.attributes or {}).values()):
+            raise ValueError("pairs of logits are for attributes of two values")
+        if self.attributes and self.outputs is None and len({a.outputs is None for a in self.attributes.values()}) > 1:
+            raise ValueError("either every attribute names its outputs, or none does")
+        return self
+
+    def stated(self) -> list[Attribute]:
+        """The attributes that the file states."""
+        if self.prompts:
+            return [Attribute(name, tuple(values)) for name, values in self.prompts.items()]
+        return [Attribute(name, tuple(readout.values)) for name, readout in (self.attributes or {}).items()]
+
+    def record(self) -> str:
+        """All that decides the labels, and not where the file lies."""
+        return self.model_dump_json(exclude={"file"})
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of truth: `no` and `yes` are words, as every smile needs them."""
+
+
+Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read(path: Path) -> Description:
+    """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except FileNotFoundError:
+        raise InputError(f"there is no classifier file {path}", hint=HINT) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}", hint=HINT) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}", hint=HINT) from error
+    if not isinstance(data, dict) or "file" not in data:
+        raise InputError(f"{path} does not name the classifier's file", hint="file: my_network.pt2")
+    try:
+        return Description.model_validate(data)
+    except ValidationError as error:
+        message, hint = explain(error)
+        raise InputError(f"{path}: {message}", hint=hint) from None
+
+
+def explain(error: ValidationError) -> tuple[str, str]:
+    """The first problem, unknown keys before others, as `attributes.smile.values: what is wrong`, and a hint."""
+    problem = min(error.errors(), key=lambda it: it["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is not a key", nearest(str(problem["loc"][-1]), known_keys(problem["loc"][:-1]))
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message, HINT
+
+
+def known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the part of a description at that place."""
+    parts: dict[str, type[Part]] = {"input": Input, "attributes": Readout}
+    return list(parts.get(str(place[0]), Description).model_fields if place else Description.model_fields)
