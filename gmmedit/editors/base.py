@@ -1,17 +1,50 @@
-"""The contract of an editor."""
+"""The contract of an editor, and what editors are made from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from gmmedit.errors import InputError
+from gmmedit.mixture import Layout
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.refining import Score
+from gmmedit.spaces import Space
+
+
+class Coordinates(Protocol):
+    """Where an editor's ways are straight: a `gmmedit.spaces.Chart`, the latent itself, the base of a flow."""
+
+    def to_x(self, latent: Tensor) -> Tensor:
+        """Latents (N, L, D) to coordinates (N, L, D')."""
+        ...
+
+    def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        """Latents (N, L, D) moved to where their coordinates are x (N, L, D'); those that stay keep their bits."""
+        ...
+
+
+class Raw:
+    """The latent as it is."""
+
+    def to_x(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        return x
+
 
 class Editor(ABC):
-    """Moves coordinates x of samples towards a category, further with greater strength.
+    """Moves samples towards a category, further with greater strength.
 
-    x (N, L, D) has one row for each of the L layers of the generator that take a latent of their own (W+), L = 1
-    where there is but one latent.
+    x (N, L, D) are coordinates in the editor's chart, with one row for each of the L layers of the generator that
+    take a latent of their own (W+), L = 1 where there is but one latent.
     """
+
+    chart: Coordinates
 
     @abstractmethod
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
@@ -29,3 +62,42 @@ class Editor(ABC):
                 change = strength[:, None, None].abs() * self.offset(x, category, away)
                 moved = torch.where(chosen[:, None, None], x + change, moved)
         return moved
+
+    def way(self, latent: Tensor, category: int) -> Callable[[float], Tensor]:
+        """Latents (N, L, D) as a function of the strength of their edit."""
+        x = self.chart.to_x(latent)
+        offset = self.offset(x, category)
+        return lambda strength: self.chart.carry(latent, x + strength * offset)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What editors are made from: every one gets the same samples and labels.
+
+    Attributes:
+        space: "z" or "w".
+        latents: (N, D) of the fitted samples, labels and logits: (N, K), what the labelling classifier says.
+        layout: the attributes.
+        styles: (layer of W+, matrix (channels, D)) of each modulated convolution; empty where there are none.
+        layers: L of the generator that take a latent of their own.
+        chart, model, score: of mixture.h5, and f(G(x)) of the labeller.
+        polish: steps of `mixture-polished`.
+        seed: of random numbers.
+    """
+
+    space: Space
+    latents: Tensor
+    labels: Tensor
+    logits: Tensor
+    layout: Layout
+    styles: list[tuple[int, Tensor]]
+    layers: int
+    chart: Coordinates
+    model: AttributeMixture
+    score: Score
+    polish: int
+    seed: int
+
+
+class Unsuitable(InputError):
+    """An editor that cannot work on this generator or in this space."""

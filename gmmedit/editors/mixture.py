@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Editor
+from gmmedit.editors.base import Coordinates, Editor, Material
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
@@ -25,6 +25,7 @@ class MixtureEditor(Editor):
     """
 
     model: AttributeMixture
+    chart: Coordinates
     draw: Draw = "coupled"
     seed: int = 0
     steps: int = 0
@@ -51,3 +52,13 @@ class MixtureEditor(Editor):
             return offset
         parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)
         return torch.cat([polish(*part, self.score, self.model.layout, self.steps) for part in parts])
+
+
+def fit_mixture(it: Material) -> MixtureEditor:
+    """The fitted write alone: one forward pass."""
+    return MixtureEditor(it.model, it.chart)
+
+
+def fit_polished(it: Material) -> MixtureEditor:
+    """What `gmmedit edit` does."""
+    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score)

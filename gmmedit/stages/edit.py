@@ -68,7 +68,7 @@ class Workshop:
         """The editor of one chunk of images, with random draws of its own."""
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, "float32", self.device)
-        return MixtureEditor(self.model, settings.draw, settings.seed + chunk, settings.polish, score)
+        return MixtureEditor(self.model, self.chart, settings.draw, settings.seed + chunk, settings.polish, score)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, L, D) of one chunk, moved towards one category after the other.
