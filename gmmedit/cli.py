@@ -20,9 +20,9 @@ from gmmedit.terminal import (
     executing,
     show_description,
     show_edit,
-    show_evaluation,
     show_fit,
     show_labels,
+    show_scores,
     wrote,
 )
 
@@ -221,23 +221,50 @@ def edit(
     show_edit(path, quiet, json_)
 
 
+Unseen = Annotated[int | None, typer.Option("-n", help="Samples never used in fitting.")]
+Editors = Annotated[str | None, typer.Option(help="Comma-separated names.")]
+Evaluator = Annotated[str | None, typer.Option(help="Who judges; default: the one trained to judge the labelling one.")]
+Features = Annotated[str | None, typer.Option(help="Network whose features tell identities apart.")]
+
+
 @app.command()
 def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
-    n: Annotated[int | None, typer.Option("-n", help="Samples never used in fitting.")] = None,
-    editors: Annotated[str | None, typer.Option(help="Comma-separated; default: all.")] = None,
+    n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Score ours and the rivals side by side with a classifier that no fit has seen -> evaluation.h5."""
+    """Judge our edits with a classifier that no fit has seen -> evaluation.h5, evaluation.jsonl."""
     from gmmedit import config as settings
     from gmmedit.stages import evaluate as stage
 
-    chosen = editors.split(",") if editors else None
-    resolved = settings.load(config, evaluate={"n": n, "editors": chosen, "seed": seed})
+    chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
+    resolved = settings.load(config, evaluate=chosen)
     with executing(device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.evaluate, execution)
-    show_evaluation(path, quiet, json_)
+    show_scores(path, quiet, json_)
+
+
+@app.command()
+def compare(
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Judge ours and the rivals side by side: same samples, same labels -> comparison.h5, comparison.jsonl."""
+    from gmmedit import config as settings
+    from gmmedit.stages import compare as stage
+
+    chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
+    resolved = settings.load(config, compare=chosen)
+    with executing(device, batch, force, restart, quiet) as execution:
+        path = stage.run(run, resolved.compare, execution)
+    show_scores(path, quiet, json_)
+
+
+def listed(names: str | None) -> list[str] | None:
+    return names.split(",") if names else None
 
 
 @app.command()

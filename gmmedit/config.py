@@ -79,19 +79,14 @@ class EditSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """Who is compared, on how many samples that no fit has seen."""
+    """Who is judged, by whom, and on how many samples that no fit has seen."""
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
+    starts: Positive = 200  # of them, for each category: the most that are edited towards it
     first_seed: Seed = 5_000_000  # far from those of any samples.h5
-    editors: Annotated[list[str], Field(min_length=1)] = [
-        "mixture",
-        "mixture-polished",
-        "interfacegan",
-        "interfacegan-conditional",
-        "moments",
-        "patent",
-    ]
-    classifier: str = "auto"  # auto: the catalogue's evaluation classifier
+    editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)
+    classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
+    features: str = "auto"  # network whose features tell identities apart; auto: the evaluation classifier's own
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     polish: Annotated[int, Field(ge=0, le=1000)] = 24  # of mixture-polished
     seed: Seed = 0
@@ -106,9 +101,11 @@ class Config(Section):
     fit_mixture: FitMixtureSettings = FitMixtureSettings()
     edit: EditSettings = EditSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    compare: EvaluateSettings = EvaluateSettings()
 
 
-FILES = (("sample", "gan"), ("label", "classifier"), ("evaluate", "classifier"))  # may name files
+FILES = (("sample", "gan"), ("label", "classifier"), ("evaluate", "classifier"), ("evaluate", "features"),
+         ("compare", "classifier"), ("compare", "features"))  # fmt: skip  # may name files
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 
 

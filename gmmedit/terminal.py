@@ -128,19 +128,23 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
             typer.echo(f"wrote {name}")
 
 
-def show_evaluation(path: Path, quiet: bool, as_json: bool) -> None:
-    from gmmedit.stages.shared.report import evaluation_report
+def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
+    """Editors side by side, and the first one category by category."""
+    from gmmedit.stages.shared.figuring import score_tables
 
-    report = evaluation_report(path)
+    report = score_tables(path)
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        typer.echo(json.dumps({"figures": report["figures"], "notes": report["notes"]}, indent=1))
     elif not quiet:
         for part in report["tables"]:
             table = Table(*part["columns"], title=part["title"])
             for row in part["rows"]:
                 table.add_row(*row)
             console.print(table)
+        for note in report["notes"]:
+            typer.echo(f"note: {note}")
         wrote(path, quiet)
+        wrote(path.with_suffix(".jsonl"), quiet)
 
 
 def show_description(facts: dict[str, Any]) -> None:

@@ -224,19 +224,38 @@ EDITS = Kind(
     ),
 )
 
-EVALUATION = Kind(
-    name="evaluation",
-    version=1,
-    command="gmmedit evaluate",
-    summary="Scores of editors on the same samples.",
-    rows=None,
-    fields=(
-        Field("curves/*", (), "any", "one group per editor, in it one per category: metrics along the strength"),
-        Field("report/*", (), "any", "what the scores were measured on"),
+SCORES = (
+    Field("strengths", ("S",), "f8", "strengths of the edits; the first is 0, the unedited images"),
+    Field("unedited/*", (), "any", "what the judge sees in all samples: logits (n, K), nuisances (n, M)"),
+    Field(
+        "seen/*",
+        (),
+        "any",
+        "seen/EDITOR/CATEGORY: rows of the edited samples, logits (S, rows, K), nuisances (S, rows, M), and in features: "
+        "identity (S, rows), frechet (S), path (rows)",
     ),
+    Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
 )
 
-KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION)}
+EVALUATION = Kind(
+    name="evaluation",
+    version=2,
+    command="gmmedit evaluate",
+    summary="What a judge saw of our edits; evaluation.jsonl holds the figures computed from it.",
+    rows=None,
+    fields=(*SCORES, Field("fidelity/*", (), "any", "what components drew: coefficients, labels, hits (K, draws)")),
+)
+
+COMPARISON = Kind(
+    name="comparison",
+    version=1,
+    command="gmmedit compare",
+    summary="What the same judge saw of ours and the rivals' edits; comparison.jsonl holds the figures.",
+    rows=None,
+    fields=SCORES,
+)
+
+KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION, COMPARISON)}
 
 
 def _row(*cells: str) -> str:

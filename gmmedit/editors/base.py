@@ -80,7 +80,8 @@ class Material:
         layout: the attributes.
         styles: (layer of W+, matrix (channels, D)) of each modulated convolution; empty where there are none.
         layers: L of the generator that take a latent of their own.
-        chart, model, score: of mixture.h5, and f(G(x)) of the labeller.
+        chart, model: of mixture.h5.
+        score: f(G(x)) of the labeller; None where gradients do not pass.
         polish: steps of `mixture-polished`.
         seed: of random numbers.
     """
@@ -94,7 +95,7 @@ class Material:
     layers: int
     chart: Coordinates
     model: AttributeMixture
-    score: Score
+    score: Score | None
     polish: int
     seed: int
 

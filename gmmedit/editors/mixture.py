@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Coordinates, Editor, Material
+from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
@@ -60,5 +60,7 @@ def fit_mixture(it: Material) -> MixtureEditor:
 
 
 def fit_polished(it: Material) -> MixtureEditor:
-    """What `gmmedit edit` does."""
+    """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
+    if it.score is None:
+        raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
     return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score)

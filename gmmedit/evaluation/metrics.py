@@ -25,49 +25,79 @@ def kept(before: Tensor, after: Tensor, columns: list[slice], attribute: int) ->
     return same[..., [a for a in range(len(columns)) if a != attribute]]
 
 
-def dt_score(flips: Tensor, kept: Tensor) -> float:
-    """Area under the mean share kept over the flip rate, both (S,), from no edit (0, 1) on (IALS, DT score).
+def dt_score(flips: Tensor, kept: Tensor) -> Tensor:
+    """Area under the mean share kept over the flip rate, both (S, ...) from strength 0 on, (...) (IALS, DT score).
 
     1 where every target flips and nothing else does; an editor that never flips scores 0. Strengths beyond that of
     the highest flip rate do not count: nobody would use them, and many-valued attributes overshoot there.
     """
-    best = int(flips.argmax()) + 1
-    t = torch.cat([torch.zeros(1), flips[:best]])
-    d = torch.cat([torch.ones(1), kept[:best]])
-    return float(((t[1:] - t[:-1]) * (d[1:] + d[:-1]) / 2).sum())
+    areas = (flips[1:] - flips[:-1]) * (kept[1:] + kept[:-1]) / 2
+    counted = positions(areas) < flips.argmax(0)
+    return (areas * counted).sum(0)
 
 
-def at_flip_rate(flips: Tensor, values: Tensor, wanted: float) -> float:
-    """values (S,) where the flip rate first reaches `wanted`, linear in between; NaN if it never does."""
-    reached = (flips >= wanted).nonzero()
-    if not len(reached):
-        return float("nan")
-    i = int(reached[0])
-    if i == 0:
-        return float(values[0])
-    share = (wanted - flips[i - 1]) / (flips[i] - flips[i - 1])
-    return float(values[i - 1] + share * (values[i] - values[i - 1]))
+def at_flip_rate(flips: Tensor, values: Tensor, wanted: float) -> Tensor:
+    """values (S, ...) where the flip rate (S, ...) first reaches `wanted`, linear in between; NaN where it never does."""
+    return at_first(flips, values, wanted)
 
 
-def attribute_dependency(before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], attribute: int) -> Tensor:
-    """Mean change of the other attributes' logits in units of their deviation, (S,) (Wu et al. 2021, section 6).
+def at_first(levels: Tensor, values: Tensor, wanted: float) -> Tensor:
+    """values (S, ...) where levels (S, ...), low at first, reach `wanted`, linear in between; NaN where they never do."""
+    reached = levels >= wanted
+    after = reached.int().argmax(0, keepdim=True)
+    before = (after - 1).clamp_min(0)
+    low, high = levels.gather(0, before), levels.gather(0, after)
+    share = torch.where(high > low, (wanted - low) / (high - low), 0)
+    found = values.gather(0, before).lerp(values.gather(0, after), share)
+    return torch.where(reached.any(0, keepdim=True), found, torch.nan)[0]
 
-    before (N, K), after (S, N, K) are logits, sigma (K,) their standard deviations over many images.
+
+def positions(rows: Tensor) -> Tensor:
+    """0, 1, 2, ... along the first axis of rows (S, ...), to compare with indices of that axis."""
+    return torch.arange(len(rows)).view(-1, *[1] * (rows.ndim - 1))
+
+
+def dependencies(before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], attribute: int) -> Tensor:
+    """Change of each other attribute's logits in units of their deviation, (S, N, A - 1) (Wu et al. 2021, section 6).
+
+    before (N, K), after (S, N, K) are logits, sigma (K,) their standard deviations over many images. An attribute's
+    change is the mean over its values. The mean over the attributes is their mean-AD, the maximum their max-AD.
     """
-    change = ((after - before).abs() / sigma).mean(1)  # (S, K)
-    rest = [a for a in range(len(columns)) if a != attribute]
-    return torch.stack([change[:, columns[a]].mean(1) for a in rest], 1).mean(1)
+    change = (after - before).abs() / sigma
+    return torch.stack([change[..., c].mean(-1) for a, c in enumerate(columns) if a != attribute], -1)
 
 
-def monotone_share(scores: Tensor, slack: float = 0.02) -> float:
-    """Share of the images whose target score (S, N) never falls by more than `slack` as strength grows."""
+def log_odds(logits: Tensor, columns: slice, value: int) -> Tensor:
+    """Logits (..., K) to the log-odds (...) of one value of the attribute at `columns`."""
+    own = logits[..., columns]
+    rest = torch.cat([own[..., :value], own[..., value + 1 :]], -1)
+    return own[..., value] - rest.logsumexp(-1)
+
+
+def calibration(scores: Tensor, strengths: Tensor) -> Tensor:
+    """How far the mean log-odds (S, ...) are from a straight line in the strength (S,), (...).
+
+    Mean over the strengths between 0 and 1 of |progress - strength|, the progress being 0 at 0 and 1 at 1.
+    """
+    (one,) = (strengths == 1).nonzero().flatten().tolist()
+    progress = (scores - scores[0]) / (scores[one] - scores[0])
+    return (progress[1:one] - strengths[1:one].view(-1, *[1] * (scores.ndim - 1))).abs().mean(0)
+
+
+def monotone(scores: Tensor, slack: float = 0.02) -> Tensor:
+    """Whether a target's label (S, N) never falls by more than `slack` as the strength grows, (N,) in {0, 1}."""
     falls = scores.cummax(0).values - scores
-    return float((falls.amax(0) <= slack).float().mean())
+    return (falls.amax(0) <= slack).float()
 
 
-def bootstrap_rows(n: int, draws: int, seed: int) -> Tensor:
-    """Row numbers (draws, n), drawn with replacement, for confidence intervals."""
-    return torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
+def bootstrap_weights(n: int, draws: int, seed: int) -> Tensor:
+    """Weights (n, 1 + draws) of n images, each column adding up to 1: all alike, then drawn with replacement.
+
+    means = values (..., n) @ weights are the mean, and its bootstrap distribution (Efron 1979).
+    """
+    rows = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
+    counts = torch.zeros(draws, n).scatter_add_(1, rows, torch.ones(draws, n))
+    return torch.cat([torch.ones(1, n), counts]).T / n
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:

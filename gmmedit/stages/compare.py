@@ -1,0 +1,19 @@
+"""Ours and the rivals side by side: same latents, same labels, same images, same judge.
+
+Reads what `evaluate` reads, and evaluation.h5 if there is one; writes comparison.h5 and comparison.jsonl.
+"""
+
+from pathlib import Path
+
+from gmmedit.config import EvaluateSettings
+from gmmedit.editors.catalogue import EDITORS
+from gmmedit.stages.shared.common import Execution
+from gmmedit.stages.shared.figuring import write_figures
+from gmmedit.stages.shared.scoring import score_editors
+
+
+def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
+    """Write folder/comparison.h5, and its figures as folder/comparison.jsonl."""
+    path = score_editors("comparison", list(EDITORS), folder, settings, execution)
+    write_figures(path)
+    return path

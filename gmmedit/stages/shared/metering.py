@@ -1,0 +1,71 @@
+"""What a piece of work costs: seconds, and memory above what was there before."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gmmedit.errors import writing
+
+FILE = "costs.jsonl"  # in a run folder: a line for every stage that was run to its end
+STATM = Path("/proc/self/statm")  # Linux only
+PAGE = 4096
+PERIOD = 0.02  # seconds between looks
+
+
+@dataclass
+class Cost:
+    """Wall-clock seconds, and the most resident memory in bytes above the start (NaN where it cannot be read)."""
+
+    seconds: float = float("nan")
+    memory: float = float("nan")
+
+
+@contextmanager
+def metered() -> Iterator[Cost]:
+    """A cost that is complete when the block ends."""
+    cost, began, before = Cost(), time.monotonic(), resident()
+    most, done = [before], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(PERIOD):
+            most.append(max(most.pop(), resident()))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield cost
+    finally:
+        done.set()
+        watcher.join()
+        cost.seconds, cost.memory = time.monotonic() - began, max(most[0], resident()) - before
+
+
+def resident() -> float:
+    return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else float("nan")
+
+
+def record(folder: Path, stage: str, cost: Cost) -> None:
+    """Add a line to folder/costs.jsonl: which stage, its seconds, its bytes."""
+    with writing(folder / FILE), (folder / FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": stage, **asdict(cost)}) + "\n")
+
+
+def cost_of_fits(folder: Path) -> Cost:
+    """What the last fits of a run took together; NaN where that is not known."""
+    last = {row["stage"]: row for row in recorded(folder)}
+    fits = [last.get(stage, asdict(Cost())) for stage in ("fit-single", "fit-mixture")]
+    return Cost(sum(fit["seconds"] for fit in fits), max(fit["memory"] for fit in fits))
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """The lines of folder/costs.jsonl that can be read."""
+    try:
+        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
+        return [row for line in lines if line and {"stage", "seconds", "memory"} <= (row := json.loads(line)).keys()]
+    except (OSError, ValueError, AttributeError):
+        return []
