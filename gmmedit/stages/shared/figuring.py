@@ -158,8 +158,10 @@ def fidelity_rows(scored: Artifact) -> list[Row]:
 
 # Tables
 
-SHOWN = ("flip_best", f"preservation@{AT:g}", f"worst_preservation@{AT:g}", "ad_mean@1sd", "ad_max@1sd", f"drift@{AT:g}",
-         f"identity@{AT:g}", f"frechet@{AT:g}", "path_length", MATRIX, "monotone", "calibration")  # fmt: skip
+SHOWN = {
+    "flip_best": "best flip", f"preservation@{AT:g}": f"kept@{AT:g}", f"worst_preservation@{AT:g}": "worst kept",
+    "ad_mean@1sd": "AD@1sd", "ad_max@1sd": "max AD", f"drift@{AT:g}": f"drift@{AT:g}", MATRIX: "entangled",
+}  # fmt: skip
 
 
 def score_tables(path: Path) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def score_tables(path: Path) -> dict[str, Any]:
     rows = read_figures(path)
     at = {(it["method"], it["metric"], it["attribute"]): it for it in rows}
     shown = [metric for metric in SHOWN if (editors[0], metric, "all") in at]
-    columns = ["DT (95 %)", *shown, "fit"]
+    columns = ["DT (95 %)", *(SHOWN[metric] for metric in shown), "fit"]
     tables = []
     for group in groups[1:] or groups:
         lines = [[name, *cells(at, name, group, shown), cost_cell(at, name)] for name in editors]
