@@ -13,6 +13,7 @@ from gmmedit.errors import RunError
 from gmmedit.mixture.adam import Chain, Fit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.stages.shared.common import Execution
+from gmmedit.stages.shared.metering import metered, write_cost
 from gmmedit.stages.shared.problem import Problem, held_out_report
 
 CHECKPOINT_EVERY = 200  # steps
@@ -43,15 +44,18 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}
         fit.load_state(tensors({k.removeprefix("fit/"): v for k, v in saved.items() if k.startswith("fit/")}))
     try:
-        for done in fit:
-            if (fit.count - 1) % RECORD_EVERY == 0:
-                record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
-            if fit.count % CHECKPOINT_EVERY == 0:
-                artifacts.save_checkpoint(path, question, checkpoint(fit, history))
-            execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
+        with metered() as cost:
+            for done in fit:
+                if (fit.count - 1) % RECORD_EVERY == 0:
+                    record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
+                if fit.count % CHECKPOINT_EVERY == 0:
+                    artifacts.save_checkpoint(path, question, checkpoint(fit, history))
+                execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")
         raise RunError(message, hint=hint) from error
+    if saved is None:  # of a fit that was stopped, only a part would be known
+        write_cost(path.parent, question.kind, cost)
     return history
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gmmedit.errors import writing
 
-FILE = "costs.jsonl"  # in a run folder: a line for every stage that was run to its end
+FILE = "costs.jsonl"  # in a run folder: a line for every fit that ran to its end without a stop
 STATM = Path("/proc/self/statm")  # Linux only
 PAGE = 4096
 PERIOD = 0.02  # seconds between looks
@@ -49,16 +49,16 @@ def resident() -> float:
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else float("nan")
 
 
-def record(folder: Path, stage: str, cost: Cost) -> None:
-    """Add a line to folder/costs.jsonl: which stage, its seconds, its bytes."""
+def write_cost(folder: Path, fit: str, cost: Cost) -> None:
+    """Add a line to folder/costs.jsonl: which fit, its seconds, its bytes."""
     with writing(folder / FILE), (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"stage": stage, **asdict(cost)}) + "\n")
+        file.write(json.dumps({"fit": fit, **asdict(cost)}) + "\n")
 
 
 def cost_of_fits(folder: Path) -> Cost:
     """What the last fits of a run took together; NaN where that is not known."""
-    last = {row["stage"]: row for row in recorded(folder)}
-    fits = [last.get(stage, asdict(Cost())) for stage in ("fit-single", "fit-mixture")]
+    last = {row["fit"]: row for row in recorded(folder)}
+    fits = [last.get(fit, asdict(Cost())) for fit in ("single", "mixture")]
     return Cost(sum(fit["seconds"] for fit in fits), max(fit["memory"] for fit in fits))
 
 
@@ -66,6 +66,6 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
     """The lines of folder/costs.jsonl that can be read."""
     try:
         lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
-        return [row for line in lines if line and {"stage", "seconds", "memory"} <= (row := json.loads(line)).keys()]
+        return [row for line in lines if line and {"fit", "seconds", "memory"} <= (row := json.loads(line)).keys()]
     except (OSError, ValueError, AttributeError):
         return []
