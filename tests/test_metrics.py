@@ -100,8 +100,50 @@ def test_frechet_distance_of_gaussians() -> None:
     assert metrics.frechet_distance(orthogonal * one, orthogonal * two) == pytest.approx(5, rel=1e-4)
 
 
-def test_matrix_root() -> None:
-    a = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
-    gram = a @ a.T  # of rank 3
-    root = metrics.matrix_root(gram)
-    assert torch.allclose(root @ root, gram, atol=1e-12) and torch.allclose(root, root.T)
+@pytest.mark.parametrize("n", [2, 20, 200])
+def test_frechet_distance_of_few_samples_and_flat_covariances(n: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 64, generator=draw).double()
+    rotation = torch.linalg.qr(torch.randn(64, 64, generator=draw).double()).Q
+    spread = float(torch.cov(x.T).trace())
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-12 * spread)
+    assert metrics.frechet_distance(x, 2 * (x - x.mean(0)) + x.mean(0)) == pytest.approx(spread, rel=1e-12)
+    assert metrics.frechet_distance(x, x + 1) == pytest.approx(64, rel=1e-12)
+    y = torch.randn(n + 5, 64, generator=draw).double()
+    assert metrics.frechet_distance(x @ rotation, y @ rotation) == pytest.approx(metrics.frechet_distance(x, y))
+    assert metrics.frechet_distance(y, x) == pytest.approx(metrics.frechet_distance(x, y))
+
+
+def test_frechet_distance_of_diagonal_gaussians_over_many_magnitudes() -> None:
+    """|mu1 - mu2|^2 + the sum of the squared differences of the standard deviations, some of them 0."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 40, generator=draw).double()
+    white = torch.linalg.qr(x - x.mean(0)).Q * math.sqrt(199)
+    rotation = torch.linalg.qr(torch.randn(40, 40, generator=draw).double()).Q
+    one, two = torch.logspace(3, -6, 40).double(), torch.logspace(-6, 3, 40).double()
+    one[30:], two[:5] = 0, 0
+    shift = torch.linspace(-1, 1, 40).double()
+    wanted = float(shift.square().sum() + (one - two).square().sum())
+    found = metrics.frechet_distance(white * one @ rotation, (white * two + shift) @ rotation)
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert metrics.frechet_distance(white * one @ rotation, white * one @ rotation) == pytest.approx(0, abs=1e-7)
+
+
+def test_identity_is_the_cosine_with_the_original() -> None:
+    before = torch.tensor([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    after = torch.stack([before, torch.tensor([[0.0, 2.0], [-5.0, -5.0], [1.0, 0.0]]), torch.ones(3, 2)])
+    found = metrics.identity(before, after)
+    assert found.shape == (3, 3)
+    torch.testing.assert_close(found, torch.tensor([[1, 1, 0], [0, -1, 0], [math.sqrt(0.5), 1, 0]]))
+
+
+def test_path_length_is_the_mean_squared_speed() -> None:
+    strengths = torch.tensor([0.0, 0.5, 1.0, 3.0])
+    straight = strengths[:, None] * torch.tensor([3.0, 4.0])  # of speed 5
+    waiting = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 4.0]])  # speeds 0, 2, 2
+    found = metrics.path_length(torch.stack([straight, waiting, torch.ones(4, 2)], 1), strengths)
+    torch.testing.assert_close(found, torch.tensor([25, 8 / 3, 0]))
+    detour = torch.tensor([[0.0], [7.0], [1.0]])[:, None]
+    whole = metrics.path_length(detour[::2], torch.tensor([0.0, 1.0]))
+    halves = metrics.path_length(detour, torch.tensor([0.0, 0.5, 1.0]))
+    assert whole.tolist() == [1] and halves.tolist() == [(14**2 + 12**2) / 2]

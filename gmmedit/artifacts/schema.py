@@ -231,8 +231,8 @@ SCORES = (
         "seen/*",
         (),
         "any",
-        "seen/EDITOR/CATEGORY: rows of the edited samples, logits (S, rows, K), nuisances (S, rows, M), and in features: "
-        "identity (S, rows), frechet (S), path (rows)",
+        "seen/EDITOR/CATEGORY: rows of the edited samples, logits (S, rows, K), nuisances (S, rows, M), and in "
+        "features: identity (S, rows), frechet (S), path (rows)",
     ),
     Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
 )

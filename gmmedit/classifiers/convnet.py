@@ -56,13 +56,13 @@ class ConvNet(Classifier):
         self.head = nn.Linear(config.features, config.n_columns + len(config.nuisances))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] to the features (N, F) that the answers are linear in."""
+        """Images (N, 3, H, W) in [-1, 1] to the features (N, F), float32, that the answers are linear in."""
         # Folding 2x2 pixels into channels loses nothing and saves the dearest layer.
         x = F.pixel_unshuffle(resize(images, self.input_size), 2)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # the faster layout
         for stage in self.stages:
             x = stage(F.silu(x))
-        return F.silu(self.to_features(F.silu(x).flatten(1)))
+        return F.silu(self.to_features(F.silu(x).flatten(1))).float()
 
     def logits(self, images: Tensor) -> Tensor:
         """See `Classifier.logits`; the columns of every attribute have the mean 0."""
@@ -74,8 +74,11 @@ class ConvNet(Classifier):
 
     def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`logits` (N, K) and `nuisances` (N, n) in one pass."""
-        answers = self.head(self.features(images))
-        logits, nuisances = answers.tensor_split([self.config.n_columns], dim=1)
+        return self.read(self.features(images))
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What `features` (N, F) say: `logits` (N, K) and `nuisances` (N, n)."""
+        logits, nuisances = self.head(features).tensor_split([self.config.n_columns], dim=1)
         columns = logits.split([len(a.values) for a in self.attributes], dim=1)
         return torch.cat([c - c.mean(dim=1, keepdim=True) for c in columns], dim=1), nuisances
 

@@ -62,7 +62,8 @@ def mean_figure(figures: list[Figure]) -> Figure:
         return Figure(float("nan"), figures[0].draws)
     chosen = [figure for figure, known in zip(figures, there.tolist(), strict=True) if known]
     strengths = torch.tensor([figure.strength for figure in chosen])
-    return Figure(float(values[there].mean()), torch.stack([it.draws for it in chosen]).nanmean(0), float(strengths.mean()))
+    draws = torch.stack([figure.draws for figure in chosen]).nanmean(0)
+    return Figure(float(values[there].mean()), draws, float(strengths.mean()))
 
 
 def figures(seen: Seen, columns: list[slice], attribute: int, value: int, seed: int = 0) -> dict[str, Figure]:

@@ -37,12 +37,12 @@ def dt_score(flips: Tensor, kept: Tensor) -> Tensor:
 
 
 def at_flip_rate(flips: Tensor, values: Tensor, wanted: float) -> Tensor:
-    """values (S, ...) where the flip rate (S, ...) first reaches `wanted`, linear in between; NaN where it never does."""
+    """values (S, ...) where the flip rate (S, ...) first reaches `wanted`; NaN where it never does."""
     return at_first(flips, values, wanted)
 
 
 def at_first(levels: Tensor, values: Tensor, wanted: float) -> Tensor:
-    """values (S, ...) where levels (S, ...), low at first, reach `wanted`, linear in between; NaN where they never do."""
+    """values (S, ...) where levels (S, ...) first reach `wanted`, linear in between; NaN where they never do."""
     reached = levels >= wanted
     after = reached.int().argmax(0, keepdim=True)
     before = (after - 1).clamp_min(0)
@@ -123,7 +123,7 @@ def covariance_factor(features: Tensor) -> Tensor:
 def identity(before: Tensor, after: Tensor) -> Tensor:
     """Cosine (S, n) of the features of edits (S, n, F) with those of their originals (n, F); 0 where either is 0.
 
-    The ID score of Richardson et al. (2021), there of a face recogniser's features.
+    With the features of a face recogniser (Deng et al. 2019) it is what papers on editing faces call ID.
     """
     return torch.nn.functional.cosine_similarity(before, after, dim=-1)
 
@@ -133,7 +133,7 @@ def path_length(features: Tensor, strengths: Tensor) -> Tensor:
 
     The perceptual path length (Karras et al. 2019) is the expectation of |phi(t + eps) - phi(t)|^2 / eps^2 over
     interpolations of latents, with eps = 1e-4. This is its finite-difference version along an edit: every step counts
-    once, and detours shorter than a step are not seen, so it is a lower bound of the same mean in finer steps.
+    once, and detours within a step are not seen, so halving all steps can only raise it.
     """
     steps = (strengths[1:] - strengths[:-1])[:, None]
     return ((features[1:] - features[:-1]).square().sum(-1) / steps.square()).mean(0)

@@ -14,8 +14,8 @@ DRAWN = 64  # samples for each component
 def fidelity(judge: Judge, it: Subjects, material: Material) -> dict[str, np.ndarray]:
     """Samples whose coordinates of one attribute are drawn anew from a component, independently of where they were.
 
-    fidelity/coefficients (K, n): the drawn component's responsibility for each draw; fidelity/labels (K, n): the judge's
-    label of that value; fidelity/hits (K, n): whether it is the likeliest.
+    fidelity/coefficients (K, n): the drawn component's responsibility for each draw; fidelity/labels (K, n): the
+    judge's label of that value; fidelity/hits (K, n): whether it is the likeliest.
     """
     model, layout = material.model, material.layout
     latent = it.latent[:DRAWN]

@@ -129,7 +129,7 @@ def known(number: float) -> float | None:
 
 
 def rescoring_matrix(scored: Artifact, editor: str) -> Tensor:
-    """Row i: mean change of every label where edits towards category i flip AT of the images, or as many as they can."""
+    """Row i: mean change of every label where edits towards category i flip AT of the images, or the most they can."""
     layout, rows = layout_of(scored), []
     for category in range(layout.categories):
         seen = seen_by(scored, editor, category)
@@ -176,7 +176,8 @@ def score_tables(path: Path) -> dict[str, Any]:
     tables = []
     for group in groups[1:] or groups:
         lines = [[name, *cells(at, name, group, shown), cost_cell(at, name)] for name in editors]
-        tables.append({"title": f"{group} attributes: means over categories", "columns": ["editor", *columns], "rows": lines})
+        title = f"{group} attributes: means over categories"
+        tables.append({"title": title, "columns": ["editor", *columns], "rows": lines})
     lines = [[name, *cells(at, editors[0], name, shown)] for name in names]
     tables.append({"title": editors[0], "columns": ["category", *columns[:-1]], "rows": lines})
     return {"tables": tables, "notes": notes, "figures": rows}

@@ -84,7 +84,8 @@ def score_editors(
             scored.append(name)
     if kind == "evaluation":
         found |= fidelity(bench.judge, bench.it, bench.material)
-    arrays = {key: value for key, value in found.items() if key.split("/")[0] == "fidelity" or key.split("/")[1] in scored}
+    wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
+    arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
     arrays |= {"unedited/logits": bench.it.logits.numpy(), "unedited/nuisances": bench.it.nuisances.numpy()}
     facts = {"editors": scored, "notes": notes}
     artifacts.write_whole(path, bench.question, arrays | {"strengths": np.array(STRENGTHS)}, attrs=facts)
@@ -157,7 +158,7 @@ def known_of(path: Path, question: Question) -> Arrays:
         same = before.parents == question.parents and before.classifier == question.classifier
         if not same or before.config | {"editors": None} != question.config | {"editors": None}:
             return {}
-        return {name: evaluation[name] for name in evaluation.names if name.startswith(("seen/", "cost/"))}
+        return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 
 
 def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], folder: Path) -> None:
