@@ -96,22 +96,30 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
         zeros = latents.new_zeros(latents.shape[1])
         return Chart(latents.new_ones(()), zeros, torch.diag(zeros + 1), zeros + 1)
     if space == "w":
-        return _whitening(latents)
+        return _gaussianising(latents)
     raise ValueError(f"unknown space {space!r}: choose z or w")
 
 
-def _whitening(latents: Tensor) -> Chart:
+def affine_chart(latents: Tensor) -> Chart:
+    """The chart that centres and whitens the latents (N, D) and undoes no activation."""
+    return _whitening(latents, 1.0)
+
+
+def _gaussianising(latents: Tensor) -> Chart:
     w = latents.double()
     undone = torch.where(w < 0, w * UNDO_SLOPE, w)
-    activated = _skewness(undone) <= _skewness(w)
-    u = undone if activated else w
+    return _whitening(latents, UNDO_SLOPE if _skewness(undone) <= _skewness(w) else 1.0)
+
+
+def _whitening(latents: Tensor, slope: float) -> Chart:
+    w = latents.double()
+    u = torch.where(w < 0, w * slope, w)
     mean = u.mean(0)
     variance, axes = torch.linalg.eigh((u - mean).T @ (u - mean) / (len(u) - 1))
     if variance[-1] <= 0:
         raise ValueError("all latents are the same: there is nothing to whiten")
     varies = variance > NULL_VARIANCE * variance[-1]
-    slope = u.new_tensor(UNDO_SLOPE if activated else 1.0)
-    return Chart(slope, mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
+    return Chart(u.new_tensor(slope), mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
 
 
 def _skewness(u: Tensor) -> Tensor:

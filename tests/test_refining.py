@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gmmedit.editors.base import Raw
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
@@ -247,7 +248,7 @@ def test_polished_rows_do_not_see_each_other(world):
 
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):
     x, labels, _ = world
-    editor = MixtureEditor(fitted(x, labels, correction=False))
+    editor = MixtureEditor(fitted(x, labels, correction=False), Raw())
     x = x[:4, None].expand(-1, 2, -1)
     offset, back = editor.offset(x, 1), editor.offset(x, 1, away=True)
     moved = editor.edit(x, 1, torch.tensor([0.0, 0.5, 2.0, -1.0]))

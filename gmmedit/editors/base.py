@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class Material:
         space: "z" or "w".
         latents: (N, D) of the fitted samples, labels and logits: (N, K), what the labelling classifier says.
         layout: the attributes.
-        styles: (layer of W+, matrix (channels, D)) of each modulated convolution; empty where there are none.
+        styles: `Generator.styles`; empty where there are none.
         layers: L of the generator that take a latent of their own.
         chart, model: of mixture.h5.
         score: f(G(x)) of the labeller; None where gradients do not pass.
@@ -91,7 +92,7 @@ class Material:
     labels: Tensor
     logits: Tensor
     layout: Layout
-    styles: list[tuple[int, Tensor]]
+    styles: list[tuple[int, Tensor, bool]]
     layers: int
     chart: Coordinates
     model: AttributeMixture
@@ -102,3 +103,12 @@ class Material:
 
 class Unsuitable(InputError):
     """An editor that cannot work on this generator or in this space."""
+
+
+def extra(module: str, editor: str) -> Any:
+    """A module of a package that `pip install gmmedit` leaves out. InputError: it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = error.name or module
+        raise InputError(f"{editor} needs the package {package}", hint="pip install 'gmmedit[baselines]'") from error

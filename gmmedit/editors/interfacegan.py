@@ -1,71 +1,56 @@
-"""InterFaceGAN (Shen et al. 2020): the normal of a linear SVM between the extremes of a label."""
+"""InterFaceGAN (Shen et al. 2020): the normal of a linear SVM between the extremes of a label, in the latent itself."""
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.editors.base import Editor
-from gmmedit.errors import InputError
-from gmmedit.mixture import Layout
+from gmmedit.editors.base import Material, extra
+from gmmedit.editors.linear import LinearEditor, target_scores
 
-REACH = 2.5  # so that the strengths that evaluation sweeps go as far as pictures hold
 EXTREMES = 0.02  # share of the samples on either side that the SVM sees
+FEWEST = 50  # of them, where there are as many
 SAME = 0.01  # share of the largest singular value below which normals do not differ
 
 
-class InterFaceGAN(Editor):
-    """One direction per category; the conditional form is projected off all other attributes' normals.
-
-    A unit of strength is REACH times the distance between the means of those with and without the value.
-    """
-
-    def __init__(self, directions: Tensor) -> None:
-        self.directions = directions  # (K, D)
-
-    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
-        direction = -self.directions[category] if away else self.directions[category]
-        return direction.expand(len(x), 1, -1)
+def fit_interfacegan(it: Material) -> LinearEditor:
+    """One normal per category. InputError: scikit-learn is not installed."""
+    return LinearEditor(normals(it), it.latents)
 
 
-def fit_interfacegan(x: Tensor, logits: Tensor, layout: Layout, seed: int, conditional: bool) -> InterFaceGAN:
-    """From coordinates x (N, D) and logits (N, K). InputError: scikit-learn is not installed."""
-    scores = torch.cat([logits[:, c] - others(logits[:, c]) for c in layout.columns], 1)
-    normals = torch.stack([svm_normal(x, scores[:, k], seed) for k in range(scores.shape[1])])
-    directions = normals.clone()
-    if conditional:
-        for attribute, columns in enumerate(layout.columns):
-            rest = torch.cat([normals[c] for a, c in enumerate(layout.columns) if a != attribute])
-            basis = span(rest) if len(rest) else rest
-            directions[columns] -= normals[columns] @ basis.T @ basis
-    for k, direction in enumerate(directions):
-        unit = direction / direction.norm()
-        has = scores[:, k] > 0
-        reach = (x[has].mean(0) - x[~has].mean(0)) @ normals[k] / (unit @ normals[k])
-        directions[k] = unit * reach * REACH
-    return InterFaceGAN(directions)
+def fit_conditional(it: Material) -> LinearEditor:
+    """Each normal projected off those of all other attributes. InputError: scikit-learn is not installed."""
+    return LinearEditor(projected(normals(it), it.layout.columns), it.latents)
+
+
+def normals(it: Material) -> Tensor:
+    """Unit normals (K, D), each towards its category."""
+    return torch.stack([svm_normal(it.latents, score) for score in target_scores(it.logits, it.layout).T])
+
+
+def svm_normal(latents: Tensor, score: Tensor) -> Tensor:
+    """Unit normal (D,) of a linear SVM between the latents (N, D) of the lowest and highest scores (N,)."""
+    svm = extra("sklearn.svm", "interfacegan")
+    count = min(max(FEWEST, int(EXTREMES * len(score))), len(score) // 2)
+    order = score.argsort(stable=True)
+    rows = torch.cat([order[-count:], order[:count]])
+    machine = svm.SVC(kernel="linear").fit(latents[rows].double().numpy(), np.repeat([1, 0], count))
+    return F.normalize(latents.new_tensor(machine.coef_[0]), dim=0)
+
+
+def projected(rows: Tensor, columns: list[slice]) -> Tensor:
+    """Unit normals (K, D) without what the span of other attributes' normals holds; 0 where nothing is left."""
+    found = rows.clone()
+    for attribute, own in enumerate(columns):
+        rest = [rows[c] for a, c in enumerate(columns) if a != attribute]
+        if rest:
+            basis = span(torch.cat(rest))
+            left = rows[own] - rows[own] @ basis.T @ basis
+            found[own] = torch.where(left.norm(dim=1, keepdim=True) > SAME, F.normalize(left, dim=1), 0)
+    return found
 
 
 def span(rows: Tensor) -> Tensor:
     """Orthonormal rows (R, D) that span rows (M, D). Both normals of a two-valued attribute are one direction."""
     _, values, basis = torch.linalg.svd(rows, full_matrices=False)
     return basis[values > SAME * values[0]]
-
-
-def others(logits: Tensor) -> Tensor:
-    """For each value (N, C), the log-sum-exp of the attribute's other values."""
-    columns = [logits[:, [j for j in range(logits.shape[1]) if j != i]] for i in range(logits.shape[1])]
-    return torch.stack([rest.logsumexp(1) for rest in columns], 1)
-
-
-def svm_normal(x: Tensor, score: Tensor, seed: int) -> Tensor:
-    """Unit normal (D,) of a linear SVM between the samples of the lowest and highest scores (N,)."""
-    try:
-        from sklearn.svm import LinearSVC
-    except ImportError as error:
-        raise InputError("InterFaceGAN needs scikit-learn", hint="pip install 'gmmedit[baselines]'") from error
-    count = max(50, round(EXTREMES * len(x)))
-    order = score.argsort()
-    rows = torch.cat([order[:count], order[-count:]])
-    side = np.repeat([0, 1], count)
-    machine = LinearSVC(random_state=seed, max_iter=20_000).fit(x[rows].numpy(), side)
-    return torch.nn.functional.normalize(torch.from_numpy(machine.coef_[0]).to(x), dim=0)

@@ -1,22 +1,35 @@
-"""Class-conditional Gaussians over the whole latent space, in closed form: the patent read literally.
-
-With independent draws of zs it is the patent's words, x' = (1 - alpha) x + alpha zs; with the coupled draw,
-optimal transport between the same Gaussians.
-"""
+"""Class-conditional Gaussians over the whole latent space, in closed form: one mean and covariance per category."""
 
 import torch
 from torch import Tensor
 
+from gmmedit.editors.base import Material
 from gmmedit.editors.mixture import MixtureEditor
+from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
-from gmmedit.mixture.gaussians import Draw, Gaussians
+from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.spaces import affine_chart
+
+
+def fit_moments(it: Material) -> MixtureEditor:
+    """In the mixture's chart, with the coupled draw: optimal transport between the Gaussians."""
+    return MixtureEditor(whole_space(it.chart.to_x(it.latents), it.labels, it.layout), it.chart)
+
+
+def fit_patent(it: Material) -> MixtureEditor:
+    """The patent read literally: independent draws of zs from the latent's own Gaussians, x' = (1 - a) x + a zs.
+
+    Whitening is for the numbers' sake: an affine chart changes neither the Gaussians nor the interpolation.
+    """
+    chart = affine_chart(it.latents)
+    return MixtureEditor(whole_space(chart.to_x(it.latents), it.labels, it.layout), chart, draw="sample", seed=it.seed)
 
 
 @torch.no_grad()
-def fit_moments(x: Tensor, labels: Tensor, values: tuple[int, ...], draw: Draw, seed: int) -> MixtureEditor:
-    """From coordinates x (N, D) and labels (N, K): one full covariance per category."""
-    space = FullSpace(x.shape[1], values)
+def whole_space(x: Tensor, labels: Tensor, layout: Layout) -> AttributeMixture:
+    """From coordinates x (N, D) and labels (N, K): the moments weighted by the labels."""
+    space = FullSpace(x.shape[1], layout.values)
     gaussians = Gaussians(space.layout, tied=False)
     gaussians.moments_(space(x), labels)
-    return MixtureEditor(AttributeMixture(space, gaussians), draw, seed)
+    return AttributeMixture(space, gaussians)

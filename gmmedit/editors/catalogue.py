@@ -1,0 +1,23 @@
+"""Editors by name, in the order of tables: ours, the rivals, and the floor of every comparison."""
+
+from collections.abc import Callable
+
+from gmmedit.editors.base import Editor, Material
+from gmmedit.editors.interfacegan import fit_conditional, fit_interfacegan
+from gmmedit.editors.linear import fit_random
+from gmmedit.editors.mixture import fit_mixture, fit_polished
+from gmmedit.editors.moments import fit_moments, fit_patent
+from gmmedit.editors.regressions import fit_logistic, fit_mean_difference
+
+EDITORS: dict[str, Callable[[Material], Editor]] = {
+    "mixture-polished": fit_polished,
+    "mixture": fit_mixture,
+    "interfacegan": fit_interfacegan,
+    "interfacegan-conditional": fit_conditional,
+    "logistic": fit_logistic,
+    "mean-difference": fit_mean_difference,
+    "moments": fit_moments,
+    "patent": fit_patent,
+    "random": fit_random,
+}
+names = tuple(EDITORS)
