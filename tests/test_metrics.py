@@ -22,26 +22,35 @@ def labels(*rows: tuple[int, int, int]) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("flips", "kept", "score"),
     [
-        ([0.5, 1.0], [1.0, 1.0], 1.0),  # perfect: every target flips, nothing else does
-        ([0.0, 0.0], [1.0, 1.0], 0.0),  # useless: nothing flips
-        ([0.0, 0.0], [0.3, 0.1], 0.0),  # harmful: only the others do
-        ([0.25, 0.5, 1.0], [0.75, 0.5, 0.0], 0.5),  # one other attribute lost for each target
-        ([0.8], [0.5], 0.6),  # stops at 0.8
-        ([0.8, 0.4], [0.5, 0.5], 0.6),  # nobody goes beyond its best strength
+        ([0.0, 0.5, 1.0], [1.0, 1.0, 1.0], 1.0),  # perfect: every target flips, nothing else does
+        ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], 0.0),  # useless: nothing flips
+        ([0.0, 0.0, 0.0], [1.0, 0.3, 0.1], 0.0),  # harmful: only the others do
+        ([0.0, 0.25, 0.5, 1.0], [1.0, 0.75, 0.5, 0.0], 0.5),  # one other attribute lost for each target
+        ([0.0, 0.8], [1.0, 0.5], 0.6),  # stops at 0.8
+        ([0.0, 0.8, 0.4], [1.0, 0.5, 0.5], 0.6),  # nobody goes beyond its best strength
     ],
 )
 def test_dt_score(flips: list[float], kept: list[float], score: float) -> None:
-    assert metrics.dt_score(torch.tensor(flips), torch.tensor(kept)) == pytest.approx(score)
+    assert float(metrics.dt_score(torch.tensor(flips), torch.tensor(kept))) == pytest.approx(score)
+
+
+def test_dt_scores_of_several_columns_are_those_of_each() -> None:
+    flips = torch.tensor([[0.0, 0.0], [0.8, 0.5], [0.4, 1.0]])
+    kept = torch.tensor([[1.0, 1.0], [0.5, 1.0], [0.5, 1.0]])
+    assert metrics.dt_score(flips, kept).tolist() == pytest.approx([0.6, 1.0])
 
 
 def test_values_at_a_flip_rate_lie_on_the_line_between_two_strengths() -> None:
-    flips, values = torch.tensor([0.2, 0.6, 0.5, 1.0]), torch.tensor([1.0, 0.8, 0.7, 0.0])
-    assert metrics.at_flip_rate(flips, values, 0.1) == 1.0  # reached by the weakest edit
-    assert metrics.at_flip_rate(flips, values, 0.4) == pytest.approx(0.9)
-    assert metrics.at_flip_rate(flips, values, 0.6) == pytest.approx(0.8)
-    assert metrics.at_flip_rate(flips, values, 0.75) == pytest.approx(0.35)
-    assert metrics.at_flip_rate(flips, values, 1.0) == 0.0
-    assert math.isnan(metrics.at_flip_rate(flips[:3], values[:3], 0.61))
+    flips, values = torch.tensor([0.0, 0.2, 0.6, 0.5, 1.0]), torch.tensor([1.0, 1.0, 0.8, 0.7, 0.0])
+
+    def at(rate: float) -> float:
+        return float(metrics.at_flip_rate(flips, values, rate))
+
+    assert at(0.1) == 1.0 and at(0.6) == pytest.approx(0.8) and at(1.0) == 0.0
+    assert at(0.4) == pytest.approx(0.9) and at(0.75) == pytest.approx(0.35)
+    assert math.isnan(float(metrics.at_flip_rate(flips[:4], values[:4], 0.61)))
+    both = metrics.at_flip_rate(torch.stack([flips, flips / 2], 1), torch.stack([values, values], 1), 0.6)
+    assert both[0] == pytest.approx(0.8) and both[1].isnan()
 
 
 def test_flipped_and_kept() -> None:
@@ -54,18 +63,32 @@ def test_flipped_and_kept() -> None:
     assert metrics.kept(before, after, COLUMNS, 2).tolist() == [[[1, 1], [0, 1]], [[0, 0], [0, 1]]]
 
 
-def test_attribute_dependency_averages_over_values_then_over_the_other_attributes() -> None:
+def test_dependencies_average_over_the_values_of_an_attribute() -> None:
     before = torch.zeros(2, 7)
     after = torch.zeros(3, 2, 7)
     after[1, :, :2] = 9.0  # the target's own logits do not count
     after[2, :, 2:4] = torch.tensor([[2.0, -2.0], [4.0, -4.0]])  # mean change 3
     after[2, :, 4:7] = torch.tensor([0.0, 3.0, 0.0])  # mean change 1
     sigma = torch.tensor([1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0])
-    found = metrics.attribute_dependency(before, after, sigma, COLUMNS, 0)
-    assert found.tolist() == pytest.approx([0.0, 0.0, (3 / 2 + 1) / 2])
+    found = metrics.dependencies(before, after, sigma, COLUMNS, 0)
+    assert found.shape == (3, 2, 2) and not found[:2].any()
+    assert found[2].mean(0).tolist() == pytest.approx([3 / 2, 1])
 
 
-def test_monotone_share_allows_a_little_slack() -> None:
+def test_log_odds_are_those_of_a_value_against_all_others() -> None:
+    logits = torch.tensor([[-1.0, 1.0, 0.0, 0.0, 0.1, 0.2, 0.9]])
+    assert metrics.log_odds(logits, COLUMNS[0], 1).tolist() == pytest.approx([2.0])
+    p = logits[:, 4:7].softmax(1)[0, 2]
+    assert metrics.log_odds(logits, COLUMNS[2], 2).tolist() == pytest.approx([float((p / (1 - p)).log())], rel=1e-4)
+
+
+def test_calibration_is_the_distance_from_a_straight_line() -> None:
+    strengths = torch.tensor([0.0, 0.5, 1.0, 2.0])
+    scores = torch.tensor([[1.0, -3.0], [2.0, -3.0], [3.0, 1.0], [9.0, 9.0]])
+    assert metrics.calibration(scores, strengths).tolist() == pytest.approx([0.0, 0.5])
+
+
+def test_monotone_allows_a_little_slack() -> None:
     scores = torch.tensor(
         [
             [0.1, 0.1, 0.9, 0.5],
@@ -73,17 +96,19 @@ def test_monotone_share_allows_a_little_slack() -> None:
             [0.9, 0.4, 0.9, 0.6],
         ]
     )
-    assert metrics.monotone_share(scores) == 0.5  # rows 1 and 3 fall by 0.1; the last by 0.01 only
-    assert metrics.monotone_share(scores, slack=0.2) == 1.0
-    assert metrics.monotone_share(scores, slack=0.0) == 0.25
+    assert metrics.monotone(scores).tolist() == [1, 0, 0, 1]
+    assert metrics.monotone(scores, slack=0.2).mean() == 1
+    assert metrics.monotone(scores, slack=0.0).mean() == 0.25
 
 
-def test_bootstrap_rows() -> None:
-    rows = metrics.bootstrap_rows(50, 7, seed=3)
-    assert rows.shape == (7, 50) and rows.min() >= 0 and rows.max() < 50
-    assert torch.equal(rows, metrics.bootstrap_rows(50, 7, seed=3))
-    assert not torch.equal(rows, metrics.bootstrap_rows(50, 7, seed=4))
-    assert not torch.equal(rows[0], rows[1]) and len(rows[0].unique()) < 50  # with replacement
+def test_bootstrap_weights() -> None:
+    weights = metrics.bootstrap_weights(50, 7, seed=3)
+    assert weights.shape == (50, 8)
+    torch.testing.assert_close(weights.sum(0), torch.ones(8))
+    assert (weights[:, 0] == 1 / 50).all(), "the estimate itself"
+    assert ((weights * 50 - (weights * 50).round()).abs() < 1e-5).all() and (weights[:, 1:] == 0).any()
+    assert torch.equal(weights, metrics.bootstrap_weights(50, 7, seed=3))
+    assert not torch.equal(weights, metrics.bootstrap_weights(50, 7, seed=4))
 
 
 def test_frechet_distance_of_gaussians() -> None:

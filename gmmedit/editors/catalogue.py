@@ -1,10 +1,10 @@
-"""Editors by name, in the order of tables: ours, the rivals, and the floor of every comparison."""
+"""Editors by name, in the order of tables: ours, the rivals, and the floors of every comparison."""
 
 from collections.abc import Callable
 
 from gmmedit.editors.base import Editor, Material
 from gmmedit.editors.interfacegan import fit_conditional, fit_interfacegan
-from gmmedit.editors.linear import fit_random
+from gmmedit.editors.linear import fit_none, fit_random
 from gmmedit.editors.mixture import fit_mixture, fit_polished
 from gmmedit.editors.moments import fit_moments, fit_patent
 from gmmedit.editors.regressions import fit_logistic, fit_mean_difference
@@ -19,5 +19,5 @@ EDITORS: dict[str, Callable[[Material], Editor]] = {
     "moments": fit_moments,
     "patent": fit_patent,
     "random": fit_random,
+    "none": fit_none,
 }
-names = tuple(EDITORS)

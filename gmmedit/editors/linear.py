@@ -33,6 +33,11 @@ class LinearEditor(Editor):
         return -step if away else step
 
 
+def fit_none(it: Material) -> LinearEditor:
+    """No edit at all: the ceiling of preservation, the floor of everything else."""
+    return LinearEditor(torch.zeros(it.layout.categories, it.latents.shape[1]), it.latents)
+
+
 def fit_random(it: Material) -> LinearEditor:
     """A random direction for each category: the floor of every comparison."""
     source = torch.Generator().manual_seed(it.seed)

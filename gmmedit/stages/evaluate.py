@@ -10,7 +10,7 @@ from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.figuring import write_figures
 from gmmedit.stages.shared.scoring import score_editors
 
-OURS = ["mixture-polished", "mixture", "random"]
+OURS = ["mixture-polished", "mixture", "random", "none"]
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:

@@ -156,7 +156,7 @@ def known_of(path: Path, question: Question) -> Arrays:
     with artifacts.open(path, "evaluation") as evaluation:
         before = evaluation.question
         same = before.parents == question.parents and before.classifier == question.classifier
-        if not same or before.config | {"editors": None} != question.config | {"editors": None}:
+        if not same or dict(before.config, editors=None) != dict(question.config, editors=None):
             return {}
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 

@@ -1,0 +1,122 @@
+"""`evaluate` and `compare`, as a user would run them, on the embedded model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import done, gmmedit, untouched
+from test_bad_input import check
+from test_pipeline import Stopped
+
+from gmmedit import artifacts, config
+from gmmedit.editors.catalogue import EDITORS
+from gmmedit.stages import compare, evaluate
+from gmmedit.stages.shared import scoring
+from gmmedit.stages.shared.common import Execution
+from gmmedit.stages.shared.figuring import figure_rows
+
+KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
+FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
+
+
+@pytest.fixture(autouse=True)
+def few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "STRENGTHS", (0.0, 0.5, 1.0))
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "SAVED_EVERY", 0)
+    settings = FEW.model_copy(update={"editors": ["mixture", "random"]})
+    seen: list[tuple[int, str]] = []
+
+    def tick(done: int, total: int, text: str) -> None:
+        seen.append((done, text))
+        if seen[-1] == (3, "random"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        evaluate.run(own_run, settings, Execution(batch=64, tick=tick))
+    assert artifacts.describe(own_run / "evaluation.h5.partial")["state"] == "checkpoint"
+    seen.clear()
+    path = evaluate.run(own_run, settings, Execution(batch=16, tick=lambda *words: seen.append(words[::2])))
+    assert seen[0] == (2, "random"), "it goes on with the category that it was at"
+    whole = {it["metric"]: it for it in read(path.with_suffix(".jsonl"))}
+    rows = read(path.with_suffix(".jsonl"))
+    assert all(row.keys() == KEYS for row in rows) and {"dt", "fidelity", "ad_mean@1sd", "drift@0.8"} <= whole.keys()
+    path.unlink()
+    evaluate.run(own_run, settings, Execution(batch=64))
+    again = read(path.with_suffix(".jsonl"))
+    same = [row for row in rows if row["metric"] not in ("fit_seconds", "fit_memory")]
+    assert same == [row for row in again if row["metric"] not in ("fit_seconds", "fit_memory")]
+
+    with artifacts.open(path) as scored:
+        flipped = scored["seen/mixture/1/logits"][..., :2].argmax(-1) == 1
+        assert scored["seen/mixture/1/logits"].shape[:2] == (3, 8) and not flipped[0].any()
+    best = next(row for row in rows if (row["method"], row["metric"], row["attribute"]) == ("mixture", "flip_best", "smile=yes"))
+    assert best["value"] == pytest.approx(flipped.mean(1).max()) and best["n"] == 8 and best["space"] == "w"
+
+
+def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Path) -> None:
+    evaluate.run(own_run, FEW.model_copy(update={"editors": ["mixture"]}), Execution(batch=64))
+    seen = []
+    path = compare.run(own_run, FEW, Execution(batch=64, tick=lambda *words: seen.append(words[-1])))
+    assert set(seen) == set(EDITORS) - {"mixture"}
+    with artifacts.open(path, "comparison") as scored:
+        assert scored.attrs["editors"] == list(EDITORS) and scored.attrs["notes"] == []
+        moved = [scored[f"seen/{name}/1/logits"][-1].tobytes() for name in EDITORS]
+        assert len(set(moved)) == len(moved), "no two editors do the same"
+        for name in EDITORS:
+            assert np.isfinite(scored[f"seen/{name}/1/logits"]).all()
+        assert np.array_equal(scored["seen/none/1/logits"][0], scored["seen/none/1/logits"][-1])
+    none = {row["metric"]: row["value"] for row in figure_rows(path) if (row["method"], row["attribute"]) == ("none", "all")}
+    assert none["dt"] == 0 and none["flip_best"] == 0 and none["path_length"] == 0
+
+    with untouched(own_run):
+        words = ("compare", "--run", own_run, "--config", settings_of(own_run))
+        told = json.loads(done(*words, "--json").stdout)
+        text = done(*words).stdout
+    assert {row["method"] for row in told["figures"]} == set(EDITORS)
+    assert "two-valued attributes" in text and "many-valued attributes" in text and "mixture-polished" in text
+    assert text.endswith(f"wrote {path}\nwrote {path.with_suffix('.jsonl')}\n")
+
+
+def settings_of(folder: Path) -> Path:
+    path = folder.parent / "few.yaml"
+    path.write_text("compare: {n: 48, starts: 8, polish: 1}\n")
+    return path
+
+
+def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path) -> None:
+    words = ("evaluate", "--run", own_run, "-n", 48, "--editors", "random", "--classifier", "avatars")
+    assert "note: judged by avatars, which made the labels: every figure flatters" in done(*words).stdout
+    rows = read(own_run / "evaluation.jsonl")
+    assert any(row["metric"] == "identity@0.5" or row["metric"] == "identity@0.8" for row in rows)
+
+
+def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gmmedit.editors.base import Unsuitable
+
+    def unsuitable(_: object) -> None:
+        raise Unsuitable("sefa edits W, this run is in z", hint="--editors mixture")
+
+    monkeypatch.setitem(EDITORS, "sefa", unsuitable)
+    for name in [name for name in EDITORS if name not in ("sefa", "random")]:
+        monkeypatch.delitem(EDITORS, name)
+    path = compare.run(own_run, FEW, Execution(batch=64))
+    with artifacts.open(path) as scored:
+        assert scored.attrs["editors"] == ["random"]
+        assert scored.attrs["notes"] == ["left out: sefa edits W, this run is in z"]
+    path.unlink()
+    check(gmmedit("compare", "--run", own_run, "--editors", "sefa"), "sefa edits W, this run is in z")
+
+
+def test_samples_that_all_have_a_value(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = torch.ones(4, 128)
+    monkeypatch.setattr("gmmedit.stages.shared.judging.seeded_latents", lambda *_: same.numpy())
+    check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 samples to score on have", "-n 1000")
