@@ -343,7 +343,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     with zipfile.ZipFile(files / "older.pt2", "w") as archive:
         archive.writestr("serialized_exported_program.json", "{}")
     for name, says in (
-        ("weights.pth", "without the network that they belong to; write a my_classifier.py:load"),
+        ("weights.pth", "without the network that they belong to; write a my_network.py:load"),
         ("old.pth", "without the network that they belong to"),
         ("notes.txt", "is no classifier: neither .pt2, TorchScript, ONNX"),
         ("empty.pt2", "is no classifier"),

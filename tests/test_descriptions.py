@@ -10,12 +10,18 @@ from PIL import Image
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.calibration import Calibration, Goal
 from gmmedit.classifiers.columns import Columns, by_name, consecutive
-from gmmedit.classifiers.described import Opened, calibration_of, columns_of
-from gmmedit.classifiers.description import read
+from gmmedit.classifiers.described import calibration_of, columns_of
+from gmmedit.classifiers.description import Description
+from gmmedit.classifiers.description import read as read_description
+from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.preprocessing import Preprocessing, cropped
 from gmmedit.errors import InputError
 
 SMILE, HAIR = Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "red", "grey"))
+
+
+def read(path: Path) -> Description:
+    return read_description(path, Description)
 
 
 def written(folder: Path, text: str) -> Path:

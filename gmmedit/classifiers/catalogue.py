@@ -1,15 +1,16 @@
 """Classifiers by name, by file, or by the YAML file that describes one."""
 
-import zipfile
 from pathlib import Path
 
 from gmmedit.classifiers import convnet, huggingface, outside, zeroshot
 from gmmedit.classifiers.base import Classifier
-from gmmedit.classifiers.described import Described, Opened
+from gmmedit.classifiers.described import Described
 from gmmedit.classifiers.description import HINT, Description
 from gmmedit.classifiers.description import read as read_description
+from gmmedit.classifiers.files import READERS, YAML, kind_of, located
+from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.table import Table
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError
 from gmmedit.networks import python
 from gmmedit.registry import Registry
 
@@ -24,12 +25,6 @@ REGISTRY = Registry(
 """Names to functions without arguments that return a `Classifier`."""
 
 READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
-YAML = (".yaml", ".yml")
-BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}
-SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".h5", ".hdf5", ".py", ".bin")
-READERS = {"exported": outside.read_exported, "torchscript": outside.read_torchscript, "onnx": outside.read_onnx}
-WEIGHTS = "holds weights, or something else, without the network that they belong to"
-REBUILD = f"write a my_classifier.py:load that builds it; {HINT}"
 
 
 def load(name_or_path: str, device: str = "cpu") -> Classifier:
@@ -65,7 +60,7 @@ def opened(name: str, device: str) -> Classifier:
     """The classifier in a file, in a folder, or described by a YAML file."""
     path = Path(name)
     if path.suffix in YAML:
-        return build(read_description(path), path.parent, f"{name}: ", device)
+        return build(read_description(path, Description), path.parent, f"{name}: ", device)
     if python.PATTERN.fullmatch(name):
         return checked(python.call(name), name)
     if path.is_file() and kind_of(path) == "safetensors":
@@ -80,12 +75,15 @@ def build(description: Description, base: Path, prefix: str, device: str) -> Cla
     if python.PATTERN.fullmatch(name):
         check_prompts(description, where)
         return Described(outside.from_python(str(base / name), device), description, where, device)
-    path = located(name, base)
+    path = located(description, base, names())
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
     if kind == "safetensors":
         raise InputError(f"{where} needs no description", hint=f"--classifier {path}")
+    if not kind:
+        message = f"{path} is no classifier: neither .pt2, TorchScript, ONNX, safetensors, CSV nor HDF5"
+        raise InputError(message, hint=HINT)
     if kind != "folder":
         check_prompts(description, where)
     network: Opened
@@ -100,46 +98,3 @@ def check_prompts(description: Description, where: str) -> None:
     """InputError: a network that reads no words is asked to."""
     if description.prompts:
         raise InputError(f"{where} cannot read prompts", hint="file: a folder or hub name of CLIP or SigLIP")
-
-
-def located(name: str, base: Path) -> Path:
-    """The file or folder, next to the description, or the hub's in the local cache. InputError: there is none."""
-    path = base / name
-    if path.exists():
-        return path
-    if huggingface.HUB_NAME.fullmatch(name) and path.suffix not in SUFFIXES:
-        return huggingface.folder_of(name)
-    if path.suffix or "/" in name:
-        raise InputError(f"there is no classifier file {path}", hint="gmmedit label --classifier avatars")
-    raise InputError(f"there is no classifier called {name!r}", hint=nearest(name, names()))
-
-
-def kind_of(path: Path) -> str:
-    """What a file holds, by its content as far as that tells. InputError: nothing that a classifier can be."""
-    if path.is_dir():
-        return "folder"
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(b"PK"):
-        return kind_of_archive(path)
-    if start == b"\x89HDF\r\n\x1a\n":
-        return "table"
-    if start.startswith(b"\x80"):
-        raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
-    if path.suffix in BY_SUFFIX:
-        return BY_SUFFIX[path.suffix]
-    message = f"{path} is no classifier: neither .pt2, TorchScript, ONNX, safetensors, CSV nor HDF5"
-    raise InputError(message, hint=HINT)
-
-
-def kind_of_archive(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise InputError(f"{path} is damaged: {error}", hint=HINT) from error
-    if any("/code/" in name for name in names):
-        return "torchscript"
-    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
-        return "exported"
-    raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)

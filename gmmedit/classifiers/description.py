@@ -1,10 +1,10 @@
-"""The YAML file that describes a classifier: what it is made of, what it sees, and what its outputs mean.
+"""The YAML file that describes a network: what it is made of, what it sees, and what a classifier's outputs mean.
 
-docs/classifiers.md has one for every kind of file.
+docs/classifiers.md has one for every kind of file, docs/evaluation.md those of feature networks.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,11 +67,33 @@ class Readout(Part):
         return values
 
 
-class Description(Part):
-    """One classifier. Without `attributes` and `prompts` the file itself must say what it labels."""
+class Source(Part):
+    """A network: where it is, and what it sees."""
+
+    what: ClassVar[str]  # it is called in errors
+    hint: ClassVar[str]
 
     file: str  # file, folder, hub name or module.py:factory
     input: Input | None = None
+
+    def record(self) -> str:
+        """All that decides its answers, and not where the file lies."""
+        return self.model_dump_json(exclude={"file"})
+
+
+class FeatureDescription(Source):
+    """A network whose outputs are features."""
+
+    what = "feature network"
+    hint = "docs/evaluation.md has examples"
+
+
+class Description(Source):
+    """One classifier. Without `attributes` and `prompts` the file itself must say what it labels."""
+
+    what = "classifier"
+    hint = HINT
+
     activation: Activation | None = None  # what the outputs are
     outputs: list[str] | None = None  # their names, in order
     attributes: dict[str, Readout] | None = None
@@ -129,9 +151,8 @@ class Description(Part):
             return [Attribute(name, tuple(values)) for name, values in self.prompts.items()]
         return [Attribute(name, tuple(readout.values)) for name, readout in (self.attributes or {}).items()]
 
-    def record(self) -> str:
-        """All that decides the labels, and not where the file lies."""
-        return self.model_dump_json(exclude={"file"})
+
+S = TypeVar("S", bound=Source)
 
 
 class Loader(yaml.SafeLoader):
@@ -144,36 +165,36 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-def read(path: Path) -> Description:
+def read(path: Path, kind: type[S]) -> S:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
-        raise InputError(f"there is no classifier file {path}", hint=HINT) from None
+        raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}", hint=HINT) from error
+        raise InputError(f"cannot read {path}: {error}", hint=kind.hint) from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}", hint=HINT) from error
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}", hint=kind.hint) from error
     if not isinstance(data, dict) or "file" not in data:
-        raise InputError(f"{path} does not name the classifier's file", hint="file: my_network.pt2")
+        raise InputError(f"{path} does not name the {kind.what}'s file", hint="file: my_network.pt2")
     try:
-        return Description.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        message, hint = explain(error)
+        message, hint = explain(error, kind)
         raise InputError(f"{path}: {message}", hint=hint) from None
 
 
-def explain(error: ValidationError) -> tuple[str, str]:
+def explain(error: ValidationError, kind: type[Source]) -> tuple[str, str]:
     """The first problem, unknown keys before others, as `attributes.smile.values: what is wrong`, and a hint."""
     problem = min(error.errors(), key=lambda it: it["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{where} is not a key", nearest(str(problem["loc"][-1]), known_keys(problem["loc"][:-1]))
+        return f"{where} is not a key", nearest(str(problem["loc"][-1]), known_keys(kind, problem["loc"][:-1]))
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message, HINT
+    return f"{where}: {message}" if where else message, kind.hint
 
 
-def known_keys(place: tuple[int | str, ...]) -> list[str]:
+def known_keys(kind: type[Source], place: tuple[int | str, ...]) -> list[str]:
     """The keys of the part of a description at that place."""
     parts: dict[str, type[Part]] = {"input": Input, "attributes": Readout}
-    return list(parts.get(str(place[0]), Description).model_fields if place else Description.model_fields)
+    return list(parts.get(str(place[0]), kind).model_fields if place else kind.model_fields)

@@ -17,7 +17,7 @@ from torch import Tensor
 from gmmedit import weights
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
-from gmmedit.classifiers.described import Opened
+from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.preprocessing import Interpolation, Preprocessing
 from gmmedit.errors import InputError
 from gmmedit.networks import frozen, reason
@@ -42,7 +42,7 @@ def transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise InputError("this classifier needs the transformers library", hint=EXTRA) from error
+        raise InputError("this network needs the transformers library", hint=EXTRA) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers
@@ -104,6 +104,11 @@ def read(folder: Path, device: str) -> Opened:
 
     size = getattr(config, "image_size", None)
     return Opened(forward, fingerprint_of(model), preprocessing(folder, size), attributes, names, activation)
+
+
+def embedded(found: Any) -> Tensor:
+    """The projected embeddings (N, E) of CLIP and SigLIP, which transformers 5 wraps."""
+    return found if isinstance(found, Tensor) else found.pooler_output
 
 
 def fingerprint_of(model: Any) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gmmedit import weights
-from gmmedit.classifiers.described import Opened
+from gmmedit.classifiers.opened import Opened
 from gmmedit.errors import InputError
 from gmmedit.networks import exported, file_fingerprint, frozen, onnx, python, torchscript
 
@@ -34,7 +34,7 @@ def from_python(name: str, device: str) -> Opened:
         return Opened(module, digest + weights.fingerprint(module.state_dict()))
     if not callable(made):
         message = f"{name} returns a {type(made).__name__}"
-        raise InputError(message, hint="return a torch.nn.Module, or a gmmedit.classifiers.Classifier")
+        raise InputError(message, hint="return a torch.nn.Module, or a function of a batch of pictures")
 
     def forward(images: Tensor) -> Tensor:
         return made(images)

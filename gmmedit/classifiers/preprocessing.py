@@ -54,7 +54,7 @@ class Preprocessing:
 
     def colored(self, images: Tensor) -> Tensor:
         if images.shape[1] not in self.channels:
-            message = f"the classifier takes pictures of {self.channels[-1]} channels, these have {images.shape[1]}"
+            message = f"the network takes pictures of {self.channels[-1]} channels, these have {images.shape[1]}"
             raise InputError(message, hint="input: {colors: grey} describes a network of one channel")
         if self.colors == "grey" and images.shape[1] == 3:
             return torch.einsum("nchw,c->nhw", images, torch.tensor(LUMA).to(images))[:, None]

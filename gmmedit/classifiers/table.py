@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.columns import Columns, by_name
-from gmmedit.classifiers.described import calibration_of, combined
+from gmmedit.classifiers.described import calibration_of
 from gmmedit.classifiers.description import Description
+from gmmedit.classifiers.opened import combined
 from gmmedit.errors import InputError
 from gmmedit.networks import file_fingerprint
 

@@ -12,16 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.classifiers.described import Opened
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.huggingface import (
     EXTRA,
     check_complete,
+    embedded,
     fingerprint_of,
     load,
     preprocessing,
     transformers,
 )
+from gmmedit.classifiers.opened import Opened
 from gmmedit.errors import InputError
 from gmmedit.networks import reason
 
@@ -44,7 +45,7 @@ def read(folder: Path, description: Description, device: str) -> Opened:
     model.text_model = None  # has done its part, and is half of the weights
 
     def forward(pixels: Tensor) -> Tensor:
-        vectors = features(model.get_image_features(pixel_values=pixels)).float()
+        vectors = embedded(model.get_image_features(pixel_values=pixels)).float()
         with torch.autocast(vectors.device.type, enabled=False):  # a hundredth of a cosine is a whole logit
             return F.normalize(vectors, dim=1) @ scaled.mT
 
@@ -67,7 +68,7 @@ def value_vector(model: Any, tokenizer: Any, texts: list[str], templates: list[s
     """The unit vector (E,) of one value: the mean over its texts in every template."""
     sentences = [template.replace("{}", text) for template in templates for text in texts]
     parts = [sentences[i : i + AT_ONCE] for i in range(0, len(sentences), AT_ONCE)]
-    found = [features(model.get_text_features(**tokens(model, tokenizer, part, device))) for part in parts]
+    found = [embedded(model.get_text_features(**tokens(model, tokenizer, part, device))) for part in parts]
     return F.normalize(F.normalize(torch.cat(found), dim=1).mean(0), dim=0)
 
 
@@ -79,8 +80,3 @@ def tokens(model: Any, tokenizer: Any, sentences: list[str], device: str) -> dic
     found = tokenizer(sentences, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
     wanted = ("input_ids",) if full else ("input_ids", "attention_mask")
     return {name: found[name].to(device) for name in wanted}
-
-
-def features(found: Any) -> Tensor:
-    """The projected embeddings (N, E), which transformers 5 wraps."""
-    return found if isinstance(found, Tensor) else found.pooler_output

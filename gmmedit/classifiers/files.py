@@ -1,0 +1,58 @@
+"""Which file a description means, and what it holds."""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from gmmedit.classifiers import huggingface, outside
+from gmmedit.classifiers.description import Source
+from gmmedit.errors import InputError, nearest
+
+YAML = (".yaml", ".yml")
+BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}
+SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".h5", ".hdf5", ".py", ".bin")
+READERS = {"exported": outside.read_exported, "torchscript": outside.read_torchscript, "onnx": outside.read_onnx}
+WEIGHTS = "holds weights, or something else, without the network that they belong to"
+REBUILD = "write a my_network.py:load that builds it, and a YAML file that describes what it sees"
+
+
+def located(description: Source, base: Path, names: Iterable[str]) -> Path:
+    """The file or folder, relative to `base`, or the hub's in the local cache. InputError: there is none."""
+    name = description.file
+    path = base / name
+    if path.exists():
+        return path
+    if huggingface.HUB_NAME.fullmatch(name) and path.suffix not in SUFFIXES:
+        return huggingface.folder_of(name)
+    if path.suffix or "/" in name:
+        raise InputError(f"there is no {description.what} file {path}", hint=description.hint)
+    raise InputError(f"there is no {description.what} called {name!r}", hint=nearest(name, names))
+
+
+def kind_of(path: Path) -> str:
+    """What a file holds, by its content as far as that tells: "folder", "table", "safetensors" or one of READERS; ""
+    if nothing of these. InputError: a damaged archive, or weights alone."""
+    if path.is_dir():
+        return "folder"
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(b"PK"):
+        return kind_of_archive(path)
+    if start == b"\x89HDF\r\n\x1a\n":
+        return "table"
+    if start.startswith(b"\x80"):
+        raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
+    return BY_SUFFIX.get(path.suffix, "")
+
+
+def kind_of_archive(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}", hint="export it again") from error
+    if any("/code/" in name for name in names):
+        return "torchscript"
+    if any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
+        return "exported"
+    raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
