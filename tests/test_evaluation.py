@@ -58,7 +58,9 @@ def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest
     with artifacts.open(path) as scored:
         flipped = scored["seen/mixture/1/logits"][..., :2].argmax(-1) == 1
         assert scored["seen/mixture/1/logits"].shape[:2] == (3, 8) and not flipped[0].any()
-    best = next(row for row in rows if (row["method"], row["metric"], row["attribute"]) == ("mixture", "flip_best", "smile=yes"))
+    best = next(
+        row for row in rows if (row["method"], row["metric"], row["attribute"]) == ("mixture", "flip_best", "smile=yes")
+    )
     assert best["value"] == pytest.approx(flipped.mean(1).max()) and best["n"] == 8 and best["space"] == "w"
 
 
@@ -74,7 +76,9 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Pa
         for name in EDITORS:
             assert np.isfinite(scored[f"seen/{name}/1/logits"]).all()
         assert np.array_equal(scored["seen/none/1/logits"][0], scored["seen/none/1/logits"][-1])
-    none = {row["metric"]: row["value"] for row in figure_rows(path) if (row["method"], row["attribute"]) == ("none", "all")}
+    none = {
+        row["metric"]: row["value"] for row in figure_rows(path) if (row["method"], row["attribute"]) == ("none", "all")
+    }
     assert none["dt"] == 0 and none["flip_best"] == 0 and none["path_length"] == 0
 
     with untouched(own_run):

@@ -104,9 +104,11 @@ def test_monotone_allows_a_little_slack() -> None:
 def test_bootstrap_weights() -> None:
     weights = metrics.bootstrap_weights(50, 7, seed=3)
     assert weights.shape == (50, 8)
-    torch.testing.assert_close(weights.sum(0), torch.ones(8))
+    torch.testing.assert_close(weights.sum(0), torch.ones(8).double())
     assert (weights[:, 0] == 1 / 50).all(), "the estimate itself"
     assert ((weights * 50 - (weights * 50).round()).abs() < 1e-5).all() and (weights[:, 1:] == 0).any()
+    values = torch.arange(50.0)
+    assert metrics.means(values, weights)[0] == pytest.approx(24.5)
     assert torch.equal(weights, metrics.bootstrap_weights(50, 7, seed=3))
     assert not torch.equal(weights, metrics.bootstrap_weights(50, 7, seed=4))
 

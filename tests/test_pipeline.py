@@ -17,7 +17,7 @@ from gmmedit import artifacts, classifiers, config, generators
 from gmmedit.classifiers.convnet import WEIGHTS
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.spaces import Chart
-from gmmedit.stages import edit, evaluate, fit_mixture, fit_single
+from gmmedit.stages import edit, fit_mixture, fit_single
 from gmmedit.stages.shared import fitting
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.fitting import model_from, tensors

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.evaluation import metrics
+from gmmedit.evaluation.metrics import means
 
 FLIP_RATES = (0.5, 0.8, 0.85, 0.95)
 TARGET_CHANGES = (0.5, 1.0, 1.5, 2.0)  # in standard deviations of the target's log-odds
@@ -70,35 +71,35 @@ def figures(seen: Seen, columns: list[slice], attribute: int, value: int, seed: 
     """All figures of one editor and category by name; those at a flip rate or a target change are `name@0.8`."""
     before, after = seen.logits[0], seen.logits
     weights = metrics.bootstrap_weights(after.shape[1], DRAWS, seed)
-    flips = metrics.flipped(after, columns, attribute, value) @ weights  # (S, 1 + B)
+    flips = means(metrics.flipped(after, columns, attribute, value), weights)  # (S, 1 + B)
     kept = metrics.kept(before, after, columns, attribute)  # (S, n, A - 1)
     apart = metrics.dependencies(before, after, seen.sigma, columns, attribute)
     odds = metrics.log_odds(after, columns[attribute], value)  # (S, n)
     label = after[..., columns[attribute]].softmax(-1)[..., value]
     until = seen.strengths <= 1
-    each = torch.stack([share @ weights for share in kept.unbind(2)])  # (A - 1, S, 1 + B)
+    each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (A - 1, S, 1 + B)
     curves = {
-        "preservation": kept.mean(2) @ weights,
+        "preservation": means(kept.mean(2), weights),
         "worst_preservation": each.amin(0),
-        "ad_mean": apart.mean(2) @ weights,
-        "ad_max": apart.amax(2) @ weights,
+        "ad_mean": means(apart.mean(2), weights),
+        "ad_max": means(apart.amax(2), weights),
     }
     if seen.nuisances.shape[2]:
-        curves["drift"] = (seen.nuisances - seen.nuisances[0]).abs().mean(2) @ weights
+        curves["drift"] = means((seen.nuisances - seen.nuisances[0]).abs().mean(2), weights)
     if len(seen.identity):
-        curves["identity"] = seen.identity @ weights
+        curves["identity"] = means(seen.identity, weights)
     if len(seen.frechet):
-        curves["frechet"] = seen.frechet[:, None].expand(-1, DRAWS + 1)
+        curves["frechet"] = seen.frechet.double()[:, None].expand(-1, DRAWS + 1)
     found = {
         "dt": Figure.of(metrics.dt_score(flips, curves["preservation"])),
         "flip_best": Figure.of(flips.amax(0), float(seen.strengths[flips[:, 0].argmax()])),
-        "monotone": Figure.of(metrics.monotone(label[until]) @ weights),
-        "calibration": Figure.of(metrics.calibration(odds @ weights, seen.strengths)),
+        "monotone": Figure.of(means(metrics.monotone(label[until]), weights)),
+        "calibration": Figure.of(metrics.calibration(means(odds, weights), seen.strengths)),
     }
     if len(seen.path):
-        found["path_length"] = Figure.of(seen.path @ weights)
+        found["path_length"] = Figure.of(means(seen.path, weights))
     for rate in FLIP_RATES:
-        where = float(metrics.at_flip_rate(flips, seen.strengths[:, None].expand_as(flips), rate)[0])
+        where = float(metrics.at_flip_rate(flips, seen.strengths.double()[:, None].expand_as(flips), rate)[0])
         for name, curve in curves.items():
             found[f"{name}@{rate:g}"] = Figure.of(metrics.at_flip_rate(flips, curve, rate), where)
     return found | at_equal_change(seen, apart, (odds - odds[0]) / seen.target_sigma, weights)
@@ -114,8 +115,8 @@ def at_equal_change(seen: Seen, apart: Tensor, moved: Tensor, weights: Tensor) -
         for name, rest in (("ad_mean", apart.mean(2)), ("ad_max", apart.amax(2))):
             each = metrics.at_first(moved, rest, change)  # (n,)
             there = each.isfinite().float()
-            share = there @ weights
-            mean = (each.nan_to_num() @ weights) / share.clamp_min(1e-9)
+            share = means(there, weights)
+            mean = means(each.nan_to_num(), weights) / share.clamp_min(1e-9)
             found[f"{name}@{change:g}sd"] = Figure.of(torch.where(share >= FEWEST, mean, torch.nan))
         found[f"reach@{change:g}sd"] = Figure.of(share)
     return found

@@ -93,11 +93,17 @@ def monotone(scores: Tensor, slack: float = 0.02) -> Tensor:
 def bootstrap_weights(n: int, draws: int, seed: int) -> Tensor:
     """Weights (n, 1 + draws) of n images, each column adding up to 1: all alike, then drawn with replacement.
 
-    means = values (..., n) @ weights are the mean, and its bootstrap distribution (Efron 1979).
+    Efron 1979; float64, since single precision would not add up to one.
     """
     rows = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
-    counts = torch.zeros(draws, n).scatter_add_(1, rows, torch.ones(draws, n))
-    return torch.cat([torch.ones(1, n), counts]).T / n
+    ones = torch.ones(draws, n, dtype=torch.float64)
+    counts = torch.zeros_like(ones).scatter_add_(1, rows, ones)
+    return torch.cat([torch.ones_like(counts[:1]), counts]).T / n
+
+
+def means(values: Tensor, weights: Tensor) -> Tensor:
+    """The mean of values (..., n) and its bootstrap draws, (..., 1 + draws), by `bootstrap_weights`."""
+    return values.to(weights) @ weights
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:

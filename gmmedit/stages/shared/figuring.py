@@ -151,7 +151,7 @@ def fidelity_rows(scored: Artifact) -> list[Row]:
         ("fidelity", part["hits"]), ("fidelity_error", (part["labels"] - part["coefficients"]).abs())
     ):  # fmt: skip
         for group, members in groups.items():
-            figure = Figure.of((values[members] @ weights).mean(0))
+            figure = Figure.of(metrics.means(values[members], weights).mean(0))
             rows.append(row("mixture", space, metric, group, figure, values[members].numel()))
     return rows
 
