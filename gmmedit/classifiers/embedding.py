@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from gmmedit import weights
@@ -33,12 +34,15 @@ class Embedding:
     """The outputs of a network of somebody's own, whatever their shape, as one vector for each picture."""
 
     def __init__(self, network: Opened, description: FeatureDescription, where: str, device: str) -> None:
-        """InputError: the description does not fit the network; `where` names the two."""
+        """InputError: the description does not fit the network, or it draws at random; `where` names the two."""
         self.network = prepared(network, description, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
         self.fingerprint = combined(network.fingerprint, description)
-        self.checked(self.network.tried(device), TRIED)
+        first, second = (self.checked(self.network.tried(device).detach(), TRIED) for _ in range(2))
+        if not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.std())):
+            message = f"{where} gives other features each time"
+            raise InputError(message, hint="export it in evaluation mode; ViTMAE masks at random and is no choice")
 
     def features(self, images: Tensor) -> Tensor:
         """See `Embedder.features`. InputError: the network fails, or its features are not finite."""
