@@ -99,8 +99,8 @@ def test_settings_files(run: Path, tmp_path: Path) -> None:
     ):
         path.write_text(text)
         refuse(run, "sample", "--config", path, says=(str(path), *says))
-    refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read the settings in", "gone.yaml"))
-    refuse(run, "sample", "--config", tmp_path, says=("cannot read the settings in",))
+    refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read", "gone.yaml"))
+    refuse(run, "sample", "--config", tmp_path, says=("cannot read",))
 
 
 # Files of networks

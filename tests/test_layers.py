@@ -15,15 +15,16 @@ GROUND = {"errors", "registry"}
 ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
-    "config": {"errors"},
+    "yaml_files": {"errors"},
+    "config": {"errors", "yaml_files"},
     "mixture": set(),
     "spaces": set(),
     "evaluation": set(),
     "artifacts": {"errors"},
     "weights": {"errors"},
     "networks": {"errors"},
-    "generators": GROUND | {"weights", "networks"},
-    "classifiers": GROUND | {"weights", "networks"},
+    "generators": GROUND | {"weights", "networks", "yaml_files"},
+    "classifiers": GROUND | {"weights", "networks", "yaml_files"},
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
     "avatars": {"generators", "classifiers", "evaluation"} | GROUND,
@@ -38,7 +39,9 @@ STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate"}
 STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
-NOT_AT_THE_TOP = dict.fromkeys(("cli", "terminal", "errors", "registry", "__main__", "__init__"), HEAVY) | {
+NOT_AT_THE_TOP = dict.fromkeys(
+    ("cli", "terminal", "errors", "registry", "yaml_files", "__main__", "__init__"), HEAVY
+) | {
     "config": HEAVY - {"pydantic"},
     "pictures": {"torch"},
 }
