@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit
-from nvidia_pickles import Persistent, node, random_network, write
+from nvidia_pickles import Persistent, names, node, random_network, write
 
 from gmmedit.errors import InputError
 from gmmedit.generators import load
@@ -79,6 +79,19 @@ def test_only_the_moving_average_is_read(tmp_path):
     path = write(tmp_path / "g.pkl", average, G=node(current, current.config))
     read = load(str(path))
     assert torch.equal(read.mapping.w_avg, average.mapping.w_avg)
+
+
+def test_a_generator_without_an_average_or_a_snapshot_is_read_too(tmp_path):
+    network = random_network(**TINY)
+    path, whole = tmp_path / "g", node(network, network.config)
+    with names("torch_utils.persistence._reconstruct_persistent_obj"):
+        for content in (whole, {"G": whole, "D": None}, {"G": whole, "G_ema": None}):
+            path.write_bytes(pickle.dumps(content))
+            assert torch.equal(load(str(path)).mapping.w_avg, network.mapping.w_avg)
+            torch.save(content, path)
+            assert torch.equal(load(str(path)).mapping.w_avg, network.mapping.w_avg)
+        path.write_bytes(pickle.dumps({"D": whole}))
+    refused(path, "holds no generator that is known: a dictionary of 1 entries")
 
 
 def without(network: StyleGAN2, *path: str) -> Persistent:

@@ -15,7 +15,8 @@ GROUND = {"errors", "registry"}
 ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
-    "config": {"errors"},
+    "yaml_files": {"errors"},
+    "config": {"errors", "yaml_files"},
     "mixture": set(),
     "spaces": set(),
     "evaluation": set(),
@@ -24,8 +25,8 @@ ALLOWED = {
     "artifacts": {"errors", "disk"},
     "weights": {"errors"},
     "networks": {"errors"},
-    "generators": GROUND | {"weights", "networks", "models"},
-    "classifiers": GROUND | {"weights", "networks"},
+    "generators": GROUND | {"weights", "networks", "models", "yaml_files"},
+    "classifiers": GROUND | {"weights", "networks", "yaml_files"},
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
     "avatars": {"generators", "classifiers", "evaluation"} | GROUND,
@@ -42,7 +43,9 @@ STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate"}
 STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
-LIGHT = ("cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "__main__", "__init__")
+LIGHT = (
+    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "__main__", "__init__"
+)  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},
     "pictures": {"torch"},

@@ -68,6 +68,7 @@ class Described(Classifier):
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
+    @torch.enable_grad()  # whoever loads it may compute without
     def tried(self) -> bool:
         """Whether gradients reach the images. InputError: the network fails, or its outputs are not as described."""
         images = torch.linspace(-1, 1, TRIED * self.channels[-1], device=self.device).view(TRIED, -1, 1, 1)

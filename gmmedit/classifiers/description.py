@@ -6,9 +6,9 @@ docs/classifiers.md has one for every kind of file.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gmmedit import yaml_files
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import Colors, Interpolation, Preprocessing
@@ -134,26 +134,11 @@ class Description(Part):
         return self.model_dump_json(exclude={"file"})
 
 
-class Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of truth: `no` and `yes` are words, as every smile needs them."""
-
-
-Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def read(path: Path) -> Description:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise InputError(f"there is no classifier file {path}", hint=HINT) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}", hint=HINT) from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}", hint=HINT) from error
+    if not path.exists():
+        raise InputError(f"there is no classifier file {path}", hint=HINT)
+    data = yaml_files.read(path, HINT)
     if not isinstance(data, dict) or "file" not in data:
         raise InputError(f"{path} does not name the classifier's file", hint="file: my_network.pt2")
     try:
