@@ -44,7 +44,8 @@ STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
 LIGHT = (
-    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "__main__", "__init__"
+    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "__main__",
+    "__init__",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},
