@@ -1,4 +1,4 @@
-"""The command line: one short command per stage, in pipeline order, and the one edge where errors become a line.
+"""The command line: one short command per stage, in pipeline order.
 
 Nothing heavy is imported here; torch comes with the stage that a command runs.
 """
@@ -6,17 +6,26 @@ Nothing heavy is imported here; torch comes with the stage that a command runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError, RunError
+from gmmedit.edge import (
+    Batch,
+    ConfigFile,
+    Debug,
+    Device,
+    Edge,
+    Force,
+    Json,
+    Quiet,
+    Restart,
+    Run,
+    Seed,
+)
+from gmmedit.models_cli import models
 from gmmedit.terminal import (
-    complain,
     executing,
     show_description,
     show_edit,
@@ -28,54 +37,6 @@ from gmmedit.terminal import (
 
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
-UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-debugging = {"on": False}
-
-
-class Edge(TyperGroup):
-    """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        with edge(ctx):
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        with edge(ctx):
-            return super().invoke(ctx)
-
-
-@contextmanager
-def edge(ctx: Any) -> Iterator[None]:
-    try:
-        yield
-    except GmmeditError as error:
-        if debugging["on"]:
-            raise
-        complain(error.message, error.hint)
-        raise typer.Exit(error.exit_code) from None
-    except UsageError as error:
-        if not error.format_message():  # nothing was asked for, and the help has been printed
-            raise
-        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
-        raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
-        raise
-    except OSError as error:
-        if debugging["on"]:
-            raise
-        what = f" {error.filename}" if error.filename else ""
-        complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
-        raise typer.Exit(RunError.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
-
-
-def switch_debugging(on: bool) -> bool:
-    debugging["on"] = on
-    return on
-
-
 app = typer.Typer(
     cls=Edge,
     no_args_is_help=True,
@@ -85,20 +46,8 @@ app = typer.Typer(
     "sample, label, fit-single, fit-mixture, edit. A stopped step goes on when its command is run again.",
 )
 train = typer.Typer(no_args_is_help=True, help="Train the embedded networks from the avatars.")
+app.add_typer(models, name="models")
 app.add_typer(train, name="train")
-
-Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
-Batch = Annotated[int, typer.Option(min=1, help="Images at once; no result depends on it.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite a finished file made for another question.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Discard unfinished work instead of resuming it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show a traceback on errors.", is_eager=True, callback=switch_debugging)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 RUN = Path("runs/default")
 
 
@@ -269,11 +218,11 @@ def listed(names: str | None) -> list[str] | None:
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file.")],
+    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file or name.")],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Explain an artifact or a generator's file in a screen."""
+    """Explain an artifact or a generator in a screen."""
     from gmmedit.stages.shared.describing import describe
 
     facts = describe(file)

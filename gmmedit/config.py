@@ -6,9 +6,9 @@ Only what a result depends on stands here; how it is computed (device, batch) do
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gmmedit import yaml_files
 from gmmedit.errors import InputError, nearest
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -146,19 +146,7 @@ def validated(data: dict[str, Any], where: str = "") -> Config:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping of sections in a YAML file."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the settings in {path}: {error}", hint=SECTIONS) from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # of wrong dates, tags, depth
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML: {problem}", hint=SECTIONS) from error
+    data = yaml_files.read(path, SECTIONS)
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):

@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from gmmedit.stages.shared.common import Execution
+    from gmmedit.stages.shared.common import Execution, Tick
 
 PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 
@@ -36,23 +38,27 @@ def complain(message: str, hint: str) -> None:
 
 @contextmanager
 def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) -> Iterator[Execution]:
-    """An Execution whose ticks draw a progress bar, or plain lines where there is no terminal."""
-    from gmmedit.stages.shared.common import Execution, silent
+    """An Execution whose ticks are shown."""
+    from gmmedit.stages.shared.common import Execution
 
-    def make(tick: Any) -> Execution:
-        return Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
+    with ticking(quiet) as tick:
+        yield Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
 
+
+@contextmanager
+def ticking(quiet: bool) -> Iterator[Tick]:
+    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal."""
     if quiet:
-        yield make(silent)
+        yield lambda done, total, text: None
     elif errors.is_terminal:
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task("", total=None)
-            yield make(lambda done, total, text: progress.update(task, completed=done, total=total, description=text))
+            yield lambda done, total, text: progress.update(task, completed=done, total=total, description=text)
     else:
-        yield make(plain_ticks())
+        yield plain_ticks()
 
 
-def plain_ticks() -> Any:
+def plain_ticks() -> Tick:
     began = last = time.monotonic()
 
     def tick(done: int, total: int, text: str) -> None:
@@ -145,6 +151,22 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
             typer.echo(f"note: {note}")
         wrote(path, quiet)
         wrote(path.with_suffix(".jsonl"), quiet)
+
+
+def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A table under each licence and page."""
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for (licence, page, by_hand), group in groupby(rows, key=itemgetter("licence", "page", "by_hand")):
+        source = f"{page}{' (with a browser)' if by_hand else ''}"
+        console.print(f"\n{licence}\n{source}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+        table = Table("name", "family", "pixels", "MB", "on disk")
+        for row in group:
+            size = f"about {row['megabytes']}" if row["megabytes"] else ""
+            table.add_row(row["name"], row["family"], str(row["pixels"]), size, row["on_disk"])
+        console.print(table)
+    typer.echo("\ngmmedit models fetch NAME downloads one")
 
 
 def show_description(facts: dict[str, Any]) -> None:

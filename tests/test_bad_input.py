@@ -99,8 +99,8 @@ def test_settings_files(run: Path, tmp_path: Path) -> None:
     ):
         path.write_text(text)
         refuse(run, "sample", "--config", path, says=(str(path), *says))
-    refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read the settings in", "gone.yaml"))
-    refuse(run, "sample", "--config", tmp_path, says=("cannot read the settings in",))
+    refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read", "gone.yaml"))
+    refuse(run, "sample", "--config", tmp_path, says=("cannot read",))
 
 
 # Files of networks
@@ -194,6 +194,23 @@ def test_an_output_that_is_something_else_is_not_overwritten(own_run: Path) -> N
     for content in (b"my notes", (own_run / "samples.h5").read_bytes()):
         path.write_bytes(content)
         refuse(own_run, "label", says=(str(path), "--force overwrites it"))
+
+
+def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("gmmedit.stages.edit.edit_rows", work)
+    monkeypatch.setattr("gmmedit.stages.label.label", work)
+    (own_run / "edits").write_text("no folder")
+    refuse(own_run, "edit", "--attr", "smile", says=("cannot write in the folder", "edits"))
+    for name, *words in (("edits.h5", "edit", "--attr", "smile"), ("labels.h5", "label", "--force")):
+        path = own_run / name
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        refuse(own_run, *words, says=(f"{path} is a folder, a file is to be written there", "remove it"))
 
 
 def test_unfinished_and_damaged_work(own_run: Path) -> None:

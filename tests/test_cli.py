@@ -28,7 +28,10 @@ def test_commands_stand_in_pipeline_order() -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("command", [[name] for name in STAGES] + [["train", name] for name in TRAINING])
+OTHERS = [["models"], ["models", "fetch"], *(["train", name] for name in TRAINING)]
+
+
+@pytest.mark.parametrize("command", [[name] for name in STAGES] + OTHERS)
 def test_every_command_has_help(command: list[str]) -> None:
     text = done(*command, "--help").output
     assert " ".join(command) in text and "--debug" in text

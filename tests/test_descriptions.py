@@ -112,6 +112,7 @@ def test_where_a_file_lies_changes_nothing_and_all_else_does(tmp_path: Path) -> 
         ("attributes: {smile: {}}", "does not name the classifier's file"),
         ("file", "does not name the classifier's file"),
         ("file: [", "is not valid YAML"),
+        ("file: a\nattributes: {smile: {}, age: {}, smile: {}}", "is not valid YAML: 'smile' is given twice"),
         ("file: !!python/object/apply:os.system [true]", "is not valid YAML"),
     ],
 )

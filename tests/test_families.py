@@ -18,7 +18,8 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, load
-from gmmedit.generators.formats import genforce
+from gmmedit.generators.formats import genforce, tensorflow
+from gmmedit.generators.formats.unpickling import read_pickle
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 
 DATA = Path(__file__).parent / "data"
@@ -183,6 +184,16 @@ def test_an_early_rosinality_file_gets_noise_and_a_mean(tmp_path):
     assert_near(generator.w_avg, generator.map(torch.randn(5000, 64, generator=seeded(0))).mean(0), 0.1)
     generator.noise_mode = "none"
     assert_near(generator.synthesize(w), vectors["img_none"], 2e-5)
+
+
+def test_a_network_of_tensorflow_without_noise():
+    path, vectors = DATA / "sg2_l_tf4_16.pkl", vectors_of("sg2_l_tf4_16.pkl")
+    content = read_pickle(path)
+    synthesis = content[2].state["components"]["synthesis"].state
+    synthesis["variables"] = [(name, value) for name, value in synthesis["variables"] if "noise" not in name]
+    content[2].state["static_kwargs"] |= {"use_noise": False}
+    generator = tensorflow.read(path, content)
+    assert_near(generator.synthesize(generator.map(vectors["z"])), vectors["img_none"], 2e-5)
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit
-from nvidia_pickles import Persistent, node, random_network, write
+from nvidia_pickles import Persistent, names, node, random_network, write
 
 from gmmedit.errors import InputError
-from gmmedit.generators import catalogue, load
+from gmmedit.generators import load
 from gmmedit.generators.formats.filling import filled
 from gmmedit.generators.formats.machine import Node, Refused
 from gmmedit.generators.formats.tensors import Derived, LazyTensor
@@ -79,6 +79,19 @@ def test_only_the_moving_average_is_read(tmp_path):
     path = write(tmp_path / "g.pkl", average, G=node(current, current.config))
     read = load(str(path))
     assert torch.equal(read.mapping.w_avg, average.mapping.w_avg)
+
+
+def test_a_generator_without_an_average_or_a_snapshot_is_read_too(tmp_path):
+    network = random_network(**TINY)
+    path, whole = tmp_path / "g", node(network, network.config)
+    with names("torch_utils.persistence._reconstruct_persistent_obj"):
+        for content in (whole, {"G": whole, "D": None}, {"G": whole, "G_ema": None}):
+            path.write_bytes(pickle.dumps(content))
+            assert torch.equal(load(str(path)).mapping.w_avg, network.mapping.w_avg)
+            torch.save(content, path)
+            assert torch.equal(load(str(path)).mapping.w_avg, network.mapping.w_avg)
+        path.write_bytes(pickle.dumps({"D": whole}))
+    refused(path, "holds no generator that is known: a dictionary of 1 entries")
 
 
 def without(network: StyleGAN2, *path: str) -> Persistent:
@@ -270,21 +283,22 @@ def test_public_generators_are_never_fetched_unasked(tmp_path, monkeypatch):
     first, second = result.stderr.splitlines()
     assert result.exit_code == 2
     assert f"there is no {tmp_path}/models/stylegan2-ffhq-1024x1024.pkl" in first
-    url = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files/stylegan2-ffhq-1024x1024.pkl"
-    assert url in second and "research and evaluation only" in second
+    assert "gmmedit models fetch stylegan2-ffhq (about 381 MB; NVIDIA" in second
+    assert "research and evaluation only" in second
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "stylegan2-ffhq-1024x1024.pkl").write_bytes((DATA / "sg3_b_r32.pkl").read_bytes())
     assert load("stylegan2-ffhq").image_shape == (3, 32, 32)
     assert list(tmp_path.rglob("*.*")) == [tmp_path / "models" / "stylegan2-ffhq-1024x1024.pkl"]
 
 
-def test_every_catalogued_generator_has_a_place(monkeypatch, tmp_path):
+def test_inspect_knows_names(tmp_path, monkeypatch):
     monkeypatch.setenv("GMMEDIT_CACHE", str(tmp_path))
-    for name, entry in catalogue.CATALOGUE.items():
-        assert entry.summary and (entry.path.is_file() or (entry.url and entry.licence)), name
-        assert not entry.url or entry.url.endswith("/" + entry.file.name), name
-    paths = [entry.path for entry in catalogue.CATALOGUE.values()]
-    assert len(set(paths)) == len(paths)
+    assert json.loads(done("inspect", "avatars", "--json").stdout)["fingerprint"] == load("avatars").fingerprint
+    refused = gmmedit("inspect", "stylegan3-t-ffhq")
+    assert refused.exit_code == 2 and "gmmedit models fetch stylegan3-t-ffhq" in refused.stderr
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "stylegan3-t-ffhq-1024x1024.pkl").write_bytes((DATA / "sg3_a_t32.pkl").read_bytes())
+    assert json.loads(done("inspect", "stylegan3-t-ffhq", "--json").stdout)["family"] == "StyleGAN3"
 
 
 def test_inspect(tmp_path):

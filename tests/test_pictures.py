@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
-from gmmedit.pictures.sheets import SMALLEST_TILE, contact_sheet, row_of, save_animation, tile
+from gmmedit.pictures.sheets import LARGEST_TILE, SMALLEST_TILE, contact_sheet, row_of, save_animation, tile
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back() -> None:
@@ -42,9 +42,22 @@ def solid(*colour: int, size: tuple[int, int] = (16, 16)) -> np.ndarray:
 def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
     assert tile(solid(9, 9, 9)).size == (SMALLEST_TILE, SMALLEST_TILE)
     assert tile(solid(9, 9, 9, size=(48, 100))).size == (200, 96)
-    assert tile(solid(9, 9, 9, size=(300, 300))).size == (300, 300)
+    assert tile(solid(9, 9, 9, size=(200, 200))).size == (200, 200)
     grey = tile(solid(77))
     assert grey.mode == "RGB" and grey.getpixel((3, 3)) == (77, 77, 77)
+
+
+def test_large_pictures_are_shrunk() -> None:
+    shrunk = tile(solid(250, 0, 0, size=(512, 1024)))
+    assert shrunk.size == (LARGEST_TILE, LARGEST_TILE // 2) and shrunk.getpixel((9, 9)) == (250, 0, 0)
+
+
+def test_texts_wider_than_pictures_do_not_touch() -> None:
+    pictures = np.zeros((1, 2, 64, 8, 3), dtype=np.uint8)
+    wide = contact_sheet(pictures, ["unedited", "hair_color=blond:-1"], [["0.10", "0.50"]], "")
+    between = np.asarray(wide)[30:52, wide.width // 2 - 3 : wide.width // 2 + 3]
+    assert wide.width > 250 and (between == 255).all()
+    assert contact_sheet(pictures, ["", ""], [["", ""]], "a title of many words " * 9).width > 900
 
 
 def test_a_row_shows_the_pictures_in_order() -> None:

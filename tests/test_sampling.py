@@ -36,6 +36,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (("--class", "cat"), "--class", "--help"),
     (("--class", 1, "--noise", "white"), "--noise", "--help"),
     (("--class", 1, "--cutoff", -1), "sample.cutoff: ", "the default is None"),
+    (("--class", 1, "--cutoff", 7), "has 6 layers, a cutoff of 7 lies beyond them", "leave --cutoff out"),
 ])  # fmt: skip
 def test_wrong_options(options, says, hint, conditional, tmp_path):
     result = gmmedit("sample", "--run", tmp_path, "--gan", conditional, "-n", 3, *options)

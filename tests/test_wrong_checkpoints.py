@@ -94,6 +94,7 @@ def test_other_content_is_refused(tmp_path):
     [
         ({"version": 3}, "version 3"),
         ({"static_kwargs": {"nonlinearity": "relu"}}, "leaky ReLU"),
+        ({"static_kwargs": {"normalize_latents": False}}, "does not normalise"),
         ({"variables": []}, "no tensor dlatent_avg"),
     ],
 )

@@ -215,9 +215,14 @@ def _refuse_missing(path: Path, command: str) -> None:
 def finished(path: str | Path, question: Question, force: bool = False) -> bool:
     """Whether `path` is there and answers `question`: then the stage is up to date and has nothing to do.
 
-    With `force` anything else may be overwritten, so the answer is False; without it, InputError.
+    With `force` any other file may be overwritten, so the answer is False; without it, InputError.
+    InputError: a folder is in its place.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, a file is to be written there", hint="remove it, or choose another place"
+        )
     if not path.exists():
         return False
     hint = "--force overwrites it"

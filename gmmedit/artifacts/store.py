@@ -16,7 +16,6 @@ import numpy as np
 
 from gmmedit import __version__
 from gmmedit.artifacts.building import Arrays, build_rows, cast, matched, whole_file
-from gmmedit.artifacts.disk import lock, publish, write_at
 from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.reading import (
     CHECKPOINT,
@@ -33,6 +32,7 @@ from gmmedit.artifacts.reading import (
     summary,
 )
 from gmmedit.artifacts.schema import DONE, Shape
+from gmmedit.disk import lock, publish, write_at
 from gmmedit.errors import InputError, RunError, writing
 
 CHUNK = 256

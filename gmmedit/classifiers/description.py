@@ -6,9 +6,9 @@ docs/classifiers.md has one for every kind of file, docs/evaluation.md those of 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gmmedit import yaml_files
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import Colors, Interpolation, Preprocessing
@@ -155,26 +155,11 @@ class Description(Source):
 S = TypeVar("S", bound=Source)
 
 
-class Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of truth: `no` and `yes` are words, as every smile needs them."""
-
-
-Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def read(path: Path, kind: type[S]) -> S:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}", hint=kind.hint) from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}", hint=kind.hint) from error
+    if not path.exists():
+        raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint)
+    data = yaml_files.read(path, kind.hint)
     if not isinstance(data, dict) or "file" not in data:
         raise InputError(f"{path} does not name the {kind.what}'s file", hint="file: my_network.pt2")
     try:

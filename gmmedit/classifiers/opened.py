@@ -57,6 +57,7 @@ class Prepared:
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
+    @torch.enable_grad()  # whoever loads it may compute without
     def tried(self, device: str) -> Tensor:
         """The outputs for pictures that want their gradients. InputError: it fails, or they are no tensor."""
         shape = (TRIED, self.preprocessing.channels[-1], *self.preprocessing.size)

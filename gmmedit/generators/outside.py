@@ -111,6 +111,7 @@ class Outside(Generator):
         images: Tensor = self.network(z, c) if self.n_classes else self.network(z)
         return images
 
+    @torch.enable_grad()  # whoever loads it may compute without
     def tried(self) -> tuple[int, int, int]:
         """The shape of its images, found with two latents, and whether gradients pass."""
         latents = torch.linspace(-1, 1, 2 * (self.z_dim + self.n_classes)).reshape(2, -1)

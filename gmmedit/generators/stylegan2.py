@@ -19,6 +19,7 @@ from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
 from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig
+from gmmedit.generators.remembered import Remembered
 
 Architecture = Literal["skip", "resnet", "orig"]
 KEY = "stylegan2"
@@ -48,27 +49,27 @@ def fir_filter(taps: tuple[float, ...]) -> Tensor:
     return plane / plane.sum()
 
 
-def fir(x: Tensor, plane: Tensor, gain: float) -> Tensor:
-    """Depthwise convolution of x (N, C, H, W) with the filter, unpadded."""
-    channels = x.shape[1]
-    kernel = (plane.flip(0, 1) * gain).to(x.dtype).expand(channels, 1, *plane.shape)
-    return F.conv2d(x, kernel, groups=channels)
-
-
 def upsample(x: Tensor, plane: Tensor) -> Tensor:
     """(N, C, H, W) to (N, C, 2H, 2W): insert zeros, then low-pass with gain 4."""
-    n, channels, height, width = x.shape
-    x = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
-    x = x.reshape(n, channels, 2 * height, 2 * width)
-    before, after = (plane.shape[0] + 1) // 2, plane.shape[0] // 2 - 1
-    return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
+    channels, height, width = x.shape[1:]
+    kernel = (plane * 4).to(x.dtype).expand(channels, 1, *plane.shape)
+    x = F.conv_transpose2d(x, kernel, stride=2, padding=len(plane) // 2 - 1, groups=channels)
+    return x[..., : 2 * height, : 2 * width]  # an odd filter leaves one more
 
 
-def up_convolve(x: Tensor, weight: Tensor, plane: Tensor) -> Tensor:
-    """A transposed 3x3 convolution with stride 2, then the low-pass: (N, I, H, W) to (N, O, 2H, 2W)."""
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    before, after = (plane.shape[0] - 1) // 2, plane.shape[0] // 2 - 1
-    return fir(F.pad(x, (before, after, before, after)), plane, gain=4)
+def up_convolve(x: Tensor, kernel: Tensor, plane: Tensor) -> Tensor:
+    """A transposed convolution (I, O, 3, 3) with stride 2, then the low-pass: (N, I, H, W) to (N, O, 2H, 2W)."""
+    channels, (height, width) = kernel.shape[1], x.shape[2:]
+    x = F.conv_transpose2d(x, kernel, stride=2)
+    low_pass = (plane.flip(0, 1) * 4).to(x.dtype).expand(channels, 1, *plane.shape)
+    x = F.conv2d(x, low_pass, padding=(len(plane) - 1) // 2, groups=channels)
+    return x[..., : 2 * height, : 2 * width]
+
+
+def kernel_and_power(weight: Tensor, up: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The weights (O, I, 3, 3) as the convolution takes them, and what they make of noise of variance 1 (O, I)."""
+    kernel = weight.transpose(0, 1) if up else weight
+    return kernel.to(dtype).contiguous(memory_format=torch.channels_last), weight.square().sum(dim=(2, 3))
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, n_in: int, n_out: int, resolution: int, config: StyleGAN2Config, up: bool = False):
         super().__init__()
         self.up, self.conv_clamp = up, config.conv_clamp
+        self.prepared = Remembered(kernel_and_power)
         self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
         self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
@@ -108,17 +110,16 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
         gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into its summands
+        kernel, power = self.prepared(self.weight, self.up, x.dtype)
         style = self.affine(w)  # (N, I)
-        power = self.weight.square().sum(dim=(2, 3))  # (O, I)
         demodulation = (style.square() @ power.T + 1e-8).rsqrt() * gain  # (N, O)
         x = x * style.to(x.dtype)[:, :, None, None]
-        weight = self.weight.to(x.dtype)
-        x = up_convolve(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
+        x = up_convolve(x, kernel, self.resample_filter) if self.up else F.conv2d(x, kernel, padding=1)
         bias = (self.bias * gain).to(x.dtype)
         x = torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
         if self.noise_strength is not None and noise.mode != "none":
-            x = x + (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
-        x = F.leaky_relu(x, 0.2)
+            x += (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
+        x = F.leaky_relu_(x, 0.2)
         if self.conv_clamp is None:
             return x
         limit = self.conv_clamp * gain / math.sqrt(2)
@@ -137,8 +138,8 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(n_in)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = (self.affine(w) * self.weight_gain).to(x.dtype)
-        x = F.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
+        weight = self.weight.flatten(1) * (self.affine(w) * self.weight_gain)[:, None]  # (N, C, I)
+        x = (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias.to(x.dtype)[:, None, None]
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 

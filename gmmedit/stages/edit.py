@@ -38,7 +38,7 @@ from gmmedit.stages.shared.common import (
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
-from gmmedit.stages.shared.showing import write_pictures
+from gmmedit.stages.shared.showing import picture_folder, write_pictures
 
 __all__ = ["Request", "run"]
 
@@ -127,6 +127,7 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         paint, classifier, chart, model, settings, categories, strengths, execution.batch, execution.device
     )
     if not artifacts.finished(path, question, force=True):
+        picture_folder(path)  # what stands in its way is found before the work
         fill(path, question, workshop, request, index, latent, execution, notes)
     write_pictures(path, request.title())
     return path

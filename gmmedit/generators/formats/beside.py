@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gmmedit import yaml_files
 from gmmedit.errors import InputError
+
+HINT = "write lines like `z_dim: 128`"
 
 
 def notes(path: Path) -> dict[str, Any]:
@@ -13,11 +14,7 @@ def notes(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".yaml")
     if not beside.is_file():
         return {}
-    try:
-        found = yaml.safe_load(beside.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cannot read {beside}: {reason}", hint="write lines like `z_dim: 128`") from error
+    found = yaml_files.read(beside, HINT)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise InputError(f"{beside} holds no settings", hint="write lines like `z_dim: 128`")
+        raise InputError(f"{beside} holds no settings", hint=HINT)
     return found

@@ -38,6 +38,7 @@ class Format:
 FORMATS = (
     Format("gmmedit safetensors", "safetensors", lambda _: True, lambda path, _: stylegan2.read(path)),
     Format("NVIDIA PyTorch pickle", "pickle", nvidia.matches, nvidia.read),
+    Format("NVIDIA PyTorch networks, by torch.save", "torch", nvidia.matches, nvidia.read),
     Format("NVIDIA TensorFlow pickle", "pickle", tensorflow.matches, tensorflow.read),
     Format("rosinality checkpoint", "torch", rosinality.matches, rosinality.read),
     Format("GenForce, SeFa or InterFaceGAN checkpoint", "torch", genforce.matches, genforce.read),

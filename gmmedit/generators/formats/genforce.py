@@ -6,7 +6,7 @@ layouts: `models/` of github.com/genforce/interfacegan and github.com/genforce/s
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from gmmedit.generators.pggan import PGGAN, PGGANConfig
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
-FusedScale = Literal["auto"] | bool
+FusedScale = Literal["auto", "true", "false"]
 FUSED_FROM = 128  # resolution from which `auto` fuses doubling and convolution
 INTERFACEGAN = {  # its names to SeFa's, in this order
     ".epilogue.": ".",
@@ -94,7 +94,7 @@ def unfuse_interfacegan(raw: State, state: State) -> None:
 def fused_scale(path: Path) -> FusedScale:
     """That setting of SeFa's StyleGAN1 cannot be seen in the file: `auto` unless the YAML beside it says more."""
     setting = notes(path).get("fused_scale", "auto")
-    if setting not in ("auto", True, False):
+    if setting not in get_args(FusedScale):
         message = f"{path.with_suffix('.yaml')}: fused_scale is {setting!r}"
         raise InputError(message, hint="it is true, false or auto")
     return setting
@@ -103,7 +103,7 @@ def fused_scale(path: Path) -> FusedScale:
 def unfuse_sefa(state: State, fused: FusedScale) -> None:
     """SeFa's StyleGAN1 stores a fused kernel as any other."""
     for i in range(1, state.extent(r"synthesis\.output(\d+)\.")):
-        if fused is True or (fused == "auto" and 4 << i >= FUSED_FROM):
+        if fused == "true" or (fused == "auto" and 4 << i >= FUSED_FROM):
             name = f"synthesis.layer{2 * i}.weight"
             state[name] = Derived(state[name], mirrored)
 

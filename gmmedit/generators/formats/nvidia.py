@@ -24,12 +24,17 @@ FILTER = "resample_filter"  # layers that do not resample have one too
 
 
 def matches(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("G_ema"), Node)
+    return isinstance(averaged(content), Node)
+
+
+def averaged(content: Any) -> Any:
+    """The averaged generator G_ema of a snapshot; the plain one, or a network by itself, if that is all there is."""
+    return content.get("G_ema") or content.get("G") if isinstance(content, dict) else content
 
 
 def read(path: Path, content: Any) -> Generator:
-    """The generator G_ema of a snapshot; G, D and the augmentations stay in the file."""
-    node = content["G_ema"]
+    """The generator of a file's content; D, the augmentations and a G beside G_ema stay in the file."""
+    node = averaged(content)
     if node.name != "Generator" or "synthesis" not in modules(node):
         raise Refused(f"holds a network of the class {printable(node.name)}; StyleGAN2 and StyleGAN3 are known")
     tensors: dict[str, Readable] = dict(named_tensors(node, "", set()))

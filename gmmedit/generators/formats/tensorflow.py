@@ -4,6 +4,7 @@ A file is the tuple (G, D, Gs) of networks; Gs, the averaged generator, is read.
 (what they leave out has TensorFlow's defaults) and its variables, kernels in the order (k, k, I, O).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def read(path: Path, content: Any) -> StyleGAN2:
     settings = network["static_kwargs"]
     if {settings.get("nonlinearity", "lrelu"), settings.get("mapping_nonlinearity", "lrelu")} != {"lrelu"}:
         raise Refused("has an activation other than the leaky ReLU")
+    if not settings.get("normalize_latents", True):
+        raise Refused("has a mapping that does not normalise its latents")
     state = variables(network)
     if any(name.startswith(("mapping/LabelConcat", "synthesis/ToRGB_lod")) for name in state):
         raise Refused("is a StyleGAN2 of TensorFlow with LabelConcat, or of its configurations A to D")
@@ -74,7 +77,8 @@ class Number:
 
 def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
     """Sizes from the variables, the rest from the settings."""
-    sizes = [4 << i for i in range(state.extent(r"synthesis/noise(\d+)$") // 2 + 1)]
+    sides = [int(match[1]) for name in state if (match := re.match(r"synthesis/(\d{1,5})x\1/", name))]
+    sizes = [1 << i for i in range(2, max(sides, default=4).bit_length())]
     labels = "mapping/LabelEmbed/weight"
     embedding = state.width(labels) if labels in state else None
     return StyleGAN2Config(

@@ -6,10 +6,16 @@ from typing import Any
 import h5py
 
 from gmmedit import artifacts
+from gmmedit.models import CATALOGUE, locate
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """JSON-ready description of an artifact or of a generator's file. InputError: it is neither."""
+    """JSON-ready description of an artifact, of a generator's file, or of the file behind a catalogued name.
+
+    InputError: it is neither, or not on this computer.
+    """
+    if not path.is_file() and str(path) in CATALOGUE:
+        path = locate(str(path))
     if path.is_file() and not h5py.is_hdf5(path):
         from gmmedit.generators.formats import detect  # torch comes with it
 

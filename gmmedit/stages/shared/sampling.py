@@ -21,7 +21,7 @@ def sample_settings(samples: Artifact) -> SampleSettings:
 def load_sampled(settings: SampleSettings, device: str) -> Generator:
     """The generator, with the noise that the settings ask for.
 
-    InputError: it has no such class, or needs one; it has no W to truncate, or no mean w to do so by layers.
+    InputError: it has no such class, or needs one; it has no W to truncate, or no mean w, or not so many layers.
     """
     generator = generators.load(settings.gan, device)
     generator.noise_mode, generator.noise_seed = settings.noise, settings.seed
@@ -36,6 +36,10 @@ def load_sampled(settings: SampleSettings, device: str) -> Generator:
         raise InputError(f"{settings.gan} has no W that psi could truncate", hint="leave --psi out")
     if settings.cutoff is not None and generator.w_avg is None:
         raise InputError(f"{settings.gan} has no mean w that layers could be drawn to", hint="leave --cutoff out")
+    layers = generator.w_shape[0] if generator.w_shape else 0
+    if settings.cutoff is not None and settings.cutoff > layers:
+        message = f"{settings.gan} has {layers} layers, a cutoff of {settings.cutoff} lies beyond them"
+        raise InputError(message, hint="leave --cutoff out to truncate all of them")
     return generator
 
 

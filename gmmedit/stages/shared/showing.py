@@ -20,9 +20,8 @@ def write_pictures(path: Path, title: str) -> list[Path]:
 
     InputError: there is no such folder and none can be made. RunError: the disk is full.
     """
-    folder = path.parent / "edits"
+    folder = picture_folder(path)
     with artifacts.open(path, "edits") as edits, writing(folder / "sheet.png"):
-        folder.mkdir(parents=True, exist_ok=True)
         for old in (*folder.glob("image_*.png"), *folder.glob("animation.webp")):
             old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
@@ -37,6 +36,14 @@ def write_pictures(path: Path, title: str) -> list[Path]:
             written.append(folder / "animation.webp")
             save_animation([row_of(frame[:8]) for frame in after], written[-1])
     return written
+
+
+def picture_folder(path: Path) -> Path:
+    """The folder of an edits.h5's pictures, made if it is not there. InputError: it cannot be made."""
+    folder = path.parent / "edits"
+    with writing(folder / "sheet.png"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: str) -> Image.Image:

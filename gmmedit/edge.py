@@ -1,0 +1,75 @@
+"""What the commands share: their options, and the edge where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gmmedit.errors import GmmeditError, RunError
+from gmmedit.terminal import complain
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
+debugging = {"on": False}
+
+
+class Edge(TyperGroup):
+    """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with edge(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with edge(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def edge(ctx: Any) -> Iterator[None]:
+    try:
+        yield
+    except GmmeditError as error:
+        if debugging["on"]:
+            raise
+        complain(error.message, error.hint)
+        raise typer.Exit(error.exit_code) from None
+    except UsageError as error:
+        if not error.format_message():  # nothing was asked for, and the help has been printed
+            raise
+        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
+        raise
+    except OSError as error:
+        if debugging["on"]:
+            raise
+        what = f" {error.filename}" if error.filename else ""
+        complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
+        raise typer.Exit(RunError.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+
+
+def switch_debugging(on: bool) -> bool:
+    debugging["on"] = on
+    return on
+
+
+Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
+Batch = Annotated[int, typer.Option(min=1, help="Images at once; no result depends on it.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a finished file made for another question.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Discard unfinished work instead of resuming it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show a traceback on errors.", is_eager=True, callback=switch_debugging)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -1,0 +1,31 @@
+"""What follows from a network's weights alone is computed once, as long as nobody changes them."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """function(weight, *settings), computed again only for another weight, a changed one, or other settings.
+
+    Nothing is remembered of weights in training, for gradients have to reach them.
+    """
+
+    def __init__(self, function: Callable[..., T]) -> None:
+        self.function = function
+        self.weight: Tensor | None = None
+        self.state: tuple[object, ...] = ()
+
+    def __call__(self, weight: Tensor, *settings: object) -> T:
+        if weight.requires_grad or weight.is_inference():  # the latter do not tell their version
+            return self.function(weight, *settings)
+        state = (weight._version, weight.device, weight.dtype, *settings)
+        if weight is not self.weight or state != self.state:
+            with torch.inference_mode(False):  # or else it could not take part in a later backward pass
+                self.value = self.function(weight, *settings)
+            self.weight, self.state = weight, state
+        return self.value

@@ -1,0 +1,568 @@
+"""Public models come over HTTP: from a server of this test, with everything that goes wrong on the way."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+from urllib.request import Request
+
+import pytest
+from conftest import check, done, gmmedit, state, untouched
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_disk import largest_file
+
+from gmmedit.errors import InputError, RunError
+from gmmedit.models import CATALOGUE, Entry, downloading, fetch, presence
+from gmmedit.models.catalogue import public
+
+DATA = Path(__file__).parent / "data"
+CONTENT = bytes(range(256)) * 4000  # a megabyte
+OTHER = CONTENT[::-1]
+
+
+@dataclass
+class Site:
+    """What the server serves and how; `answers` holds for one request each, the first one first."""
+
+    content: bytes = CONTENT
+    etag: str = '"one"'
+    ranges: bool = True
+    conditions: bool = True  # If-Range is heeded
+    length: Literal["told", "chunked", "untold"] = "told"
+    more: int = 0  # bytes that Content-Length promises too many
+    later: int = 0  # bytes behind the asked ones at which a part begins
+    kind: str = "application/octet-stream"
+    answers: list[int | str] = field(default_factory=list)  # cut after so many bytes, a status line, an address
+    asked: list[Message] = field(default_factory=list)
+    url: str = ""
+    stalls: threading.Event = field(default_factory=threading.Event)
+
+    def ranges_asked(self) -> list[str | None]:
+        return [headers.get("Range") for headers in self.asked]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        site: Site = self.server.site  # type: ignore[attr-defined]
+        site.asked.append(self.headers)
+        self.close_connection = True
+        answer = site.answers.pop(0) if site.answers else None
+        if isinstance(answer, str):
+            self.refuse(answer)
+        else:
+            self.serve(site, answer)
+
+    def refuse(self, answer: str) -> None:
+        code = int(answer[:3]) if answer[:3].isdigit() else 302
+        self.send_response(code)
+        if code == 302:
+            self.send_header("Location", answer)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def serve(self, site: Site, cut: int | None) -> None:
+        start = self.start(site)
+        if start >= len(site.content) > 0:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(site.content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        rest = site.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Type", site.kind)
+        if site.etag:
+            self.send_header("ETag", site.etag)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
+        if site.length == "told":
+            self.send_header("Content-Length", str(len(rest) + site.more))
+        elif site.length == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            rest = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (rest[:1000], rest[1000:]) if part)
+            rest += b"0\r\n\r\n"
+        self.end_headers()
+        self.wfile.write(rest if cut is None else rest[: abs(cut)])
+        if cut is not None and cut < 0:
+            site.stalls.wait(20)
+
+    def start(self, site: Site) -> int:
+        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        if not asked or not site.ranges or (site.conditions and condition != site.etag):
+            return 0
+        return int(asked.removeprefix("bytes=").removesuffix("-")) + site.later
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "PAUSE", 0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def served(server: ThreadingHTTPServer, **how: Any) -> Site:
+    site = Site(url=f"http://127.0.0.1:{server.server_port}/net.pkl", **how)
+    server.site = site  # type: ignore[attr-defined]
+    return site
+
+
+@pytest.fixture
+def site(server: ThreadingHTTPServer) -> Iterator[Site]:
+    site = served(server)
+    yield site
+    site.stalls.set()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "net.pkl"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def names(path: Path) -> list[str]:
+    return sorted(it.name for it in path.parent.iterdir())
+
+
+def interrupted(site: Site, path: Path, size: int) -> None:
+    """Leave that many bytes of a download."""
+    site.answers = [size, *4 * ["503"]]
+    with pytest.raises(RunError, match="503"):
+        fetch(site.url, path)
+    assert downloading.partial_path(path).stat().st_size == size
+    site.asked.clear()
+
+
+# Undisturbed
+
+
+def test_a_file_is_fetched_once(site: Site, path: Path) -> None:
+    assert fetch(site.url, path) == sha256(CONTENT)
+    assert path.read_bytes() == CONTENT and names(path) == ["net.pkl", "net.pkl.sha256"]
+    assert path.with_name("net.pkl.sha256").read_text() == f"{sha256(CONTENT)}  net.pkl\n"  # as sha256sum -c reads
+    with untouched(path.parent):
+        assert fetch(site.url, path, sha256(CONTENT).upper()) == sha256(CONTENT)
+    assert len(site.asked) == 1
+
+
+def test_progress_ends_at_the_whole(site: Site, path: Path) -> None:
+    site.content *= 3
+    ticks: list[tuple[int, int, str]] = []
+    fetch(site.url, path, tick=lambda *tick: ticks.append(tick))
+    assert ticks[-1] == (3, 3, "net.pkl, MB") and ticks == sorted(ticks)
+
+
+# Connections that break
+
+
+@pytest.mark.parametrize("length", ["told", "chunked"])
+def test_a_cut_connection_is_taken_up(site: Site, path: Path, length: Literal["told", "chunked"]) -> None:
+    site.length, site.answers = length, [300_000, 0, 200_000]
+    fetch(site.url, path)
+    first, second, *_ = site.asked
+    assert path.read_bytes() == CONTENT and first["Range"] is None
+    assert second["If-Range"] == '"one"' and second["Range"].startswith("bytes=")
+    assert len(site.asked) == 4 or length == "chunked"
+
+
+def test_the_next_command_goes_on(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == ["bytes=400000-"]
+
+
+def test_restart_does_not_go_on(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    fetch(site.url, path, restart=True)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [None]
+
+
+def test_a_server_that_sends_another_part(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    site.later = 1
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == ["bytes=400000-", None]
+
+
+def test_a_killed_command_goes_on(site: Site, path: Path) -> None:
+    site.answers = [-300_000]
+    script = (
+        "import sys; from pathlib import Path; from gmmedit.models import fetch; fetch(sys.argv[1], Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, site.url, path])
+    part = downloading.partial_path(path)
+    while not (part.is_file() and part.stat().st_size == 300_000):
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [None, "bytes=300000-"]
+
+
+def test_a_server_without_ranges(site: Site, path: Path) -> None:
+    site.ranges = False
+    interrupted(site, path, 400_000)
+    site.answers = [100_000]
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and len(site.asked) == 2
+
+
+@pytest.mark.parametrize("conditions", [True, False])
+def test_a_file_that_changes_in_between(site: Site, path: Path, conditions: bool) -> None:
+    interrupted(site, path, 400_000)
+    site.content, site.etag, site.conditions = OTHER, '"two"', conditions
+    assert fetch(site.url, path) == sha256(OTHER) and path.read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+def test_a_file_whose_change_would_not_be_noticed(site: Site, path: Path, etag: str) -> None:
+    site.etag = etag
+    interrupted(site, path, 400_000)
+    site.content = OTHER
+    fetch(site.url, path)
+    assert path.read_bytes() == OTHER and site.ranges_asked() == [None]
+
+
+def test_notes_that_are_damaged(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    downloading.notes_path(path).write_text('{"total": 10240')
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [None]
+
+
+def test_everything_is_there_already(site: Site, path: Path) -> None:
+    site.length, site.answers = "chunked", [400_000, *4 * ["503"]]
+    with pytest.raises(RunError):
+        fetch(site.url, path)
+    site.asked.clear()
+    downloading.partial_path(path).write_bytes(CONTENT)
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [f"bytes={len(CONTENT)}-"]  # answered by 416
+
+
+def test_more_than_everything_is_there(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    downloading.partial_path(path).write_bytes(CONTENT + b"more")
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [f"bytes={len(CONTENT) + 4}-", None]
+
+
+def test_a_stalled_server(site: Site, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "TIMEOUT", 0.1)
+    site.answers = [-300_000]
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [None, "bytes=300000-"]
+    site.etag, site.answers = "", 5 * [-10]  # nothing to go on from
+    with pytest.raises(RunError, match="no answer"):
+        fetch(site.url, path, restart=True)
+
+
+def test_too_long_a_content_length(site: Site, path: Path) -> None:
+    site.more = 1
+    with pytest.raises(RunError, match="cannot download"):
+        fetch(site.url, path)
+    assert not path.exists() and len(site.asked) <= 2 * downloading.TRIES
+
+
+def test_no_server(path: Path) -> None:
+    with pytest.raises(RunError, match="refused"):
+        fetch("http://127.0.0.1:1/net.pkl", path)
+    assert names(path) == []
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_ever_glued_together(
+    data: st.DataObject, server: ThreadingHTTPServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "net.pkl"
+    versions = {f'"{number}"': bytes([number]) * 5000 for number in range(3)}
+    flags = st.booleans()
+    answers = st.lists(st.one_of(st.integers(0, 6000), st.sampled_from(["503", "416"])), max_size=6)
+    for _ in range(4):
+        etag = data.draw(st.sampled_from(sorted(versions)))
+        site = served(
+            server, content=versions[etag], etag=etag, ranges=data.draw(flags), conditions=data.draw(flags),
+            length=data.draw(st.sampled_from(["told", "chunked"])), answers=data.draw(answers),
+        )  # fmt: skip
+        try:
+            fetch(site.url, path)
+        except RunError:
+            assert not path.exists()
+        else:
+            assert path.read_bytes() in versions.values()
+            break
+
+
+# Answers that are no file
+
+
+@pytest.mark.parametrize("status", ["404", "403", "401", "410"])
+def test_a_refusal_is_not_asked_again(site: Site, path: Path, status: str) -> None:
+    site.answers = [status]
+    with pytest.raises(RunError, match=status) as caught:
+        fetch(site.url, path, elsewhere="get it by hand")
+    assert caught.value.hint == "get it by hand" and len(site.asked) == 1 and names(path) == []
+
+
+def test_a_file_that_goes_away(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    site.answers = ["404"]
+    with untouched(path.parent), pytest.raises(RunError, match="404"):
+        fetch(site.url, path)
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json"])
+def test_a_page_instead_of_the_file(site: Site, path: Path, kind: str) -> None:
+    site.kind = kind
+    with pytest.raises(RunError, match="is a web page"):
+        fetch(site.url, path)
+    assert names(path) == []
+
+
+def test_an_unknown_length(site: Site, path: Path) -> None:
+    site.length = "untold"
+    with pytest.raises(RunError, match="how long"):
+        fetch(site.url, path)
+    assert names(path) == []
+
+
+def test_redirects(site: Site, path: Path) -> None:
+    interrupted(site, path, 400_000)
+    site.answers = ["/elsewhere/net.pkl"]
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == 2 * ["bytes=400000-"]
+
+
+@pytest.mark.parametrize("there", ["/net.pkl", "file:///etc/hostname"])
+def test_redirects_that_lead_nowhere(site: Site, path: Path, there: str) -> None:
+    site.answers = 30 * [there]
+    with pytest.raises(RunError, match="302") as caught:
+        fetch(site.url, path)
+    assert "\n" not in caught.value.message and names(path) == []
+
+
+def test_redirects_keep_the_encryption() -> None:
+    redirects, headers = downloading.Redirects(), downloading.HTTPMessage()
+    secure = Request("https://example.org/a")
+    with pytest.raises(RunError, match="without encryption: http://example.org/a"):
+        redirects.redirect_request(secure, BytesIO(), 302, "", headers, "http://example.org/a")
+    onwards = redirects.redirect_request(secure, BytesIO(), 302, "", headers, "https://example.org/b")
+    assert onwards and onwards.full_url == "https://example.org/b"
+
+
+# Hashes
+
+
+def test_a_wrong_hash(site: Site, path: Path) -> None:
+    with pytest.raises(RunError, match=sha256(CONTENT)) as caught:
+        fetch(site.url, path, sha256(OTHER))
+    assert caught.value.hint == f"--sha256 {sha256(CONTENT)} accepts it, --restart downloads it anew"
+    assert names(path) == ["net.pkl.part", "net.pkl.part.json"]
+    site.content, site.etag = OTHER, '"two"'
+    assert fetch(site.url, path, sha256(CONTENT)) == sha256(CONTENT) and len(site.asked) == 1
+    path.unlink()
+    assert fetch(site.url, path, sha256(OTHER), restart=True) == sha256(OTHER)
+
+
+def test_a_hash_that_changes(site: Site, path: Path) -> None:
+    fetch(site.url, path)
+    before = state(path.parent)
+    site.content, site.etag = OTHER, '"two"'
+    with pytest.raises(RunError, match=f"{sha256(OTHER)}, another than .*net.pkl.sha256 has kept"):
+        fetch(site.url, path, restart=True)
+    assert {name: it for name, it in state(path.parent).items() if ".part" not in name} == before
+    fetch(site.url, path, sha256(OTHER), restart=True)
+    assert path.read_bytes() == OTHER and sha256(OTHER) in path.with_name("net.pkl.sha256").read_text()
+    fetch(site.url, path)
+
+
+def test_a_file_that_was_put_there(site: Site, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(OTHER)
+    assert fetch(site.url, path) == sha256(OTHER) and names(path) == ["net.pkl", "net.pkl.sha256"]
+    path.write_bytes(CONTENT)
+    with untouched(path.parent), pytest.raises(RunError, match="another than"):
+        fetch(site.url, path)
+    path.with_name("net.pkl.sha256").write_text("nonsense")
+    with pytest.raises(RunError, match="holds no SHA-256"):
+        fetch(site.url, path)
+    assert site.asked == []
+
+
+def test_no_hash_at_all(site: Site, path: Path) -> None:
+    with pytest.raises(InputError, match="'abc' is no SHA-256"):
+        fetch(site.url, path, "abc")
+    assert site.asked == []
+
+
+# The disk
+
+
+def test_no_space(site: Site, path: Path) -> None:
+    with largest_file(500_000), pytest.raises(RunError, match="no space left for") as caught:
+        fetch(site.url, path)
+    assert "run the same command again" in caught.value.hint
+    assert downloading.partial_path(path).read_bytes() == CONTENT[:500_000]
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and site.ranges_asked() == [None, "bytes=500000-"]
+
+
+def test_a_folder_that_cannot_be_made(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("no folder")
+    with pytest.raises(InputError, match="cannot write in the folder"):
+        fetch(site.url, tmp_path / "models" / "net.pkl")
+    assert site.asked == []
+
+
+def test_two_at_once(site: Site, path: Path) -> None:
+    with downloading.begun(path):
+        with pytest.raises(RunError, match="is being written by another process"):
+            fetch(site.url, path)
+    fetch(site.url, path)
+    assert path.read_bytes() == CONTENT and len(site.asked) == 1
+
+
+# The commands
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GMMEDIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+def catalogued(monkeypatch: pytest.MonkeyPatch, name: str, site: Site) -> Entry:
+    entry = replace(CATALOGUE[name], folder_url=site.url.removesuffix("net.pkl"))
+    monkeypatch.setitem(CATALOGUE, name, entry)
+    return entry
+
+
+def listed(name: str) -> dict[str, Any]:
+    return {row["name"]: row for row in json.loads(done("models", "--json").stdout)}[name]
+
+
+def test_fetched_and_sampled(site: Site, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.content = (DATA / "sg3_b_r32.pkl").read_bytes()
+    entry = catalogued(monkeypatch, "stylegan3-r-ffhq", site)
+    sampling = ("sample", "--gan", "stylegan3-r-ffhq", "-n", 2, "--run", tmp_path / "run")
+    check(gmmedit(*sampling), "gmmedit models fetch stylegan3-r-ffhq (about 237 MB; NVIDIA Source Code License")
+    assert site.asked == [] and listed("stylegan3-r-ffhq")["on_disk"] == "no"
+
+    site.answers = [len(site.content) // 2, *4 * ["503"]]
+    half = gmmedit("models", "fetch", "stylegan3-r-ffhq")
+    assert half.exit_code == 1 and len(half.stderr.splitlines()) == 2 and "503" in half.stderr
+    assert listed("stylegan3-r-ffhq")["on_disk"] == presence(entry) == "50 %"
+
+    said = done("models", "fetch", "stylegan3-r-ffhq").stdout
+    assert said.index(entry.licence) < said.index(f"from {entry.url(entry.path)}") < said.index(f"wrote {entry.path}")
+    assert f"SHA-256 {sha256(site.content)}" in said and "about 237 MB" in said and entry.page in said
+    assert listed("stylegan3-r-ffhq")["on_disk"] == "yes"
+    again = done("models", "fetch", "stylegan3-r-ffhq").stdout
+    assert again == f"SHA-256 {sha256(site.content)}\nchecked {entry.path}\n"
+    assert done("models", "fetch", "stylegan3-r-ffhq", "--restart", "--quiet").output == ""
+    done(*sampling)
+
+
+def test_models_of_two_files(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogued(monkeypatch, "biggan-deep-128", site)
+    weights = sha256(CONTENT)
+    site.answers = [len(CONTENT), "404"]
+    assert "404" in gmmedit("models", "fetch", "biggan-deep-128").stderr
+    assert listed("biggan-deep-128")["on_disk"] == "no"
+    assert "pytorch_model.bin" in gmmedit("sample", "--gan", "biggan-deep-128").stderr.splitlines()[0]
+    done("models", "fetch", "biggan-deep-128", "--sha256", weights)
+    stems = ["biggan-deep-128-config.json", "biggan-deep-128-pytorch_model.bin"]
+    assert sorted(it.name for it in cache.iterdir()) == sorted([*stems, *(f"{name}.sha256" for name in stems)])
+    assert listed("biggan-deep-128")["on_disk"] == "yes"
+
+
+def test_only_by_hand(cache: Path) -> None:
+    entry = CATALOGUE["rosinality-ffhq-256"]
+    by_hand = ("https://github.com/rosinality/stylegan2-pytorch", "MIT", f"save it as {cache}/550000.pt")
+    check(gmmedit("models", "fetch", "rosinality-ffhq-256"), "only a browser gets it", *by_hand)
+    check(gmmedit("sample", "--gan", "rosinality-ffhq-256"), "is not on this computer", *by_hand)
+    cache.mkdir(parents=True)
+    entry.path.write_bytes(CONTENT)
+    assert "checked" in done("models", "fetch", "rosinality-ffhq-256").stdout
+    assert listed("rosinality-ffhq-256")["on_disk"] == "yes"
+
+
+def test_names_that_cannot_be_fetched(cache: Path) -> None:
+    check(gmmedit("models", "fetch", "stylegan2-ffqh"), "no model called", "did you mean 'stylegan2-ffhq'?")
+    check(gmmedit("models", "fetch", "avatars"), "comes with gmmedit")
+    wrong = gmmedit("models", "fetch", "stylegan2-ffhq", "--sha256", "12")
+    assert wrong.exit_code == 2 and "'12' is no SHA-256" in wrong.stderr and not cache.exists()
+
+
+def test_stopped_from_the_keyboard(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = catalogued(monkeypatch, "stylegan2-ffhq", site)
+    append = downloading.Part.append
+
+    def stopped(part: downloading.Part, data: bytes) -> None:
+        append(part, data[:100_000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloading.Part, "append", stopped)
+        result = gmmedit("models", "fetch", "stylegan2-ffhq", "--quiet")
+    assert result.exit_code == 130
+    assert result.stderr == "stopped: finished work is kept, the same command goes on from there\n"
+    assert presence(entry) != "no"
+    done("models", "fetch", "stylegan2-ffhq")
+    assert entry.path.read_bytes() == CONTENT and site.ranges_asked()[1].startswith("bytes=")
+
+
+def test_the_list(cache: Path) -> None:
+    text = done("models").stdout
+    rows = json.loads(done("models", "--json").stdout)
+    assert [row["name"] for row in rows] == list(CATALOGUE)
+    for row in rows:
+        assert row["name"] in text and row["licence"] in text and row["page"] in text
+        assert row["on_disk"] == ("yes" if row["name"] == "avatars" else "no")
+    assert "about 381" in text
+
+
+def test_the_list_needs_no_torch() -> None:
+    listing = "from gmmedit.cli import app; app(['models'], standalone_mode=False)"
+    script = f"import sys; {listing}; assert not {{'torch', 'numpy', 'h5py'}} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_every_public_model_has_a_place_of_its_own(cache: Path) -> None:
+    entries = dict(public())
+    assert len({path for entry in entries.values() for path in entry.paths}) == sum(
+        len(entry.paths) for entry in entries.values()
+    )
+    for name, entry in entries.items():
+        assert entry.page.startswith("https://") and entry.licence and entry.family, name
+        assert entry.pixels & (entry.pixels - 1) == 0 and (entry.megabytes or 1) < 1000, name
+        assert all(entry.url(path).startswith("https://") for path in entry.paths if entry.folder_url), name
+        assert all(path.parent == cache for path in entry.paths), name
