@@ -8,7 +8,7 @@ from torch import Tensor
 from gmmedit.editors.base import Editor, Material, extra
 from gmmedit.editors.catalogue import EDITORS, names
 from gmmedit.editors.interfacegan import projected, svm_normal
-from gmmedit.editors.linear import REACH, LinearEditor
+from gmmedit.editors.linear import REACH, LinearEditor, along
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
@@ -86,7 +86,7 @@ def test_a_normal_that_others_hold_cannot_be_edited_alone() -> None:
     found = projected(rows, Layout((2, 2, 2)).columns)
     assert torch.equal(found, torch.zeros(6, 3))
     latents = drawn(100, 3)
-    assert torch.equal(LinearEditor(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
+    assert torch.equal(along(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
 
 
 def test_every_value_of_many_is_reached(it: Material, linear: dict[str, LinearEditor]) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material, extra
-from gmmedit.editors.linear import LinearEditor, target_scores
+from gmmedit.editors.linear import LinearEditor, along, target_scores
 
 EXTREMES = 0.02  # share of the samples on either side that the SVM sees
 FEWEST = 50  # of them, where there are as many
@@ -15,12 +15,12 @@ SAME = 0.01  # share of the largest singular value below which normals do not di
 
 def fit_interfacegan(it: Material) -> LinearEditor:
     """One normal per category. InputError: scikit-learn is not installed."""
-    return LinearEditor(normals(it), it.latents)
+    return along(normals(it), it.latents)
 
 
 def fit_conditional(it: Material) -> LinearEditor:
     """Each normal projected off those of all other attributes. InputError: scikit-learn is not installed."""
-    return LinearEditor(projected(normals(it), it.layout.columns), it.latents)
+    return along(projected(normals(it), it.layout.columns), it.latents)
 
 
 def normals(it: Material) -> Tensor:

@@ -1,5 +1,7 @@
 """Editors with one direction for each category, the same for every sample."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,38 +12,41 @@ from gmmedit.mixture import Layout
 REACH = 3.0  # standard deviations of the samples along a direction that strength 1 goes (Shen et al. 2020 go 3 in Z)
 
 
+@dataclass(frozen=True)
 class LinearEditor(Editor):
-    """latent + strength * direction, as InterFaceGAN, GANSpace and SeFa edit.
+    """latent + strength * step, as InterFaceGAN, GANSpace and SeFa edit.
 
-    Directions of any length (K, D), or (K, L, D) where the layers of W+ move apart. Strength 1 is REACH standard
-    deviations of `latents` (N, D) along the direction: the sweep of an evaluation then goes as far for all.
+    Steps are (K, 1, D), or (K, L, D) where the layers of W+ move apart.
     """
 
+    steps: Tensor
     chart = Raw()
-
-    def __init__(self, directions: Tensor, latents: Tensor) -> None:
-        rows = directions if directions.ndim == 3 else directions[:, None]
-        along = F.normalize(rows, dim=2)
-        spread = torch.einsum("nd,kld->nkl", latents - latents.mean(0), along).std(0)  # (K, L)
-        moves = rows.norm(dim=2) > 0
-        length = (spread * moves).sum(1) / moves.sum(1).clamp_min(1)
-        scale = REACH * length / rows.norm(dim=2).amax(1).clamp_min(1e-12)
-        self.steps = rows * scale[:, None, None]  # (K, L or 1, D)
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         step = self.steps[category].expand(len(x), -1, -1)
         return -step if away else step
 
 
+def along(directions: Tensor, latents: Tensor) -> LinearEditor:
+    """Directions (K, D) of any length; one of length 0 edits nothing.
+
+    Strength 1 is REACH standard deviations of `latents` (N, D) along the direction: the sweep of an evaluation then
+    goes as far for all.
+    """
+    ways = F.normalize(directions, dim=1)
+    spread = ((latents - latents.mean(0)) @ ways.T).std(0)
+    return LinearEditor((REACH * spread[:, None] * ways)[:, None])
+
+
 def fit_none(it: Material) -> LinearEditor:
     """No edit at all: the ceiling of preservation, the floor of everything else."""
-    return LinearEditor(torch.zeros(it.layout.categories, it.latents.shape[1]), it.latents)
+    return along(torch.zeros(it.layout.categories, it.latents.shape[1]), it.latents)
 
 
 def fit_random(it: Material) -> LinearEditor:
     """A random direction for each category: the floor of every comparison."""
     source = torch.Generator().manual_seed(it.seed)
-    return LinearEditor(torch.randn(it.layout.categories, it.latents.shape[1], generator=source), it.latents)
+    return along(torch.randn(it.layout.categories, it.latents.shape[1], generator=source), it.latents)
 
 
 def target_scores(logits: Tensor, layout: Layout) -> Tensor:

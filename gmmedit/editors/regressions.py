@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from gmmedit.editors.base import Material, extra
-from gmmedit.editors.linear import LinearEditor
+from gmmedit.editors.linear import LinearEditor, along
 
 
 def fit_logistic(it: Material) -> LinearEditor:
     """Logistic regression on soft labels, one category against the rest. InputError: no scikit-learn."""
-    return LinearEditor(torch.stack([logistic(it.latents, label) for label in it.labels.T]), it.latents)
+    return along(torch.stack([logistic(it.latents, label) for label in it.labels.T]), it.latents)
 
 
 def logistic(latents: Tensor, label: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def logistic(latents: Tensor, label: Tensor) -> Tensor:
 
 def fit_mean_difference(it: Material) -> LinearEditor:
     """From the mean of those without the value to that of those with it, weighted by the labels."""
-    return LinearEditor(weighted_means(it.latents, it.labels) - weighted_means(it.latents, 1 - it.labels), it.latents)
+    return along(weighted_means(it.latents, it.labels) - weighted_means(it.latents, 1 - it.labels), it.latents)
 
 
 def weighted_means(latents: Tensor, weights: Tensor) -> Tensor:

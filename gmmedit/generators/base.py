@@ -35,6 +35,12 @@ class Generator(nn.Module, ABC):
         """The mean w (w_dim,), where truncation leads to; None: the weights do not tell it."""
         return None
 
+    def styles(self) -> list[tuple[int, Tensor, bool]]:
+        """For each modulated convolution, in order: the layer of W+ that it reads, the matrix (channels, w_dim) that
+        makes its style of that w, and whether it makes the image (ToRGB). Empty for families without styles.
+        """
+        return []
+
     @abstractmethod
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Latents z (N, z_dim) and one-hot classes c (N, n_classes) to truncated w (see `truncate`)."""

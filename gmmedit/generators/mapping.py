@@ -30,8 +30,13 @@ class FullyConnected(nn.Module):
         self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
         self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
 
+    @property
+    def matrix(self) -> Tensor:
+        """(n_out, n_in), the gain included."""
+        return self.weight * self.weight_gain
+
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        x = F.linear(x, self.matrix, self.bias * self.bias_gain)
         return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
 
 

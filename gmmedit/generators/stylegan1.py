@@ -107,8 +107,13 @@ class Style(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2 * channels))
         self.scale = 1 / math.sqrt(w_dim)
 
+    @property
+    def matrix(self) -> Tensor:
+        """(2 * channels, w_dim), the gain included."""
+        return self.weight * self.scale
+
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        scale, shift = F.linear(w, self.weight * self.scale, self.bias)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = F.linear(w, self.matrix, self.bias)[:, :, None, None].chunk(2, dim=1)
         x = x - x.mean(dim=(2, 3), keepdim=True)
         x = x / (x.square().mean(dim=(2, 3), keepdim=True) + 1e-8).sqrt()
         return x * (scale + 1).to(x.dtype) + shift.to(x.dtype)
@@ -183,9 +188,13 @@ class Synthesis(nn.Module):
             self.add_module(f"output{i}", Output(n_out, config.image_channels))
             n_in = n_out
 
+    def used(self, lod: int) -> int:
+        """How many layers make the image of a level of detail."""
+        return 2 * (self.blocks - lod)
+
     def forward(self, ws: Tensor, noise: Noise, lod: int) -> Tensor:
         x = None
-        for i in range(2 * (self.blocks - lod)):
+        for i in range(self.used(lod)):
             x = self.get_submodule(f"layer{i}")(x, ws[:, i], noise)
         image: Tensor = self.get_submodule(f"output{self.blocks - lod - 1}")(x).float()
         return F.interpolate(image, scale_factor=2**lod, mode="nearest") if lod else image
@@ -209,6 +218,11 @@ class StyleGAN1(Generator):
     @property
     def w_avg(self) -> Tensor:
         return self.truncation.w_avg
+
+    def styles(self) -> list[tuple[int, Tensor, bool]]:
+        """Of an AdaIN, the scales of all channels and then their shifts."""
+        layers = [it for it in self.synthesis.children() if isinstance(it, Layer)][: self.synthesis.used(self.lod)]
+        return [(i, it.style.matrix.detach(), False) for i, it in enumerate(layers)]
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         return self.truncate(self.mapping(z, c), psi, cutoff)

@@ -195,6 +195,11 @@ class Block(nn.Module):
         return x, image
 
 
+def first_layer(block: int) -> int:
+    """The first layer of W+ that a block reads; the previous block's ToRGB shares it."""
+    return max(2 * block - 1, 0)
+
+
 class Synthesis(nn.Module):
     """W+ (N, L, w_dim) to images (N, C, H, W)."""
 
@@ -210,8 +215,7 @@ class Synthesis(nn.Module):
         noise = Noise(mode, None if seed is None else torch.Generator().manual_seed(seed))
         x, image = None, None
         for i, resolution in enumerate(self.resolutions):
-            # A block's ToRGB shares its w with the next block's first layer.
-            block_ws = iter(ws[:, max(2 * i - 1, 0) : 2 * i + 2].unbind(dim=1))
+            block_ws = iter(ws[:, first_layer(i) : 2 * i + 2].unbind(dim=1))
             x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)
         assert image is not None
         return image
@@ -234,6 +238,15 @@ class StyleGAN2(Generator):
     @property
     def w_avg(self) -> Tensor:
         return self.mapping.w_avg
+
+    def styles(self) -> list[tuple[int, Tensor, bool]]:
+        found = []
+        blocks = [it for it in self.synthesis.children() if isinstance(it, Block)]
+        for i, block in enumerate(blocks):
+            readers = [it for it in (block.conv0, block.conv1, block.torgb) if it is not None]
+            for layer, it in enumerate(readers, first_layer(i)):
+                found.append((layer, it.affine.matrix.detach(), it is block.torgb))
+        return found
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         return self.truncate(self.mapping(z, c), psi, cutoff)

@@ -203,6 +203,10 @@ class StyleGAN3(Generator):
     def w_avg(self) -> Tensor:
         return self.mapping.w_avg
 
+    def styles(self) -> list[tuple[int, Tensor, bool]]:
+        layers = [it for it in self.synthesis.children() if isinstance(it, Layer)]
+        return [(i, it.affine.matrix.detach(), it.config.to_rgb) for i, it in enumerate(layers, 1)]
+
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         return self.truncate(self.mapping(z, c), psi, cutoff)
 

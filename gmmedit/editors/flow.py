@@ -1,0 +1,113 @@
+"""PluGeN (Wołczyk et al. 2022): an invertible network whose first dimensions are the attributes.
+
+The flow carries the mixture's coordinates to a base in which an attribute of C values has C - 1 dimensions, N(t, s^2)
+around the target t of a sample's label, and everything else is N(0, I). An edit sets the attribute's dimensions to a
+value's target, holds the others, and goes back.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, extra
+from gmmedit.mixture import Layout
+from gmmedit.mixture.adam import Fit, generator_for
+
+COUPLINGS, HIDDEN = 4, (256, 256)
+STEPS, ROWS, RATE = 3000, 256, 1e-3
+WIDEST, NARROWEST = 0.4, 0.15  # of s, which falls while the flow learns, as there in 1,000 epochs
+
+
+@dataclass(frozen=True)
+class FlowChart:
+    """The base of a flow over the coordinates of another chart."""
+
+    chart: Coordinates
+    flow: Any  # a zuko transform of (..., D)
+
+    @torch.no_grad()
+    def to_x(self, latent: Tensor) -> Tensor:
+        found: Tensor = self.flow(self.chart.to_x(latent))
+        return found
+
+    @torch.no_grad()
+    def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        inner = self.chart.to_x(latent)
+        return self.chart.carry(latent, inner + (self.flow.inv(x) - self.flow.inv(self.flow(inner))))
+
+
+@dataclass(frozen=True)
+class FlowEditor(Editor):
+    """Moves an attribute's dimensions to a value's target, or to that of the nearest other value."""
+
+    chart: FlowChart
+    layout: Layout
+
+    def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        attribute, value = self.layout.locate(category)
+        rows, targets = self.layout.rows[attribute], simplex(self.layout.values[attribute]).to(x)
+        goal = targets[value]
+        if away:
+            distance = (x[..., None, rows] - targets).norm(dim=-1)
+            distance[..., value] = math.inf
+            goal = targets[distance.argmin(-1)]
+        change = torch.zeros_like(x)
+        change[..., rows] = goal - x[..., rows]
+        return change
+
+
+def fit_flow(it: Material) -> FlowEditor:
+    """InputError: zuko is not installed. Unsuitable: the attributes leave no dimension to the rest."""
+    flows = extra("zuko.flows", "flow")
+    x, layout = it.chart.to_x(it.latents), Layout(it.layout.values)
+    if layout.width >= x.shape[1]:
+        raise Unsuitable(f"flow: attributes of {layout.width} dimensions leave none of {x.shape[1]} to the rest")
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(it.seed)
+        network = flows.NICE(x.shape[1], transforms=COUPLINGS, hidden_features=HIDDEN)
+        loss = Likelihood(network, x, targets_of(it.labels, layout), it.seed)
+        for _ in Fit(network.parameters(), loss, STEPS, RATE):
+            pass
+    return FlowEditor(FlowChart(it.chart, network.requires_grad_(False).eval()().transform), layout)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The loss of a step: minus the mean log-likelihood of a batch, per dimension."""
+
+    network: Any
+    x: Tensor
+    targets: Tensor  # (N, A')
+    seed: int
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        rows = torch.randint(len(self.x), (ROWS,), generator=generator_for(self.seed, step))
+        base, volume = self.network().transform.call_and_ladj(self.x[rows])
+        deviation = WIDEST * (NARROWEST / WIDEST) ** (step / STEPS)
+        return {"likelihood": -log_likelihood(base, volume, self.targets[rows], deviation).mean() / base.shape[1]}
+
+
+def log_likelihood(base: Tensor, volume: Tensor, targets: Tensor, deviation: float) -> Tensor:
+    """(N,) of base coordinates (N, D) with the log-determinant (N,) of the flow and targets (N, A') of its first."""
+    count = targets.shape[1]
+    centred = torch.cat([(base[:, :count] - targets) / deviation, base[:, count:]], 1)
+    constant = base.shape[1] * math.log(2 * math.pi) / 2 + count * math.log(deviation)
+    return volume - centred.square().sum(1) / 2 - constant
+
+
+def targets_of(labels: Tensor, layout: Layout) -> Tensor:
+    """Labels (N, K) in [0, 1] to the mean of the values' targets that they weigh, (N, A')."""
+    return torch.cat([labels[:, c] @ simplex(c.stop - c.start).to(labels) for c in layout.columns], 1)
+
+
+def simplex(count: int) -> Tensor:
+    """The values' targets (C, C - 1): the corners of a regular simplex at distance 1 from 0; -1 and 1 for two."""
+    corners = torch.eye(count, dtype=torch.float64) - 1 / count
+    basis = torch.zeros(count, count - 1, dtype=torch.float64)  # Helmert's: orthonormal columns that add up to 0
+    for i in range(count - 1):
+        basis[: i + 1, i], basis[i + 1, i] = -1, i + 1
+    basis /= basis.norm(dim=0)
+    return torch.nn.functional.normalize(corners @ basis, dim=1)
