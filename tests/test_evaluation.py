@@ -11,6 +11,7 @@ from test_bad_input import check
 from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
+from gmmedit.editors import flow
 from gmmedit.editors.catalogue import EDITORS
 from gmmedit.stages import compare, evaluate
 from gmmedit.stages.shared import scoring
@@ -24,6 +25,7 @@ FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
 @pytest.fixture(autouse=True)
 def few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "STRENGTHS", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(flow, "STEPS", 20)
 
 
 def read(path: Path) -> list[dict]:

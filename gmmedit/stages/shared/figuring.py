@@ -23,9 +23,11 @@ Row = dict[str, Any]
 
 
 def write_figures(path: Path) -> Path:
-    """Write the figures of a finished file beside it, as .jsonl."""
-    lines = [json.dumps(row) for row in figure_rows(path)]
+    """Write the figures of a finished file beside it, as .jsonl, unless they are there and newer."""
     target, partial = path.with_suffix(".jsonl"), path.with_suffix(".jsonl.partial")
+    if target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+        return target
+    lines = [json.dumps(row) for row in figure_rows(path)]
     with writing(target):
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.replace(partial, target)
@@ -184,11 +186,8 @@ def score_tables(path: Path) -> dict[str, Any]:
 
 
 def read_figures(path: Path) -> list[Row]:
-    """The figures that were written beside a finished file; made again where they are gone."""
-    file = path.with_suffix(".jsonl")
-    if not file.exists():
-        write_figures(path)
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    """The figures beside a finished file."""
+    return [json.loads(line) for line in write_figures(path).read_text(encoding="utf-8").splitlines()]
 
 
 def cells(at: dict[tuple[str, str, str], Row], editor: str, attribute: str, shown: list[str]) -> list[str]:
