@@ -9,7 +9,7 @@ from torch import Tensor
 from gmmedit.editors.base import Editor, Material, Raw
 from gmmedit.mixture import Layout
 
-REACH = 3.0  # standard deviations of the samples along a direction that strength 1 goes (Shen et al. 2020 go 3 in Z)
+REACH = 10.0  # standard deviations of the samples that strength 1 goes: at 3 even weak directions have gone too far
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class LinearEditor(Editor):
 def along(directions: Tensor, latents: Tensor) -> LinearEditor:
     """Directions (K, D) of any length; one of length 0 edits nothing.
 
-    Strength 1 is REACH standard deviations of `latents` (N, D) along the direction: the sweep of an evaluation then
-    goes as far for all.
+    Strength 1 is REACH standard deviations of `latents` (N, D) along the direction, or across all of them where that
+    is more: the sweep of an evaluation then goes as far for all, also for normals that lie where W hardly varies.
     """
-    ways = F.normalize(directions, dim=1)
-    spread = ((latents - latents.mean(0)) @ ways.T).std(0)
+    ways, centred = F.normalize(directions, dim=1), latents - latents.mean(0)
+    spread = (centred @ ways.T).std(0).clamp_min(float(centred.square().mean().sqrt()))
     return LinearEditor((REACH * spread[:, None] * ways)[:, None])
 
 

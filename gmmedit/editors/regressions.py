@@ -1,27 +1,46 @@
 """Directions without a paper of their own: what anyone would try first."""
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.editors.base import Material, extra
+from gmmedit.editors.base import Material
 from gmmedit.editors.linear import LinearEditor, along
+from gmmedit.spaces import affine_chart
+
+RIDGE = 1.0  # of the coefficients, against the likelihood's sum over samples: scikit-learn's default
 
 
+@torch.enable_grad()
 def fit_logistic(it: Material) -> LinearEditor:
-    """Logistic regression on soft labels, one category against the rest. InputError: no scikit-learn."""
-    return along(torch.stack([logistic(it.latents, label) for label in it.labels.T]), it.latents)
+    """Logistic regression on soft labels, one category against the rest."""
+    return along(logistic(it.latents, it.labels), it.latents)
 
 
-def logistic(latents: Tensor, label: Tensor) -> Tensor:
-    """Coefficients (D,) of the regression of a label (N,) in [0, 1] on latents (N, D), with scikit-learn's ridge.
+def logistic(latents: Tensor, labels: Tensor) -> Tensor:
+    """Coefficients (K, D) of the regressions of labels (N, K) in [0, 1] on latents (N, D), with a ridge.
 
-    A label p is p of a sample that has the value and 1 - p of one that has not.
+    Solved in white coordinates, as W is too ill-conditioned; the ridge is on the latent's own coefficients.
     """
-    model = extra("sklearn.linear_model", "logistic").LogisticRegression(solver="newton-cholesky")
-    x, p = latents.double().numpy(), label.double().numpy()
-    model.fit(np.concatenate([x, x]), np.repeat([1, 0], len(x)), sample_weight=np.concatenate([p, 1 - p]))
-    return latents.new_tensor(model.coef_[0])
+    chart = affine_chart(latents.double())
+    x, labels = chart.to_x(latents), labels.double()
+    weights, bias = x.new_zeros(x.shape[1], labels.shape[1]), x.new_zeros(labels.shape[1])
+    solver = torch.optim.LBFGS(
+        [weights.requires_grad_(), bias.requires_grad_()],
+        max_iter=500,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        misfit = F.binary_cross_entropy_with_logits(x @ weights + bias, labels, reduction="sum")
+        value = (misfit + RIDGE / 2 * (weights / chart.scale[:, None]).square().sum()) / len(x)
+        value.backward()
+        return value
+
+    solver.step(loss)
+    return (chart.axes @ (weights.detach() / chart.scale[:, None])).T.to(latents)
 
 
 def fit_mean_difference(it: Material) -> LinearEditor:
