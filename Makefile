@@ -36,7 +36,7 @@ lint: $(VENV)/.stamp ## style and types
 	$(BIN)/mypy gmmedit
 
 docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
-	$(BIN)/python -c "from gmmedit.artifacts.schema import markdown; print(markdown(), end='')" > docs/artifacts.md
+	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md
 
 run: $(RUN)/edits.h5 ## the five stages: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml
 

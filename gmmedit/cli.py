@@ -212,6 +212,22 @@ def compare(
     show_scores(path, quiet, json_)
 
 
+@app.command()
+def report(
+    run: Run = RUN, device: Device = "cpu", batch: Batch = 16, restart: Restart = False, quiet: Quiet = False,
+    debug: Debug = False,
+    out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
+) -> None:  # fmt: skip
+    """One page of pictures and figures about a run -> report.html."""
+    from gmmedit.stages import report as stage
+
+    with executing(device, batch, False, restart, quiet) as execution:
+        path, lacks = stage.run(run, execution, out)
+    for line in [] if quiet else lacks:
+        typer.echo(f"note: {line}")
+    wrote(path, quiet)
+
+
 def listed(names: str | None) -> list[str] | None:
     return names.split(",") if names else None
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from small_artifacts import GENERATOR, SAMPLES, SINGLE, SMILE, begin_samples, write_samples, z_rows
 
 from gmmedit import artifacts
-from gmmedit.artifacts.schema import KINDS, markdown
+from gmmedit.artifacts.documenting import markdown
+from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError, RunError
 
 LABELS = artifacts.Question(kind="labels", n=10, sizes={"K": 2}, generator=GENERATOR, attributes=SMILE)

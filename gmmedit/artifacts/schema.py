@@ -116,35 +116,6 @@ def _bind(field: Field, shape: Shape, sizes: dict[str, Size]) -> None:
         raise ValueError(f"/{field.name} has shape {shape}, ({', '.join(field.dims)}) was expected")
 
 
-DIMS = {
-    "N": "samples",
-    "H, W, C": "picture height, width, channels (RGB)",
-    "K": "categories: the values of all attributes, in the order of the root attribute `attributes`",
-    "S": "edit strengths",
-    "T": "recorded steps of a fit",
-    "z_dim": "latent dims of the generator",
-    "w_dim": "dims of a mapped latent: one axis, or two (layers, dims) for W+",
-    "D": "dims of a latent in the edited space: one axis, or two (layers, dims) for W+",
-    "n_classes": "classes of a conditional generator",
-}
-
-ROOT_ATTRIBUTES = {
-    "kind": "which of the tables below holds",
-    "schema_version": "version of that table",
-    "gmmedit_version": "version of gmmedit that wrote the file",
-    "form": "`rows` (filled in chunks), `whole` (written at once) or `checkpoint` (an unfinished fit)",
-    "config": "resolved settings that the result depends on, YAML",
-    "parents": "name to SHA-256 of the artifacts it was made from, JSON",
-    "generator": "name and fingerprint of the generator, JSON, or null",
-    "classifier": "name and fingerprint of the classifier, JSON, or null",
-    "attributes": 'attributes and their values, JSON: `[["smile", ["no", "yes"]], ...]`',
-    "seed": "seed of every random number in it",
-    "n": "number of samples it was made from",
-    "sizes": "dim names to sizes, JSON",
-    "chunk": "rows per chunk, 0 unless the form is `rows`",
-    "extra": "further facts that the stage recorded, JSON",
-}
-
 IMAGES = ("H", "W", "C")
 
 SAMPLES = Kind(
@@ -255,48 +226,20 @@ COMPARISON = Kind(
     fields=SCORES,
 )
 
-KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION, COMPARISON)}
+STRIPS = Kind(
+    name="strips",
+    version=1,
+    command="gmmedit report",
+    summary="Edits of samples that no fit has seen, as the report shows them.",
+    rows=None,
+    fields=(
+        Field("categories", ("N",), "i8", "category that each sample is moved towards"),
+        Field("seeds", ("N",), "i8", "seed of its latent"),
+        Field("roles", ("N",), "i8", "0: taken in order; 1, 2: the best and the worst edit of the evaluation"),
+        Field("strengths", ("N", "S"), "f4", "strengths of its edits; the first is 0"),
+        Field("labels", ("N", "S", "K"), "f4", "the labelling classifier's probabilities"),
+        Field("images", ("N", "S", *IMAGES), "u1", "pictures, shrunk to 128 pixels a side, RGB, 0 to 255"),
+    ),
+)
 
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _table(*head: str) -> list[str]:
-    return [_row(*head), _row(*("---" for _ in head))]
-
-
-def _kind_section(kind: Kind) -> list[str]:
-    filling = f"Filled in chunks along {kind.rows}." if kind.rows else "Written whole."
-    text = f"{kind.summary} {filling} Made by `{kind.command}`."
-    lines = ["", f"## {kind.name} (schema {kind.version})", "", text, ""]
-    lines += _table("dataset", "dims", "dtype", "meaning")
-    for field in kind.fields:
-        dims = "any" if field.is_open else f"({', '.join(field.dims)})"
-        meaning = f"{field.meaning} (optional)" if field.optional else field.meaning
-        lines.append(_row(f"`{field.name}`", dims, field.dtype, meaning))
-    return lines
-
-
-def markdown() -> str:
-    """The text of docs/artifacts.md."""
-    lines = [
-        "# Artifacts",
-        "",
-        "Generated from `gmmedit/artifacts/schema.py` by `make docs`. Every stage writes one HDF5 file,",
-        "little-endian, uncompressed and without time stamps: equal questions give equal bytes. While a",
-        "stage runs, the file is called `NAME.h5.partial`; it gets its name when it is whole. Run the same",
-        "command again to continue a stopped stage. Files of the form `rows` also have a dataset `done`",
-        "(u1): 1 for each finished chunk of rows.",
-        "",
-        "## Dims",
-        "",
-        *_table("name", "meaning"),
-        *(_row(name, meaning) for name, meaning in DIMS.items()),
-        "",
-        "## Root attributes",
-        "",
-        *_table("name", "meaning"),
-        *(_row(f"`{name}`", meaning) for name, meaning in ROOT_ATTRIBUTES.items()),
-    ]
-    return "\n".join([*lines, *(line for kind in KINDS.values() for line in _kind_section(kind))]) + "\n"
+KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION, COMPARISON, STRIPS)}

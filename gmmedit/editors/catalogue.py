@@ -6,7 +6,7 @@ from gmmedit.editors.base import Editor, Material
 from gmmedit.editors.flow import fit_flow
 from gmmedit.editors.interfacegan import fit_conditional, fit_interfacegan
 from gmmedit.editors.linear import fit_none, fit_random
-from gmmedit.editors.mixture import fit_mixture, fit_polished
+from gmmedit.editors.mixture import fit_mixture, fit_polished, fit_unrefined
 from gmmedit.editors.moments import fit_moments, fit_patent
 from gmmedit.editors.regressions import fit_logistic, fit_mean_difference
 from gmmedit.editors.stylespace import fit_stylespace
@@ -15,6 +15,7 @@ from gmmedit.editors.unsupervised import fit_ganspace, fit_sefa
 EDITORS: dict[str, Callable[[Material], Editor]] = {
     "mixture-polished": fit_polished,
     "mixture": fit_mixture,
+    "mixture-unrefined": fit_unrefined,
     "interfacegan": fit_interfacegan,
     "interfacegan-conditional": fit_conditional,
     "logistic": fit_logistic,

@@ -59,6 +59,11 @@ def fit_mixture(it: Material) -> MixtureEditor:
     return MixtureEditor(it.model, it.chart)
 
 
+def fit_unrefined(it: Material) -> MixtureEditor:
+    """The subspaces and their dual write, without what generator and classifier have taught it."""
+    return MixtureEditor(AttributeMixture(it.model.coordinates, it.model.gaussians), it.chart)
+
+
 def fit_polished(it: Material) -> MixtureEditor:
     """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
     if it.score is None:

@@ -1,0 +1,1 @@
+"""The sections of the report, each from finished artifacts to markup."""

@@ -1,0 +1,122 @@
+"""What edits are made with: networks, chart and model of a run. `edit` and `report` make theirs here."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.artifacts import Artifact
+from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.table import Table
+from gmmedit.config import EditSettings, SampleSettings
+from gmmedit.editors.mixture import MixtureEditor
+from gmmedit.generators import Generator
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.spaces import Chart, Space
+from gmmedit.stages.shared.common import (
+    Execution,
+    in_batches,
+    layers_of,
+    load_classifier,
+    load_generator,
+    padded,
+    scorer,
+    seeded_latents,
+)
+from gmmedit.stages.shared.fitting import model_from, tensors
+from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
+
+CHUNK = 8  # images
+
+Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that an edit needs; `notes` say what the networks do not allow."""
+
+    generator: Generator
+    classifier: Classifier
+    space: Space
+    drawn: SampleSettings
+    chart: Chart
+    model: AttributeMixture
+    settings: EditSettings
+    execution: Execution
+    notes: list[str]
+
+    @property
+    def paint(self) -> Callable[[Tensor], Tensor]:
+        return painter(self.generator, self.space, self.drawn)
+
+    def editor(self, chunk: int) -> MixtureEditor:
+        """The editor of one chunk of images, with random draws of its own."""
+        settings = self.settings
+        score = scorer(self.chart, self.paint, self.classifier, "float32", self.execution.device)
+        return MixtureEditor(self.model, self.chart, settings.draw, settings.seed + chunk, settings.polish, score)
+
+    def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
+        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on CHUNK rows always: matrix products of fewer round differently, polishing magnifies that,
+        and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, CHUNK), [(category, padded(strength, CHUNK)) for category, strength in moves]
+        x = self.chart.to_x(latent)
+        for category, strength in moves:
+            x = editor.edit(x, category, strength)
+        return self.chart.carry(latent, x)[:rows]
+
+    def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads."""
+
+        def look(rows: Tensor) -> tuple[Tensor, Tensor]:
+            images = self.paint(rows)
+            if isinstance(self.classifier, Table):
+                return images, self.model.responsibilities(self.chart.to_x(rows).mean(1))
+            return images, self.classifier.probabilities(as_shown(images))
+
+        images, labels = in_batches(look, latent, self.execution.batch)
+        return to_bytes(images), labels.numpy()
+
+    def seeded(self, seeds: Iterable[int]) -> Tensor:
+        """Latents (N, D) of NVIDIA's `--seeds`."""
+        z = torch.from_numpy(np.concatenate([seeded_latents(it, it + 1, self.generator.z_dim) for it in seeds]))
+        if self.space == "z":
+            return z
+        device = self.generator.device
+        return torch.cat([mapped(self.generator, row[None].to(device), self.drawn).cpu() for row in z])
+
+    def layered(self, latent: Tensor) -> Tensor:
+        """Latents (N, D) or (N, L, D) to (N, L, D)."""
+        latent = latent if latent.ndim == 3 else latent[:, None]
+        return latent.expand(-1, layers_of(self.generator, self.space), -1).contiguous()
+
+
+def open_workshop(
+    samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution
+) -> Workshop:
+    """From the artifacts of a run. InputError: the networks are not those any more."""
+    generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    settings, notes = without_gradients(settings, labels, generator, classifier)
+    space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
+    drawn, model = sample_settings(samples), model_from(mixture)
+    return Workshop(generator, classifier, space, drawn, chart, model, settings, execution, notes)
+
+
+def without_gradients(
+    settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
+) -> tuple[EditSettings, list[str]]:
+    """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
+    notes, name = [], labels.question.config["classifier"]
+    if settings.polish and not (generator.differentiable and classifier.differentiable):
+        settings = settings.model_copy(update={"polish": 0})
+        which = name if generator.differentiable else "the generator"
+        notes.append(f"not polished (--polish 0): {which} has no gradients")
+    if isinstance(classifier, Table):
+        notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
+    return settings, notes
