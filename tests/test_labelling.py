@@ -254,7 +254,7 @@ def test_pictures_of_another_channel_count(tmp_path: Path) -> None:
     with untouched(tmp_path / "run"):
         check(
             gmmedit("label", "--run", tmp_path / "run", "--classifier", "avatars"),
-            "classifier avatars takes pictures of 3 channels, the generator's have 1",
+            "avatars takes pictures of 3 channels, the generator's have 1",
         )
     small.export(small.Linear(2, channels=1), tmp_path / "grey.pt2", channels=1)
     (tmp_path / "my.yaml").write_text(

@@ -20,6 +20,7 @@ from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.stages.shared.common import (
     Execution,
+    check_channels,
     in_batches,
     load_generator,
     network_record,
@@ -114,14 +115,6 @@ def looker(samples: Artifact, classifier: Classifier, name: str, execution: Exec
         return in_batches(seen, rows, execution.batch)[0]
 
     return look
-
-
-def check_channels(classifier: Classifier, name: str, channels: int) -> None:
-    """InputError: the classifier does not take pictures of so many channels."""
-    if channels not in classifier.channels:
-        wanted = " or ".join(str(number) for number in classifier.channels)
-        message = f"classifier {name} takes pictures of {wanted} channels, the generator's have {channels}"
-        raise InputError(message, hint="input: {colors: grey} in its YAML describes a network of one channel")
 
 
 def calibrate(classifier: Classifier, look: Look, n: int) -> dict[str, object]:

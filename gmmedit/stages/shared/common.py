@@ -16,6 +16,7 @@ from torch import Tensor
 from gmmedit import classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.embedding import Embedder
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
@@ -108,6 +109,14 @@ def network_source(text: str) -> str:
 def network_record(name: str, fingerprint: str) -> dict[str, str]:
     """What an artifact keeps of a network: files go by their name, wherever they lie."""
     return {"name": Path(name).name, "fingerprint": fingerprint}
+
+
+def check_channels(network: Classifier | Embedder, name: str, channels: int) -> None:
+    """InputError: the network does not take pictures of so many channels."""
+    if channels not in network.channels:
+        wanted = " or ".join(str(number) for number in network.channels)
+        message = f"{name} takes pictures of {wanted} channels, the generator's have {channels}"
+        raise InputError(message, hint="input: {colors: grey} in its YAML describes a network of one channel")
 
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:

@@ -19,6 +19,7 @@ from gmmedit.pictures.pixels import as_shown
 from gmmedit.stages.shared.common import (
     Execution,
     autocast,
+    check_channels,
     in_batches,
     layers_of,
     load_classifier,
@@ -74,7 +75,11 @@ class Subjects:
 
 
 def load_judge(
-    settings: EvaluateSettings, labels: Artifact, paint: Callable[[Tensor], Tensor], execution: Execution
+    settings: EvaluateSettings,
+    labels: Artifact,
+    generator: Generator,
+    paint: Callable[[Tensor], Tensor],
+    execution: Execution,
 ) -> Judge:
     """The judge that the settings name.
 
@@ -92,10 +97,14 @@ def load_judge(
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
+    check_channels(classifier, name, generator.image_shape[0])
     notes = []
     if labels.question.classifier and labels.question.classifier["fingerprint"] == classifier.fingerprint:
         notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
-    embedder = load_embedder(settings.features, execution.device) if settings.features != "auto" else None
+    embedder = None
+    if settings.features != "auto":
+        embedder = load_embedder(settings.features, execution.device)
+        check_channels(embedder, settings.features, generator.image_shape[0])
     return Judge(paint, classifier, embedder, settings.precision, execution, notes)
 
 

@@ -113,7 +113,7 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         drawn, space = sample_settings(samples), mixture.question.config["space"]
         paint = painter(generator, space, drawn)
-        judge = load_judge(settings, labels, paint, execution)
+        judge = load_judge(settings, labels, generator, paint, execution)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         problem = load_problem(samples, labels, space, mixture.question.config["held_out"], chart)
         differentiable = generator.differentiable and labeller.differentiable
