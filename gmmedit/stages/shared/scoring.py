@@ -141,7 +141,10 @@ def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSet
         kind=kind,
         n=settings.n,
         seed=settings.seed,
-        config=settings.model_dump() | {"space": mixture.question.config["space"]},
+        config=settings.model_dump() | {
+            "space": mixture.question.config["space"],
+            "embedder": judge.embedder.fingerprint if judge.embedder else None,
+        },
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
         classifier=network_record(settings.classifier, judge.classifier.fingerprint),
