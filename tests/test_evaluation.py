@@ -12,7 +12,9 @@ from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
 from gmmedit.editors import flow
+from gmmedit.editors.base import Editor
 from gmmedit.editors.catalogue import EDITORS
+from gmmedit.editors.linear import LinearEditor, fit_random
 from gmmedit.stages import compare, evaluate
 from gmmedit.stages.shared import scoring
 from gmmedit.stages.shared.common import Execution
@@ -24,7 +26,8 @@ FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
 
 @pytest.fixture(autouse=True)
 def few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "STRENGTHS", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(Editor, "strengths", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(LinearEditor, "strengths", (0.0, 0.5, 1.0))
     monkeypatch.setattr(flow, "STEPS", 20)
 
 
@@ -111,9 +114,8 @@ def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeyp
     def unsuitable(_: object) -> None:
         raise Unsuitable("sefa edits W, this run is in z", hint="--editors mixture")
 
-    monkeypatch.setitem(EDITORS, "sefa", unsuitable)
-    for name in [name for name in EDITORS if name not in ("sefa", "random")]:
-        monkeypatch.delitem(EDITORS, name)
+    monkeypatch.setattr(scoring, "EDITORS", {"sefa": unsuitable, "random": fit_random})
+    monkeypatch.setattr(compare, "EDITORS", scoring.EDITORS)
     path = compare.run(own_run, FEW, Execution(batch=64))
     with artifacts.open(path) as scored:
         assert scored.attrs["editors"] == ["random"]

@@ -196,14 +196,13 @@ EDITS = Kind(
 )
 
 SCORES = (
-    Field("strengths", ("S",), "f8", "strengths of the edits; the first is 0, the unedited images"),
     Field("unedited/*", (), "any", "what the judge sees in all samples: logits (n, K), nuisances (n, M)"),
     Field(
         "seen/*",
         (),
         "any",
-        "seen/EDITOR/CATEGORY: rows of the edited samples, logits (S, rows, K), nuisances (S, rows, M), and in "
-        "features: identity (S, rows), frechet (S), path (rows)",
+        "seen/EDITOR/CATEGORY: rows of the edited samples, strengths (S) from 0 on, logits (S, rows, K), nuisances "
+        "(S, rows, M), and in features: identity (S, rows), frechet (S), path (rows)",
     ),
     Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
 )

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -46,6 +46,8 @@ class Editor(ABC):
     """
 
     chart: Coordinates
+    # What an evaluation sweeps: 1 is meant to arrive, some images need more.
+    strengths: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.1, 3.0)
 
     @abstractmethod
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:

@@ -72,7 +72,7 @@ def seen_by(scored: Artifact, editor: str, category: int) -> Seen:
     group = {name: torch.from_numpy(it) for name, it in scored.group(f"seen/{editor}/{category}").items()}
     nothing = torch.empty(0)
     return Seen(
-        strengths=torch.from_numpy(scored["strengths"]).float(),
+        strengths=group["strengths"],
         logits=group["logits"],
         sigma=unedited.std(0),
         target_sigma=float(metrics.log_odds(unedited, layout.columns[attribute], value).std()),

@@ -38,7 +38,6 @@ from gmmedit.stages.shared.metering import cost_of_fits, metered
 from gmmedit.stages.shared.problem import load_problem
 from gmmedit.stages.shared.sampling import painter, sample_settings
 
-STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.1, 3.0)  # 0: unedited
 SAVED_EVERY = 20  # seconds
 
 ScoredKind = Literal["evaluation", "comparison"]
@@ -88,7 +87,7 @@ def score_editors(
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
     arrays |= {"unedited/logits": bench.it.logits.numpy(), "unedited/nuisances": bench.it.nuisances.numpy()}
     facts = {"editors": scored, "notes": notes}
-    artifacts.write_whole(path, bench.question, arrays | {"strengths": np.array(STRENGTHS)}, attrs=facts)
+    artifacts.write_whole(path, bench.question, arrays, attrs=facts)
     return path
 
 
@@ -201,20 +200,21 @@ def starts(bench: Bench, category: int) -> Tensor:
 
 
 def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
-    """rows (n,), logits (S, n, K), nuisances (S, n, M) and, in features, identity (S, n), frechet (S,), path (n,)."""
+    """rows (n,), strengths (S,), logits (S, n, K), nuisances (S, n, M); in features identity (S, n), frechet, path."""
     it, rows = bench.it, starts(bench, category)
     latent = it.latent[rows]
     way = editor.way(latent, category)
     seen = [(it.logits[rows], it.nuisances[rows], it.features[rows])]
-    for strength in STRENGTHS[1:]:
+    for strength in editor.strengths[1:]:
         moved = way(strength)
         seen.append(seen[0] if torch.equal(moved, latent) else bench.judge.look(moved))
     logits, nuisances, features = (torch.stack(parts) for parts in zip(*seen, strict=True))
-    found = {"rows": rows, "logits": logits, "nuisances": nuisances}
+    strengths = torch.tensor(editor.strengths)
+    found = {"rows": rows, "strengths": strengths, "logits": logits, "nuisances": nuisances}
     if features.shape[2]:
         found |= {
             "identity": metrics.identity(features[0], features),
             "frechet": torch.tensor([metrics.frechet_distance(edited, it.features) for edited in features]),
-            "path": metrics.path_length(features, torch.tensor(STRENGTHS)),
+            "path": metrics.path_length(features, strengths),
         }
     return found

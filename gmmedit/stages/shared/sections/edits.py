@@ -69,7 +69,7 @@ def curve_of_evaluation(scored: Artifact, category: int) -> Html:
     labels = torch.cat([logits[..., c].softmax(-1) for c in layout_of(scored).columns], -1)
     judge = scored.question.classifier or {}
     who = f"{labels.shape[1]} edits by {leading_editor(scored)}, judged by {judge.get('name')}; bands: 95 % intervals."
-    return label_curves(scored, category, finite(scored["strengths"]), labels, who)
+    return label_curves(scored, category, finite(scored[f"seen/{leading_editor(scored)}/{category}/strengths"]), labels, who)
 
 
 def curve_of_strips(strips: Artifact, category: int) -> Html:
