@@ -55,9 +55,8 @@ def verdict(scored: Artifact) -> list[str]:
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
     hardest = min(categories_of(scored), key=lambda name: figures[editor, "dt", name]["value"])
     judge = (scored.question.classifier or {}).get("name")
-    lines = [
-        f"{editor}, judged by {judge} on {scored.question.n} unseen samples: DT {interval(dt)}, in brackets the 95 % interval"
-    ]
+    who = f"{editor}, judged by {judge} on {scored.question.n} unseen samples"
+    lines = [f"{who}: DT {interval(dt)}; in brackets the 95 % interval"]
     if kept["value"] is not None:
         share = figures[editor, f"categories@{AT:g}", "all"]["value"]
         where = f"where {AT:g} of the targets have flipped ({share:.0%} of the categories get there)"
@@ -134,8 +133,8 @@ def comparison_section(run: Gathered) -> Section:
     contents = [
         paragraph(
             "Every method edits the same samples. Along a line the strength grows: to the right more targets flip, and "
-            "the higher the line stays, the fewer other attributes change with them. A line that ends early cannot flip "
-            "more."
+            "the higher the line stays, the fewer other attributes change with them. A line that ends early cannot "
+            "flip more."
         ),
         *(note(text) for text in report["notes"]),
         element("div", [trade_off(scored, group, groups[group]) for group in kinds], class_="pair"),
