@@ -25,7 +25,7 @@ nav a{display:inline-block;padding:.3rem 0}
 code,pre{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.85em}
 pre{background:var(--card);padding:.7rem;overflow-x:auto;overflow-wrap:normal}
 .scroll{overflow-x:auto;margin:.7rem 0;max-width:100%;width:fit-content}
-table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+table{border-collapse:separate;border-spacing:0;font-size:.85rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 th,td{padding:.25rem .55rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{white-space:nowrap;vertical-align:bottom}
 td{white-space:nowrap}

@@ -95,9 +95,9 @@ def label_curves(named: Artifact, category: int, strengths: np.ndarray, labels: 
     ]
     worst = f"{names[ranked[0]]} changes most of the others: {most[ranked[0]]:.2f}" if ranked else "there are no others"
     caption = f"n = {who}; bands: 95 % intervals. Up to strength 1, {worst}."
-    values = [value for line in lines for value in line.y] + [0.0, 1.0]
+    values = [value for line in lines if line.style is not None for value in [*(line.low or []), *(line.high or [])]]
     alt = f"change of the mean labels against strength towards {names[category]}. {worst}"
-    axes = Axis("strength", 0, max(x)), Axis.around("change of mean label", values)
+    axes = Axis("strength", 0, max(x)), Axis.around("change of mean label", [0, 1, *values])
     return chart(lines, *axes, caption, alt, upright=1.0 if max(x) > 1 else None)
 
 
