@@ -38,7 +38,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate"}
+STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate", "compare", "report"}
 
 STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}

@@ -11,7 +11,7 @@ import numpy as np
 from gmmedit.pictures.markup import Content, Html, element, join
 
 WIDTH, HEIGHT = 340, 230  # as wide as a phone shows it unscaled
-LEFT, RIGHT, TOP, BOTTOM = 38, 10, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 36
 DASHES = (None, "6 3", "2 3", "9 3 2 3")  # four of them and five marks: twenty lines without colour
 MARKS = ("circle", "square", "triangle", "diamond", "cross")
 COLOURS = 7  # classes c0 to c6 of the style sheet

@@ -69,7 +69,7 @@ def table(columns: Sequence[Content], rows: Iterable[Sequence[Content]], caption
         element("tr", element("th", first, scope="row"), [element("td", cell) for cell in rest])
         for first, *rest in rows
     ]
-    return scrolling(caption, element("thead", head), element("tbody", body))
+    return scrolling(element("table", element("thead", head), element("tbody", body)), caption)
 
 
 def heat_map(
@@ -77,12 +77,11 @@ def heat_map(
 ) -> Html:
     """A table of numbers with shades (rows, columns) in [-1, 1] behind them: blue below 0, orange above."""
     head = element("tr", element("td"), [element("th", element("span", name), scope="col") for name in columns])
-    body = [
-        element("tr", element("th", name, scope="row"),
-                [element("td", text, style=shade(value)) for text, value in zip(cells, values, strict=True)])
-        for name, cells, values in zip(rows, texts, shades.tolist(), strict=True)
-    ]  # fmt: skip
-    return scrolling(caption, element("thead", head), element("tbody", body), class_="heat")
+    body = []
+    for name, cells, values in zip(rows, texts, shades.tolist(), strict=True):
+        shaded = [element("td", text, style=shade(value)) for text, value in zip(cells, values, strict=True)]
+        body.append(element("tr", element("th", name, scope="row"), shaded))
+    return scrolling(element("table", element("thead", head), element("tbody", body), class_="heat"), caption)
 
 
 def shade(value: float) -> str | None:
@@ -93,10 +92,15 @@ def shade(value: float) -> str | None:
     return f"background:rgb({colour}/{min(abs(value), 1) * FULL:.2f})"
 
 
-def scrolling(caption: Content, *contents: Content, class_: str | None = None) -> Html:
-    told = [element("caption", caption)] if caption else []
-    whole = element("table", told, *contents, class_=class_)
-    return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label="table")
+def signed(value: float) -> str:
+    """`+0.25`; what rounds to nothing is 0."""
+    return "0" if abs(value) < 0.005 else f"{value:+.2f}"
+
+
+def scrolling(whole: Html, caption: Content) -> Html:
+    """A table in a frame of its own, so that the page never scrolls sideways."""
+    told = [element("figcaption", caption)] if caption else []
+    return element("figure", told, element("div", whole, class_="scroll", tabindex="0"))
 
 
 def bar(share: float) -> Html:

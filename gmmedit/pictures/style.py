@@ -25,15 +25,14 @@ nav a{display:inline-block;padding:.3rem 0}
 code,pre{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.85em}
 pre{background:var(--card);padding:.7rem;overflow-x:auto;overflow-wrap:normal}
 .scroll{overflow-x:auto;margin:.7rem 0;max-width:100%;width:fit-content}
-table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
-caption{text-align:left;color:var(--soft);padding:.2rem 0;font-size:.9rem}
+table{border-collapse:separate;border-spacing:0;font-size:.85rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 th,td{padding:.25rem .55rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{white-space:nowrap;vertical-align:bottom}
 td{white-space:nowrap}
 th[scope=row]{font-weight:600;white-space:nowrap}
 .heat td{text-align:right;min-width:2.9rem;border:1px solid var(--paper)}
 .heat thead span{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg)}
-.heat th[scope=row]{position:sticky;left:0;background:var(--paper)}
+th[scope=row]{position:sticky;left:0;background:var(--paper)}
 .bar{display:inline-block;width:6rem;height:.65rem;background:var(--line)}
 .bar span{display:block;height:100%;background:var(--c1)}
 figure{margin:.6rem 0}
@@ -43,9 +42,10 @@ img{display:block;max-width:100%;height:auto}
 .charts{grid-template-columns:repeat(auto-fill,minmax(10.2rem,1fr))}
 .pair,.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr))}
 .picks{grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr))}
-.chart svg{display:block;width:100%;max-width:34rem;height:auto}
+.chart svg{display:block;width:100%;max-width:30rem;height:auto}
 .chart text{font-size:11px;fill:var(--ink)}
 .small text{font-size:10px}
+.small .strong path{stroke-width:1.8}
 .grid,.axis,.guide,.faint,.line path,.cross{fill:none}
 .grid{stroke:var(--line);stroke-width:.6}
 .axis{stroke:var(--soft)}
@@ -68,11 +68,13 @@ border:1px solid var(--soft);border-radius:.3rem;font-size:.85rem;cursor:pointer
 .steps input:checked+label{background:var(--ink);color:var(--paper)}
 .steps input:focus-visible+label{outline:3px solid var(--c4);outline-offset:1px}
 .under{display:grid;max-width:34rem;text-align:center;font-variant-numeric:tabular-nums}
-.rows figure{margin:0 0 .35rem}
+.rows figure{display:grid;grid-template-columns:2.1rem 1fr;align-items:center;margin:0 0 .35rem;max-width:34rem}
+.rows .under{grid-column:2}
+.rows b{font-size:.8rem;font-weight:400}
 .rows img,.picks img{width:100%;max-width:34rem}
 summary{cursor:pointer;padding:.4rem 0;color:var(--link)}
 @media (min-width:60rem){body{padding:1.5rem 2.5rem}}
-@media print{.steps label{display:none}}
+@media print{.steps label{display:none}.scroll{overflow:visible}}
 """ + "".join(
     f".steps input:nth-of-type({i + 2}):checked~.rows>figure:not(:nth-child({i + 1})){{display:none}}\n"
     for i in range(MOST_STEPS)

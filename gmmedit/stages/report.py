@@ -4,10 +4,9 @@ Reads every artifact that is there; makes strips.h5 where it is missing or stale
 """
 
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
-from gmmedit import __version__, artifacts
+from gmmedit import __version__
 from gmmedit.config import EditSettings
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
@@ -15,11 +14,12 @@ from gmmedit.pictures.page import document
 from gmmedit.stages.shared.common import Execution, prepare
 from gmmedit.stages.shared.gathering import Gathered, gathered, one_line
 from gmmedit.stages.shared.picking import Pick, leading_editor, picks_of
-from gmmedit.stages.shared.sections.edits import edits_section, extremes_section
+from gmmedit.stages.shared.sections.edits import edits_section
+from gmmedit.stages.shared.sections.extremes import extremes_section
 from gmmedit.stages.shared.sections.fits import fits_section, labels_section
 from gmmedit.stages.shared.sections.run import reproduction, run_section
 from gmmedit.stages.shared.sections.scores import at_a_glance, comparison_section, evaluation_section
-from gmmedit.stages.shared.strips import make_strips
+from gmmedit.stages.shared.strips import Strips, make_strips
 
 
 def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Path, list[str]]:
@@ -29,36 +29,47 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
     """
     prepare(execution)
     path = out or folder / "report.html"
-    with gathered(folder) as it, ExitStack() as stack:
+    with gathered(folder) as it:
         picks, settings = edits_shown(it)
-        strips = None
-        if {"samples", "labels", "mixture"} <= it.there.keys():
-            try:
-                made = make_strips(
-                    it.there["samples"], it.there["labels"], it.there["mixture"], picks, settings, execution
-                )
-                strips = stack.enter_context(artifacts.open(made, "strips"))
-            except InputError as error:
-                it.missing["strips"] = f"no pictures: {one_line(error, folder)}"
+        strips = pictures(it, picks, settings, execution)
         sections = [
             edits_section(it, strips), extremes_section(it, strips, picks), evaluation_section(it),
             comparison_section(it), labels_section(it), fits_section(it), run_section(it), reproduction(it),
         ]  # fmt: skip
-        page = document("gmmedit report", [items(at_a_glance(it))], sections, f"Made by gmmedit {__version__}.")
+        page = document(title(it), [items(at_a_glance(it))], sections, f"Made by gmmedit {__version__}.")
         lacks = list(it.missing.values())
     write(path, page)
     return path, lacks
 
 
+def title(it: Gathered) -> str:
+    """Which generator the report is about."""
+    records = [artifact.question.generator for artifact in it.there.values()]
+    return next((f"gmmedit report: {record['name']}" for record in records if record), "gmmedit report")
+
+
 def edits_shown(it: Gathered) -> tuple[list[Pick], EditSettings]:
     """Picked edits, and the settings that they were made with: those of `edit`, or of the evaluated editor."""
     default = EditSettings()
-    if "evaluation" not in it.there or not leading_editor(it.there["evaluation"]).startswith("mixture"):
+    evaluation = it.there.get("evaluation")
+    editor = leading_editor(evaluation) if evaluation else ""
+    if evaluation is None or editor not in ("mixture", "mixture-polished"):
         return [], default
-    evaluation = it.there["evaluation"]
-    polished = leading_editor(evaluation) == "mixture-polished"
-    polish = evaluation.question.config["polish"] if polished else 0
+    polish = evaluation.question.config["polish"] if editor == "mixture-polished" else 0
     return picks_of(evaluation), default.model_copy(update={"polish": polish})
+
+
+def pictures(it: Gathered, picks: list[Pick], settings: EditSettings, execution: Execution) -> Strips | None:
+    """The strips of the run; None, and a line about it, where they cannot be made."""
+    samples, labels, mixture = (it.there.get(kind) for kind in ("samples", "labels", "mixture"))
+    if not (samples and labels and mixture):
+        it.missing["strips"] = "no pictures: they are made from samples.h5, labels.h5 and mixture.h5"
+        return None
+    try:
+        return Strips.read(make_strips(samples, labels, mixture, picks, settings, execution))
+    except InputError as error:
+        it.missing["strips"] = f"no pictures: {one_line(error, samples.path.parent)}"
+        return None
 
 
 def write(path: Path, page: str) -> None:

@@ -34,14 +34,21 @@ def gathered(folder: Path) -> Iterator[Gathered]:
         for kind in STAGES:
             try:
                 artifact = stack.enter_context(artifacts.open(folder / f"{kind}.h5", kind))
-                parents = {name: it for name, it in there.items() if name in artifact.question.parents}
-                artifacts.check_parents(artifact, **parents)
+                check_parents(artifact, there)
                 there[kind] = artifact
             except InputError as error:
                 missing[kind] = one_line(error, folder)
         if not there:
             raise InputError(f"{folder} holds no artifact to report on", hint="gmmedit sample, then the steps after it")
         yield Gathered(there, missing)
+
+
+def check_parents(artifact: Artifact, there: dict[str, Artifact]) -> None:
+    """InputError: it was made from others than those. (The judge of an evaluation is another classifier by design.)"""
+    for name, fingerprint in artifact.question.parents.items():
+        if name in there and there[name].fingerprint != fingerprint:
+            hint = f"make it again: {artifact.kind.command} --force"
+            raise InputError(f"{artifact.path} was made from another {name}.h5", hint=hint)
 
 
 def one_line(error: InputError, folder: Path) -> str:

@@ -37,7 +37,7 @@ class Pick:
 
     @property
     def badness(self) -> tuple[bool, float]:
-        """What picks are sorted by: edits that do not arrive last, then by what else they change or how far they get."""
+        """What picks are sorted by: those that do not arrive come last; what else changes, or how far they get."""
         return not self.reached, self.moved if self.reached else -self.label
 
 

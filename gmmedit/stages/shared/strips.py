@@ -5,6 +5,7 @@ Reads samples.h5, labels.h5 and mixture.h5, generator and classifier; writes str
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,36 @@ LOOKED_AT = 32  # samples from which those are taken, in order, that do not have
 FIRST_SEED = EvaluateSettings().first_seed
 SIDE = 128  # pixels that a picture is shrunk to
 SAVED_EVERY = 20  # seconds
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What strips.h5 holds, read once: arrays along its rows, and what the networks did not allow."""
+
+    categories: np.ndarray
+    seeds: np.ndarray
+    roles: np.ndarray
+    strengths: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray
+    notes: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> "Strips":
+        with artifacts.open(path, "strips") as file:
+            return cls(
+                file["categories"], file["seeds"], file["roles"], file["strengths"], file["labels"], file["images"],
+                file.attrs["notes"],
+            )  # fmt: skip
+
+    def ordinary(self, category: int) -> np.ndarray:
+        """Rows of the samples that were taken in order."""
+        return np.flatnonzero((self.categories == category) & (self.roles == ORDINARY))
+
+    def of(self, pick: Pick) -> int:
+        """The row of a picked edit."""
+        same = (self.categories == pick.category) & (self.roles == pick.role)
+        return int(np.flatnonzero(same)[0])
 
 
 @torch.no_grad()

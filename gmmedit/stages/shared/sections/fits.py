@@ -4,7 +4,7 @@ import numpy as np
 
 from gmmedit.artifacts import Artifact
 from gmmedit.pictures.charts import Axis, Line, chart, finite
-from gmmedit.pictures.markup import Html, bar, element, heat_map, items, note, paragraph, table
+from gmmedit.pictures.markup import Html, bar, element, heat_map, items, note, paragraph, signed, table
 from gmmedit.pictures.page import Section
 from gmmedit.stages.shared.gathering import Gathered
 from gmmedit.stages.shared.labelling import label_report
@@ -29,8 +29,8 @@ def labels_section(run: Gathered) -> Section:
     names = [it["attribute"] for it in report["attributes"]]
     contents = [
         paragraph(
-            f"What the classifier sees in {labels.question.n} samples. Values that hardly anybody has are hard to learn, "
-            "and attributes that go together are hard to keep apart."
+            f"What the classifier sees in {labels.question.n} samples. Values that hardly anybody has are hard to "
+            "learn, and attributes that go together are hard to keep apart."
         ),
         *(note(warning) for warning in report["warnings"]),
         table(["label", "share of samples", "mean confidence"], rows),
@@ -45,7 +45,7 @@ def correlations(names: list[str], pairs: list[dict]) -> Html:
     for pair in pairs:
         a, b = (names.index(name) for name in pair["attributes"])
         matrix[a, b] = matrix[b, a] = pair["correlation"]
-    texts = [["" if a == b else f"{matrix[a, b]:+.2f}" for b in range(len(names))] for a in range(len(names))]
+    texts = [["" if a == b else signed(matrix[a, b]) for b in range(len(names))] for a in range(len(names))]
     caption = (
         "Correlations of the labels. Orange: seen together, blue: seldom together; the stronger the colour, the more "
         "entangled. Of attributes with more than two values it is the first canonical correlation, without a sign."
@@ -73,7 +73,7 @@ def losses(fit: Artifact) -> Html:
     charts = []
     for name in sorted(history, key=lambda name: (name != "loss", name)):
         values = finite(history[name])
-        lines = [Line("", finite(step), values, None), Line(name, finite(step), smooth(values), 1)]
+        lines = [Line("", finite(step), values, None), Line(name, finite(step), smooth(values), 1, strong=True)]
         alt = f"{name} of {fit.question.kind} from {values[0]:.3g} to {values[-1]:.3g} in {int(step[-1]) + 1} steps"
         y = Axis.around("", values, log=min(values) > 0)
         charts.append(chart(lines, x, y, TERMS.get(name, name), alt, small=True))

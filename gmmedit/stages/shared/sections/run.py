@@ -33,8 +33,12 @@ def run_section(run: Gathered) -> Section:
 
 def networks(run: Gathered) -> list[list[Html | str]]:
     """Generator, labelling classifier, and who judges."""
-    roles = (("generator", "samples", "generator"), ("labelling classifier", "labels", "classifier"),
-             ("judge", "evaluation", "classifier"), ("judge of the comparison", "comparison", "classifier"))  # fmt: skip
+    roles = (
+        ("generator", "samples", "generator"),
+        ("labelling classifier", "labels", "classifier"),
+        ("judge", "evaluation", "classifier"),
+        ("judge of the comparison", "comparison", "classifier"),
+    )
     rows = []
     for role, kind, part in roles:
         record = getattr(run.there[kind].question, part) if kind in run.there else None

@@ -6,7 +6,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS
 from gmmedit.pictures.charts import Axis, Line, chart
-from gmmedit.pictures.markup import Html, element, heat_map, items, note, paragraph, table
+from gmmedit.pictures.markup import Html, element, folded, heat_map, items, note, paragraph, signed, table
 from gmmedit.pictures.page import Section
 from gmmedit.stages.shared.figuring import (
     AT,
@@ -28,7 +28,7 @@ GLOSSARY = [
     f"kept@{AT:g}, worst kept: share of the other attributes that keep their value where {AT:g} of the targets have "
     "flipped, on average and of the worst attribute; [0.88]: only so many categories get there",
     "AD, max AD: how far the other labels move, in standard deviations, when the target has moved by one",
-    f"drift@{AT:g}: how far what the judge reads beside the attributes (pose, background, ...) moves; 2 is the whole range",
+    f"drift@{AT:g}: how far what the judge reads beside the attributes (pose, background, ...) moves; 2 is all of it",
     "entangled: what all other labels change, for each unit that the target changes",
 ]
 
@@ -55,11 +55,12 @@ def verdict(scored: Artifact) -> list[str]:
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
     hardest = min(categories_of(scored), key=lambda name: figures[editor, "dt", name]["value"])
     judge = (scored.question.classifier or {}).get("name")
-    lines = [f"{editor}, judged by {judge} on {scored.question.n} unseen samples: DT {interval(dt)}"]
+    who = f"{editor}, judged by {judge} on {scored.question.n} unseen samples"
+    lines = [f"{who}: DT {interval(dt)}; in brackets the 95 % interval"]
     if kept["value"] is not None:
-        lines.append(
-            f"where {AT:g} of the targets have flipped, {interval(kept)} of the other attributes keep their value"
-        )
+        share = figures[editor, f"categories@{AT:g}", "all"]["value"]
+        where = f"where {AT:g} of the targets have flipped ({share:.0%} of the categories get there)"
+        lines.append(f"{where}, {interval(kept)} of the other attributes keep their value")
     return [*lines, f"hardest: {hardest}, DT {interval(figures[editor, 'dt', hardest])}"]
 
 
@@ -69,7 +70,7 @@ def known(scored: Artifact) -> Figures:
 
 def interval(row: dict) -> str:
     text = f"{row['value']:.3f}"
-    return text if row["low"] is None else f"{text} (95 %: {row['low']:.3f} to {row['high']:.3f})"
+    return text if row["low"] is None else f"{text} ({row['low']:.3f}-{row['high']:.3f})"
 
 
 def evaluation_section(run: Gathered) -> Section:
@@ -83,7 +84,7 @@ def evaluation_section(run: Gathered) -> Section:
         ),
         *(note(text) for text in report["notes"]),
         *(table(it["columns"], it["rows"], it["title"]) for it in report["tables"]),
-        items(GLOSSARY),
+        folded("What the columns mean", items(GLOSSARY)),
         element("h3", "What moves with what"),
         rescoring_map(scored),
         *fidelity(scored),
@@ -97,7 +98,7 @@ def rescoring_map(scored: Artifact) -> Html:
     matrix = rescoring_matrix(scored, leading_editor(scored)).numpy()
     columns = [i for c in layout.columns for i in (range(c.start, c.stop) if c.stop - c.start > 2 else [c.stop - 1])]
     shown = matrix[:, columns]
-    texts = [[f"{value:+.2f}" for value in row] for row in shown]
+    texts = [[signed(value) for value in row] for row in shown]
     caption = (
         f"Mean change of every label (across) by edits towards a category (down), at the strength that flips {AT:g} of "
         "them, or as many as can be. Orange: rises, blue: falls. Colour anywhere but in the row's own attribute is "
@@ -116,8 +117,9 @@ def fidelity(scored: Artifact) -> list[Html]:
     return [
         element("h3", "Sampling fidelity"),
         table(
-            ["component", "judged to be that value", "mean |label - coefficient|"], rows,
-            f"{n} samples drawn from each component of the mixture, generated and judged.",
+            ["component", "judged so (95 %)", "|label - coefficient|"], rows,
+            f"{n} samples drawn from each component of the mixture, generated and judged: the share that is judged to "
+            "have its value, and how far the judge's label is from what the mixture says.",
         ),
     ]  # fmt: skip
 
@@ -130,13 +132,14 @@ def comparison_section(run: Gathered) -> Section:
     kinds = [group for group in groups if group != "all"] or ["all"]
     contents = [
         paragraph(
-            "Every method edits the same samples. Along a line the strength grows: to the right more targets flip, and the "
-            "higher the line stays, the fewer other attributes change with them. A line that ends early cannot flip more."
+            "Every method edits the same samples. Along a line the strength grows: to the right more targets flip, and "
+            "the higher the line stays, the fewer other attributes change with them. A line that ends early cannot "
+            "flip more."
         ),
         *(note(text) for text in report["notes"]),
         element("div", [trade_off(scored, group, groups[group]) for group in kinds], class_="pair"),
         *(table(it["columns"], it["rows"], it["title"]) for it in report["tables"][:-1]),
-        items(GLOSSARY),
+        folded("What the columns mean", items(GLOSSARY)),
     ]
     return Section("comparison", "Comparison", contents)
 

@@ -1,0 +1,122 @@
+"""A run folder with every artifact, its numbers drawn at random: what the report reads, and no network behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Question
+from gmmedit.config import EditSettings, EvaluateSettings
+from gmmedit.stages.shared import strips
+from gmmedit.stages.shared.picking import picks_of
+
+Attributes = Sequence[tuple[str, Sequence[str]]]
+
+PLAIN: Attributes = [("smile", ["no", "yes"]), ("age", ["young", "old"]), ("hair", ["black", "red", "grey"])]
+NOBODY = {"name": "nobody", "fingerprint": "a" * 64}
+STRENGTHS = np.array([0.0, 0.5, 1.0, 2.0])
+N, SIDE = 40, 16
+
+
+def write_run(folder: Path, attributes: Attributes = PLAIN, editors: Sequence[str] = ("mixture", "random")) -> Path:
+    """samples.h5 to comparison.h5, and the strips.h5 that goes with them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = np.random.default_rng(0)
+    parents: dict[str, str] = {}
+    columns = sum(len(values) for _, values in attributes)
+    common = {"n": N, "generator": NOBODY, "classifier": NOBODY, "attributes": attributes}
+    samples = Question("samples", N, config={"gan": "nobody"}, sizes={"z_dim": 4}, generator=NOBODY)
+    rows(folder, samples, {"z": source.normal(size=(N, 4))}, parents)
+    logits = 3 * source.normal(size=(N, columns))
+    labels = Question("labels", config={"classifier": "nobody"}, sizes={"K": columns}, parents=parents, **common)
+    rows(folder, labels, {"labels": probabilities(logits, attributes), "logits": logits}, parents)
+    for kind in ("single", "mixture"):
+        question = Question(kind, config={"space": "z", "steps": 30}, parents=dict(parents), **common)
+        whole(folder, question, fit(attributes, source), parents, {"converged": True, "steps": 30})
+    for kind in ("evaluation", "comparison"):
+        config = EvaluateSettings(n=N).model_dump() | {"space": "z"}
+        question = Question(kind, config=config, parents={"mixture": parents["mixture"]}, **common)
+        found = seen(attributes, editors, logits, source)
+        whole(folder, question, found, {}, {"editors": list(editors), "notes": [f"a note on {kind}"]})
+    write_strips(folder, attributes, columns, source)
+    return folder
+
+
+def rows(folder: Path, question: Question, arrays: dict[str, np.ndarray], parents: dict[str, str]) -> None:
+    path = folder / f"{question.kind}.h5"
+    with artifacts.create_rows(path, question) as out:
+        out.write(0, N, {name: array.astype(np.float32) for name, array in arrays.items()})
+        out.finish()
+    parents[question.kind] = artifacts.file_fingerprint(path)
+
+
+def whole(
+    folder: Path, question: Question, arrays: dict[str, np.ndarray], parents: dict[str, str], facts: dict[str, object]
+) -> None:
+    path = folder / f"{question.kind}.h5"
+    artifacts.write_whole(path, question, arrays, facts)
+    parents[question.kind] = artifacts.file_fingerprint(path)
+
+
+def probabilities(logits: np.ndarray, attributes: Attributes) -> np.ndarray:
+    parts, start = [], 0
+    for _, values in attributes:
+        own = np.exp(logits[..., start : start + len(values)])
+        parts.append(own / own.sum(-1, keepdims=True))
+        start += len(values)
+    return np.concatenate(parts, -1)
+
+
+def fit(attributes: Attributes, source: np.random.Generator) -> dict[str, np.ndarray]:
+    count, columns = len(attributes), sum(len(values) for _, values in attributes)
+    return {
+        "parameters/x": np.zeros(1), "chart/mean": np.zeros(1),
+        "history/step": np.arange(0, 30, 10), "history/loss": np.array([0.9, 0.5, 0.1]),
+        "history/label": np.array([0.3, 0.0, -0.1]),
+        "report/accuracy": source.uniform(size=count), "report/separation": source.uniform(size=count),
+        "report/rate_read": source.uniform(size=columns), "report/rate_labelled": source.uniform(size=columns),
+        "report/angles": source.uniform(0, 90, size=(count, count)),
+    }  # fmt: skip
+
+
+def seen(
+    attributes: Attributes, editors: Sequence[str], logits: np.ndarray, source: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Edits that raise the target's logit by their strength, and shake the others."""
+    found = {"strengths": STRENGTHS, "unedited/logits": logits.astype(np.float32)}
+    found["unedited/nuisances"] = np.zeros((N, 1), np.float32)
+    category = 0
+    for a, (_, values) in enumerate(attributes):
+        start = sum(len(others) for _, others in attributes[:a])
+        for value in range(len(values)):
+            without = np.flatnonzero(logits[:, start : start + len(values)].argmax(1) != value)[:8]
+            for editor in editors:
+                moved = logits[without] + STRENGTHS[:, None, None] * source.normal(
+                    size=(1, len(without), logits.shape[1])
+                )
+                moved[..., category] += 4 * STRENGTHS[:, None]
+                prefix = f"seen/{editor}/{category}"
+                found[f"{prefix}/rows"], found[f"{prefix}/logits"] = without, moved.astype(np.float32)
+                found[f"{prefix}/nuisances"] = np.zeros((len(STRENGTHS), len(without), 1), np.float32)
+            category += 1
+    found |= {f"cost/{editor}": np.array([1.0, np.nan]) for editor in editors}
+    return found | {
+        f"fidelity/{name}": source.uniform(size=(category, 9)) for name in ("labels", "hits", "coefficients")
+    }
+
+
+def write_strips(folder: Path, attributes: Attributes, columns: int, source: np.random.Generator) -> None:
+    """Two ordinary rows for each category, and the picked edits."""
+    with artifacts.open(folder / "mixture.h5") as mixture, artifacts.open(folder / "evaluation.h5") as evaluation:
+        picks = picks_of(evaluation)
+        question = strips.ask(mixture, picks, EditSettings(polish=0))
+    categories = [*np.repeat(np.arange(columns), 2), *(pick.category for pick in picks)]
+    count = len(categories)
+    labels = source.uniform(size=(count, 3, columns)).astype(np.float32)
+    artifacts.write_whole(folder / "strips.h5", question, {
+        "categories": np.array(categories), "seeds": np.arange(count),
+        "roles": np.array([*[0] * (2 * columns), *(pick.role for pick in picks)]),
+        "strengths": np.tile(np.float32([0, 0.5, 1]), (count, 1)), "labels": labels,
+        "images": source.integers(0, 256, size=(count, 3, SIDE, SIDE, 3), dtype=np.uint8),
+    }, {"notes": ["a note on pictures"]})  # fmt: skip
