@@ -13,10 +13,10 @@ import pytest
 import torch
 from conftest import done, gmmedit
 from small_generators import SIZE, Conditional, Painter, export, module, script, to_onnx
-from test_sampling import balanced_classifier
 from torch import nn
 
 from gmmedit import artifacts, registry
+from gmmedit.classifiers import Attribute, convnet
 from gmmedit.errors import InputError
 from gmmedit.generators import describe, load
 from gmmedit.mixture.surrogate import fit_surrogate
@@ -52,6 +52,20 @@ def test_gradients_pass_where_the_generator_says_so(file):
     if generator.differentiable:
         (gradient,) = torch.autograd.grad(images.sum(), z)
         assert gradient.abs().max() > 0
+
+
+def balanced_classifier(gan: Path, options: tuple[object, ...], folder: Path) -> Path:
+    """A random network that gives both values of two attributes to about half of the generator's pictures."""
+    torch.manual_seed(0)
+    attributes = (Attribute("light", ("no", "yes")), Attribute("warm", ("no", "yes")))
+    network = convnet.ConvNet(convnet.ConvNetConfig(attributes=attributes, size=16, widths=(8, 8), features=8))
+    done("sample", "--run", folder / "probe", "--gan", gan, "-n", 64, "--images", *options)
+    with artifacts.open(folder / "probe" / "samples.h5") as samples, torch.no_grad():
+        images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2) / 127.5 - 1
+        network.head.weight *= 20
+        network.head.bias -= network.head(network.features(images)).median(0).values
+    convnet.save(network, folder / "classifier.safetensors")
+    return folder / "classifier.safetensors"
 
 
 def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path, monkeypatch):
