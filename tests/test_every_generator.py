@@ -183,13 +183,14 @@ def write_networks(folder: Path) -> None:
 
 def test_every_one_of_ten_values_is_reached(tmp_path: Path) -> None:
     write_networks(tmp_path)
-    quick, run = tmp_path / "quick.yaml", ("--run", tmp_path / "run", "--quiet")
+    quick, run = tmp_path / "quick.yaml", ("--run", tmp_path / "run")
     quick.write_text("fit_single: {steps: 300, batch: 256, read: linear}\nfit_mixture: {steps: 60, batch: 16}\n")
     done("sample", *run, "--gan", f"{tmp_path}/my_gan.py:load", "-n", 800)
     done("label", *run, "--classifier", tmp_path / "digits.yaml")
     done("fit-single", *run, "--config", quick)
     done("fit-mixture", *run, "--config", quick)
-    done("edit", *run, "--each", *(word for digit in range(10) for word in ("--attr", f"digit={digit}")))
+    each = ("--each", *(word for digit in range(10) for word in ("--attr", f"digit={digit}")))
+    assert len(json.loads(done("edit", *run, *each, "--json").stdout)["verdicts"]) == 10, "and none on what was left out"
     with artifacts.open(tmp_path / "run" / "edits.h5") as edits:
         before, after = edits["labels_before"], edits["labels_after"]
     for digit in range(10):

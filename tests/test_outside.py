@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import done, gmmedit
+from conftest import check, done, gmmedit
 from small_generators import SIZE, Conditional, Painter, export, module, script, to_onnx
 from torch import nn
 
@@ -188,6 +188,14 @@ def test_a_script_needs_a_description(tmp_path):
     with pytest.raises(InputError, match="gan.pt does not tell") as error:
         load(str(script(Painter(), tmp_path / "gan.pt")))
     assert "gan.yaml" in error.value.hint
+
+
+def test_a_missing_extra_and_a_forgotten_function_are_named(tmp_path, monkeypatch):
+    (tmp_path / "gan.onnx").write_bytes(b"\x08\x07 no network at all")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    check(gmmedit("sample", "--gan", tmp_path / "gan.onnx", "--run", tmp_path), "pip install gmmedit[onnx]")
+    module(tmp_path / "gan.py", "load = Painter")
+    check(gmmedit("sample", "--gan", tmp_path / "gan.py", "--run", tmp_path), f"--gan {tmp_path}/gan.py:load")
 
 
 def test_packages_offer_generators_by_name(monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import done, gmmedit
+from conftest import done, gmmedit, refuse
 from nvidia_pickles import random_network, write
 
 from gmmedit import artifacts
@@ -75,6 +75,14 @@ def test_cutoff_and_noise_reach_the_pictures(plain, tmp_path):
         assert np.abs(expected.astype(int) - images).max() <= 1
         untruncated = torch.allclose(w, generator.map(z), atol=1e-6)
         assert untruncated == ("--cutoff" in given), "with a cutoff no single w says what was truncated"
+
+
+def test_another_generator_in_the_place_of_the_one_that_was_sampled(conditional, plain, tmp_path):
+    gan, run = tmp_path / "gan.pkl", tmp_path / "run"
+    gan.write_bytes(conditional.read_bytes())
+    done("sample", "--run", run, "--gan", gan, "-n", 3, "--class", 1)
+    gan.write_bytes(plain.read_bytes())
+    refuse(run, "label", "--classifier", "avatars", says=("the generator has changed", "gmmedit sample --force"))
 
 
 def test_other_settings_are_another_question(plain, tmp_path):
