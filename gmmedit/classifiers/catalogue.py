@@ -126,6 +126,8 @@ def kind_of(path: Path) -> str:
         return "table"
     if start.startswith(b"\x80"):
         raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
+    if path.suffix == ".py":
+        raise InputError(f"{path} is a program, of which a function gives the classifier", hint=f"{path.name}:load")
     if path.suffix in BY_SUFFIX:
         return BY_SUFFIX[path.suffix]
     message = f"{path} is no classifier: neither .pt2, TorchScript, ONNX, safetensors, CSV nor HDF5"

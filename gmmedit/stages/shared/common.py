@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers
+from gmmedit import classifiers, generators
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
-from gmmedit.stages.shared.sampling import load_sampled, sample_settings
+from gmmedit.stages.shared.sampling import as_asked, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
@@ -112,9 +112,10 @@ def network_record(name: str, fingerprint: str) -> dict[str, str]:
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
-    generator = load_sampled(sample_settings(samples), execution.device)
+    settings = sample_settings(samples)
+    generator = generators.load(settings.gan, execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
-    return generator
+    return as_asked(generator, settings)
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:

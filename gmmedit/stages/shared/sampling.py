@@ -19,11 +19,15 @@ def sample_settings(samples: Artifact) -> SampleSettings:
 
 
 def load_sampled(settings: SampleSettings, device: str) -> Generator:
+    """The generator as the settings ask for it. InputError as in `as_asked`."""
+    return as_asked(generators.load(settings.gan, device), settings)
+
+
+def as_asked(generator: Generator, settings: SampleSettings) -> Generator:
     """The generator, with the noise that the settings ask for.
 
     InputError: it has no such class, or needs one; it has no W to truncate, or no mean w, or not so many layers.
     """
-    generator = generators.load(settings.gan, device)
     generator.noise_mode, generator.noise_seed = settings.noise, settings.seed
     n, chosen = generator.n_classes, settings.class_index
     if n and chosen is None:
