@@ -13,6 +13,7 @@ from gmmedit.classifiers import Attribute, convnet
 from gmmedit.config import SampleSettings
 from gmmedit.generators import load
 from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.stages.shared import sampling
 from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
 
 DATA = Path(__file__).parent / "data"
@@ -145,3 +146,13 @@ def test_the_five_steps_on_a_pickle(name, options, tmp_path):
         np.savez(tmp_path / "w.npz", w=w[:1].numpy())
         result = gmmedit("edit", *run, "--attr", "light", "--latents", tmp_path / "w.npz")
         assert result.exit_code == 2 and "would truncate the latents" in result.stderr
+
+
+def test_large_pictures_are_painted_a_few_at_a_time(plain, monkeypatch):
+    generator, sizes = load(str(plain)), []
+    paint = painter(generator, "z", SampleSettings(gan=str(plain)))
+    z = torch.randn(7, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    whole = paint(z)
+    monkeypatch.setattr(sampling, "AT_ONCE", 3 * 16**2)
+    generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
+    assert torch.allclose(paint(z), whole, atol=1e-5) and sizes == [2, 2, 2, 1]
