@@ -12,6 +12,7 @@ from gmmedit import artifacts
 from gmmedit.config import SampleSettings
 from gmmedit.generators import load
 from gmmedit.pictures.pixels import to_bytes
+from gmmedit.stages.shared import sampling
 from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
 
 SMALL = {"resolution": 16, "channels": (16, 16, 16), "z_dim": 12, "w_dim": 10, "mapping_layers": 2}
@@ -109,3 +110,13 @@ def test_z_and_its_w_are_painted_alike(settings, conditional):
     w_plus = w[:, None].expand(-1, generator.w_shape[0], -1)  # what edits move: the same w for every layer
     assert torch.allclose(painter(generator, "w", asked)(w_plus), expected, atol=1e-5)
     assert torch.allclose(painter(generator, "z", asked)(z[:, None]), expected, atol=1e-5)
+
+
+def test_large_pictures_are_painted_a_few_at_a_time(plain, monkeypatch):
+    generator, sizes = load(str(plain)), []
+    paint = painter(generator, "z", SampleSettings(gan=str(plain)))
+    z = torch.randn(7, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    whole = paint(z)
+    monkeypatch.setattr(sampling, "AT_ONCE", 3 * 16**2)
+    generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
+    assert torch.allclose(paint(z), whole, atol=1e-5) and sizes == [2, 2, 2, 1]
