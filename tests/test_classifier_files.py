@@ -347,6 +347,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
         ("old.pth", "without the network that they belong to"),
         ("notes.txt", "is no classifier: neither .pt2, TorchScript, ONNX"),
         ("empty.pt2", "is no classifier"),
+        ("my.py", "is a program, of which a function gives the network; my.py:load"),
         ("older.pt2", "no plain exported network has; save it with torch.export.save in this version of torch"),
     ):
         refused(described(files, name), name, says)

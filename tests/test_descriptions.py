@@ -99,7 +99,10 @@ def test_where_a_file_lies_changes_nothing_and_all_else_does(tmp_path: Path) -> 
         ("file: a\nattributes: {smile: {values: [yes, yes]}}", "all different"),
         ("file: a\nattributes: {'a:b': {}}", "cannot be empty or hold = or :"),
         ("file: a\nprompts: {smile: {'': a, b=c: d}}", "cannot be empty or hold = or :"),
-        ("file: a\nprompts: {smile: {yes: [a smile]}}", "prompts for at least two values, e.g. no: and yes:"),
+        (
+            "file: a\nprompts: {smile: {yes: [a smile]}}",
+            "smile needs prompts for at least two values, e.g. no: and yes:",
+        ),
         ("file: a\nprompts: {smile: {yes: [], no: [a]}}", "every value needs a text"),
         ("file: a\nprompts: {smile: {yes: a, no: b}}\ntemplates: [a photo]", "every template needs a {}"),
         ("file: a\nprompts: {smile: {yes: a, no: b}}\nattributes: {age: {}}", "exclude each other"),

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import done, gmmedit
-from test_sampling import balanced_classifier
+from conftest import gmmedit
 from torch import Tensor
 
-from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, load
 from gmmedit.generators.formats import genforce, tensorflow
@@ -203,25 +201,6 @@ def seeded(seed: int) -> torch.Generator:
 def saved(path: Path, content: object, **options: bool) -> Path:
     torch.save(content, path, **options)
     return path
-
-
-@pytest.mark.parametrize(("name", "options"), [
-    (BIGGAN, ("--class", 7, "--psi", 0.6)),
-    ("ig_pggan_32.pth", ()),
-    ("sefa_stylegan_32.pth", ("--psi", 0.7, "--cutoff", 4)),
-])  # fmt: skip
-def test_the_five_steps(name, options, tmp_path):
-    gan, run = DATA / name, ("--run", tmp_path / "run")
-    classifier = balanced_classifier(gan, options, tmp_path)
-    settings = tmp_path / "few.yaml"
-    settings.write_text("fit_single: {steps: 10}\nfit_mixture: {steps: 2, batch: 4, precision: float32}\n")
-    done("sample", *run, "--gan", gan, "-n", 160, *options)
-    done("label", *run, "--classifier", classifier)
-    done("fit-single", *run, "--config", settings)
-    done("fit-mixture", *run, "--config", settings)
-    done("edit", *run, "--attr", "light", "--index", "0,3", "--polish", 1)
-    with artifacts.open(tmp_path / "run" / "edits.h5") as edits:
-        assert (edits["images_after"][0] != edits["images_before"]).any()
 
 
 @pytest.mark.parametrize(("name", "options", "says"), [

@@ -1,134 +1,35 @@
 """Public models come over HTTP: from a server of this test, with everything that goes wrong on the way."""
 
-import hashlib
-import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.request import Request
 
 import pytest
-from conftest import check, done, gmmedit, state, untouched
+from conftest import state, untouched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_site import CONTENT, OTHER, Site, hurry, served, serving, sha256
 from test_disk import largest_file
 
 from gmmedit.errors import InputError, RunError
-from gmmedit.models import CATALOGUE, Entry, downloading, fetch, presence
-from gmmedit.models.catalogue import public
-
-DATA = Path(__file__).parent / "data"
-CONTENT = bytes(range(256)) * 4000  # a megabyte
-OTHER = CONTENT[::-1]
-
-
-@dataclass
-class Site:
-    """What the server serves and how; `answers` holds for one request each, the first one first."""
-
-    content: bytes = CONTENT
-    etag: str = '"one"'
-    ranges: bool = True
-    conditions: bool = True  # If-Range is heeded
-    length: Literal["told", "chunked", "untold"] = "told"
-    more: int = 0  # bytes that Content-Length promises too many
-    later: int = 0  # bytes behind the asked ones at which a part begins
-    kind: str = "application/octet-stream"
-    answers: list[int | str] = field(default_factory=list)  # cut after so many bytes, a status line, an address
-    asked: list[Message] = field(default_factory=list)
-    url: str = ""
-    stalls: threading.Event = field(default_factory=threading.Event)
-
-    def ranges_asked(self) -> list[str | None]:
-        return [headers.get("Range") for headers in self.asked]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        site: Site = self.server.site  # type: ignore[attr-defined]
-        site.asked.append(self.headers)
-        self.close_connection = True
-        answer = site.answers.pop(0) if site.answers else None
-        if isinstance(answer, str):
-            self.refuse(answer)
-        else:
-            self.serve(site, answer)
-
-    def refuse(self, answer: str) -> None:
-        code = int(answer[:3]) if answer[:3].isdigit() else 302
-        self.send_response(code)
-        if code == 302:
-            self.send_header("Location", answer)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def serve(self, site: Site, cut: int | None) -> None:
-        start = self.start(site)
-        if start >= len(site.content) > 0:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(site.content)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        rest = site.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Type", site.kind)
-        if site.etag:
-            self.send_header("ETag", site.etag)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
-        if site.length == "told":
-            self.send_header("Content-Length", str(len(rest) + site.more))
-        elif site.length == "chunked":
-            self.send_header("Transfer-Encoding", "chunked")
-            rest = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (rest[:1000], rest[1000:]) if part)
-            rest += b"0\r\n\r\n"
-        self.end_headers()
-        self.wfile.write(rest if cut is None else rest[: abs(cut)])
-        if cut is not None and cut < 0:
-            site.stalls.wait(20)
-
-    def start(self, site: Site) -> int:
-        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        if not asked or not site.ranges or (site.conditions and condition != site.etag):
-            return 0
-        return int(asked.removeprefix("bytes=").removesuffix("-")) + site.later
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+from gmmedit.models import downloading, fetch
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "PAUSE", 0)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def served(server: ThreadingHTTPServer, **how: Any) -> Site:
-    site = Site(url=f"http://127.0.0.1:{server.server_port}/net.pkl", **how)
-    server.site = site  # type: ignore[attr-defined]
-    return site
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -141,10 +42,6 @@ def site(server: ThreadingHTTPServer) -> Iterator[Site]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "models" / "net.pkl"
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def names(path: Path) -> list[str]:
@@ -448,121 +345,3 @@ def test_two_at_once(site: Site, path: Path) -> None:
             fetch(site.url, path)
     fetch(site.url, path)
     assert path.read_bytes() == CONTENT and len(site.asked) == 1
-
-
-# The commands
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GMMEDIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "models"
-
-
-def catalogued(monkeypatch: pytest.MonkeyPatch, name: str, site: Site) -> Entry:
-    entry = replace(CATALOGUE[name], folder_url=site.url.removesuffix("net.pkl"))
-    monkeypatch.setitem(CATALOGUE, name, entry)
-    return entry
-
-
-def listed(name: str) -> dict[str, Any]:
-    return {row["name"]: row for row in json.loads(done("models", "--json").stdout)}[name]
-
-
-def test_fetched_and_sampled(site: Site, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.content = (DATA / "sg3_b_r32.pkl").read_bytes()
-    entry = catalogued(monkeypatch, "stylegan3-r-ffhq", site)
-    sampling = ("sample", "--gan", "stylegan3-r-ffhq", "-n", 2, "--run", tmp_path / "run")
-    check(gmmedit(*sampling), "gmmedit models fetch stylegan3-r-ffhq (about 237 MB; NVIDIA Source Code License")
-    assert site.asked == [] and listed("stylegan3-r-ffhq")["on_disk"] == "no"
-
-    site.answers = [len(site.content) // 2, *4 * ["503"]]
-    half = gmmedit("models", "fetch", "stylegan3-r-ffhq")
-    assert half.exit_code == 1 and len(half.stderr.splitlines()) == 2 and "503" in half.stderr
-    assert listed("stylegan3-r-ffhq")["on_disk"] == presence(entry) == "50 %"
-
-    said = done("models", "fetch", "stylegan3-r-ffhq").stdout
-    assert said.index(entry.licence) < said.index(f"from {entry.url(entry.path)}") < said.index(f"wrote {entry.path}")
-    assert f"SHA-256 {sha256(site.content)}" in said and "about 237 MB" in said and entry.page in said
-    assert listed("stylegan3-r-ffhq")["on_disk"] == "yes"
-    again = done("models", "fetch", "stylegan3-r-ffhq").stdout
-    assert again == f"SHA-256 {sha256(site.content)}\nchecked {entry.path}\n"
-    assert done("models", "fetch", "stylegan3-r-ffhq", "--restart", "--quiet").output == ""
-    done(*sampling)
-
-
-def test_models_of_two_files(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    catalogued(monkeypatch, "biggan-deep-128", site)
-    weights = sha256(CONTENT)
-    site.answers = [len(CONTENT), "404"]
-    assert "404" in gmmedit("models", "fetch", "biggan-deep-128").stderr
-    assert listed("biggan-deep-128")["on_disk"] == "no"
-    assert "pytorch_model.bin" in gmmedit("sample", "--gan", "biggan-deep-128").stderr.splitlines()[0]
-    done("models", "fetch", "biggan-deep-128", "--sha256", weights)
-    stems = ["biggan-deep-128-config.json", "biggan-deep-128-pytorch_model.bin"]
-    assert sorted(it.name for it in cache.iterdir()) == sorted([*stems, *(f"{name}.sha256" for name in stems)])
-    assert listed("biggan-deep-128")["on_disk"] == "yes"
-
-
-def test_only_by_hand(cache: Path) -> None:
-    entry = CATALOGUE["rosinality-ffhq-256"]
-    by_hand = ("https://github.com/rosinality/stylegan2-pytorch", "MIT", f"save it as {cache}/550000.pt")
-    check(gmmedit("models", "fetch", "rosinality-ffhq-256"), "only a browser gets it", *by_hand)
-    check(gmmedit("sample", "--gan", "rosinality-ffhq-256"), "is not on this computer", *by_hand)
-    cache.mkdir(parents=True)
-    entry.path.write_bytes(CONTENT)
-    assert "checked" in done("models", "fetch", "rosinality-ffhq-256").stdout
-    assert listed("rosinality-ffhq-256")["on_disk"] == "yes"
-
-
-def test_names_that_cannot_be_fetched(cache: Path) -> None:
-    check(gmmedit("models", "fetch", "stylegan2-ffqh"), "no model called", "did you mean 'stylegan2-ffhq'?")
-    check(gmmedit("models", "fetch", "avatars"), "comes with gmmedit")
-    wrong = gmmedit("models", "fetch", "stylegan2-ffhq", "--sha256", "12")
-    assert wrong.exit_code == 2 and "'12' is no SHA-256" in wrong.stderr and not cache.exists()
-
-
-def test_stopped_from_the_keyboard(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = catalogued(monkeypatch, "stylegan2-ffhq", site)
-    append = downloading.Part.append
-
-    def stopped(part: downloading.Part, data: bytes) -> None:
-        append(part, data[:100_000])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(downloading.Part, "append", stopped)
-        result = gmmedit("models", "fetch", "stylegan2-ffhq", "--quiet")
-    assert result.exit_code == 130
-    assert result.stderr == "stopped: finished work is kept, the same command goes on from there\n"
-    assert presence(entry) != "no"
-    done("models", "fetch", "stylegan2-ffhq")
-    assert entry.path.read_bytes() == CONTENT and site.ranges_asked()[1].startswith("bytes=")
-
-
-def test_the_list(cache: Path) -> None:
-    text = done("models").stdout
-    rows = json.loads(done("models", "--json").stdout)
-    assert [row["name"] for row in rows] == list(CATALOGUE)
-    for row in rows:
-        assert row["name"] in text and row["licence"] in text and row["page"] in text
-        assert row["on_disk"] == ("yes" if row["name"] == "avatars" else "no")
-    assert "about 381" in text
-
-
-def test_the_list_needs_no_torch() -> None:
-    listing = "from gmmedit.cli import app; app(['models'], standalone_mode=False)"
-    script = f"import sys; {listing}; assert not {{'torch', 'numpy', 'h5py'}} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-
-
-def test_every_public_model_has_a_place_of_its_own(cache: Path) -> None:
-    entries = dict(public())
-    assert len({path for entry in entries.values() for path in entry.paths}) == sum(
-        len(entry.paths) for entry in entries.values()
-    )
-    for name, entry in entries.items():
-        assert entry.page.startswith("https://") and entry.licence and entry.family, name
-        assert entry.pixels & (entry.pixels - 1) == 0 and (entry.megabytes or 1) < 1000, name
-        assert all(entry.url(path).startswith("https://") for path in entry.paths if entry.folder_url), name
-        assert all(path.parent == cache for path in entry.paths), name

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import done, gmmedit
+from conftest import check, done, gmmedit
 from small_generators import SIZE, Conditional, Painter, export, module, script, to_onnx
-from test_sampling import balanced_classifier
 from torch import nn
 
 from gmmedit import artifacts, registry
+from gmmedit.classifiers import Attribute, convnet
 from gmmedit.errors import InputError
 from gmmedit.generators import describe, load
 from gmmedit.mixture.surrogate import fit_surrogate
@@ -52,6 +52,20 @@ def test_gradients_pass_where_the_generator_says_so(file):
     if generator.differentiable:
         (gradient,) = torch.autograd.grad(images.sum(), z)
         assert gradient.abs().max() > 0
+
+
+def balanced_classifier(gan: Path, options: tuple[object, ...], folder: Path) -> Path:
+    """A random network that gives both values of two attributes to about half of the generator's pictures."""
+    torch.manual_seed(0)
+    attributes = (Attribute("light", ("no", "yes")), Attribute("warm", ("no", "yes")))
+    network = convnet.ConvNet(convnet.ConvNetConfig(attributes=attributes, size=16, widths=(8, 8), features=8))
+    done("sample", "--run", folder / "probe", "--gan", gan, "-n", 64, "--images", *options)
+    with artifacts.open(folder / "probe" / "samples.h5") as samples, torch.no_grad():
+        images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2) / 127.5 - 1
+        network.head.weight *= 20
+        network.head.bias -= network.head(network.features(images)).median(0).values
+    convnet.save(network, folder / "classifier.safetensors")
+    return folder / "classifier.safetensors"
 
 
 def test_without_gradients_the_surrogate_carries_the_five_steps(tmp_path, monkeypatch):
@@ -174,6 +188,14 @@ def test_a_script_needs_a_description(tmp_path):
     with pytest.raises(InputError, match="gan.pt does not tell") as error:
         load(str(script(Painter(), tmp_path / "gan.pt")))
     assert "gan.yaml" in error.value.hint
+
+
+def test_a_missing_extra_and_a_forgotten_function_are_named(tmp_path, monkeypatch):
+    (tmp_path / "gan.onnx").write_bytes(b"\x08\x07 no network at all")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    check(gmmedit("sample", "--gan", tmp_path / "gan.onnx", "--run", tmp_path), "pip install gmmedit[onnx]")
+    module(tmp_path / "gan.py", "load = Painter")
+    check(gmmedit("sample", "--gan", tmp_path / "gan.py", "--run", tmp_path), f"--gan {tmp_path}/gan.py:load")
 
 
 def test_packages_offer_generators_by_name(monkeypatch):

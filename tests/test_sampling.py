@@ -5,17 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import done, gmmedit
+from conftest import done, gmmedit, refuse
 from nvidia_pickles import random_network, write
 
-from gmmedit import artifacts, classifiers
-from gmmedit.classifiers import Attribute, convnet
+from gmmedit import artifacts
 from gmmedit.config import SampleSettings
 from gmmedit.generators import load
-from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.pictures.pixels import to_bytes
+from gmmedit.stages.shared import sampling
 from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
 
-DATA = Path(__file__).parent / "data"
 SMALL = {"resolution": 16, "channels": (16, 16, 16), "z_dim": 12, "w_dim": 10, "mapping_layers": 2}
 
 
@@ -79,6 +78,14 @@ def test_cutoff_and_noise_reach_the_pictures(plain, tmp_path):
         assert untruncated == ("--cutoff" in given), "with a cutoff no single w says what was truncated"
 
 
+def test_another_generator_in_the_place_of_the_one_that_was_sampled(conditional, plain, tmp_path):
+    gan, run = tmp_path / "gan.pkl", tmp_path / "run"
+    gan.write_bytes(conditional.read_bytes())
+    done("sample", "--run", run, "--gan", gan, "-n", 3, "--class", 1)
+    gan.write_bytes(plain.read_bytes())
+    refuse(run, "label", "--classifier", "avatars", says=("the generator has changed", "gmmedit sample --force"))
+
+
 def test_other_settings_are_another_question(plain, tmp_path):
     again = ("sample", "--run", tmp_path, "--gan", plain, "-n", 3)
     done(*again, "--cutoff", 2)
@@ -105,44 +112,11 @@ def test_z_and_its_w_are_painted_alike(settings, conditional):
     assert torch.allclose(painter(generator, "z", asked)(z[:, None]), expected, atol=1e-5)
 
 
-def balanced_classifier(gan: Path, options: tuple[object, ...], folder: Path) -> Path:
-    """A random network that gives both values of two attributes to about half of the generator's pictures."""
-    torch.manual_seed(0)
-    attributes = (Attribute("light", ("no", "yes")), Attribute("warm", ("no", "yes")))
-    network = convnet.ConvNet(convnet.ConvNetConfig(attributes=attributes, size=16, widths=(8, 8), features=8))
-    done("sample", "--run", folder / "probe", "--gan", gan, "-n", 64, "--images", *options)
-    with artifacts.open(folder / "probe" / "samples.h5") as samples, torch.no_grad():
-        images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2) / 127.5 - 1
-        network.head.weight *= 20
-        network.head.bias -= network.head(network.features(images)).median(0).values
-    convnet.save(network, folder / "classifier.safetensors")
-    return folder / "classifier.safetensors"
-
-
-@pytest.mark.parametrize(("name", "options"), [
-    ("sg2_c_cond32", ("--class", 4, "--psi", 0.8, "--cutoff", 5, "--noise", "random")),
-    ("sg3_a_t32", ("--psi", 0.8)),
-], ids=["StyleGAN2, conditional", "StyleGAN3"])  # fmt: skip
-def test_the_five_steps_on_a_pickle(name, options, tmp_path):
-    gan, run = DATA / f"{name}.pkl", ("--run", tmp_path / "run")
-    classifier = balanced_classifier(gan, options, tmp_path)
-    settings = tmp_path / "few.yaml"
-    settings.write_text("fit_single: {steps: 10}\nfit_mixture: {steps: 2, batch: 4, precision: float32}\n")
-    done("sample", *run, "--gan", gan, "-n", 160, *options)
-    done("label", *run, "--classifier", classifier)
-    done("fit-single", *run, "--config", settings)
-    done("fit-mixture", *run, "--config", settings)
-    done("edit", *run, "--attr", "light", "--index", "0,3", "--polish", 1)
-    with artifacts.open(tmp_path / "run" / "edits.h5") as edits, artifacts.open(tmp_path / "run/samples.h5") as samples:
-        before, after, w = edits["images_before"], edits["images_after"], torch.from_numpy(samples["w"])
-        asked = SampleSettings.model_validate(samples.question.config)
-    paint = painter(load_sampled(asked, "cpu"), "w", asked)
-    assert np.abs(before.astype(int) - to_bytes(paint(w[[0, 3]]))).max() <= 1
-    assert (after[0] != before).any()
-    with artifacts.open(tmp_path / "run" / "labels.h5") as labels:
-        f = classifiers.load(str(classifier))
-        assert np.abs(labels["labels"][:4] - f.probabilities(as_shown(paint(w[:4]))).numpy()).max() < 1e-3
-    if asked.cutoff is not None:
-        np.savez(tmp_path / "w.npz", w=w[:1].numpy())
-        result = gmmedit("edit", *run, "--attr", "light", "--latents", tmp_path / "w.npz")
-        assert result.exit_code == 2 and "would truncate the latents" in result.stderr
+def test_large_pictures_are_painted_a_few_at_a_time(plain, monkeypatch):
+    generator, sizes = load(str(plain)), []
+    paint = painter(generator, "z", SampleSettings(gan=str(plain)))
+    z = torch.randn(7, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    whole = paint(z)
+    monkeypatch.setattr(sampling, "AT_ONCE", 3 * 16**2)
+    generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
+    assert torch.allclose(paint(z), whole, atol=1e-5) and sizes == [2, 2, 2, 1]

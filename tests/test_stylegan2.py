@@ -173,12 +173,41 @@ def test_a_conditional_generator_wants_classes():
         generator.map(torch.zeros(1, generator.z_dim))
 
 
-def test_gradients_reach_w_twice():
-    generator = load(str(DATA / "sg2_d_orig16gray.pkl"))
+@pytest.mark.parametrize("name", ["sg2_d_orig16gray", "sg2_c_cond32"], ids=["no clamp", "clamp"])
+def test_gradients_reach_w_twice(name):
+    generator = load(str(DATA / f"{name}.pkl"))
     w = torch.randn(2, generator.w_shape[1], requires_grad=True, generator=torch.Generator().manual_seed(0))
     (first,) = torch.autograd.grad(generator.synthesize(w).square().sum(), w, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), w)
     assert first.abs().max() > 0 and second.abs().max() > 0
+
+
+def test_what_is_remembered_of_weights_follows_them():
+    generator = load(str(DATA / "sg2_d_orig16gray.pkl"))
+    w = torch.ones(1, generator.w_shape[1])
+    weight, first = generator.synthesis.b8.conv0.weight, generator.synthesize(w)
+    with torch.no_grad():
+        weight[0].neg_()
+    changed = generator.synthesize(w)
+    assert not torch.allclose(changed, first, atol=1e-3)
+    generator.load_state_dict({k: v.clone() for k, v in generator.state_dict().items()}, assign=True)
+    assert torch.equal(generator.synthesize(w), changed)
+    with torch.no_grad():
+        generator.synthesis.b8.conv0.weight[0].neg_()
+    assert torch.equal(generator.synthesize(w), first)
+    assert torch.allclose(generator.double().synthesize(w.double()).float(), first, atol=1e-4)
+
+
+def test_weights_in_training_get_gradients_and_what_inference_has_seen_does_too():
+    generator = load(str(DATA / "sg2_d_orig16gray.pkl"))
+    w = torch.ones(1, generator.w_shape[1], requires_grad=True)
+    with torch.inference_mode():
+        generator.synthesize(w)
+    generator.synthesize(w).sum().backward()
+    assert w.grad is not None and w.grad.abs().max() > 0
+    weight = generator.synthesis.b8.conv0.weight.requires_grad_()
+    generator.synthesize(w).square().sum().backward()
+    assert weight.grad is not None and weight.grad.abs().max() > 0
 
 
 def test_round_trip_and_fingerprint(tmp_path):

@@ -109,8 +109,9 @@ class Description(Source):
         """`--attr smile` means the last value of two, however the file lists them."""
         if prompts is None:
             return None
-        if any(len(values) < 2 for values in prompts.values()):
-            raise ValueError("an attribute needs prompts for at least two values, e.g. no: and yes:")
+        for name, values in prompts.items():
+            if len(values) < 2:
+                raise ValueError(f"{name} needs prompts for at least two values, e.g. no: and yes:")
         if not all(texts and all(texts) for values in prompts.values() for texts in values.values()):
             raise ValueError("every value needs a text")
         yes_no = {name: values.keys() == {"no", "yes"} for name, values in prompts.items()}

@@ -42,6 +42,8 @@ def kind_of(path: Path) -> str:
         return "table"
     if start.startswith(b"\x80"):
         raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
+    if path.suffix == ".py":
+        raise InputError(f"{path} is a program, of which a function gives the network", hint=f"{path.name}:load")
     return BY_SUFFIX.get(path.suffix, "")
 
 

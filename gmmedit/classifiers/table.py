@@ -127,7 +127,7 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
 
 def read_hdf5(path: Path) -> dict[str, np.ndarray]:
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
             found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
             return {name: np.asarray(it[()], dtype=np.float64) for name, it in found.items() if plain(it)}

@@ -21,12 +21,21 @@ class MappingConfig:
     embedding: int | None = None  # size of a class's embedding, w_dim by default
 
 
+def gaussian(*shape: int, lr: float = 1.0) -> Tensor:
+    """Initial weights: standard normal, scaled for a learning rate (Karras et al. 2018, equalised learning rate).
+
+    A network without memory (`torch.device("meta")`) has none: for drawing them there PyTorch loads its compiler.
+    """
+    weights = torch.empty(shape)
+    return weights if weights.is_meta else weights.normal_().div_(lr)
+
+
 class FullyConnected(nn.Module):
     """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
 
     def __init__(self, n_in: int, n_out: int, lr: float = 1.0, activate: bool = False, bias: float = 0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(lr))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, lr=lr))
         self.bias = nn.Parameter(torch.full((n_out,), bias / lr))
         self.weight_gain, self.bias_gain, self.activate = lr / math.sqrt(n_in), lr, activate
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.mapping import normalise
+from gmmedit.generators.mapping import gaussian, normalise
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Layer(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, kernel: int, padding: int, up: bool = False, linear: bool = False):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.scale = (1 if linear else math.sqrt(2)) / math.sqrt(n_in * kernel**2)
         self.padding, self.up, self.linear = padding, up, linear

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.mapping import normalise
+from gmmedit.generators.mapping import gaussian, normalise
 from gmmedit.generators.stylegan2 import Noise
 
 
@@ -41,7 +41,7 @@ class Dense(nn.Module):
         super().__init__()
         self.lr = 0.01
         self.scale = self.lr * math.sqrt(2 / n_in)
-        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(self.lr))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, lr=self.lr))
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Mapping(nn.Module):
     def __init__(self, config: StyleGAN1Config):
         super().__init__()
         self.layers = config.mapping_layers
-        self.label_weight = nn.Parameter(torch.randn(config.label_size, config.z_dim)) if config.label_size else None
+        self.label_weight = nn.Parameter(gaussian(config.label_size, config.z_dim)) if config.label_size else None
         n_in = config.z_dim * (2 if config.label_size else 1)
         for i in range(self.layers):
             n_out = config.w_dim if i == self.layers - 1 else config.mapping_width
@@ -90,7 +90,7 @@ class ApplyNoise(nn.Module):
     def __init__(self, channels: int, resolution: int):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("noise", torch.randn(1, 1, resolution, resolution))
+        self.register_buffer("noise", gaussian(1, 1, resolution, resolution))
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
         if noise.mode == "none":
@@ -103,7 +103,7 @@ class Style(nn.Module):
 
     def __init__(self, w_dim: int, channels: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(2 * channels, w_dim))
+        self.weight = nn.Parameter(gaussian(2 * channels, w_dim))
         self.bias = nn.Parameter(torch.zeros(2 * channels))
         self.scale = 1 / math.sqrt(w_dim)
 
@@ -140,7 +140,7 @@ class Layer(nn.Module):
         super().__init__()
         self.const = nn.Parameter(torch.ones(1, n_out, 4, 4)) if n_in == 0 else None
         if self.const is None:
-            self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
+            self.weight = nn.Parameter(gaussian(n_out, n_in, 3, 3))
             self.scale = math.sqrt(2 / (9 * n_in))
         self.blur = Blur(n_out) if up else None
         self.apply_noise = ApplyNoise(n_out, resolution)
@@ -167,7 +167,7 @@ class Output(nn.Module):
 
     def __init__(self, n_in: int, n_out: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, 1, 1))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.scale = 1 / math.sqrt(n_in)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian
 from gmmedit.generators.remembered import Remembered
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -99,13 +99,13 @@ class SynthesisLayer(nn.Module):
         self.up, self.conv_clamp = up, config.conv_clamp
         self.prepared = Remembered(kernel_and_power)
         self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
         if up:
             self.register_buffer("resample_filter", fir_filter(config.resample_filter))
         self.noise_strength = None
         if config.use_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", gaussian(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
@@ -133,7 +133,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.conv_clamp = config.conv_clamp
         self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.image_channels, n_in, 1, 1))
+        self.weight = nn.Parameter(gaussian(config.image_channels, n_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.weight_gain = 1 / math.sqrt(n_in)
 
@@ -150,7 +150,7 @@ class Skip(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, config: StyleGAN2Config):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, 1, 1))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, 1, 1))
         self.weight_gain = 1 / math.sqrt(n_in)
         self.register_buffer("resample_filter", fir_filter(config.resample_filter))
 
@@ -168,7 +168,7 @@ class Block(nn.Module):
         super().__init__()
         first, last = resolution == 4, resolution == config.resolution
         self.register_buffer("resample_filter", fir_filter(config.resample_filter))  # doubles the image
-        self.const = nn.Parameter(torch.randn(n_out, 4, 4)) if first else None
+        self.const = nn.Parameter(gaussian(n_out, 4, 4)) if first else None
         self.conv0 = None if first else SynthesisLayer(n_in, n_out, resolution, config, up=True)
         self.conv1 = SynthesisLayer(n_out, n_out, resolution, config)
         self.torgb = ToRGB(n_out, config) if last or config.architecture == "skip" else None

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,10 @@ class Fourier(nn.Module):
         channels = config.input_channels
         self.width, self.height = config.input_size
         self.sampling_rate, self.bandwidth = config.sampling_rate, config.bandwidth
-        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.weight = nn.Parameter(gaussian(channels, channels))
         self.affine = FullyConnected(config.w_dim, 4)
         self.register_buffer("transform", torch.eye(3, device="cpu"))  # from the picture back to the plane
-        self.register_buffer("freqs", torch.randn(channels, 2))
+        self.register_buffer("freqs", gaussian(channels, 2))
         self.register_buffer("phases", torch.rand(channels).sub_(0.5))
 
     def forward(self, w: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Layer(nn.Module):
         super().__init__()
         self.config = config
         self.affine = FullyConnected(w_dim, config.n_in, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.n_out, config.n_in, config.kernel, config.kernel))
+        self.weight = nn.Parameter(gaussian(config.n_out, config.n_in, config.kernel, config.kernel))
         self.bias = nn.Parameter(torch.zeros(config.n_out))
         self.register_buffer("magnitude_ema", torch.ones([]))
         for name, shape in (("up_filter", config.up_filter), ("down_filter", config.down_filter)):

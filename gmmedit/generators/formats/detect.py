@@ -54,7 +54,8 @@ def read(path: Path) -> tuple[Format, Generator]:
     """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete."""
     container = container_of(path)
     if container is None:
-        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors nor an ONNX file", hint=HINT)
+        hint = f"name a function in it: --gan {path}:load" if path.suffix == ".py" else HINT
+        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors nor an ONNX file", hint=hint)
     content = READERS[container](path) if container in READERS else None
     for row in FORMATS:
         if row.container == container and row.matches(content):
@@ -64,12 +65,14 @@ def read(path: Path) -> tuple[Format, Generator]:
 
 
 def container_of(path: Path) -> Container | None:
-    """By the first bytes. InputError: the file cannot be read."""
+    """By the first bytes. InputError: the file cannot be read, or is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
+    if not head:
+        raise InputError(f"{path} is empty", hint="get it again")
     if head.startswith(ZIP):
         return container_in_zip(path)
     if head.startswith(TORCH):

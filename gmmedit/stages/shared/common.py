@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers
+from gmmedit import classifiers, generators
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
@@ -21,9 +21,9 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
-from gmmedit.stages.shared.sampling import load_sampled, sample_settings
+from gmmedit.stages.shared.sampling import as_asked, sample_settings
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
 SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
@@ -70,10 +70,10 @@ def autocast(precision: str, device: str) -> torch.autocast:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc hold on to freed activations: faulting their pages in again cost a quarter of a training step."""
+    """Let glibc hold on to freed activations: faulting their pages in again cost a third of a synthesis."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
@@ -121,9 +121,10 @@ def check_channels(network: Classifier | Embedder, name: str, channels: int) -> 
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
-    generator = load_sampled(sample_settings(samples), execution.device)
+    settings = sample_settings(samples)
+    generator = generators.load(settings.gan, execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
-    return generator
+    return as_asked(generator, settings)
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:

@@ -12,6 +12,9 @@ from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 
+AT_ONCE = 1 << 18  # pixels; a CPU is no faster when it paints more at once, and its memory fills up
+MOST = 1 << 30  # images
+
 
 def sample_settings(samples: Artifact) -> SampleSettings:
     """What the samples were drawn with."""
@@ -19,11 +22,15 @@ def sample_settings(samples: Artifact) -> SampleSettings:
 
 
 def load_sampled(settings: SampleSettings, device: str) -> Generator:
+    """The generator as the settings ask for it. InputError as in `as_asked`."""
+    return as_asked(generators.load(settings.gan, device), settings)
+
+
+def as_asked(generator: Generator, settings: SampleSettings) -> Generator:
     """The generator, with the noise that the settings ask for.
 
     InputError: it has no such class, or needs one; it has no W to truncate, or no mean w, or not so many layers.
     """
-    generator = generators.load(settings.gan, device)
     generator.noise_mode, generator.noise_seed = settings.noise, settings.seed
     n, chosen = generator.n_classes, settings.class_index
     if n and chosen is None:
@@ -57,11 +64,19 @@ def painter(generator: Generator, space: str, settings: SampleSettings) -> Calla
     def paint(latent: Tensor) -> Tensor:
         latent = latent.to(generator.device)
         latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
-        if generator.w_shape is None:
-            return generator.synthesize(latent)
-        w = latent if space == "w" else mapped(generator, latent, settings)
-        if settings.cutoff is not None:
-            w = generator.truncate(w, settings.psi, settings.cutoff)
-        return generator.synthesize(w)
+        if generator.w_shape is not None:
+            latent = latent if space == "w" else mapped(generator, latent, settings)
+            if settings.cutoff is not None:
+                latent = generator.truncate(latent, settings.psi, settings.cutoff)
+        return torch.cat([generator.synthesize(rows) for rows in latent.split(images_at_once(generator))])
 
     return paint
+
+
+def images_at_once(generator: Generator) -> int:
+    """Of how many images a batch is painted, a power of two as in `in_batches`. Other devices gain from large ones."""
+    if generator.device.type != "cpu":
+        return MOST
+    _, height, width = generator.image_shape
+    most = max(AT_ONCE // (height * width), 1)
+    return 1 << (most.bit_length() - 1)

@@ -140,7 +140,8 @@ def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSet
         kind=kind,
         n=settings.n,
         seed=settings.seed,
-        config=settings.model_dump() | {
+        config=settings.model_dump()
+        | {
             "space": mixture.question.config["space"],
             "embedder": judge.embedder.fingerprint if judge.embedder else None,
         },
