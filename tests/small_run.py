@@ -17,6 +17,7 @@ PLAIN: Attributes = [("smile", ["no", "yes"]), ("age", ["young", "old"]), ("hair
 NOBODY = {"name": "nobody", "fingerprint": "a" * 64}
 STRENGTHS = np.array([0.0, 0.5, 1.0, 2.0])
 N, SIDE = 40, 16
+FIDELITY = ("labels", "hits", "coefficients")
 
 
 def write_run(folder: Path, attributes: Attributes = PLAIN, editors: Sequence[str] = ("mixture", "random")) -> Path:
@@ -38,6 +39,8 @@ def write_run(folder: Path, attributes: Attributes = PLAIN, editors: Sequence[st
         config = EvaluateSettings(n=N).model_dump() | {"space": "z"}
         question = Question(kind, config=config, parents={"mixture": parents["mixture"]}, **common)
         found = seen(attributes, editors, logits, source)
+        if kind == "evaluation":
+            found |= {f"fidelity/{name}": source.uniform(size=(columns, 9)) for name in FIDELITY}
         whole(folder, question, found, {}, {"editors": list(editors), "notes": [f"a note on {kind}"]})
     write_strips(folder, attributes, columns, source)
     return folder
@@ -101,9 +104,7 @@ def seen(
                 found[f"{prefix}/nuisances"] = np.zeros((len(STRENGTHS), len(without), 1), np.float32)
             category += 1
     found |= {f"cost/{editor}": np.array([1.0, np.nan]) for editor in editors}
-    return found | {
-        f"fidelity/{name}": source.uniform(size=(category, 9)) for name in ("labels", "hits", "coefficients")
-    }
+    return found
 
 
 def write_strips(folder: Path, attributes: Attributes, columns: int, source: np.random.Generator) -> None:
