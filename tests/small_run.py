@@ -87,7 +87,7 @@ def seen(
     attributes: Attributes, editors: Sequence[str], logits: np.ndarray, source: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Edits that raise the target's logit by their strength, and shake the others."""
-    found = {"strengths": STRENGTHS, "unedited/logits": logits.astype(np.float32)}
+    found = {"unedited/logits": logits.astype(np.float32)}
     found["unedited/nuisances"] = np.zeros((N, 1), np.float32)
     category = 0
     for a, (_, values) in enumerate(attributes):
@@ -101,6 +101,7 @@ def seen(
                 moved[..., category] += 4 * STRENGTHS[:, None]
                 prefix = f"seen/{editor}/{category}"
                 found[f"{prefix}/rows"], found[f"{prefix}/logits"] = without, moved.astype(np.float32)
+                found[f"{prefix}/strengths"] = STRENGTHS.astype(np.float32)
                 found[f"{prefix}/nuisances"] = np.zeros((len(STRENGTHS), len(without), 1), np.float32)
             category += 1
     found |= {f"cost/{editor}": np.array([1.0, np.nan]) for editor in editors}

@@ -19,10 +19,11 @@ from test_bad_input import check
 from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
+from gmmedit.editors.base import Editor
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, heat_map, join, picture, signed
 from gmmedit.stages import evaluate, report
-from gmmedit.stages.shared import scoring, strips
+from gmmedit.stages.shared import strips
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.picking import BEST, WORST, picks_of
 
@@ -200,7 +201,7 @@ def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Pat
 
 
 def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "STRENGTHS", (0.0, 1.0))
+    monkeypatch.setattr(Editor, "strengths", (0.0, 1.0))
     monkeypatch.setattr(strips, "FRACTIONS", (0.0, 1.0))
     monkeypatch.setattr(strips, "SAVED_EVERY", 0)
     few = config.EvaluateSettings(n=32, starts=2, polish=1, editors=["mixture-polished"])
@@ -279,7 +280,7 @@ def test_shades_are_blue_below_and_orange_above() -> None:
     [
         (Axis("", 0, 3), [0, 1, 2, 3]), (Axis("", -0.2, 1.04), [0, 0.25, 0.5, 0.75, 1]),
         (Axis("", 0.01, 10, log=True), [0.01, 0.1, 1, 10]), (Axis("", 0, 1999), [0, 500, 1000, 1500]),
-        (Axis.around("", [5.0, 5.0]), [4.6, 4.8, 5.0, 5.2, 5.4]), (Axis.around("", [], log=True), [0.1, 0.3, 1]),
+        (Axis.around("", [5.0, 5.0]), [4.6, 4.8, 5.0, 5.2, 5.4]), (Axis.around("", [], log=True), [0.1, 1]),
     ],
 )  # fmt: skip
 def test_ticks_are_round_and_inside(axis: Axis, ticks: list[float]) -> None:
