@@ -17,26 +17,27 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 
 COUPLINGS, HIDDEN = 4, (256, 256)
-STEPS, ROWS, RATE = 3000, 256, 1e-3
+STEPS, ROWS, RATE, DECAY = 3000, 256, 2e-3, 1.0
 WIDEST, NARROWEST = 0.4, 0.15  # of s, which falls while the flow learns, as there in 1,000 epochs
 
 
 @dataclass(frozen=True)
 class FlowChart:
-    """The base of a flow over the coordinates of another chart."""
+    """The base of a flow over the turned coordinates of another chart."""
 
     chart: Coordinates
+    turn: Tensor  # orthogonal (D, D)
     flow: Any  # a zuko transform of (..., D)
 
     @torch.no_grad()
     def to_x(self, latent: Tensor) -> Tensor:
-        found: Tensor = self.flow(self.chart.to_x(latent))
+        found: Tensor = self.flow(self.chart.to_x(latent) @ self.turn)
         return found
 
     @torch.no_grad()
     def carry(self, latent: Tensor, x: Tensor) -> Tensor:
-        inner = self.chart.to_x(latent)
-        return self.chart.carry(latent, inner + (self.flow.inv(x) - self.flow.inv(self.flow(inner))))
+        change = self.flow.inv(x) - self.flow.inv(self.to_x(latent))
+        return self.chart.carry(latent, self.chart.to_x(latent) + change @ self.turn.T)
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,16 @@ def fit_flow(it: Material) -> FlowEditor:
     x, layout = it.chart.to_x(it.latents), Layout(it.layout.values)
     if layout.width >= x.shape[1]:
         raise Unsuitable(f"flow: attributes of {layout.width} dimensions leave none of {x.shape[1]} to the rest")
+    targets = targets_of(it.labels, layout)
+    turn = towards(x, targets)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(it.seed)
         network = flows.NICE(x.shape[1], transforms=COUPLINGS, hidden_features=HIDDEN)
-        loss = Likelihood(network, x, targets_of(it.labels, layout), it.seed)
-        for _ in Fit(network.parameters(), loss, STEPS, RATE):
+        matrices = [weight for weight in network.parameters() if weight.ndim == 2]
+        loss = Likelihood(network, x @ turn, targets, it.seed)
+        for _ in Fit(network.parameters(), loss, STEPS, RATE, decayed=matrices, weight_decay=DECAY):
             pass
-    return FlowEditor(FlowChart(it.chart, network.requires_grad_(False).eval()().transform), layout)
+    return FlowEditor(FlowChart(it.chart, turn, network.requires_grad_(False)().transform), layout)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,17 @@ def log_likelihood(base: Tensor, volume: Tensor, targets: Tensor, deviation: flo
     centred = torch.cat([(base[:, :count] - targets) / deviation, base[:, count:]], 1)
     constant = base.shape[1] * math.log(2 * math.pi) / 2 + count * math.log(deviation)
     return volume - centred.square().sum(1) / 2 - constant
+
+
+def towards(x: Tensor, targets: Tensor) -> Tensor:
+    """Orthogonal (D, D); along its first columns least squares reads the targets (N, A') from x (N, D).
+
+    The flow starts there: from any other basis it has not found the attributes after these few steps.
+    """
+    read = torch.linalg.lstsq(x - x.mean(0), targets - targets.mean(0)).solution
+    turn, upper = torch.linalg.qr(read, mode="complete")
+    turn[:, : targets.shape[1]] *= torch.where(upper.diagonal() < 0, -1, 1)
+    return turn
 
 
 def targets_of(labels: Tensor, layout: Layout) -> Tensor:

@@ -32,8 +32,8 @@ def svm_normal(latents: Tensor, score: Tensor) -> Tensor:
     """Unit normal (D,) of a linear SVM between the latents (N, D) of the lowest and highest scores (N,)."""
     svm = extra("sklearn.svm", "interfacegan")
     count = min(max(FEWEST, int(EXTREMES * len(score))), len(score) // 2)
-    order = score.argsort(stable=True)
-    rows = torch.cat([order[-count:], order[:count]])
+    order = score.argsort(descending=True, stable=True)  # as there: libsvm's answer depends a little on the order
+    rows = torch.cat([order[:count], order[-count:]])
     machine = svm.SVC(kernel="linear").fit(latents[rows].double().numpy(), np.repeat([1, 0], count))
     return F.normalize(latents.new_tensor(machine.coef_[0]), dim=0)
 
