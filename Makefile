@@ -17,7 +17,7 @@ FLAGS  ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs run clean FORCE
+.PHONY: help demo test lint bench docs run clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,10 @@ lint: $(VENV)/.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy gmmedit
+
+bench: $(VENV)/.stamp ## speed and memory of loading and painting, ten minutes (docs/benchmarks.md)
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/synthesis.py
 
 docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
 	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md

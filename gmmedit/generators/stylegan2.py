@@ -119,11 +119,10 @@ class SynthesisLayer(nn.Module):
         x = torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
         if self.noise_strength is not None and noise.mode != "none":
             x += (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
-        x = F.leaky_relu_(x, 0.2)
-        if self.conv_clamp is None:
-            return x
-        limit = self.conv_clamp * gain / math.sqrt(2)
-        return x.clamp(-limit, limit)
+        if self.conv_clamp is not None:  # before the leaky ReLU, whose gradient needs its result as it is
+            limit = self.conv_clamp * gain / math.sqrt(2)
+            x = x.clamp_(-limit / 0.2, limit)
+        return F.leaky_relu_(x, 0.2)
 
 
 class ToRGB(nn.Module):

@@ -1,0 +1,189 @@
+"""Speed of painting, as the stages paint: images/s, and which fraction of the same run's GEMM peak that is.
+
+    python benchmarks/synthesis.py [--network NAME ...] [--batch 1 8] [--threads 1 2] [--device cuda]
+                                   [--precision float32 bfloat16] [--rounds 7] [--json FILE]
+
+Random weights, except for the embedded generator's. The rows take turns, and large matrix products of the same types
+on the same threads with them: the fastest of these is the peak. Speeds are medians over the rounds, beside the slowest
+and the fastest. FLOPs are those that PyTorch's operators do for one image (a multiplication and an addition count as
+two). Half precision is printed with its error: the rms difference from the float32 images, in units of their standard
+deviation.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from machine import described
+from networks import stylegan2, stylegan3_t
+
+from gmmedit.config import SampleSettings
+from gmmedit.generators import Generator, load
+from gmmedit.stages.shared.common import Execution, autocast, prepare
+from gmmedit.stages.shared.sampling import painter
+
+NETWORKS: dict[str, Callable[[], Generator]] = {
+    "embedded 64": lambda: load("avatars"),
+    "StyleGAN2 256": lambda: stylegan2(256, 16384),
+    "StyleGAN2 1024": lambda: stylegan2(1024, 32768),
+    "StyleGAN3-T 256": lambda: stylegan3_t(256),
+}
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices
+PRODUCTS = 4  # in each round
+FEWEST, ENOUGH = 3, 10.0  # rounds that every row gets; seconds after which it gets no more
+
+
+@dataclass
+class Row:
+    """A network at one batch size, thread count and precision, and what each round saw."""
+
+    network: str
+    batch: int
+    threads: int
+    precision: str
+    flops: int  # an image
+    error: float | None = None  # rms over the standard deviation of the float32 images
+    peak: float = 0.0  # FLOP/s of the matrix products
+    seconds: list[float] = field(default_factory=list)  # a batch
+
+    @property
+    def speeds(self) -> list[float]:
+        """Images/s."""
+        return [self.batch / seconds for seconds in self.seconds]
+
+    @property
+    def speed(self) -> float:
+        return statistics.median(self.speeds)
+
+    def cells(self) -> list[str]:
+        return [
+            self.network,
+            str(self.batch),
+            str(self.threads),
+            self.precision,
+            f"{self.flops * self.speed / self.peak:.0%}",
+            f"{self.speed:.3g}",
+            f"{min(self.speeds):.3g} to {max(self.speeds):.3g}",
+            f"{self.flops / 1e9:.3g}",
+            "" if self.error is None else f"{self.error:.2%}",
+        ]
+
+
+class Bench:
+    """The networks on one device, timed."""
+
+    def __init__(self, names: list[str], device: str) -> None:
+        self.device = device
+        self.networks = {name: NETWORKS[name]().to(device) for name in names}
+        prepare(Execution(device))
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # one type for all products
+
+    def timed(self, function: Callable[[], object]) -> float:
+        self.wait()
+        start = time.perf_counter()
+        function()
+        self.wait()
+        return time.perf_counter() - start
+
+    def wait(self) -> None:
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    def images(self, row: Row) -> torch.Tensor:
+        network = self.networks[row.network]
+        assert network.w_shape is not None
+        random = torch.Generator().manual_seed(0)
+        w = torch.randn(row.batch, network.w_shape[1], generator=random).to(self.device)
+        with autocast(row.precision, self.device):
+            return painter(network, "w", SampleSettings())(w).float()
+
+    def flops(self, name: str) -> int:
+        with FlopCounterMode(display=False) as counter:
+            self.images(Row(name, 1, 1, "float32", 0))
+        return counter.get_total_flops()
+
+    def peak(self, precision: str) -> float:
+        """FLOP/s of a matrix product."""
+        side = SIDE[self.device.partition(":")[0]]
+        a = torch.randn(side, side, device=self.device, dtype=getattr(torch, precision))
+        return 2 * side**3 / min(self.timed(lambda: a @ a) for _ in range(PRODUCTS))
+
+    def copying(self) -> float:
+        """Bytes/s read and written by a copy."""
+        source = torch.zeros(64 << 20, dtype=torch.uint8, device=self.device)
+        target = torch.empty_like(source)
+        return 2 * source.nbytes / min(self.timed(lambda: target.copy_(source)) for _ in range(10))
+
+    def error(self, row: Row) -> float:
+        exact = self.images(Row(row.network, row.batch, row.threads, "float32", row.flops))
+        return float((self.images(row) - exact).square().mean().sqrt() / exact.std())
+
+    def measure(self, rows: list[Row], rounds: int) -> None:
+        """Fill in what the rows lack."""
+        for row in rows:
+            self.images(row)  # whatever is done once
+            row.error = None if row.precision == "float32" else self.error(row)
+        for i in range(rounds):
+            for precision in {row.precision for row in rows}:
+                peak = self.peak(precision)
+                for row in rows:
+                    row.peak = max(row.peak, peak) if row.precision == precision else row.peak
+            for row in rows:
+                if i < FEWEST or sum(row.seconds) < ENOUGH:
+                    row.seconds.append(self.timed(lambda row=row: self.images(row)))
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    head = "network|batch|threads|precision|of the GEMM peak|images/s|slowest to fastest|GFLOP an image|rms error"
+    lines = [head.split("|"), ["---"] * 9, *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--batch", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    bench = Bench(options.network, options.device)
+    flops = {name: bench.flops(name) for name in options.network}
+    print(described(options.device))
+    rows, copying = [], {}
+    for threads in options.threads if options.device == "cpu" else [1]:
+        torch.set_num_threads(threads)
+        copying[threads] = bench.copying()
+        print(f"threads {threads}: a copy reads and writes {copying[threads] / 1e9:.0f} GB/s")
+        now = [
+            Row(name, batch, threads, precision, flops[name])
+            for name in options.network
+            for batch in options.batch
+            for precision in options.precision
+        ]
+        bench.measure(now, options.rounds)
+        for precision, peak in {(row.precision, row.peak) for row in now}:
+            print(f"threads {threads}: {precision} matrix products {peak / 1e9:.0f} GFLOP/s")
+        rows += now
+    print(table(rows))
+    if options.json:
+        facts = {"machine": described(options.device), "copying": copying, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
