@@ -17,10 +17,10 @@ FLAGS  ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench docs run clean FORCE
+.PHONY: help demo test lint bench docs run report compare clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: ## the five stages on the embedded model, small, into runs/demo
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
@@ -43,6 +43,11 @@ docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
 	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md
 
 run: $(RUN)/edits.h5 ## the five stages: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml
+
+report: $(RUN)/report.html ## judge the edits of a run, and a page about it: RUN=runs/x
+
+compare: $(RUN)/comparison.h5 ## judge the rivals too, then the page
+	$(page)
 
 clean: ## remove .venv and caches, keep the runs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -81,3 +86,15 @@ $(RUN)/mixture.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/single.h5 $(common)
 
 $(RUN)/edits.h5: $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/mixture.h5 $(RUN)/.make/ATTR $(RUN)/.make/ALPHA $(RUN)/.make/EACH $(RUN)/.make/INDEX $(common)
 	$(call stage,edit,$(ATTR:%=--attr %) $(if $(EACH),--each) $(if $(INDEX),--index $(INDEX)) $(if $(ALPHA),--alpha $(ALPHA)))
+
+page = $(BIN)/gmmedit report --run $(RUN) $(FLAGS)
+judged := $(RUN)/samples.h5 $(RUN)/labels.h5 $(RUN)/mixture.h5
+
+$(RUN)/evaluation.h5: $(judged) $(common)
+	$(call stage,evaluate)
+
+$(RUN)/comparison.h5: $(judged) $(RUN)/evaluation.h5 $(common)
+	$(call stage,compare)
+
+$(RUN)/report.html: $(judged) $(RUN)/single.h5 $(RUN)/evaluation.h5 | $(VENV)/.stamp
+	$(page)

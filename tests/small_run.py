@@ -9,6 +9,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Question
 from gmmedit.config import EditSettings, EvaluateSettings
 from gmmedit.stages.shared import strips
+from gmmedit.stages.shared.figuring import write_figures
 from gmmedit.stages.shared.picking import picks_of
 
 Attributes = Sequence[tuple[str, Sequence[str]]]
@@ -42,6 +43,7 @@ def write_run(folder: Path, attributes: Attributes = PLAIN, editors: Sequence[st
         if kind == "evaluation":
             found |= {f"fidelity/{name}": source.uniform(size=(columns, 9)) for name in FIDELITY}
         whole(folder, question, found, {}, {"editors": list(editors), "notes": [f"a note on {kind}"]})
+        write_figures(folder / f"{kind}.h5")
     write_strips(folder, attributes, columns, source)
     return folder
 
@@ -98,7 +100,7 @@ def seen(
                 moved = logits[without] + STRENGTHS[:, None, None] * source.normal(
                     size=(1, len(without), logits.shape[1])
                 )
-                moved[..., category] += 4 * STRENGTHS[:, None]
+                moved[..., category] += 8 * STRENGTHS[:, None]
                 prefix = f"seen/{editor}/{category}"
                 found[f"{prefix}/rows"], found[f"{prefix}/logits"] = without, moved.astype(np.float32)
                 found[f"{prefix}/strengths"] = STRENGTHS.astype(np.float32)

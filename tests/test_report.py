@@ -25,7 +25,7 @@ from gmmedit.pictures.markup import Html, element, heat_map, join, picture, sign
 from gmmedit.stages import evaluate, report
 from gmmedit.stages.shared import strips
 from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.picking import BEST, WORST, picks_of
+from gmmedit.stages.shared.picking import BEST, WORST, Pick, picks_of
 
 HOSTILE = [
     ("<script>alert(1)</script>", ["</style><img src=x onerror=alert(1)>", "\"' onload='alert(1)"]),
@@ -250,6 +250,14 @@ def test_picks_are_the_extremes_of_what_the_judge_saw(whole: Path) -> None:
     for pick, row in ((best, int(cost.argmin())), (worst, int(cost.argmax()))):
         assert pick.reached and pick.seed == config.EvaluateSettings().first_seed + rows[row]
         assert pick.moved == pytest.approx(float(cost[row])) and pick.strength == [0, 0.5, 1, 2][first[row]]
+
+
+def test_edits_that_never_arrive_are_the_worst() -> None:
+    def pick(reached: bool, label: float, moved: float) -> Pick:
+        return Pick(WORST, 0, 0, 1.0, reached, label, moved, [])
+
+    ranked = [pick(True, 0.6, 0.1), pick(True, 0.9, 2.0), pick(False, 0.4, 0.1), pick(False, 0.1, 0.0)]
+    assert sorted(reversed(ranked), key=lambda it: it.badness) == ranked
 
 
 def test_markup_escapes_text_and_keeps_markup() -> None:
