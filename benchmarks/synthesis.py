@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -140,6 +140,7 @@ class Bench:
                     row.peak = max(row.peak, peak) if row.precision == precision else row.peak
             for row in rows:
                 if i < FEWEST or sum(row.seconds) < ENOUGH:
+                    self.images(replace(row, batch=1))  # weights are prepared for one precision at a time
                     row.seconds.append(self.timed(lambda row=row: self.images(row)))
 
 

@@ -190,9 +190,8 @@ def test_every_one_of_ten_values_is_reached(tmp_path: Path) -> None:
     done("fit-single", *run, "--config", quick)
     done("fit-mixture", *run, "--config", quick)
     each = ("--each", *(word for digit in range(10) for word in ("--attr", f"digit={digit}")))
-    assert len(json.loads(done("edit", *run, *each, "--json").stdout)["verdicts"]) == 10, (
-        "and none on what was left out"
-    )
+    told = json.loads(done("edit", *run, *each, "--json").stdout)
+    assert len(told["verdicts"]) == 10, "and none on what was left out"
     with artifacts.open(tmp_path / "run" / "edits.h5") as edits:
         before, after = edits["labels_before"], edits["labels_after"]
     for digit in range(10):

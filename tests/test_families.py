@@ -184,6 +184,13 @@ def test_an_early_rosinality_file_gets_noise_and_a_mean(tmp_path):
     assert_near(generator.synthesize(w), vectors["img_none"], 2e-5)
 
 
+def test_a_checkpoint_of_genforce_s_training(tmp_path):
+    models = torch.load(DATA / "sefa_stylegan_32.pth")
+    training = {"models": models, "running_metadata": {"iter": 5}, "optimizers": {"generator": {"state": {}}}}
+    path = saved(tmp_path / "training.pth", training)
+    assert load(str(path)).fingerprint == load(str(DATA / "sefa_stylegan_32.pth")).fingerprint
+
+
 def test_a_network_of_tensorflow_without_noise():
     path, vectors = DATA / "sg2_l_tf4_16.pkl", vectors_of("sg2_l_tf4_16.pkl")
     content = read_pickle(path)

@@ -106,6 +106,14 @@ def test_other_networks_of_tensorflow_are_refused(state, reason):
         tensorflow.read(path, content)
 
 
+def test_further_variables_of_tensorflow_are_refused():
+    path = DATA / "sg2_l_tf4_16.pkl"
+    content = read_pickle(path)
+    content[2].state["components"]["synthesis"].state["variables"].append(("8x8/Conv1/weight_sn", 0.0))
+    with pytest.raises(Refused, match="a tensor synthesis/8x8/Conv1/weight_sn, which no StyleGAN2 has"):
+        tensorflow.read(path, content)
+
+
 def test_conditional_networks_of_stylegan2s_first_code_are_refused():
     path = DATA / "sg2_l_tf4_16.pkl"
     content = read_pickle(path)

@@ -1,6 +1,7 @@
 """Checkpoints of GenForce, SeFa and InterFaceGAN (.pth): StyleGAN1, StyleGAN2, PGGAN.
 
-InterFaceGAN's are bare state dictionaries, the others' lie under `generator_smooth` or `generator`. Names and
+InterFaceGAN's are bare state dictionaries, the others' lie under `generator_smooth` or `generator`, those of
+GenForce's training in `models`. Names and
 layouts: `models/` of github.com/genforce/interfacegan and github.com/genforce/sefa.
 """
 
@@ -43,7 +44,9 @@ def matches(content: Any) -> bool:
 
 
 def unwrapped(content: Any) -> Any:
-    """The state dictionary in what torch.save was given."""
+    """The state dictionary in what torch.save was given, which in training had more around it."""
+    if isinstance(content, dict):
+        content = content.get("models", content)
     if isinstance(content, dict):
         return content.get("generator_smooth", content.get("generator", content))
     return content

@@ -50,7 +50,9 @@ def read(path: Path, content: Any) -> StyleGAN2:
     if any(name.startswith(("mapping/LabelConcat", "synthesis/ToRGB_lod")) for name in state):
         raise Refused("is a StyleGAN2 of TensorFlow with LabelConcat, or of its configurations A to D")
     config = configuration(state, settings)
-    return convert(config, path, lambda name: stored(state, name))
+    generator = convert(config, path, lambda name: stored(state, name))
+    state.check_spent(generator.family, r"(.*/)?lod")
+    return generator
 
 
 def variables(network: dict[str, Any]) -> State:
@@ -93,7 +95,7 @@ def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
         mapping_width=state.width("mapping/Dense0/weight"),
         mapping_lr=settings.get("mapping_lrmul", 0.01),
         architecture=settings.get("architecture", "skip"),
-        resample_filter=tuple(settings.get("resample_kernel") or (1, 3, 3, 1)),
+        resample_filter=tuple(settings.get("resample_kernel", (1, 3, 3, 1)) or (1, 1)),
         conv_clamp=settings.get("conv_clamp"),
         use_noise=settings.get("use_noise", True),
     )

@@ -73,8 +73,8 @@ def keep_freed_memory() -> None:
     """Let glibc hold on to freed activations: faulting their pages in again cost a third of a synthesis."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+        libc.mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap too
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # which never shrinks
 
 
 def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, batch: int) -> tuple[Tensor, ...]:

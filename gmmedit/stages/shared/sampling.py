@@ -12,7 +12,7 @@ from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 
-AT_ONCE = 1 << 18  # pixels; a CPU is no faster when it paints more at once, and its memory fills up
+AT_ONCE = 1 << 17  # pixels; a CPU is no faster when it paints more at once, and its memory fills up
 MOST = 1 << 30  # images
 
 
