@@ -58,6 +58,7 @@ def material(
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
         polish=0,
+        picture=10.0,
         seed=seed,
     )
 

@@ -85,7 +85,7 @@ class Material:
         layers: L of the generator that take a latent of their own.
         chart, model: of mixture.h5.
         score: f(G(x)) of the labeller; None where gradients do not pass.
-        polish: steps of `mixture-polished`.
+        polish: steps of `mixture-polished`; picture: what it weighs a change of the pixels with, as the fit did.
         seed: of random numbers.
     """
 
@@ -100,6 +100,7 @@ class Material:
     model: AttributeMixture
     score: Score | None
     polish: int
+    picture: float
     seed: int
 
 

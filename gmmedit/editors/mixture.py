@@ -9,7 +9,7 @@ from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.polishing import polish
+from gmmedit.mixture.polishing import PICTURE, polish
 from gmmedit.mixture.refining import Score
 
 POLISHED = 64  # rows at once, to bound memory
@@ -30,6 +30,7 @@ class MixtureEditor(Editor):
     seed: int = 0
     steps: int = 0
     score: Score | None = None
+    picture: float = PICTURE
     known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
@@ -51,7 +52,7 @@ class MixtureEditor(Editor):
         if self.score is None or not self.steps:
             return offset
         parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)
-        return torch.cat([polish(*part, self.score, self.model.layout, self.steps) for part in parts])
+        return torch.cat([polish(*part, self.score, self.model.layout, self.steps, self.picture) for part in parts])
 
 
 def fit_mixture(it: Material) -> MixtureEditor:
@@ -68,4 +69,4 @@ def fit_polished(it: Material) -> MixtureEditor:
     """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
     if it.score is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
-    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score)
+    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture)

@@ -16,12 +16,20 @@ SEED = 0  # of the disturbances
 PICTURE = 10.0  # weight of the mean absolute change of the pixels, for the same reason
 
 
-def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: Layout, steps: int) -> Tensor:
+def polish(
+    x: Tensor,
+    offset: Tensor,
+    category: Tensor,
+    score: Score,
+    layout: Layout,
+    steps: int,
+    picture: float = PICTURE,
+) -> Tensor:
     """Adam steps on each row's offset (N, L, D), or (N, 1, D) to start with, through generator and classifier.
 
     The target label is asked to arrive (at least 0.999), every other label to stay where it was at x (N, L, D), and the
-    offset and the change of the picture to be small. The classifier sees each step's pictures disturbed: a label that
-    hangs on single pixels does not survive that. Rows do not see each other.
+    offset and the change of the picture (times `picture`, as in the fit) to be small. The classifier sees each step's
+    pictures disturbed: a label that hangs on single pixels does not survive that. Rows do not see each other.
 
     Returns:
         (N, L, D), the offset of strength 1.
@@ -37,7 +45,7 @@ def polish(x: Tensor, offset: Tensor, category: Tensor, score: Score, layout: La
             logits, edited = score(x + offset, disturbance)
             missed, divergence = edit_divergences(before, log_labels(logits, layout, "log"), category, layout, SURE)
             loss = missed + divergence + LEAST_CHANGE * offset.square().sum(2).mean(1)
-            loss = loss + PICTURE * picture_change(unedited, edited)
+            loss = loss + picture * picture_change(unedited, edited)
             (offset.grad,) = torch.autograd.grad(loss.sum(), offset)
             adam.step()
     return offset.detach()

@@ -128,6 +128,7 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
             model=model_from(mixture),
             score=scorer(chart, paint, labeller, precision, execution.device) if differentiable else None,
             polish=settings.polish,
+            picture=mixture.question.config["picture"],
             seed=settings.seed,
         )
         question = ask(kind, mixture, judge, settings)

@@ -47,6 +47,7 @@ class Workshop:
     settings: EditSettings
     execution: Execution
     notes: list[str]
+    picture_weight: float  # of the change of the pixels in polishing, as in the fit
 
     @property
     def paint(self) -> Callable[[Tensor], Tensor]:
@@ -56,7 +57,8 @@ class Workshop:
         """The editor of one chunk of images, with random draws of its own."""
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, "float32", self.execution.device)
-        return MixtureEditor(self.model, self.chart, settings.draw, settings.seed + chunk, settings.polish, score)
+        seed = settings.seed + chunk
+        return MixtureEditor(self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, L, D) of one chunk, moved towards one category after the other.
@@ -105,7 +107,8 @@ def open_workshop(
     settings, notes = without_gradients(settings, labels, generator, classifier)
     space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
     drawn, model = sample_settings(samples), model_from(mixture)
-    return Workshop(generator, classifier, space, drawn, chart, model, settings, execution, notes)
+    weight = mixture.question.config["picture"]
+    return Workshop(generator, classifier, space, drawn, chart, model, settings, execution, notes, weight)
 
 
 def without_gradients(
