@@ -9,7 +9,7 @@ from torch import Tensor
 from gmmedit.editors.base import Editor, Material, Raw
 from gmmedit.mixture import Layout
 
-REACH = 10.0  # standard deviations of the samples that strength 1 goes: there even weak directions are too far
+REACH = 30.0  # standard deviations of the samples that strength 1 goes: in W, SVMs flip few labels before 10
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LinearEditor(Editor):
 
     steps: Tensor
     chart = Raw()
-    strengths = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0)
+    strengths = (0.0, 0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0)
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         step = self.steps[category].expand(len(x), -1, -1)

@@ -15,7 +15,7 @@ from gmmedit.editors.linear import LinearEditor, target_scores
 from gmmedit.editors.unsupervised import check_styles
 
 POSITIVES, FEWEST = 0.01, 30  # share and least number of the samples that are the examples of a category
-REACH = 10.0  # standard deviations of the channel that strength 1 goes; the authors show up to 20
+REACH = 60.0  # standard deviations of the channel that strength 1 goes; few labels flip before the authors' 20
 ALONE = 1e-3  # how much of a unit's change of a channel others may get
 RANK = 1e-6  # share of the largest singular value that a direction of w needs
 
