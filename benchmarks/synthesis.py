@@ -84,6 +84,7 @@ class Bench:
 
     def __init__(self, names: list[str], device: str) -> None:
         self.device = device
+        torch.manual_seed(0)
         self.networks = {name: NETWORKS[name]().to(device) for name in names}
         prepare(Execution(device))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # one type for all products
