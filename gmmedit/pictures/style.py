@@ -29,7 +29,8 @@ table{border-collapse:separate;border-spacing:0;font-size:.85rem;font-variant-nu
 th,td{padding:.25rem .55rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{white-space:nowrap;vertical-align:bottom}
 td{white-space:nowrap}
-th[scope=row]{font-weight:600;min-width:5rem;max-width:min(18rem,44vw);overflow-wrap:anywhere}
+th[scope=row]{font-weight:600}
+th[scope=row] span{display:block;width:max-content;max-width:min(18rem,44vw);overflow-wrap:break-word}
 .heat td{text-align:right;min-width:2.9rem;border:1px solid var(--paper)}
 .heat thead span{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg)}
 th[scope=row]{position:sticky;left:0;background:var(--paper)}
