@@ -32,7 +32,7 @@ td{white-space:nowrap}
 th[scope=row]{font-weight:600}
 th[scope=row] span{display:block;width:max-content;max-width:min(18rem,44vw);overflow-wrap:break-word}
 .heat td{text-align:right;min-width:2.9rem;border:1px solid var(--paper)}
-.heat thead span{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg)}
+.heat thead span{display:inline-block;max-height:12rem;writing-mode:vertical-rl;transform:rotate(180deg)}
 th[scope=row]{position:sticky;left:0;background:var(--paper)}
 .bar{display:inline-block;width:6rem;height:.65rem;background:var(--line)}
 .bar span{display:block;height:100%;background:var(--c1)}
