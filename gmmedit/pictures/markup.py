@@ -66,7 +66,7 @@ def table(columns: Sequence[Content], rows: Iterable[Sequence[Content]], caption
     """A table that scrolls sideways where it is wider than the screen; the first column names the rows."""
     head = element("tr", [element("th", cell, scope="col") for cell in columns])
     body = [
-        element("tr", element("th", first, scope="row"), [element("td", cell) for cell in rest])
+        element("tr", element("th", element("span", first), scope="row"), [element("td", cell) for cell in rest])
         for first, *rest in rows
     ]
     return scrolling(element("table", element("thead", head), element("tbody", body)), caption)
@@ -80,7 +80,7 @@ def heat_map(
     body = []
     for name, cells, values in zip(rows, texts, shades.tolist(), strict=True):
         shaded = [element("td", text, style=shade(value)) for text, value in zip(cells, values, strict=True)]
-        body.append(element("tr", element("th", name, scope="row"), shaded))
+        body.append(element("tr", element("th", element("span", name), scope="row"), shaded))
     return scrolling(element("table", element("thead", head), element("tbody", body), class_="heat"), caption)
 
 

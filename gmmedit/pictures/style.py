@@ -29,9 +29,10 @@ table{border-collapse:separate;border-spacing:0;font-size:.85rem;font-variant-nu
 th,td{padding:.25rem .55rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{white-space:nowrap;vertical-align:bottom}
 td{white-space:nowrap}
-th[scope=row]{font-weight:600;white-space:nowrap}
+th[scope=row]{font-weight:600}
+th[scope=row] span{display:block;width:max-content;max-width:min(18rem,44vw);overflow-wrap:break-word}
 .heat td{text-align:right;min-width:2.9rem;border:1px solid var(--paper)}
-.heat thead span{display:inline-block;writing-mode:vertical-rl;transform:rotate(180deg)}
+.heat thead span{display:inline-block;max-height:12rem;writing-mode:vertical-rl;transform:rotate(180deg)}
 th[scope=row]{position:sticky;left:0;background:var(--paper)}
 .bar{display:inline-block;width:6rem;height:.65rem;background:var(--line)}
 .bar span{display:block;height:100%;background:var(--c1)}
@@ -59,7 +60,8 @@ img{display:block;max-width:100%;height:auto}
 .c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}
 .c5{color:var(--c5)}.c6{color:var(--c6)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem;list-style:none;padding:0;margin:.2rem 0;font-size:.85rem}
-.legend svg{display:inline-block;width:36px;height:14px;vertical-align:middle}
+.legend li{display:flex;gap:.35rem;align-items:center;min-width:0}
+.legend svg{flex:none;display:inline-block;width:36px;height:14px;vertical-align:middle}
 .steps{border:0;padding:0;margin:.4rem 0;min-width:0}
 .steps legend{padding:0;font-size:.85rem;color:var(--soft)}
 .steps input{position:absolute;opacity:0;width:1px;height:1px}
