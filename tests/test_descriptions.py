@@ -151,6 +151,8 @@ def test_range_mean_and_colours() -> None:
     assert grey(images).shape == (2, 1, 4, 4)
     torch.testing.assert_close(grey(images)[0, 0, 0, 0], torch.tensor(2 * (0.587 * 0.5 + 0.114) - 1))
     assert torch.equal(grey(images[:, :1]), images[:, :1])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(grey(images), grey(images.float())) and grey(images.bfloat16()).dtype == torch.float32
     for few in (1, 2, 4):
         with pytest.raises(InputError, match=f"pictures of 3 channels, these have {few}"):
             plain(torch.zeros(1, few, 4, 4))

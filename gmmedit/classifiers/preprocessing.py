@@ -46,11 +46,13 @@ class Preprocessing:
         return (1, 3) if self.colors == "grey" else (3,)
 
     def __call__(self, images: Tensor) -> Tensor:
-        pixels = resize(self.colored(images), self.resized(images.shape[-2], images.shape[-1]), self.interpolation)
-        pixels = ((cropped(pixels, self.size) + 1) / 2).clamp(0, 1)  # bicubic overshoots
-        black, white = self.range
-        mean, std = (torch.tensor(values).to(pixels)[:, None, None] for values in (self.mean, self.std))
-        return (black + (white - black) * pixels - mean) / std
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot resize
+            images = self.colored(images.float())
+            pixels = resize(images, self.resized(images.shape[-2], images.shape[-1]), self.interpolation)
+            pixels = ((cropped(pixels, self.size) + 1) / 2).clamp(0, 1)  # bicubic overshoots
+            black, white = self.range
+            mean, std = (torch.tensor(values).to(pixels)[:, None, None] for values in (self.mean, self.std))
+            return (black + (white - black) * pixels - mean) / std
 
     def colored(self, images: Tensor) -> Tensor:
         if images.shape[1] not in self.channels:
