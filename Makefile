@@ -35,7 +35,7 @@ lint: $(VENV)/.stamp ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy gmmedit
 
-bench: $(VENV)/.stamp ## speed and memory of loading and painting, ten minutes (docs/benchmarks.md)
+bench: $(VENV)/.stamp ## speed and memory of loading and painting, ten minutes (docs/speed.md)
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/synthesis.py
 
