@@ -130,7 +130,7 @@ def test_five_stages_without_gradients(folder: Path, tiles: Tensor, monkeypatch:
         seen = classifiers.load(str(folder.parent / "classifier.yaml"))
         paint = generators.load("avatars").synthesize
         wanted = seen.probabilities(as_shown(paint(torch.from_numpy(edits["latents"][0]))))
-        assert np.allclose(edits["labels_after"][0], wanted, atol=1e-5), "scored by the real classifier"
+        assert np.allclose(edits["labels_after"][0], wanted, atol=1e-3), "scored by the real classifier"
     assert len(edit(folder, "--attr", "hair=red", "--polish", 0)["verdicts"]) == 1, "as it was asked for"
 
 
@@ -218,7 +218,7 @@ def test_labels_are_what_the_classifier_sees(folder: Path, tiles: Tensor, kind: 
         if classifier.calibration:
             classifier.calibration.load(labels.attrs["calibration"])
         images = as_shown(generators.load("avatars").synthesize(torch.from_numpy(samples["w"][:16])))
-        assert np.allclose(labels["labels"][:16], classifier.probabilities(images), atol=1e-5)
+        assert np.allclose(labels["labels"][:16], classifier.probabilities(images), atol=1e-3)
         assert labels.question.classifier == {"name": Path(name).name, "fingerprint": classifier.fingerprint}
 
 
