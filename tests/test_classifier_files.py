@@ -540,3 +540,20 @@ def test_onnxruntime_reports_nothing(files: Path, tmp_path: Path) -> None:
     environment = {"HOME": str(home), "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'torch. save(x, "ran")', 'torch\\\n.save(x, "ran")', 'ops. aten.save(x, "ran")',
+        '_9 = ops.aten.from_file("ran", True, 9)',
+        'getattr(torch, "save")(x, "ran")', "print (x)", "ops.mine.run(x)",
+    ],
+)  # fmt: skip
+def test_a_hostile_torchscript_is_found_however_it_is_spelled(line: str) -> None:
+    from gmmedit.networks.torchscript import check_program
+
+    program = "def forward(self, x: Tensor) -> Tensor:\n  {}\n  return torch.mean(x, [2, 3])\n"
+    check_program(program.format('torch.warn("a network may")'))
+    with pytest.raises(InputError, match="which no network needs"):
+        check_program(program.format(line))
