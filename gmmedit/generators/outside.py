@@ -114,10 +114,10 @@ class Outside(Generator):
     @torch.enable_grad()  # whoever loads it may compute without
     def tried(self) -> tuple[int, int, int]:
         """The shape of its images, found with two latents, and whether gradients pass."""
-        latents = torch.linspace(-1, 1, 2 * (self.z_dim + self.n_classes)).reshape(2, -1)
-        latents[:, self.z_dim :] = 0
-        latents[:, self.z_dim : self.z_dim + 1] = 1  # the first class
         try:
+            latents = torch.linspace(-1, 1, 2 * (self.z_dim + self.n_classes)).reshape(2, -1)
+            latents[:, self.z_dim :] = 0
+            latents[:, self.z_dim : self.z_dim + 1] = 1  # the first class
             single = self.synthesize(latents[:1].requires_grad_())
             self.differentiable = single.requires_grad
             single, both = single.detach(), self.synthesize(latents).detach()
@@ -125,7 +125,7 @@ class Outside(Generator):
             shape = ["N", *(self.description.z_shape or (self.z_dim,))]
             message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {reason(error)}"
             raise InputError(message, hint="compare z_shape with its input; export it for any batch") from error
-        if single.ndim != 4 or single.shape[1] > 4 or len(single) != 1 or len(both) != 2:
+        if single.ndim != 4 or single.shape[1] > 4 or len(single) != 1 or len(both) != 2 or not single.numel():
             message = f"{self.where} makes {list(single.shape)} of one latent"
             raise InputError(message, hint="it must make images (N, channels, height, width) of N latents, any N")
         if not (both[:1] - single).abs().max() <= SAME * (1 + single.abs().max()):

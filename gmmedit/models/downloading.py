@@ -92,7 +92,7 @@ def notes(path: Path) -> tuple[int | None, str]:
     try:
         told = json.loads(notes_path(path).read_text(encoding="utf-8"))
         return told["total"], told["validator"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, ""
 
 
