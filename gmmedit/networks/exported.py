@@ -37,7 +37,10 @@ WORDS = (
     "Symbol|Integer|Float|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|Eq|Ne|And|Or|Not|floor"
     "|ceiling|positive|negative|nonnegative|nonzero|integer|real|finite|precision|True|False|L|size|and|or|not"
 )
-EXPRESSION = re.compile(rf"(?:\b(?:[su]\d+|{WORDS})\b|\b[\d.]+\b|'\w+'|[\s+\-*/%<>=!~&|(),.\[\]])*")
+EXPRESSION = re.compile(  # possessive: a hostile text cannot be matched in more than one way
+    rf"(?:\b(?:[su]\d+|{WORDS})\b|\b[\d.]++|'\w++'|[\s+\-*/%<>=!~&|(),.\[\]])*+"
+)
+TOWER = re.compile(r"(?:\*\*|Pow).*(?:\*\*|Pow)|(?:\*\*|Pow).*\d{3}", re.DOTALL)  # it would never end
 NAME = re.compile(r"[\w.]*")
 # Where a string is more than a name, and what it may be; None: it is never evaluated.
 STRINGS: dict[str, re.Pattern[str] | None] = {
@@ -45,7 +48,7 @@ STRINGS: dict[str, re.Pattern[str] | None] = {
     "expr_str": EXPRESSION,
     "guards_code": EXPRESSION,
     "in_spec": re.compile(r'(?:"type": (?:null|"builtins\.(?:tuple|list|dict)")|"context"|"children_spec"|"null"|'
-                          r'"\[(?:\\"\w*\\"|[, ])*\]"|null|[\d\[\]{}:, ])*'),
+                          r'"\[(?:\\"\w*\\"|[, ])*\]"|null|[\d\[\]{}:, ])*+'),
     "as_string": None,
     "as_strings": None,
     "torch_version": None,
@@ -77,8 +80,10 @@ def check(content: bytes) -> None:
     """InputError: the archive holds what torch would unpickle, load as native code, or evaluate."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
+        if len(set(names)) < len(names):
+            raise InputError("holds records of the same name", hint=HINT)
         for name in names:
-            if not RECORDS.fullmatch(name) or names.count(name) > 1:
+            if not RECORDS.fullmatch(name):
                 raise InputError(f"holds {name!r}, which no plain exported network has", hint=HINT)
         for name in names:
             if name.endswith(".json"):
@@ -93,7 +98,8 @@ def check_strings(record: Any) -> None:
         if key == "use_pickle" and value:
             raise InputError("holds pickled tensors", hint=HINT)
         pattern = STRINGS.get(key, NAME)
-        if isinstance(value, str) and pattern and ("__" in value or not pattern.fullmatch(value)):
+        tower = isinstance(value, str) and pattern is EXPRESSION and TOWER.search(value)
+        if isinstance(value, str) and pattern and (tower or "__" in value or not pattern.fullmatch(value)):
             raise InputError(f"has {key} {value[:80]!r}, which no plain exported network has", hint=HINT)
 
 
