@@ -57,6 +57,7 @@ def material(
         chart=Raw(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
+        members=None,
         polish=0,
         picture=10.0,
         seed=seed,

@@ -12,6 +12,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
 from gmmedit.mixture.polishing import polish
@@ -244,6 +245,52 @@ def test_polished_rows_do_not_see_each_other(world):
         [polish(x[i : i + 1, None], offset[i : i + 1], category[i : i + 1], seen, LAYOUT, 5) for i in range(3)]
     )
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def members_of(x: Tensor, logits: Tensor) -> Members:
+    return Members(x, logits, x, lambda rows: rows, LAYOUT)
+
+
+def test_the_nearest_members_have_the_value_and_the_other_labels(world):
+    x, _, logits = world
+    rows, values = x[:20], [logits[:, c].argmax(1) for c in LAYOUT.columns]
+    for category in range(LAYOUT.categories):
+        attribute, value = LAYOUT.locate(category)
+        nearest = members_of(x, logits).nearest(rows, logits[:20], torch.full((20,), category), count=3)
+        assert nearest.shape == (3, 20, DIM)
+        for member in nearest:
+            found = [int((x == one).all(1).nonzero()[0]) for one in member]
+            assert (values[attribute][found] == value).all()
+            others = [v for a, v in enumerate(values) if a != attribute]
+            assert torch.stack([(v[found] == v[:20]).float().mean() for v in others]).mean() > 0.8
+
+
+def test_of_members_that_are_as_good_the_near_ones_are_taken(world):
+    x, _, logits = world
+    pool = torch.cat([x[:1] + 0.1, x[:1] + 3.0])
+    alike = Members(pool, logits[:1].expand(2, -1), pool, lambda rows: rows, LAYOUT)
+    nearest = alike.nearest(x[:1], logits[:1], torch.tensor([0]))
+    assert torch.equal(nearest[:, 0], pool), "there are but two"
+
+
+def test_polishing_from_members_arrives_where_gradients_lead_nowhere(world):
+    x, labels, logits = world
+    category = random_categories(LAYOUT, labels[:60], generator_for(6, 0))
+
+    def stepped(rows: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        logits, pictures = seen(rows.round(decimals=1), disturbance)
+        return logits + 0 * rows.sum(), pictures  # a gradient of zero, as on a plateau
+
+    def arrived(offset: Tensor) -> Tensor:
+        after = score(x[:60, None] + offset)
+        goals = [LAYOUT.locate(c) for c in category.tolist()]
+        return torch.stack([row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)])
+
+    still = torch.zeros(60, 1, DIM)
+    polished = polish(x[:60, None], still, category, stepped, LAYOUT, steps=3, picture=0)
+    assert not arrived(polished).any()
+    helped = polish(x[:60, None], still, category, stepped, LAYOUT, 3, 0, members_of(x, logits))
+    assert arrived(helped).float().mean() > 0.9
 
 
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
+from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Space
@@ -85,6 +86,7 @@ class Material:
         layers: L of the generator that take a latent of their own.
         chart, model: of mixture.h5.
         score: f(G(x)) of the labeller; None where gradients do not pass.
+        members: of the components, from which polishing starts; None where the write itself leads there.
         polish: steps of `mixture-polished`; picture: what it weighs a change of the pixels with, as the fit did.
         seed: of random numbers.
     """
@@ -99,6 +101,7 @@ class Material:
     chart: Coordinates
     model: AttributeMixture
     score: Score | None
+    members: Members | None
     polish: int
     picture: float
     seed: int

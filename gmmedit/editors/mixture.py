@@ -8,6 +8,7 @@ from torch import Tensor
 from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
+from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.polishing import PICTURE, polish
 from gmmedit.mixture.refining import Score
@@ -20,8 +21,8 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" equal seeds and equally many rows give equal draws. With `steps`,
-    zs is polished through the real generator and classifier (`score`) for each image, layer by layer. Attributes are
-    read from the mean of the layers.
+    zs is polished through the real generator and classifier (`score`) for each image, layer by layer, starting from
+    `members` of the component if there are any. Attributes are read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -31,6 +32,7 @@ class MixtureEditor(Editor):
     steps: int = 0
     score: Score | None = None
     picture: float = PICTURE
+    members: Members | None = None
     known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
@@ -52,7 +54,9 @@ class MixtureEditor(Editor):
         if self.score is None or not self.steps:
             return offset
         parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)
-        return torch.cat([polish(*part, self.score, self.model.layout, self.steps, self.picture) for part in parts])
+        score, layout = self.score, self.model.layout
+        polished = [polish(*part, score, layout, self.steps, self.picture, self.members) for part in parts]
+        return torch.cat(polished)
 
 
 def fit_mixture(it: Material) -> MixtureEditor:
@@ -69,4 +73,4 @@ def fit_polished(it: Material) -> MixtureEditor:
     """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
     if it.score is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
-    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture)
+    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture, members=it.members)

@@ -34,6 +34,7 @@ from gmmedit.stages.shared.common import (
 from gmmedit.stages.shared.fidelity import fidelity
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.judging import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
+from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
 from gmmedit.stages.shared.problem import load_problem
 from gmmedit.stages.shared.sampling import painter, sample_settings
@@ -127,6 +128,7 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
             chart=chart,
             model=model_from(mixture),
             score=scorer(chart, paint, labeller, precision, execution.device) if differentiable else None,
+            members=members_of(space, samples, labels, generator, mixture.question.config["held_out"]),
             polish=settings.polish,
             picture=mixture.question.config["picture"],
             seed=settings.seed,

@@ -13,6 +13,7 @@ from gmmedit.classifiers.table import Table
 from gmmedit.config import EditSettings, SampleSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.generators import Generator
+from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.spaces import Chart, Space
@@ -27,6 +28,7 @@ from gmmedit.stages.shared.common import (
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
+from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 
 CHUNK = 8  # images
@@ -48,6 +50,7 @@ class Workshop:
     execution: Execution
     notes: list[str]
     picture_weight: float  # of the change of the pixels in polishing, as in the fit
+    members: Members | None  # of the components, from which polishing starts
 
     @property
     def paint(self) -> Callable[[Tensor], Tensor]:
@@ -58,7 +61,9 @@ class Workshop:
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, "float32", self.execution.device)
         seed = settings.seed + chunk
-        return MixtureEditor(self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight)
+        return MixtureEditor(
+            self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
+        )
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, L, D) of one chunk, moved towards one category after the other.
@@ -107,8 +112,11 @@ def open_workshop(
     settings, notes = without_gradients(settings, labels, generator, classifier)
     space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
     drawn, model = sample_settings(samples), model_from(mixture)
-    weight = mixture.question.config["picture"]
-    return Workshop(generator, classifier, space, drawn, chart, model, settings, execution, notes, weight)
+    config = mixture.question.config
+    members = members_of(space, samples, labels, generator, config["held_out"]) if settings.polish else None
+    return Workshop(
+        generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
+    )
 
 
 def without_gradients(
