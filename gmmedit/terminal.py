@@ -20,6 +20,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from gmmedit.stopping import stoppable
+
 if TYPE_CHECKING:
     from gmmedit.stages.shared.common import Execution, Tick
 
@@ -47,7 +49,16 @@ def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) 
 
 @contextmanager
 def ticking(quiet: bool) -> Iterator[Tick]:
-    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal."""
+    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal.
+
+    Meanwhile signals wait for `stop_if_asked`.
+    """
+    with stoppable(), shown_ticks(quiet) as tick:
+        yield tick
+
+
+@contextmanager
+def shown_ticks(quiet: bool) -> Iterator[Tick]:
     if quiet:
         yield lambda done, total, text: None
     elif errors.is_terminal:

@@ -9,7 +9,7 @@ A stage that fills rows:
             out.write(start, stop, {"labels": ..., "logits": ...})
         out.finish()
 
-A stage that fits: `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
+A stage that fits: `disk.alone`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
 """
 
 from gmmedit.artifacts.inspect import describe

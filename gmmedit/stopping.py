@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM ask a long command to stop where nothing is lost; a second one stops it at once.
+
+The state is the process's, as its signals are: a loop asks `stop_if_asked()` where it may stop.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from gmmedit.errors import GmmeditError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_asked: list[signal.Signals] = []
+
+
+class Stopped(GmmeditError):
+    """A signal has asked for it."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"stopped by {number.name}: finished work is kept, the same command goes on from there")
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Signals are requests in here. Stopped: one came, and was not heeded before the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread may set what signals do
+        return
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores them
+    before = {number: signal.signal(number, _ask) for number in heeded}
+    try:
+        yield
+        stop_if_asked()
+    finally:
+        _asked.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
+    _asked.append(signal.Signals(number))
+    for it in SIGNALS:  # the next one ends the process even where Python would not get to see it
+        signal.signal(it, signal.SIG_DFL)
+
+
+def asked() -> bool:
+    return bool(_asked)
+
+
+def stop_if_asked() -> None:
+    """Stopped: a signal has asked for it. Everything finished must have been saved."""
+    if _asked:
+        raise Stopped(_asked[0])
