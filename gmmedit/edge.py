@@ -65,6 +65,7 @@ def switch_debugging(on: bool) -> bool:
     return on
 
 
+RUN = Path("runs/default")
 Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]

@@ -89,6 +89,6 @@ def test_an_animation_runs_there_and_back(tmp_path: Path, count: int, frames: in
         assert (moving.format, moving.n_frames, moving.size) == ("WEBP", frames, (16, 16))
         reds = []
         for i in range(frames):
-            animation.seek(i)
-            reds.append(round(animation.convert("RGB").getpixel((8, 8))[0] / 40))
+            moving.seek(i)
+            reds.append(round(moving.convert("RGB").getpixel((8, 8))[0] / 40))
     assert reds == [*range(count), *range(count - 2, 0, -1)]
