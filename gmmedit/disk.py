@@ -67,9 +67,10 @@ def _claim(note: Path) -> int:
         while handle is None:
             handle = lock(note, os.O_CREAT)
     except BlockingIOError as error:
-        with suppress(OSError):
-            raise Held(note.read_text(encoding="utf-8", errors="replace")) from error
-        raise
+        holder = ""
+        with suppress(OSError):  # it is being removed: the other one has just ended
+            holder = note.read_text(encoding="utf-8", errors="replace")
+        raise Held(holder) from error
     try:
         os.ftruncate(handle, 0)
         write_at(handle, memoryview(f"pid {os.getpid()} on {socket.gethostname()}".encode()), 0)

@@ -58,7 +58,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         hint = "wait until it is done, or choose another folder"
-        holder = f" ({error.args[0]})" if isinstance(error, Held) else ""
+        holder = f" ({error.args[0]})" if isinstance(error, Held) and error.args[0] else ""
         raise RunError(f"{path} is being written by another process{holder}", hint=hint) from error
     except (OSError, RuntimeError) as error:
         code = errno_of(error)

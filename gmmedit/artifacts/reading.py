@@ -161,6 +161,9 @@ class Artifact:
 
     @cached_property
     def fingerprint(self) -> str:
+        """InputError: the file is damaged. No other file may say that it was made from such a one."""
+        for damage in self.damages():
+            raise self.damaged(damage)
         return file_fingerprint(self.path)
 
     def __contains__(self, name: str) -> bool:

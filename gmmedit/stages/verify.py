@@ -101,10 +101,8 @@ def described(path: Path) -> str:
 
 def progress(path: Path) -> str:
     facts = artifacts.describe(path)
-    chunks = facts["chunks"]
-    return f"{facts['kind']}, {facts['state']}" + (
-        f", {chunks['done']} of {chunks['total']} chunks" * bool(chunks["total"])
-    )
+    done, total = facts["chunks"]["done"], facts["chunks"]["total"]
+    return f"{facts['kind']}, {facts['state']}" + (f", {done} of {total} chunks" if total else "")
 
 
 def intact(path: Path) -> str:
@@ -118,12 +116,16 @@ def intact(path: Path) -> str:
 
 def descent(artifact: Artifact, beside: Run) -> str:
     """InputError: it was not made from the artifacts beside it. NotHere: one is not there."""
-    parents = {name: beside.artifact(name) for name in artifact.question.parents}
     # The judge of an evaluation is another classifier than its parents' by design.
     judged = artifact.kind.name in ("evaluation", "comparison")
-    for name, parent in parents.items():
-        if judged and parent.fingerprint != artifact.question.parents[name]:
+    parents = artifact.question.parents
+    for name in filter(beside.has, parents):
+        parent = beside.artifact(name)
+        if judged and parent.fingerprint != parents[name]:
             raise InputError(f"made from another {name}.h5")
         if not judged:
             artifacts.check_parents(artifact, **{name: parent})
+    missing = [f"{name}.h5" for name in parents if not beside.has(name)]
+    if missing:
+        raise NotHere(f"{', '.join(missing)} not there")
     return ", ".join(f"{name}.h5" for name in parents)

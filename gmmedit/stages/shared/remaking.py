@@ -1,5 +1,6 @@
 """Make rows of an artifact once more, with the networks that it names, and compare them."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -39,13 +40,15 @@ class Run:
         self._stack = stack
         self._open: dict[str, Artifact] = {}
 
+    def has(self, kind: str) -> bool:
+        return (self.folder / f"{kind}.h5").is_file()
+
     def artifact(self, kind: str) -> Artifact:
         """NotHere: it is not there. InputError: it cannot be read."""
-        path = self.folder / f"{kind}.h5"
-        if not path.is_file():
-            raise NotHere(f"{path.name} is not there")
+        if not self.has(kind):
+            raise NotHere(f"{kind}.h5 not there")
         if kind not in self._open:
-            self._open[kind] = self._stack.enter_context(artifacts.open(path, kind))
+            self._open[kind] = self._stack.enter_context(artifacts.open(self.folder / f"{kind}.h5", kind))
         return self._open[kind]
 
     @cached_property
@@ -68,7 +71,7 @@ class Run:
         return ", ".join(said)
 
 
-def same(part: str, recorded: dict[str, str], fingerprint: str) -> str:
+def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
     if recorded["fingerprint"] != fingerprint:
         found = f"made with {recorded['fingerprint'][:12]}, its weights are now {fingerprint[:12]}"
         raise InputError(f"the {part} {recorded['name']} has changed: {found}")
