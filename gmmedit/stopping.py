@@ -3,7 +3,9 @@
 The state is the process's, as its signals are: a loop asks `stop_if_asked()` where it may stop.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +44,10 @@ def stoppable() -> Iterator[None]:
 
 def _ask(number: int, frame: FrameType | None) -> None:
     _asked.append(signal.Signals(number))
+    if sys.stderr.isatty():  # a progress bar has hidden the cursor, and would not get to show it again
+        os.write(
+            sys.stderr.fileno(), b"\x1b[?25h\nstopping when this chunk or step is done; a second signal stops at once\n"
+        )
     for it in SIGNALS:  # the next one ends the process even where Python would not get to see it
         signal.signal(it, signal.SIG_DFL)
 

@@ -208,7 +208,9 @@ def same(path: Path, other: Path) -> bool:
 
 
 def results(run: Path) -> dict[str, Path]:
+    """What is compared: all but what a kill may leave behind, the last draft and a lock's note."""
     files = (path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in UNKEPT)
+    files = (path for path in files if path.suffix not in (".lock", ".tmp"))
     return {str(path.relative_to(run)): path for path in files}
 
 
