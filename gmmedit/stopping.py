@@ -48,8 +48,16 @@ def _ask(number: int, frame: FrameType | None) -> None:
         os.write(
             sys.stderr.fileno(), b"\x1b[?25h\nstopping when this chunk or step is done; a second signal stops at once\n"
         )
-    for it in SIGNALS:  # the next one ends the process even where Python would not get to see it
-        signal.signal(it, signal.SIG_DFL)
+    # The same one again ends the process even in the middle of a long computation. The other one may be under way to
+    # Python already, which then must find a handler of Python's.
+    for it in SIGNALS:
+        if signal.getsignal(it) is _ask:
+            signal.signal(it, signal.SIG_DFL if it == number else _stop_at_once)
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def asked() -> bool:

@@ -9,7 +9,7 @@ TEXT = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
 
 
@@ -21,4 +21,4 @@ def test_every_promise_names_its_test() -> None:
 
 def test_every_named_test_exists() -> None:
     named = NAMED.findall(TEXT)
-    assert [name for file, name in named if not (TESTS / file).exists() or name not in tests_of(TESTS / file)] == []
+    assert [name for file, name in named if not (TESTS / file).exists() or name not in names_in(TESTS / file)] == []

@@ -114,6 +114,16 @@ def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
         assert process.wait(10) == -second
 
 
+def test_two_signals_that_come_together_stop_at_once() -> None:
+    """Both are under way before Python sees either: CPython complained of a race once, with a traceback."""
+    busy = "time.sleep(0.01)"
+    together = "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15}); os.kill(os.getpid(), 2); os.kill(os.getpid(), 15); "
+    together += "signal.pthread_sigmask(signal.SIG_UNBLOCK, {2, 15}); "
+    program = "import os, signal\n" + DEAF.replace(busy, together + busy)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=GIVEN_UP_AFTER)
+    assert result.returncode == -signal.SIGTERM and result.stderr == ""
+
+
 def test_signals_are_what_they_were_afterwards() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Stopped, match="SIGTERM") as caught, stoppable():
