@@ -15,9 +15,13 @@ INDEX  ?=
 CONFIG ?=
 FLAGS  ?=
 
+# Settings of `make kill`.
+KILLS  ?= 200
+SEED   ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench docs run report compare clean FORCE
+.PHONY: help demo test kill lint bench docs run report compare clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +33,9 @@ demo: ## the five stages on the embedded model, small, into runs/demo
 
 test: $(VENV)/.stamp ## the tests
 	$(BIN)/pytest -q
+
+kill: $(VENV)/.stamp ## nightly: KILLS=200 kills over all commands, same results (docs/reliability.md); SEED=7 repeats one
+	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_harness.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.stamp ## style and types
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from gmmedit.edge import (
+    RUN,
     Batch,
     ConfigFile,
     Debug,
@@ -24,10 +25,10 @@ from gmmedit.edge import (
     Run,
     Seed,
 )
+from gmmedit.files_cli import inspect, verify
 from gmmedit.models_cli import models
 from gmmedit.terminal import (
     executing,
-    show_description,
     show_edit,
     show_fit,
     show_labels,
@@ -48,7 +49,6 @@ app = typer.Typer(
 train = typer.Typer(no_args_is_help=True, help="Train the embedded networks from the avatars.")
 app.add_typer(models, name="models")
 app.add_typer(train, name="train")
-RUN = Path("runs/default")
 
 
 @app.command()
@@ -232,21 +232,8 @@ def listed(names: str | None) -> list[str] | None:
     return names.split(",") if names else None
 
 
-@app.command()
-def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file or name.")],
-    json_: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Explain an artifact or a generator in a screen."""
-    from gmmedit.stages.shared.describing import describe
-
-    facts = describe(file)
-    if json_:
-        typer.echo(json.dumps(facts, indent=1))
-        return
-    show_description(facts)
-
+app.command()(inspect)
+app.command()(verify)
 
 Data = Annotated[Literal["avatars"], typer.Option(help="What to train on.")]
 Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.")]

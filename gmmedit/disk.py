@@ -1,10 +1,14 @@
-"""Locks and raw writes."""
+"""What every file is written with: locks, raw writes, and files that are never there by half."""
 
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gmmedit.errors import Held, writing
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -37,24 +41,78 @@ def _flock(handle: int) -> None:
             raise
 
 
-def publish(path: Path, build: Callable[[Path], None]) -> int | None:
-    """Let `build` write a draft, sync it and rename it to `path`; a locked descriptor of it.
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else writes `path` meanwhile; its folder is made if it is not there.
 
-    The lock moves along with the file, so `path` is never there without one. None: try again.
+    The lock on PATH.lock is the system's, which releases it when the process dies, however it dies. The pid and the
+    host in that file are for people: a killed process leaves them behind, so they count only where the lock is
+    refused. RunError: another process has it, who is named. InputError and RunError as `writing`.
     """
-    draft = path.with_name(path.name + ".tmp")
-    handle = lock(draft, os.O_CREAT)
-    if handle is None:
-        return None
+    note = path.with_name(path.name + ".lock")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _claim(note)
     try:
-        build(draft)
-        os.fsync(handle)
-        os.replace(draft, path)
+        yield
+    finally:
+        with suppress(OSError):  # the lock goes with the descriptor, the note says nothing without it
+            note.unlink()
+        os.close(handle)
+
+
+def _claim(note: Path) -> int:
+    handle = None
+    try:
+        while handle is None:
+            handle = lock(note, os.O_CREAT)
+    except BlockingIOError as error:
+        holder = ""
+        with suppress(OSError):  # it is being removed: the other one has just ended
+            holder = note.read_text(encoding="utf-8", errors="replace")
+        raise Held(holder) from error
+    try:
+        os.ftruncate(handle, 0)
+        write_at(handle, memoryview(f"pid {os.getpid()} on {socket.gethostname()}".encode()), 0)
     except BaseException:
-        draft.unlink(missing_ok=True)
         os.close(handle)
         raise
     return handle
+
+
+def publish(path: Path, build: Callable[[Path], None], synced: bool = True) -> None:
+    """Let `build` write a draft, sync it and rename it to `path`, which is the old file or the new one, whole."""
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        build(draft)
+        if synced:
+            sync(draft)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            draft.unlink()
+        raise
+
+
+def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> None:
+    """Write or replace a whole file. Not synced, it survives a kill, but maybe not a power cut: for many small ones."""
+
+    def build(draft: Path) -> None:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_at(handle, memoryview(content), 0)
+        finally:
+            os.close(handle)
+
+    publish(path, build, synced)
+
+
+def sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_at(handle: int, data: memoryview, offset: int) -> None:

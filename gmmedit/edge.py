@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from gmmedit.errors import GmmeditError, RunError
+from gmmedit.stopping import Stopped
 from gmmedit.terminal import complain
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
@@ -33,6 +34,9 @@ class Edge(TyperGroup):
 def edge(ctx: Any) -> Iterator[None]:
     try:
         yield
+    except Stopped as stop:
+        typer.echo(stop.message, err=True)
+        raise typer.Exit(stop.exit_code) from None
     except GmmeditError as error:
         if debugging["on"]:
             raise
@@ -61,6 +65,7 @@ def switch_debugging(on: bool) -> bool:
     return on
 
 
+RUN = Path("runs/default")
 Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 SHOWN_OPTIONS = 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FAILING = (errno.EIO, errno.ENXIO, errno.ESTALE)
 
 
 class GmmeditError(Exception):
@@ -29,6 +30,10 @@ class InputError(GmmeditError):
     """The given files, names or values cannot be used."""
 
     exit_code = 2
+
+
+class Held(BlockingIOError):
+    """A file is locked; the argument says by whom."""
 
 
 class RunError(GmmeditError):
@@ -53,7 +58,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         hint = "wait until it is done, or choose another folder"
-        raise RunError(f"{path} is being written by another process", hint=hint) from error
+        holder = f" ({error.args[0]})" if isinstance(error, Held) and error.args[0] else ""
+        raise RunError(f"{path} is being written by another process{holder}", hint=hint) from error
     except (OSError, RuntimeError) as error:
         code = errno_of(error)
         if isinstance(error, RuntimeError) and code is None:
@@ -61,6 +67,10 @@ def writing(path: Path) -> Iterator[None]:
         if code in FULL:
             hint = "finished work is kept: make room and run the same command again"
             raise RunError(f"no space left for {path}", hint=hint) from error
+        if code in FAILING:
+            hint = "finished work is kept: once the disk is well, run the same command again"
+            message = f"the disk failed while {path} was written: {os.strerror(code).lower()}"
+            raise RunError(message, hint=hint) from error
         reason = (os.strerror(code) if code else str(error)).lower()
         message = f"cannot write in the folder {path.parent}: {reason}"
         raise InputError(message, hint="choose another folder") from error

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,8 +21,11 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from gmmedit.stopping import stoppable
+
 if TYPE_CHECKING:
     from gmmedit.stages.shared.common import Execution, Tick
+    from gmmedit.stages.verify import Check
 
 PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 
@@ -47,7 +51,16 @@ def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) 
 
 @contextmanager
 def ticking(quiet: bool) -> Iterator[Tick]:
-    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal."""
+    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal.
+
+    Meanwhile signals wait for `stop_if_asked`.
+    """
+    with stoppable(), shown_ticks(quiet) as tick:
+        yield tick
+
+
+@contextmanager
+def shown_ticks(quiet: bool) -> Iterator[Tick]:
     if quiet:
         yield lambda done, total, text: None
     elif errors.is_terminal:
@@ -167,6 +180,21 @@ def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
             table.add_row(row["name"], row["family"], str(row["pixels"]), size, row["on_disk"])
         console.print(table)
     typer.echo("\ngmmedit models fetch NAME downloads one")
+
+
+def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
+    """A line for each check; with `quiet` only for those that failed."""
+    if as_json:
+        ok = all(check.result != "failed" for check in checks)
+        typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=1))
+        return
+    table = Table("file", "check", "result", "")
+    for check in checks:
+        if check.result == "failed" or not quiet:
+            style = "bold red" if check.result == "failed" else ""
+            table.add_row(escape(check.file), check.check, check.result, escape(check.detail), style=style)
+    if table.rows:
+        console.print(table)
 
 
 def show_description(facts: dict[str, Any]) -> None:

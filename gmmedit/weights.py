@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from gmmedit.disk import write_file
 from gmmedit.errors import InputError
 
 HINT = "give the safetensors file of a network that gmmedit wrote"
@@ -19,9 +20,7 @@ HINT = "give the safetensors file of a network that gmmedit wrote"
 def write(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
     """Write the tensors, and the configuration under `key`; a file at `path` is replaced as a whole."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(whole, {key: json.dumps(config)}))
-    partial.replace(path)
+    write_file(path, save(whole, {key: json.dumps(config)}))
 
 
 def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

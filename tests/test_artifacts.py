@@ -16,6 +16,7 @@ from small_artifacts import GENERATOR, SAMPLES, SINGLE, SMILE, begin_samples, wr
 
 from gmmedit import artifacts
 from gmmedit.artifacts.documenting import markdown
+from gmmedit.artifacts.reading import SEAL, seal
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError, RunError
 
@@ -194,17 +195,28 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
     assert refused > 10
 
 
+def reseal(file: h5py.File) -> None:
+    """What a forger does, who knows of the checksum of the root attributes."""
+    attrs = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+    attrs.pop(SEAL)
+    file.attrs[SEAL] = seal(attrs)
+
+
 def forge(path: Path, change: str) -> None:
     with h5py.File(path, "r+") as file:
         z = file["z"][()]
+        if change == "seed":
+            file.attrs["seed"] = 4
+            return
         if change in ("kind", "config", "sizes", "n", "schema_version"):
             file.attrs[change] = {
                 "kind": "cats",
                 "config": "[1",
                 "sizes": "[1]",
                 "n": 0,
-                "schema_version": 2,
+                "schema_version": 3,
             }[change]
+            reseal(file)
             return
         if change == "foreign":
             del file.attrs["gmmedit_version"]
@@ -233,9 +245,10 @@ def forge(path: Path, change: str) -> None:
         ("kind", "not an artifact of gmmedit"),
         ("foreign", "not an artifact of gmmedit"),
         ("config", "damaged"),
+        ("seed", "its root attributes are not those that were written"),
         ("sizes", "damaged"),
         ("n", "n is 0"),
-        ("schema_version", "has schema samples 2, this gmmedit reads 1"),
+        ("schema_version", "has schema samples 3, this gmmedit reads 2"),
         ("missing", "/z is missing"),
         ("float64", "/z is float64, f4 was expected"),
         ("shape", r"/z has shape \(9, 4\), \(N, z_dim\) was expected"),

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import check, done, gmmedit, refuse, state, untouched
+from small_training import tiny_training  # noqa: F401  a fixture
 
 FULL = ("no space left for", "make room and run the same command again")
 
@@ -32,18 +32,6 @@ def test_training(tmp_path: Path, network: str) -> None:
         says = (f"cannot write in the folder {tmp_path}/out: ", "choose another folder")
         check(gmmedit(*words, tmp_path / "out"), *says)
         check(gmmedit(*words, tmp_path / "new", "--device", "foo"), "cannot use device 'foo'", "--device cpu")
-
-
-@pytest.fixture
-def tiny_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`gmmedit train classifier` in three steps, each of which is logged and saved."""
-    from gmmedit.avatars import training
-
-    network = replace(training.LABELLING.network, widths=(4, 8), features=8)
-    settings = replace(training.LABELLING, network=network, images=24, batch=8)
-    monkeypatch.setattr(training, "LABELLING", settings)
-    monkeypatch.setattr(training, "LOG_EVERY", 1)
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
 
 
 @contextmanager

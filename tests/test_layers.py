@@ -20,32 +20,34 @@ ALLOWED = {
     "mixture": set(),
     "spaces": set(),
     "evaluation": set(),
-    "disk": set(),
+    "disk": {"errors"},
     "models": {"errors", "disk"},
     "artifacts": {"errors", "disk"},
-    "weights": {"errors"},
+    "weights": {"errors", "disk"},
     "networks": {"errors"},
     "generators": GROUND | {"weights", "networks", "models", "yaml_files"},
     "classifiers": GROUND | {"weights", "networks", "yaml_files"},
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
-    "avatars": {"generators", "classifiers", "evaluation"} | GROUND,
-    "stages": PARTS | GROUND | {"config"},
-    "cli": PARTS | GROUND | {"config", "stages", "avatars", "terminal", "edge", "models_cli"},
+    "avatars": {"generators", "classifiers", "evaluation", "disk", "stopping"} | GROUND,
+    "stages": PARTS | GROUND | {"config", "disk", "stopping"},
+    "cli": PARTS | GROUND | {"config", "stages", "avatars", "terminal", "edge", "models_cli", "files_cli"},
     "models_cli": {"errors", "models", "terminal", "edge"},
-    "edge": {"errors", "terminal"},
-    "terminal": {"stages"},
+    "files_cli": {"stages", "terminal", "edge"},
+    "edge": {"errors", "terminal", "stopping"},
+    "terminal": {"stages", "stopping"},
+    "stopping": {"errors"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate", "compare", "report"}
+STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate", "compare", "report", "verify"}
 
 STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
 LIGHT = (
-    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "__main__",
-    "__init__",
+    "cli", "models_cli", "files_cli", "edge", "terminal", "errors", "disk", "stopping", "models", "registry",
+    "yaml_files", "__main__", "__init__",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},
@@ -54,7 +56,7 @@ NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
 ONLY_CLI = {"typer", "rich"}  # and what prints for it
 NOTHING: set[str] = set()
 FORBIDDEN = {
-    **dict.fromkeys(("cli", "models_cli", "edge", "terminal"), NOTHING),
+    **dict.fromkeys(("cli", "models_cli", "files_cli", "edge", "terminal"), NOTHING),
     **dict.fromkeys(("artifacts", "models"), ONLY_CLI | {"torch"}),
 }
 NOWHERE = {"click", "torchvision", "timm", "open_clip", "lpips", "cleanfid", "torch_fidelity"}

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
-from gmmedit.pictures.sheets import LARGEST_TILE, SMALLEST_TILE, contact_sheet, row_of, save_animation, tile
+from gmmedit.pictures.sheets import LARGEST_TILE, SMALLEST_TILE, animation, contact_sheet, row_of, tile
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back() -> None:
@@ -84,11 +84,11 @@ def test_a_contact_sheet_has_a_cell_for_every_picture() -> None:
 @pytest.mark.parametrize(("count", "frames"), [(2, 2), (3, 4), (6, 10)])
 def test_an_animation_runs_there_and_back(tmp_path: Path, count: int, frames: int) -> None:
     path = tmp_path / "animation.webp"
-    save_animation([Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(count)], path)
-    with Image.open(path) as animation:
-        assert (animation.format, animation.n_frames, animation.size) == ("WEBP", frames, (16, 16))
+    path.write_bytes(animation([Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(count)]))
+    with Image.open(path) as moving:
+        assert (moving.format, moving.n_frames, moving.size) == ("WEBP", frames, (16, 16))
         reds = []
         for i in range(frames):
-            animation.seek(i)
-            reds.append(round(animation.convert("RGB").getpixel((8, 8))[0] / 40))
+            moving.seek(i)
+            reds.append(round(moving.convert("RGB").getpixel((8, 8))[0] / 40))
     assert reds == [*range(count), *range(count - 2, 0, -1)]

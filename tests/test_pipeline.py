@@ -135,8 +135,8 @@ def test_labels_survive_kills_and_do_not_depend_on_the_batch(own_run: Path) -> N
     undisturbed = path.read_bytes()  # made with --batch 16
     path.unlink()
     partial = own_run / "labels.h5.partial"
-    # A chunk is three writes: its labels, its logits, its mark. Killed within the first, then before a mark.
-    for writes, batch, chunks in ((1, 1, 0), (5, 64, 1)):
+    # A chunk is four writes: its labels, its logits, checksums, its mark. Killed within the first, then before a mark.
+    for writes, batch, chunks in ((1, 1, 0), (7, 64, 1)):
         words = ["label", "--run", own_run, "--batch", str(batch)]
         killed = subprocess.run([sys.executable, "-c", KILLED, str(writes), *words], capture_output=True)
         assert killed.returncode == -signal.SIGKILL

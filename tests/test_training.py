@@ -1,7 +1,9 @@
 """Training of the embedded generator: it resumes, grows, and hands over what it has learned."""
 
+import json
 import resource
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,3 +108,27 @@ def test_imbalance_favours_what_is_missing():
         term = it.imbalance(labels)
     (gradient,) = torch.autograd.grad(term, labels)
     assert (gradient[:, 1] < gradient[:, 0]).all()
+
+
+def test_the_log_joins(tmp_path, monkeypatch):
+    """A training that ends between two checkpoints: the steps that are done again are not logged twice."""
+    network = ConvNetConfig(AVATARS, widths=(4, 8), features=8)
+    settings = replace(CRITIC, network=network, images=56, batch=8)
+    monkeypatch.setattr(runs, "LOG_EVERY", 1)
+    monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 2)
+
+    def breaks(images: int, *_: object) -> None:
+        if images == 48:
+            raise KeyboardInterrupt
+
+    def logged(folder: Path) -> list[tuple[int, float]]:
+        rows = [json.loads(line) for line in (folder / "critic.jsonl").read_text().splitlines()]
+        return [(row["images"], row["loss"]) for row in rows]
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.train_network(tmp_path / "broken", "critic", settings, "cpu", breaks)
+    assert [images for images, _ in logged(tmp_path / "broken")] == [8, 16, 24, 32, 40]
+    for folder in ("broken", "whole"):
+        runs.train_network(tmp_path / folder, "critic", settings, "cpu", lambda *_: None)
+    assert logged(tmp_path / "broken") == logged(tmp_path / "whole")
+    assert len(logged(tmp_path / "whole")) == 7

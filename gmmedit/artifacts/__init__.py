@@ -9,10 +9,10 @@ A stage that fills rows:
             out.write(start, stop, {"labels": ..., "logits": ...})
         out.finish()
 
-A stage that fits: `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
+A stage that fits: `disk.alone`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
 """
 
-from gmmedit.artifacts.inspect import describe
+from gmmedit.artifacts.inspect import damages, describe
 from gmmedit.artifacts.provenance import check_parents, file_fingerprint, tensors_fingerprint
 from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.reading import Artifact, finished
@@ -27,6 +27,7 @@ __all__ = [
     "Size",
     "check_parents",
     "create_rows",
+    "damages",
     "describe",
     "file_fingerprint",
     "finished",

@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gmmedit.artifacts.reading import Header
+from gmmedit.artifacts.checksums import CHECKSUMS, STORED, checksums
+from gmmedit.artifacts.reading import SEAL, Header, seal
 from gmmedit.artifacts.schema import DONE, Field, Kind, Shape
 from gmmedit.errors import InputError
 
@@ -22,7 +23,9 @@ def build_rows(draft: Path, header: Header, fixed: Arrays) -> None:
     with h5py.File(draft, "w", locking=False) as file:
         write_header(file, header)
         _create_early(file, DONE, (header.chunks,), np.dtype(np.uint8))
-        for field, shape in table.layout(header.question.all_sizes):
+        layout = list(table.layout(header.question.all_sizes))
+        _create_early(file, CHECKSUMS, (header.chunks, len(layout)), STORED)
+        for field, shape in layout:
             _create_early(file, field.name, shape, field.stored_dtype)
         for name, array in fixed.items():
             file[name][...] = array
@@ -34,6 +37,7 @@ def whole_file(path: Path, header: Header, arrays: Arrays) -> bytes:
         write_header(file, header)
         for name in sorted(arrays):
             file.create_dataset(name, data=arrays[name], track_times=False)
+        file.create_dataset(CHECKSUMS, data=checksums(arrays)[None], track_times=False)
         file.flush()
         return file.id.get_file_image()
 
@@ -55,8 +59,10 @@ def write_header(file: h5py.File, header: Header) -> None:
     Texts get a fixed length: HDF5 crashes on damaged ones of variable length. InputError: one is too long.
     """
     extra = json.dumps(header.extra, sort_keys=True)
-    facts = {"form": header.form, "gmmedit_version": header.version, "extra": extra, "chunk": header.chunk}
-    for name, value in {**header.question.record(), **facts}.items():
+    facts: dict[str, str | int] = {"form": header.form, "gmmedit_version": header.version}
+    facts |= {"extra": extra, "chunk": header.chunk}
+    facts |= header.question.record()
+    for name, value in {**facts, SEAL: seal(facts)}.items():
         stored = np.bytes_(value.encode()) if isinstance(value, str) else value
         if isinstance(stored, bytes) and len(stored) > LONGEST_TEXT:
             raise InputError(f"{file.filename}: {name!r} takes {len(stored)} bytes, {LONGEST_TEXT} are possible")

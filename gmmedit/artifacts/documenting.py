@@ -29,6 +29,7 @@ ROOT_ATTRIBUTES = {
     "sizes": "dim names to sizes, JSON",
     "chunk": "rows per chunk, 0 unless the form is `rows`",
     "extra": "further facts that the stage recorded, JSON",
+    "attributes_checksum": "CRC-32 of the others as JSON with sorted keys",
 }
 
 
@@ -61,7 +62,9 @@ def markdown() -> str:
         "little-endian, uncompressed and without time stamps: equal questions give equal bytes. While a",
         "stage runs, the file is called `NAME.h5.partial`; it gets its name when it is whole. Run the same",
         "command again to continue a stopped stage. Files of the form `rows` also have a dataset `done`",
-        "(u1): 1 for each finished chunk of rows.",
+        "(u1): 1 for each finished chunk of rows. Every file has a dataset `checksums` (u4): CRC-32 of each chunk",
+        "(rows) of each dataset (columns, by name). Datasets without rows have theirs in every chunk; files of the",
+        "other forms are one chunk.",
         "",
         "## Dims",
         "",

@@ -6,9 +6,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gmmedit.artifacts.checksums import Damage, read_checksums
+from gmmedit.artifacts.checksums import damages as find_damages
 from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.reading import (
     CHECKPOINT,
+    ROWS,
     Header,
     check_datasets,
     dataset_names,
@@ -55,6 +58,15 @@ def describe(path: str | Path) -> dict[str, Any]:
             "chunks": {"done": int(marks.sum()), "total": header.chunks, "rows": header.chunk},
             "fields": [_describe_field(file[name], kind, state) for name in dataset_names(file)],
         }
+
+
+def damages(path: str | Path) -> list[Damage]:
+    """What is not as it was written, in a finished file, or in what is finished of another. InputError: no artifact."""
+    path = Path(path)
+    with explained(path, hint=HINT), open_file(path) as file:
+        header = read_header(file)
+        done = read_marks(file, header).astype(bool).tolist() if header.form == ROWS else [True]
+        return list(find_damages(file, header.cut, read_checksums(file, dataset_names(file), header.cut.count), done))
 
 
 def _state(path: Path, header: Header, marks: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import h5py
 import numpy as np
 import yaml
 
+from gmmedit.artifacts.checksums import CHECKSUMS, Chunks, Damage, checksum, damages, read_checksums
 from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.schema import DONE, KINDS, Size
 from gmmedit.errors import GmmeditError, InputError
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
+SEAL = "attributes_checksum"
 # What h5py and the parsers raise on damaged or foreign files.
 DAMAGE = (OSError, RuntimeError, SystemError, KeyError, ValueError, TypeError, OverflowError, yaml.YAMLError)
 
@@ -37,6 +40,10 @@ class Header:
     def chunks(self) -> int:
         return math.ceil(self.question.n / self.chunk) if self.chunk else 0
 
+    @property
+    def cut(self) -> Chunks:
+        return Chunks(self.question.table, self.chunk, self.question.n)
+
     def facts(self) -> dict[str, str]:
         """What a stage that continues this file must agree with."""
         return self.question.facts() | {"gmmedit_version": self.version, "chunk": str(self.chunk)}
@@ -48,7 +55,7 @@ def partial_path(path: Path) -> Path:
 
 
 def dataset_names(file: h5py.File) -> list[str]:
-    """Every dataset, the done-marks left out. ValueError: a link or a dataset that leads out of the file."""
+    """Every dataset, done-marks and checksums left out. ValueError: a link or a dataset that leads out of the file."""
     links: list[tuple[str, object]] = []
     file.visititems_links(lambda name, link: links.append((name, link)))
     for name, link in links:
@@ -57,7 +64,7 @@ def dataset_names(file: h5py.File) -> list[str]:
         node = file[name]
         if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
             raise ValueError(f"/{name} keeps its data in another file")
-    return [name for name, _ in links if name != DONE and isinstance(file[name], h5py.Dataset)]
+    return [name for name, _ in links if name not in (DONE, CHECKSUMS) and isinstance(file[name], h5py.Dataset)]
 
 
 def read_header(file: h5py.File) -> Header:
@@ -70,6 +77,8 @@ def read_header(file: h5py.File) -> Header:
         message = f"{file.filename} has schema {kind.name} {version}, this gmmedit reads {kind.version}"
         hint = f"use gmmedit {attrs['gmmedit_version']}, or make it again: {kind.command} --force"
         raise InputError(message, hint=hint)
+    if attrs.pop(SEAL, None) != seal(attrs):
+        raise ValueError("its root attributes are not those that were written")
     header = Header(
         question=Question.from_record(attrs),
         form=str(attrs["form"]),
@@ -84,6 +93,12 @@ def read_header(file: h5py.File) -> Header:
 
 def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def seal(attrs: Mapping[str, Any]) -> int:
+    """CRC-32 of root attributes, without the one that keeps it."""
+    plain = {name: value if isinstance(value, str) else int(value) for name, value in attrs.items()}
+    return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
 
 def check_datasets(file: h5py.File, question: Question) -> dict[str, Size]:
@@ -124,6 +139,7 @@ def open_file(path: Path) -> h5py.File:
 class Artifact:
     """A finished artifact, open for reading. `artifact["z"]` reads a dataset; usable in `with`.
 
+    What is read is checked against its checksums; InputError names the rows that are damaged.
     path, question, sizes (dim -> size), names (datasets), attributes ((name, values), ...), attrs (the
     stage's further facts) and fingerprint (SHA-256 of the file's bytes, hexadecimal).
     """
@@ -136,6 +152,8 @@ class Artifact:
         self.attrs = dict(header.extra)
         self.names = dataset_names(file)
         self._file = file
+        self._cut = header.cut
+        self._checksums = read_checksums(file, self.names, self._cut.count)
 
     @property
     def attributes(self) -> list[tuple[str, list[str]]]:
@@ -143,20 +161,34 @@ class Artifact:
 
     @cached_property
     def fingerprint(self) -> str:
+        """InputError: the file is damaged. No other file may say that it was made from such a one."""
+        for damage in self.damages():
+            raise self.damaged(damage)
         return file_fingerprint(self.path)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._read(name, ())
+        return self._read(name, 0, self._cut.total)
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows start..stop of a dataset, along the axis of the kind's rows."""
-        axis = self.kind.row_axis(name)
-        if axis is None:
+        if self.kind.row_axis(name) is None:
             raise ValueError(f"/{name} has no rows")
-        return self._read(name, (slice(None),) * axis + (slice(start, stop),))
+        return self._read(name, start, min(stop, self._cut.total))
+
+    def damages(self) -> Iterator[Damage]:
+        """Everything in the file that is not as it was written, found chunk by chunk."""
+        with explained(self.path, hint=self._again):
+            yield from damages(self._file, self._cut, self._checksums, [True] * self._cut.count)
+
+    def damaged(self, damage: Damage) -> InputError:
+        return InputError(f"{self.path} is damaged: the checksum of {damage} is wrong", hint=self._again)
+
+    @property
+    def _again(self) -> str:
+        return f"make it again: {self.kind.command} --force"
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """All arrays below a group, under their names within it."""
@@ -172,11 +204,30 @@ class Artifact:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, name: str, where: tuple[slice, ...]) -> np.ndarray:
+    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows start..stop, or everything where there are no rows, read with the whole chunks that they lie in."""
         if name not in self.names:
             raise InputError(f"{self.path} has no {name!r}", hint=f"there are: {', '.join(self.names)}")
-        with explained(self.path):
-            return self._file[name][where]
+        cut = self._cut
+        first = start // cut.size * cut.size if cut.size else 0
+        where = cut.where(name, first, min(-(-stop // cut.size) * cut.size, cut.total) if cut.size else 0)
+        with explained(self.path, hint=self._again):
+            array = self._file[name][where or ()]
+        self._check(name, array, first)
+        return array[cut.where(name, start - first, stop - first) or ()]
+
+    def _check(self, name: str, array: np.ndarray, first: int) -> None:
+        """InputError: what was read from row `first` on, whole chunks, is not what was written."""
+        cut, sums = self._cut, self._checksums[name]
+        if cut.where(name, 0, 0) is None:
+            if checksum(array) != sums[0]:
+                raise self.damaged(Damage(0, name, 0, None))
+            return
+        count = array.shape[self.kind.row_axis(name) or 0]
+        for at in range(0, count, cut.size):
+            number = (first + at) // cut.size
+            if checksum(array[cut.where(name, at, at + cut.size) or ()]) != sums[number]:
+                raise self.damaged(Damage(number, name, *cut.span(number)))
 
 
 def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
@@ -229,6 +280,9 @@ def finished(path: str | Path, question: Question, force: bool = False) -> bool:
     try:
         with open_artifact(path, question.kind) as artifact:
             found = differences(artifact.question.facts(), question.facts())
+            damage = None if found else next(artifact.damages(), None)
+            if damage is not None:
+                raise artifact.damaged(damage)
     except InputError as error:
         if force:
             return False

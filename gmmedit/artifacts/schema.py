@@ -120,7 +120,7 @@ IMAGES = ("H", "W", "C")
 
 SAMPLES = Kind(
     name="samples",
-    version=1,
+    version=2,
     command="gmmedit sample",
     summary="Latents drawn from the prior; row i is `numpy.random.RandomState(seed + i).randn(z_dim)`.",
     rows="N",
@@ -140,7 +140,7 @@ SAMPLES = Kind(
 
 LABELS = Kind(
     name="labels",
-    version=1,
+    version=2,
     command="gmmedit label",
     summary="What the classifier sees in each sample's picture, as 8 bits show it: stored or not, the same.",
     rows="N",
@@ -160,7 +160,7 @@ FIT_FIELDS = (
 
 SINGLE = Kind(
     name="single",
-    version=1,
+    version=2,
     command="gmmedit fit-single",
     summary="One Gaussian per category, each fitted alone.",
     rows=None,
@@ -169,7 +169,7 @@ SINGLE = Kind(
 
 MIXTURE = Kind(
     name="mixture",
-    version=2,
+    version=3,
     command="gmmedit fit-mixture",
     summary="The Gaussian mixture of each attribute's subspace, all fitted together.",
     rows=None,
@@ -178,7 +178,7 @@ MIXTURE = Kind(
 
 EDITS = Kind(
     name="edits",
-    version=2,
+    version=3,
     command="gmmedit edit",
     summary="Samples moved along one attribute, at one strength or more.",
     rows="N",
@@ -209,7 +209,7 @@ SCORES = (
 
 EVALUATION = Kind(
     name="evaluation",
-    version=2,
+    version=3,
     command="gmmedit evaluate",
     summary="What a judge saw of our edits; evaluation.jsonl holds the figures computed from it.",
     rows=None,
@@ -218,7 +218,7 @@ EVALUATION = Kind(
 
 COMPARISON = Kind(
     name="comparison",
-    version=1,
+    version=2,
     command="gmmedit compare",
     summary="What the same judge saw of ours and the rivals' edits; comparison.jsonl holds the figures.",
     rows=None,
@@ -227,7 +227,7 @@ COMPARISON = Kind(
 
 STRIPS = Kind(
     name="strips",
-    version=1,
+    version=2,
     command="gmmedit report",
     summary="Edits of samples that no fit has seen, as the report shows them.",
     rows=None,

@@ -6,8 +6,8 @@ bytes are written into it, rows before their chunk's done-mark, so that no insta
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from gmmedit import __version__
 from gmmedit.artifacts.building import Arrays, build_rows, cast, matched, whole_file
+from gmmedit.artifacts.checksums import CHECKSUMS, checksums, damages, read_checksums
 from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.reading import (
     CHECKPOINT,
@@ -32,7 +33,7 @@ from gmmedit.artifacts.reading import (
     summary,
 )
 from gmmedit.artifacts.schema import DONE, Shape
-from gmmedit.disk import lock, publish, write_at
+from gmmedit.disk import alone, publish, write_at, write_file
 from gmmedit.errors import InputError, RunError, writing
 
 CHUNK = 256
@@ -48,15 +49,16 @@ class Place:
 
 
 class RowWriter:
-    """A partial file that is being filled, locked for this process. Made by `create_rows`."""
+    """A partial file that is being filled, by this process alone. Made by `create_rows`."""
 
-    def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place]) -> None:
+    def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place], fixed: Arrays) -> None:
         self.path = path
         self.chunk = header.chunk
         self.total = header.question.n
         self._table = header.question.table
         self._handle = handle
         self._places = places
+        self._fixed = fixed
 
     def pending(self) -> list[tuple[int, int]]:
         """(start, stop) of every chunk that is not yet done, in order."""
@@ -73,10 +75,19 @@ class RowWriter:
             raise ValueError(f"rows {start} to {stop} are not a chunk")
         arrays = matched(rows, self._row_shapes(stop - start), self._table)
         with writing(self.path):
+            os.stat(partial_path(self.path))  # a file that was removed would take everything and keep nothing
             for name, array in arrays.items():
                 self._write_field(name, start, array)
+            sums = checksums({**arrays, **self._fixed})
+            write_at(self._handle, sums.view(np.uint8).data, self._places[CHECKSUMS].offset + number * sums.nbytes)
             os.fsync(self._handle)
-            write_at(self._handle, memoryview(b"\1"), self._places[DONE].offset + number)
+            self._mark(number, True)
+
+    def discard(self, numbers: Iterable[int]) -> None:
+        """Make these chunks pending again: what they hold is damaged."""
+        with writing(self.path):
+            for number in numbers:
+                self._mark(number, False)
 
     def finish(self) -> None:
         """Give the file its name. RunError: chunks are missing."""
@@ -95,6 +106,9 @@ class RowWriter:
     def _marks(self) -> bytes:
         marks = self._places[DONE]
         return os.pread(self._handle, marks.shape[0], marks.offset)
+
+    def _mark(self, number: int, done: bool) -> None:
+        write_at(self._handle, memoryview(bytes([done])), self._places[DONE].offset + number)
 
     def _row_shapes(self, count: int) -> dict[str, Shape]:
         axes = {name: self._table.row_axis(name) for name in self._places}
@@ -120,7 +134,8 @@ def create_rows(
     restart: bool = False,
     attrs: Mapping[str, Any] | None = None,
 ) -> Iterator[RowWriter]:
-    """Begin `path`, or continue its partial file where that was begun for the same question.
+    """Begin `path`, or continue its partial file where that was begun for the same question; damaged chunks of it
+    are made again.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
     the batch size. attrs: further facts to keep, plain data, that follow from the question. Leaving the context
@@ -132,12 +147,21 @@ def create_rows(
     layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
     free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
     fixed = matched(constants or {}, free, question.table)
-    with writing(path):
-        handle = _claim(path, header, fixed, restart)
-    try:
-        yield RowWriter(path, handle, header, _places(partial_path(path), header, fixed))
-    finally:
-        os.close(handle)
+    partial = partial_path(path)
+    with alone(path):
+        with writing(path):
+            if restart:
+                partial.unlink(missing_ok=True)
+            if not partial.exists():
+                publish(partial, lambda draft: build_rows(draft, header, fixed))
+            handle = os.open(partial, os.O_RDWR)
+        try:
+            places, damaged = _examine(partial, header, fixed)
+            writer = RowWriter(path, handle, header, places, fixed)
+            writer.discard(damaged)
+            yield writer
+        finally:
+            os.close(handle)
 
 
 def write_whole(path: str | Path, question: Question, arrays: Arrays, attrs: Mapping[str, Any] | None = None) -> None:
@@ -164,6 +188,8 @@ def save_checkpoint(path: str | Path, question: Question, arrays: Arrays) -> Non
 def load_checkpoint(path: str | Path, question: Question, restart: bool = False) -> dict[str, np.ndarray] | None:
     """The arrays last saved for the unfinished `path`; None: there are none, or `restart` discarded them.
 
+    The stage holds `alone(path)` from here on until it has written the whole.
+
     InputError: the checkpoint belongs to another question or is damaged.
     """
     partial = partial_path(Path(path))
@@ -177,46 +203,27 @@ def load_checkpoint(path: str | Path, question: Question, restart: bool = False)
         _check_same_question(partial, header, Header(question, CHECKPOINT, __version__, 0, {}))
         if header.form == WHOLE:  # stopped between its last two steps
             return None
-        return {name: file[name][()] for name in dataset_names(file)}
+        names = dataset_names(file)
+        for damage in damages(file, header.cut, read_checksums(file, names, header.cut.count), [True]):
+            raise ValueError(f"the checksum of {damage} is wrong")
+        return {name: file[name][()] for name in names}
 
 
-def _claim(path: Path, header: Header, fixed: Arrays, restart: bool) -> int:
-    """A locked descriptor of the partial file, which is made if it is not there or is to be discarded."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-
-    def build(draft: Path) -> None:
-        if partial.exists():
-            raise FileExistsError
-        build_rows(draft, header, fixed)
-
-    handle: int | None = None
-    while handle is None:
-        try:
-            handle = lock(partial)
-            if restart and handle is not None:
-                partial.unlink()
-                os.close(handle)
-                handle, restart = None, False
-        except FileNotFoundError:
-            # Where another process was faster with it, FileExistsError, the next round meets its lock.
-            with suppress(FileExistsError):
-                handle, restart = publish(partial, build), False
-    return handle
-
-
-def _places(partial: Path, header: Header, fixed: Arrays) -> dict[str, Place]:
-    """Where the datasets of the partial file are, once it is known to be sound and to answer the question."""
+def _examine(partial: Path, header: Header, fixed: Arrays) -> tuple[dict[str, Place], set[int]]:
+    """Where the datasets of the partial file are, once it is known to be sound and to answer the question; and which
+    of its finished chunks are damaged."""
     with _resuming(partial), open_file(partial) as file:
         there = read_header(file)
         _check_same_question(partial, there, header)
         check_datasets(file, there.question)
-        read_marks(file, there)
+        done = read_marks(file, there)
         for name, array in fixed.items():
             if not np.array_equal(file[name][()], array):
                 raise InputError(f"{partial} was begun with another {name}: {file[name][()]}, now {array}")
-        names = [*dataset_names(file), DONE]
-        return {name: Place(file[name].id.get_offset(), file[name].shape) for name in names}
+        names = dataset_names(file)
+        kept = read_checksums(file, names, there.cut.count)
+        places = {name: Place(file[name].id.get_offset(), file[name].shape) for name in [*names, DONE, CHECKSUMS]}
+        return places, {damage.chunk for damage in damages(file, there.cut, kept, done.astype(bool).tolist())}
 
 
 @contextmanager
@@ -236,15 +243,7 @@ def _check_same_question(partial: Path, there: Header, now: Header) -> None:
 
 
 def _write_partial(path: Path, header: Header, arrays: Arrays) -> None:
-    partial = partial_path(path)
     content = whole_file(path, header, arrays)
-
-    def build(draft: Path) -> None:
-        draft.write_bytes(content)
-
-    handle: int | None = None
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        while handle is None:
-            handle = publish(partial, build)
-        os.close(handle)
+        write_file(partial_path(path), content)

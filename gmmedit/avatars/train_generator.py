@@ -42,12 +42,10 @@ class Progress:
     images_per_second: float
 
 
-def render_pool(n: int, seed: int, path: Path) -> np.ndarray:
-    """n causal avatars as uint8 (n, 64, 64, 3), rendered once and kept at `path`."""
-    if not path.exists():
-        images = render(sample_causal(n, seed))
-        np.save(path, to_pixels(images))
-    return np.load(path, mmap_mode="r")
+def render_pool(n: int, seed: int, path: Path) -> None:
+    """Write n causal avatars to `path` as uint8 (n, 64, 64, 3)."""
+    with path.open("wb") as file:  # given a name, NumPy would add a suffix
+        np.save(file, to_pixels(render(sample_causal(n, seed))))
 
 
 class GANTraining:

@@ -1,7 +1,7 @@
 """Contact sheets and animations of edits: one row per image, one column per strength."""
 
 import math
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -45,12 +45,20 @@ def contact_sheet(pictures: np.ndarray, columns: list[str], captions: list[list[
     return sheet
 
 
-def save_animation(frames: list[Image.Image], path: Path, milliseconds: int = 80) -> None:
+def animation(frames: list[Image.Image], milliseconds: int = 80) -> bytes:
     """A looping animated WebP that runs to the last frame and back."""
     there_and_back = frames + frames[-2:0:-1]
+    content = BytesIO()
     there_and_back[0].save(
-        path, save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0, quality=90
+        content, "WEBP", save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0, quality=90
     )
+    return content.getvalue()
+
+
+def png(picture: Image.Image) -> bytes:
+    content = BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
 
 
 def row_of(pictures: np.ndarray) -> Image.Image:

@@ -21,6 +21,7 @@ from gmmedit.stages.shared.common import Execution, prepare
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import picture_folder, write_pictures
 from gmmedit.stages.shared.workshop import CHUNK, Move, Workshop, open_workshop
+from gmmedit.stopping import stop_if_asked
 
 __all__ = ["Request", "run"]
 
@@ -67,6 +68,7 @@ def fill(
     execution = workshop.execution
     with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart, attrs=attrs) as writer:
         for start, stop in writer.pending():
+            stop_if_asked()
             editor = workshop.editor(start)
             rows = edit_rows(workshop, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})

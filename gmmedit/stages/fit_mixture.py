@@ -11,6 +11,7 @@ import torch
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
+from gmmedit.disk import alone
 from gmmedit.errors import InputError
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
@@ -50,11 +51,19 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         question = ask(samples, labels, single, settings)
         if artifacts.finished(path, question, force=execution.force):
             return path
-        chart = Chart.from_arrays(tensors(single.group("chart")))
-        problem = load_problem(samples, labels, single.question.config["space"],
-                               single.question.config["held_out"], chart)  # fmt: skip
-        score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
-        model = start(single, problem, settings, layers)
+        with alone(path):
+            return fit_together(path, question, samples, labels, single, settings, execution)
+
+
+def fit_together(
+    path: Path, question: Question, samples: Artifact, labels: Artifact, single: Artifact,
+    settings: FitMixtureSettings, execution: Execution,
+) -> Path:  # fmt: skip
+    """Fit, from the checkpoint if there is one, and write the result."""
+    chart = Chart.from_arrays(tensors(single.group("chart")))
+    problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
+    score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
+    model = start(single, problem, settings, layers)
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,

@@ -8,6 +8,7 @@ from pathlib import Path
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitSingleSettings
+from gmmedit.disk import alone
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.stages.shared.common import Execution, prepare
@@ -27,7 +28,16 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
         question = ask(samples, labels, settings)
         if artifacts.finished(path, question, force=execution.force):
             return path
-        problem = load_problem(samples, labels, question.config["space"], settings.held_out)
+        with alone(path):
+            return fit_alone(path, question, samples, labels, settings, execution)
+
+
+def fit_alone(
+    path: Path, question: Question, samples: Artifact, labels: Artifact, settings: FitSingleSettings,
+    execution: Execution,
+) -> Path:  # fmt: skip
+    """Fit, from the checkpoint if there is one, and write the result."""
+    problem = load_problem(samples, labels, question.config["space"], settings.held_out)
     fit = ReadFit(
         problem.x, problem.labels, problem.layout,
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,

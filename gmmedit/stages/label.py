@@ -28,6 +28,7 @@ from gmmedit.stages.shared.common import (
     prepare,
 )
 from gmmedit.stages.shared.sampling import painter, sample_settings
+from gmmedit.stopping import stop_if_asked
 
 CALIBRATED_ON = 1024  # first rows
 
@@ -52,6 +53,7 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         facts = calibrate(classifier, look, question.n)
         with artifacts.create_rows(path, question, restart=execution.restart, attrs=facts) as out:
             for start, stop in out.pending():
+                stop_if_asked()
                 out.write(start, stop, label(classifier, look, start, stop))
             out.finish()
     return path

@@ -3,11 +3,11 @@
 Reads every artifact that is there; makes strips.h5 where it is missing or stale; writes report.html.
 """
 
-import os
 from pathlib import Path
 
 from gmmedit import __version__
 from gmmedit.config import EditSettings
+from gmmedit.disk import write_file
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
 from gmmedit.pictures.page import document
@@ -73,8 +73,6 @@ def pictures(it: Gathered, picks: list[Pick], settings: EditSettings, execution:
 
 
 def write(path: Path, page: str) -> None:
-    partial = path.with_name(path.name + ".partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
+        write_file(path, page.encode())

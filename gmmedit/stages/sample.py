@@ -22,6 +22,7 @@ from gmmedit.stages.shared.common import (
     seeded_latents,
 )
 from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
+from gmmedit.stopping import stop_if_asked
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
@@ -35,6 +36,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         return path
     with artifacts.create_rows(path, question, restart=execution.restart) as out:
         for start, stop in out.pending():
+            stop_if_asked()
             out.write(start, stop, draw(generator, settings, start, stop, execution.batch))
             execution.tick(stop, settings.n, "samples")
         out.finish()

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.disk import write_file
 from gmmedit.errors import writing
 from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS, FLIP_RATES, Figure, Seen, entanglement, figures, mean_figure, rescoring
@@ -24,13 +24,12 @@ Row = dict[str, Any]
 
 def write_figures(path: Path) -> Path:
     """Write the figures of a finished file beside it, as .jsonl, unless they are there and newer."""
-    target, partial = path.with_suffix(".jsonl"), path.with_suffix(".jsonl.partial")
+    target = path.with_suffix(".jsonl")
     if target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
         return target
     lines = [json.dumps(row) for row in figure_rows(path)]
     with writing(target):
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(partial, target)
+        write_file(target, ("\n".join(lines) + "\n").encode())
     return target
 
 

@@ -15,6 +15,7 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.metering import metered, write_cost
 from gmmedit.stages.shared.problem import Problem, held_out_report
+from gmmedit.stopping import asked, stop_if_asked
 
 CHECKPOINT_EVERY = 200  # steps
 RECORD_EVERY = 10
@@ -36,7 +37,7 @@ History = dict[str, list[float]]
 def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execution) -> History:
     """Run the fit to its end, from its checkpoint if there is one; the losses along the way.
 
-    RunError: the fit diverged; the checkpoint before that is kept.
+    RunError: the fit diverged; the checkpoint before that is kept. Stopped: it goes on from the step it was at.
     """
     saved = artifacts.load_checkpoint(path, question, restart=execution.restart)
     history: History = {}
@@ -48,8 +49,9 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
             for done in fit:
                 if (fit.count - 1) % RECORD_EVERY == 0:
                     record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
-                if fit.count % CHECKPOINT_EVERY == 0:
+                if fit.count % CHECKPOINT_EVERY == 0 or asked():
                     artifacts.save_checkpoint(path, question, checkpoint(fit, history))
+                stop_if_asked()
                 execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gmmedit.disk import write_file
 from gmmedit.errors import writing
 
 FILE = "costs.jsonl"  # in a run folder: a line for every fit that ran to its end without a stop
@@ -51,8 +52,9 @@ def resident() -> float:
 
 def write_cost(folder: Path, fit: str, cost: Cost) -> None:
     """Add a line to folder/costs.jsonl: which fit, its seconds, its bytes."""
-    with writing(folder / FILE), (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"fit": fit, **asdict(cost)}) + "\n")
+    lines = [json.dumps(row) + "\n" for row in [*recorded(folder), {"fit": fit, **asdict(cost)}]]
+    with writing(folder / FILE):
+        write_file(folder / FILE, "".join(lines).encode())
 
 
 def cost_of_fits(folder: Path) -> Cost:

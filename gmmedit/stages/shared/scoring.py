@@ -16,6 +16,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EvaluateSettings
+from gmmedit.disk import alone
 from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.editors.catalogue import EDITORS
 from gmmedit.errors import InputError, nearest
@@ -38,6 +39,7 @@ from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
 from gmmedit.stages.shared.problem import load_problem
 from gmmedit.stages.shared.sampling import painter, sample_settings
+from gmmedit.stopping import asked, stop_if_asked
 
 SAVED_EVERY = 20  # seconds
 
@@ -70,6 +72,13 @@ def score_editors(
     bench = load_bench(kind, folder, settings, execution)
     if artifacts.finished(path, bench.question, force=execution.force):
         return path
+    with alone(path):
+        return score_all(names, bench, path, execution)
+
+
+def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) -> Path:
+    """One editor after the other, from the checkpoint if there is one."""
+    folder = path.parent
     found = artifacts.load_checkpoint(path, bench.question, restart=execution.restart) or {}
     found |= known_of(folder / "evaluation.h5", bench.question)
     notes, scored = list(bench.judge.notes), []
@@ -77,12 +86,12 @@ def score_editors(
         try:
             score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), folder)
         except Unsuitable as reason:
-            if settings.editors:
+            if bench.settings.editors:
                 raise
             notes.append(f"left out: {reason.message}")
         else:
             scored.append(name)
-    if kind == "evaluation":
+    if bench.question.kind == "evaluation":
         found |= fidelity(bench.judge, bench.it, bench.material)
     wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
@@ -184,9 +193,10 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fold
         seen = sweep(editor, bench, category)
         found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
         tick(category + 1, layout.categories, name)
-        if time.monotonic() - saved > SAVED_EVERY:
+        if time.monotonic() - saved > SAVED_EVERY or asked():
             save()
             saved = time.monotonic()
+        stop_if_asked()
     save()
 
 

@@ -7,8 +7,9 @@ from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.disk import write_file
 from gmmedit.errors import writing
-from gmmedit.pictures.sheets import contact_sheet, row_of, save_animation
+from gmmedit.pictures.sheets import animation, contact_sheet, png, row_of
 from gmmedit.stages.shared.report import edited_columns
 
 MOST_ROWS = 16  # of a contact sheet
@@ -26,15 +27,16 @@ def write_pictures(path: Path, title: str) -> list[Path]:
             old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
         sheet = folder / "sheet.png"
-        make_sheet(edits, before[:MOST_ROWS], after[:, :MOST_ROWS], title).save(sheet)
+        write_file(sheet, png(make_sheet(edits, before[:MOST_ROWS], after[:, :MOST_ROWS], title)))
         written = [sheet]
         for i, index in enumerate(edits["index"]):
             for j, pixels in enumerate(after[:, i]):
                 name = f"image_{index}.png" if len(after) == 1 else f"image_{index}_{j:02d}.png"
-                Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(folder / name)
+                picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+                write_file(folder / name, png(picture), synced=False)
         if len(after) >= ANIMATED and not edits.question.config["each"]:
             written.append(folder / "animation.webp")
-            save_animation([row_of(frame[:8]) for frame in after], written[-1])
+            write_file(written[-1], animation([row_of(frame[:8]) for frame in after]))
     return written
 
 

@@ -16,10 +16,12 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings, EvaluateSettings
+from gmmedit.disk import alone
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.picking import ORDINARY, Pick
 from gmmedit.stages.shared.workshop import CHUNK, Workshop, open_workshop
+from gmmedit.stopping import asked, stop_if_asked
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
 SHOWN = CHUNK - 2  # samples of each category, beside its best and worst edit: one chunk
@@ -72,24 +74,33 @@ def make_strips(
     question = ask(mixture, picks, settings)
     if artifacts.finished(path, question, force=True):
         return path
-    found = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
-    workshop = open_workshop(samples, labels, mixture, settings, execution)
+    with alone(path):
+        found = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
+        workshop = open_workshop(samples, labels, mixture, settings, execution)
+        fill(path, question, found, workshop, picks)
+    return path
+
+
+def fill(
+    path: Path, question: Question, found: dict[str, np.ndarray], workshop: Workshop, picks: Sequence[Pick]
+) -> None:
+    """One category after the other, but those that were found already."""
     pool = workshop.layered(workshop.seeded(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
     seen = torch.from_numpy(workshop.picture(pool)[1])
     total, saved = workshop.model.layout.categories, time.monotonic()
     for category in range(total):
-        execution.tick(category, total, "strips")
+        workshop.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
             own = [pick for pick in picks if pick.category == category]
             rows = strips_towards(workshop, category, pool, seen, own)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
-        if time.monotonic() - saved > SAVED_EVERY:
+        if time.monotonic() - saved > SAVED_EVERY or asked():
             artifacts.save_checkpoint(path, question, found)
             saved = time.monotonic()
+        stop_if_asked()
     names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
     arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
     artifacts.write_whole(path, question, arrays, {"notes": workshop.notes})
-    return path
 
 
 def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Question:

@@ -1,0 +1,17 @@
+"""A training that takes a second."""
+
+from dataclasses import replace
+
+import pytest
+
+
+@pytest.fixture
+def tiny_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gmmedit train classifier` in three steps, each of which is logged and saved."""
+    from gmmedit.avatars import training
+
+    network = replace(training.LABELLING.network, widths=(4, 8), features=8)
+    settings = replace(training.LABELLING, network=network, images=24, batch=8)
+    monkeypatch.setattr(training, "LABELLING", settings)
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)

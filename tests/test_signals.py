@@ -1,0 +1,163 @@
+"""SIGTERM and SIGINT stop a command where nothing is lost; a second one at once; and locks name who has them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import check, done, gmmedit
+
+from gmmedit import artifacts, disk
+from gmmedit.errors import RunError
+from gmmedit.stages.shared import fitting
+from gmmedit.stopping import Stopped, stop_if_asked, stoppable
+
+GIVEN_UP_AFTER = 60.0  # seconds
+
+
+def start(*words: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "gmmedit", *map(str, words)], stderr=subprocess.PIPE, text=True)
+
+
+def until(happened: object, process: subprocess.Popen) -> None:
+    """Wait until the function says yes."""
+    end = time.monotonic() + GIVEN_UP_AFTER
+    while not happened():  # type: ignore[operator]
+        assert process.poll() is None and time.monotonic() < end, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+
+
+def test_a_training_that_is_asked_to_stop(tmp_path: Path) -> None:
+    """Real processes: the second is refused at once and told whom to wait for; a signal ends the first, saved."""
+    words = ("train", "classifier", "--out", tmp_path)
+    note, checkpoint = tmp_path / "classifier.safetensors.lock", tmp_path / "classifier.checkpoint"
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with start(*words) as process:
+            until(lambda: note.exists() and note.read_text(), process)
+            holder = f"(pid {process.pid} on {socket.gethostname()})"
+            check(gmmedit(*words), f"is being written by another process {holder}", "wait until it is done", code=1)
+            process.send_signal(number)
+            told = process.communicate(timeout=GIVEN_UP_AFTER)[1]
+            assert process.returncode == code, told
+        assert told.splitlines()[-1] == (
+            f"stopped by {number.name}: finished work is kept, the same command goes on from there"
+        )
+        assert checkpoint.exists() and not note.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_rows_stop_after_a_chunk(
+    number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gmmedit.stages import sample
+
+    real = sample.draw
+
+    def draw(*args):
+        if args[2] == 256:
+            os.kill(os.getpid(), number)
+        return real(*args)
+
+    words = ("sample", "-n", 800, "--quiet", "--run")
+    with monkeypatch.context() as patch:
+        patch.setattr(sample, "draw", draw)
+        result = gmmedit(*words, tmp_path / "run")
+    assert result.exit_code == code and result.stdout == "" and len(result.stderr.splitlines()) == 1
+    assert artifacts.describe(tmp_path / "run" / "samples.h5.partial")["chunks"]["done"] == 2
+    for folder in ("run", "calm"):
+        done(*words, tmp_path / folder)
+    assert (tmp_path / "run" / "samples.h5").read_bytes() == (tmp_path / "calm" / "samples.h5").read_bytes()
+
+
+def test_a_fit_saves_the_step_that_it_was_at(own_run: Path, settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = own_run / "single.h5"
+    undisturbed = path.read_bytes()
+    path.unlink()
+    real, steps = fitting.record, []
+
+    def record(history, values):
+        steps.append(values["step"])
+        if values["step"] == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(history, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "record", record)
+        assert gmmedit("fit-single", "--run", own_run, "--config", settings).exit_code == 143
+        done("fit-single", "--run", own_run, "--config", settings)
+    assert steps == sorted(set(steps)), "no step was taken twice"
+    assert path.read_bytes() == undisturbed
+
+
+DEAF = """
+import time
+from gmmedit.stopping import stoppable
+with stoppable():
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(second)
+        assert process.wait(10) == -second
+
+
+def test_two_signals_that_come_together_stop_at_once() -> None:
+    """Both are under way before Python sees either: CPython complained of a race once, with a traceback."""
+    busy = "time.sleep(0.01)"
+    together = "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15}); os.kill(os.getpid(), 2); os.kill(os.getpid(), 15); "
+    together += "signal.pthread_sigmask(signal.SIG_UNBLOCK, {2, 15}); "
+    program = "import os, signal\n" + DEAF.replace(busy, together + busy)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=GIVEN_UP_AFTER)
+    assert result.returncode == -signal.SIGTERM and result.stderr == ""
+
+
+def test_signals_are_what_they_were_afterwards() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Stopped, match="SIGTERM") as caught, stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop_if_asked()
+    assert caught.value.exit_code == 143
+    with pytest.raises(Stopped), stoppable():  # nobody heeded it before the end
+        os.kill(os.getpid(), signal.SIGINT)
+    stop_if_asked()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from gmmedit.disk import alone
+with alone(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_note_counts_only_where_the_lock_is_refused(tmp_path: Path) -> None:
+    path, note = tmp_path / "samples.h5", tmp_path / "samples.h5.lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        with pytest.raises(RunError, match=rf"another process \(pid {process.pid} on "), disk.alone(path):
+            pass
+        process.kill()
+    assert note.read_text().startswith(f"pid {process.pid} on "), "the killed process has left it behind"
+    with disk.alone(path):
+        assert note.read_text().startswith(f"pid {os.getpid()} on ")
+    assert not note.exists()
+    note.write_text(f"pid {os.getppid()} on {socket.gethostname()}")  # alive, and without the lock
+    with disk.alone(path):
+        pass
+    assert list(tmp_path.iterdir()) == []
