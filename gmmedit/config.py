@@ -74,7 +74,7 @@ class EditSettings(Section):
     """Step 5: how a control vector is drawn and how far to go."""
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 24  # steps on each image's zs, through G and f
+    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # steps on each image's zs, through G and f
     seed: Seed = 0
 
 
@@ -88,7 +88,7 @@ class EvaluateSettings(Section):
     classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
     features: str = "auto"  # network whose features tell identities apart; auto: the evaluation classifier's own
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 24  # of mixture-polished
+    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # of mixture-polished
     seed: Seed = 0
 
 

@@ -9,6 +9,7 @@ from gmmedit.editors.base import Editor, Material, Raw
 from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.spaces import Space
 
@@ -57,7 +58,7 @@ def material(
         chart=Raw(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
-        members=None,
+        members=Members(latents, latents, logits, latents, lambda x: x, layout, 0.1),
         polish=0,
         picture=10.0,
         seed=seed,

@@ -215,6 +215,17 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
     assert not any(p.requires_grad for p in network.parameters())
 
 
+def members_of(x: Tensor, logits: Tensor, rate: float = 0.05) -> Members:
+    return Members(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, rate)
+
+
+def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
+    """What edits of x (N, L, DIM) miss and break, (N,)."""
+    before, after = (log_labels(score(it), LAYOUT, "log") for it in (x, x + offset))
+    missed, broken = edit_divergences(before, after, category, LAYOUT)
+    return missed + broken
+
+
 def test_polishing_arrives_and_keeps_others(world):
     x, labels, logits = world
     model = fitted(x, labels, correction=False)
@@ -222,33 +233,21 @@ def test_polishing_arrives_and_keeps_others(world):
     with torch.no_grad():
         offset = model.offset(x[:100], category)
     layers = x[:100, None].expand(-1, 2, -1)
-    polished = polish(layers, offset, category, seen, LAYOUT, steps=30)
-    before = log_labels(logits[:100], LAYOUT, "log")
-
-    def loss(change: Tensor) -> Tensor:
-        reached, divergence = edit_divergences(
-            before, log_labels(score(layers + change), LAYOUT, "log"), category, LAYOUT
-        )
-        return reached + divergence
-
-    assert loss(polished).mean() < 0.5 * loss(offset).mean()
+    start, polished = (
+        polish(layers, x[:100, :4], category, seen, members_of(x, logits), steps=steps) for steps in (0, 30)
+    )
+    assert wrong(layers, polished, category).mean() < 0.5 * wrong(layers, offset, category).mean()
+    assert wrong(layers, polished, category).mean() < wrong(layers, start, category).mean()
+    assert torch.equal(start[:, 0], start[:, 1]) and not torch.equal(polished[:, 0], polished[:, 1]), "layer by layer"
     assert polished.shape == (100, 2, DIM) and not polished.requires_grad
 
 
 def test_polished_rows_do_not_see_each_other(world):
-    x, labels, _ = world
-    category = torch.tensor([0, 3, 6])
-    with torch.no_grad():
-        offset = fitted(x, labels, correction=False).offset(x[:3], category)
-    together = polish(x[:3, None], offset, category, seen, LAYOUT, steps=5)
-    alone = torch.cat(
-        [polish(x[i : i + 1, None], offset[i : i + 1], category[i : i + 1], seen, LAYOUT, 5) for i in range(3)]
-    )
-    assert torch.allclose(together, alone, atol=1e-5)
-
-
-def members_of(x: Tensor, logits: Tensor) -> Members:
-    return Members(x, logits, x, lambda rows: rows, LAYOUT)
+    x, _, logits = world
+    category, members = torch.tensor([0, 3, 6]), members_of(x, logits)
+    together = polish(x[:3, None], x[:3, :4], category, seen, members, steps=5)
+    alone = [polish(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, members, 5) for i in range(3)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
 def test_the_nearest_members_have_the_value_and_the_other_labels(world):
@@ -256,7 +255,8 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
     rows, values = x[:20], [logits[:, c].argmax(1) for c in LAYOUT.columns]
     for category in range(LAYOUT.categories):
         attribute, value = LAYOUT.locate(category)
-        nearest = members_of(x, logits).nearest(rows, logits[:20], torch.full((20,), category), count=3)
+        goal = torch.full((20,), category)
+        nearest = members_of(x, logits).nearest(rows, rows[:, :4], logits[:20], goal, count=3)
         assert nearest.shape == (3, 20, DIM)
         for member in nearest:
             found = [int((x == one).all(1).nonzero()[0]) for one in member]
@@ -265,15 +265,20 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
             assert torch.stack([(v[found] == v[:20]).float().mean() for v in others]).mean() > 0.8
 
 
-def test_of_members_that_are_as_good_the_near_ones_are_taken(world):
+@pytest.mark.parametrize("what", ["place", "wanted"])
+def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     x, _, logits = world
-    pool = torch.cat([x[:1] + 0.1, x[:1] + 3.0])
-    alike = Members(pool, logits[:1].expand(2, -1), pool, lambda rows: rows, LAYOUT)
-    nearest = alike.nearest(x[:1], logits[:1], torch.tensor([0]))
-    assert torch.equal(nearest[:, 0], pool), "there are but two"
+    pool = torch.cat([x[:1] + 3.0, x[:1] + 0.1])
+    still = torch.zeros(2, DIM)
+    places, y = (pool, still) if what == "place" else (still, pool)
+    alike = Members(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
+                    LAYOUT, 0.1)  # fmt: skip
+    wanted = x[:1] if what == "wanted" else x[:1] * 0
+    nearest = alike.nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
+    assert torch.equal(nearest[:, 0], pool.flip(0)), "there are but two"
 
 
-def test_polishing_from_members_arrives_where_gradients_lead_nowhere(world):
+def test_polishing_arrives_where_gradients_lead_nowhere(world):
     x, labels, logits = world
     category = random_categories(LAYOUT, labels[:60], generator_for(6, 0))
 
@@ -281,16 +286,10 @@ def test_polishing_from_members_arrives_where_gradients_lead_nowhere(world):
         logits, pictures = seen(rows.round(decimals=1), disturbance)
         return logits + 0 * rows.sum(), pictures  # a gradient of zero, as on a plateau
 
-    def arrived(offset: Tensor) -> Tensor:
-        after = score(x[:60, None] + offset)
-        goals = [LAYOUT.locate(c) for c in category.tolist()]
-        return torch.stack([row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)])
-
-    still = torch.zeros(60, 1, DIM)
-    polished = polish(x[:60, None], still, category, stepped, LAYOUT, steps=3, picture=0)
-    assert not arrived(polished).any()
-    helped = polish(x[:60, None], still, category, stepped, LAYOUT, 3, 0, members_of(x, logits))
-    assert arrived(helped).float().mean() > 0.9
+    offset = polish(x[:60, None], x[:60, :4], category, stepped, members_of(x, logits), 3, 0.0)
+    after, goals = score(x[:60, None] + offset), [LAYOUT.locate(c) for c in category.tolist()]
+    arrived = [row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)]
+    assert torch.stack(arrived).float().mean() > 0.9
 
 
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):

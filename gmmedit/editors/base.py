@@ -86,7 +86,7 @@ class Material:
         layers: L of the generator that take a latent of their own.
         chart, model: of mixture.h5.
         score: f(G(x)) of the labeller; None where gradients do not pass.
-        members: of the components, from which polishing starts; None where the write itself leads there.
+        members: of the components, from which polishing starts.
         polish: steps of `mixture-polished`; picture: what it weighs a change of the pixels with, as the fit did.
         seed: of random numbers.
     """
@@ -101,7 +101,7 @@ class Material:
     chart: Coordinates
     model: AttributeMixture
     score: Score | None
-    members: Members | None
+    members: Members
     polish: int
     picture: float
     seed: int

@@ -21,8 +21,8 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" equal seeds and equally many rows give equal draws. With `steps`,
-    zs is polished through the real generator and classifier (`score`) for each image, layer by layer, starting from
-    `members` of the component if there are any. Attributes are read from the mean of the layers.
+    zs begins at `members` of the component and is polished through the real generator and classifier (`score`) for each
+    image, layer by layer. Attributes are read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -50,13 +50,13 @@ class MixtureEditor(Editor):
             others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logs: far away, both are 0 otherwise
             others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
-        offset = self.model.offset(x.mean(1), goal, self.draw, generator_for(self.seed, category))
-        if self.score is None or not self.steps:
-            return offset
-        parts = zip(x.split(POLISHED), offset.split(POLISHED), goal.split(POLISHED), strict=True)
-        score, layout = self.score, self.model.layout
-        polished = [polish(*part, score, layout, self.steps, self.picture, self.members) for part in parts]
-        return torch.cat(polished)
+        read, generator = x.mean(1), generator_for(self.seed, category)
+        if self.score is None or self.members is None or not self.steps:
+            return self.model.offset(read, goal, self.draw, generator)
+        y = self.model.coordinates(read)
+        wanted = y + self.model.wanted(y, goal, self.draw, generator)
+        parts = zip(x.split(POLISHED), wanted.split(POLISHED), goal.split(POLISHED), strict=True)
+        return torch.cat([polish(*part, self.score, self.members, self.steps, self.picture) for part in parts])
 
 
 def fit_mixture(it: Material) -> MixtureEditor:

@@ -12,10 +12,11 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.objectives import edit_divergences, log_labels
 
 ARRIVE = 5.0  # weight of the label that is to arrive against those that are to stay
-NEAR = 0.03  # weight of the squared distance, over all coordinates of unit variance
+NEAR = 0.03  # weight of the squared distance between places
+WANTED = 0.1  # weight of the squared distance from the coordinates that were drawn
 SURE = 0.99  # probability at which a member counts as one
-NEAREST = 8  # members that are tried
-ARCS = (0.4, 0.55, 0.7, 0.85, 1.0)  # how far towards each
+NEAREST = 12  # members that are tried
+ARCS = (0.5, 0.75, 1.0)  # how far towards each
 
 Price = Callable[[Tensor], Tensor]  # x (N, L, D) to what is wrong with each as an edit, (N,)
 
@@ -26,38 +27,42 @@ class Members:
 
     Attributes:
         x: (M, D) their coordinates.
+        y: (M, r) what the mixture reads in them.
         logits: (M, K) what the labeller says of them.
         places: (M, P) coordinates of unit variance in which near samples look alike: W where z is edited.
         place: coordinates x (N, D) to theirs, (N, P).
         layout: the attributes.
+        rate: of the Adam that starts from them; where pictures bend more on the way, it must go slower.
     """
 
     x: Tensor
+    y: Tensor
     logits: Tensor
     places: Tensor
     place: Callable[[Tensor], Tensor]
     layout: Layout
+    rate: float
 
-    def nearest(self, x: Tensor, logits: Tensor, category: Tensor, count: int = NEAREST) -> Tensor:
-        """(count, N, D): for each x (N, D) the members of its category (N,) whose other labels and places are nearest.
+    def nearest(self, x: Tensor, wanted: Tensor, logits: Tensor, category: Tensor, count: int = NEAREST) -> Tensor:
+        """(count, N, D): for each x (N, D) the members of its category (N,) that are otherwise most like it.
 
-        logits: (N, K) of the pictures at x. Of fewer than `count` members all are given.
+        Alike are: the labels of the other attributes, the mixture's coordinates to those that are wanted (N, r), the
+        places. logits: (N, K) of the pictures at x. Of fewer than `count` members all are given.
         """
         before, labels = (log_labels(it, self.layout, "log") for it in (logits, self.logits))
         chosen = []
-        for row, place, goal in zip(before, self.place(x), category, strict=True):
-            missed, broken = edit_divergences(
-                row.expand_as(labels), labels, goal.expand(len(labels)), self.layout, SURE
-            )
-            far = (self.places - place).square().sum(1)
-            price = ARRIVE * missed + broken + NEAR * far
+        for row, place, y, goal in zip(before, self.place(x), wanted, category, strict=True):
+            goals = goal.expand(len(labels))
+            missed, broken = edit_divergences(row.expand_as(labels), labels, goals, self.layout, SURE)
+            far = NEAR * (self.places - place).square().sum(1) + WANTED * (self.y - y).square().sum(1)
+            price = ARRIVE * missed + broken + far
             chosen.append(self.x[price.topk(min(count, len(price)), largest=False).indices])
         return torch.stack(chosen, 1)
 
-    def nearest_on_the_way(self, x: Tensor, logits: Tensor, category: Tensor, price: Price) -> Tensor:
-        """x (N, 1, D) moved towards its nearest members, to where the price is least."""
+    def nearest_on_the_way(self, x: Tensor, wanted: Tensor, logits: Tensor, category: Tensor, price: Price) -> Tensor:
+        """x (N, L, D) moved towards its nearest members, all layers alike, to where the price is least."""
         best, least = x, torch.full((len(x),), torch.inf)
-        for member in self.nearest(x[:, 0], logits, category):
+        for member in self.nearest(x.mean(1), wanted, logits, category):
             for share in ARCS:
                 there = x + share * (member[:, None] - x)
                 now = price(there)

@@ -1,37 +1,35 @@
-"""The labelled samples of a run as members of the components: where edits in Z begin."""
+"""The labelled samples of a run as members of the components: where polished edits begin."""
 
 import torch
 from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.generators import Generator
-from gmmedit.mixture import Layout
 from gmmedit.mixture.members import Members
-from gmmedit.spaces import Space, fit_chart
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.spaces import Chart, Space, fit_chart
 from gmmedit.stages.shared.sampling import mapped, sample_settings
 
 MOST = 50_000  # samples; each edited image is compared with all of them
+RATES = {"z": 0.01, "w": 0.04}
 
 
+@torch.no_grad()
 def members_of(
-    space: Space, samples: Artifact, labels: Artifact, generator: Generator, held_out: float
-) -> Members | None:
-    """The samples that the fit has seen; None in W, where the write arrives without them.
-
-    Where the generator has a mapping, near means near in W.
-    """
-    if space == "w":
-        return None
+    space: Space, chart: Chart, model: AttributeMixture,
+    samples: Artifact, labels: Artifact, generator: Generator, held_out: float,
+) -> Members:  # fmt: skip
+    """The samples that the fit has seen. Near means near in W, where the generator has one."""
     n = min(samples.question.n - max(1, round(held_out * samples.question.n)), MOST)
-    z, logits = torch.from_numpy(samples.rows("z", 0, n)), torch.from_numpy(labels.rows("logits", 0, n))
-    layout = Layout(tuple(len(values) for _, values in labels.attributes))
-    if "w" not in samples:
-        return Members(z, logits, z, lambda x: x, layout)
-    w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
-    chart = fit_chart("w", w)
+    latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
+    x = chart.to_x(latents)
+    places, place = x, lambda rows: rows
+    if space == "z" and "w" in samples:
+        w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
+        near = fit_chart("w", w)
 
-    @torch.no_grad()
-    def place(x: Tensor) -> Tensor:
-        return chart.to_x(mapped(generator, x.to(generator.device), drawn).cpu())
+        def place(rows: Tensor) -> Tensor:
+            return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())
 
-    return Members(z, logits, chart.to_x(w), place, layout)
+        places = near.to_x(w)
+    return Members(x, model.coordinates(x), logits, places, place, model.layout, RATES[space])

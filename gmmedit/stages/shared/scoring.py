@@ -124,6 +124,7 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         paint = painter(generator, space, drawn)
         judge = load_judge(settings, labels, generator, paint, execution)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
+        model = model_from(mixture)
         problem = load_problem(samples, labels, space, mixture.question.config["held_out"], chart)
         differentiable = generator.differentiable and labeller.differentiable
         material = Material(
@@ -135,9 +136,9 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
             styles=generator.styles() if space == "w" else [],
             layers=layers_of(generator, space),
             chart=chart,
-            model=model_from(mixture),
+            model=model,
             score=scorer(chart, paint, labeller, precision, execution.device) if differentiable else None,
-            members=members_of(space, samples, labels, generator, mixture.question.config["held_out"]),
+            members=members_of(space, chart, model, samples, labels, generator, mixture.question.config["held_out"]),
             polish=settings.polish,
             picture=mixture.question.config["picture"],
             seed=settings.seed,
