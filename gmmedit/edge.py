@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from gmmedit.errors import GmmeditError, RunError
 from gmmedit.terminal import complain
+from gmmedit.trust import switch_trusting
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
 debugging = {"on": False}
@@ -71,5 +72,8 @@ Restart = Annotated[bool, typer.Option("--restart", help="Discard unfinished wor
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show a traceback on errors.", is_eager=True, callback=switch_debugging)
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run Python files that only the run names.", callback=switch_trusting)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -11,29 +11,31 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gmmedit"
 
 PARTS = {"generators", "classifiers", "spaces", "editors", "mixture", "evaluation", "artifacts", "pictures", "models"}
-GROUND = {"errors", "registry"}
+GROUND = {"errors", "registry", "files"}
 ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
-    "yaml_files": {"errors"},
+    "files": {"errors"},
+    "trust": {"errors"},
+    "yaml_files": {"errors", "files"},
     "config": {"errors", "yaml_files"},
     "mixture": set(),
     "spaces": set(),
     "evaluation": set(),
     "disk": set(),
     "models": {"errors", "disk"},
-    "artifacts": {"errors", "disk"},
-    "weights": {"errors"},
-    "networks": {"errors"},
+    "artifacts": {"errors", "disk", "files", "yaml_files"},
+    "weights": {"errors", "files"},
+    "networks": {"errors", "files", "trust"},
     "generators": GROUND | {"weights", "networks", "models", "yaml_files"},
     "classifiers": GROUND | {"weights", "networks", "yaml_files"},
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
     "avatars": {"generators", "classifiers", "evaluation"} | GROUND,
-    "stages": PARTS | GROUND | {"config"},
+    "stages": PARTS | GROUND | {"config", "trust"},
     "cli": PARTS | GROUND | {"config", "stages", "avatars", "terminal", "edge", "models_cli"},
     "models_cli": {"errors", "models", "terminal", "edge"},
-    "edge": {"errors", "terminal"},
+    "edge": {"errors", "terminal", "trust"},
     "terminal": {"stages"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -44,8 +46,8 @@ STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
 LIGHT = (
-    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "__main__",
-    "__init__",
+    "cli", "models_cli", "edge", "terminal", "errors", "disk", "models", "registry", "yaml_files", "files", "trust",
+    "__main__", "__init__",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},

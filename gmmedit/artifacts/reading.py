@@ -17,10 +17,14 @@ from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.schema import DONE, KINDS, Size
 from gmmedit.errors import GmmeditError, InputError
+from gmmedit.files import check_regular
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
 # What h5py and the parsers raise on damaged or foreign files.
-DAMAGE = (OSError, RuntimeError, SystemError, KeyError, ValueError, TypeError, OverflowError, yaml.YAMLError)
+DAMAGE = (
+    OSError, RuntimeError, SystemError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    yaml.YAMLError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,38 @@ def dataset_names(file: h5py.File) -> list[str]:
         if not isinstance(link, h5py.HardLink):
             raise ValueError(f"/{name} is a link")
         node = file[name]
-        if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
-            raise ValueError(f"/{name} keeps its data in another file")
+        if isinstance(node, h5py.Dataset):
+            check_plain(node)
     return [name for name, _ in links if name != DONE and isinstance(file[name], h5py.Dataset)]
+
+
+def check_plain(dataset: h5py.Dataset) -> None:
+    """ValueError: its numbers lie elsewhere, go through a filter, are no numbers, or fewer than it says."""
+    name = dataset.name
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name} keeps its data in another file")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise ValueError(f"{name} is compressed or filtered, which no artifact is")
+    if dataset.dtype.kind not in "fiu" or dataset.shape is None:
+        raise ValueError(f"{name} holds {dataset.dtype} instead of numbers")
+    stored = dataset.id.get_storage_size()
+    if dataset.size * dataset.dtype.itemsize != stored:
+        raise ValueError(f"{name} says that it holds {dataset.size} numbers and has {stored} bytes")
+
+
+def read_attrs(file: h5py.File) -> dict[str, Any]:
+    """The root attributes that are numbers or texts of fixed length, the only ones that an artifact has.
+
+    HDF5 crashes on damaged ones of variable length, and an array may be of any size.
+    """
+    entries = {name: file.attrs.get_id(name) for name in file.attrs}
+    plain = [name for name, entry in entries.items() if entry.shape == () and entry.dtype.kind in "Siu"]
+    return {name: _plain(file.attrs[name]) for name in plain}
 
 
 def read_header(file: h5py.File) -> Header:
     """The root attributes. InputError: no gmmedit artifact, or of a schema that this version cannot read."""
-    attrs = {name: _plain(value) for name, value in file.attrs.items()}
+    attrs = read_attrs(file)
     if "gmmedit_version" not in attrs or attrs.get("kind") not in KINDS:
         raise InputError(f"{file.filename} is HDF5, but not an artifact of gmmedit")
     kind, version = KINDS[attrs["kind"]], int(attrs["schema_version"])
@@ -94,6 +122,9 @@ def check_datasets(file: h5py.File, question: Question) -> dict[str, Size]:
 
 def read_marks(file: h5py.File, header: Header) -> np.ndarray:
     """Done-marks (chunks,) u1, empty unless the form is ROWS. ValueError: they do not fit the header."""
+    if header.form == ROWS:
+        dataset_names(file)  # refuses what leads out of the file
+        check_plain(file[DONE])
     marks = file[DONE][:] if header.form == ROWS else np.zeros(0, np.uint8)
     if marks.shape != (header.chunks,) or marks.dtype != np.uint8:
         raise ValueError(f"/{DONE} has shape {marks.shape}, {header.chunks} chunks were expected")
@@ -112,12 +143,16 @@ def explained(path: Path, hint: str = "") -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = "".join(it if it.isprintable() else "?" for it in (str(error) or type(error).__name__).splitlines()[0])
         raise InputError(f"{path} is damaged or not an artifact: {reason}", hint=hint) from error
 
 
 def open_file(path: Path) -> h5py.File:
-    """The HDF5 file, read-only. No lock: finished files never change, partial ones may be inspected."""
+    """The HDF5 file, read-only. No lock: finished files never change, partial ones may be inspected.
+
+    InputError: a pipe or a device.
+    """
+    check_regular(path, hint="")
     return h5py.File(path, "r", locking=False)
 
 

@@ -6,6 +6,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+from gmmedit import trust
 from gmmedit.errors import InputError
 
 PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
@@ -13,13 +14,17 @@ HINT = "name a file and a function in it: my_gan.py:load"
 
 
 def call(name: str) -> Any:
-    """What the function returns, called without arguments. InputError: no such file or function, or it fails."""
+    """What the function returns, called without arguments.
+
+    InputError: no such file or function, it fails, or an artifact names it that the user has not (see trust.py).
+    """
     match = PATTERN.fullmatch(name)
     if not match:
         raise InputError(f"{name!r} names no function in a Python file", hint=HINT)
     path, function_name = Path(match["file"]), match["name"]
     if not path.is_file():
         raise InputError(f"there is no file {path}", hint=HINT)
+    trust.check(path)
     spec = spec_from_file_location(f"gmmedit_user_{path.stem}", path)
     assert spec and spec.loader  # as the suffix is .py
     module = module_from_spec(spec)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators
+from gmmedit import classifiers, generators, trust
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
@@ -122,14 +122,16 @@ def check_channels(network: Classifier | Embedder, name: str, channels: int) -> 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
     settings = sample_settings(samples)
-    generator = generators.load(settings.gan, execution.device)
+    with trust.named_by_an_artifact():
+        generator = generators.load(settings.gan, execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return as_asked(generator, settings)
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
     """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
-    classifier = classifiers.load(labels.question.config["classifier"], execution.device)
+    with trust.named_by_an_artifact():
+        classifier = classifiers.load(labels.question.config["classifier"], execution.device)
     _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
     if classifier.calibration:
         classifier.calibration.load(labels.attrs["calibration"])
