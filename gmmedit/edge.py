@@ -10,12 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError, RunError
+from gmmedit.errors import GmmeditError, RunError, debugging
 from gmmedit.terminal import complain
 from gmmedit.trust import switch_trusting
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-debugging = {"on": False}
 
 
 class Edge(TyperGroup):

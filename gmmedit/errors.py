@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN_OPTIONS = 20
+debugging = {"on": False}  # whether tracebacks are wanted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

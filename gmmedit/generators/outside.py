@@ -23,7 +23,7 @@ from gmmedit.registry import Registry
 
 EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
 SAME = 1e-2  # of the values' range: how much a picture may depend on the batch it is made in
-Size = Annotated[int, Field(ge=1, lt=2**31)]
+Size = Annotated[int, Field(ge=1, le=1 << 16)]  # of a latent; public ones have 16,384 at most
 
 
 class Description(BaseModel):
@@ -34,7 +34,7 @@ class Description(BaseModel):
     z_dim: Size
     z_shape: tuple[Size, ...] | None = None  # of one latent as the network takes it, e.g. [100, 1, 1]
     prior: Literal["normal", "uniform"] = "normal"  # uniform: in [-1, 1]
-    n_classes: Annotated[int, Field(ge=0, lt=2**31)] = 0  # with classes, the network's second input is one-hot
+    n_classes: Annotated[int, Field(ge=0, le=1 << 16)] = 0  # with classes, the network's second input is one-hot
     range: tuple[float, float] = (-1.0, 1.0)  # of the images' values
 
     @classmethod
