@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError, RunError, debugging
+from gmmedit.errors import GmmeditError, RunError, debugging, out_of_memory
 from gmmedit.terminal import complain
 from gmmedit.trust import switch_trusting
 
@@ -50,6 +50,11 @@ def edge(ctx: Any) -> Iterator[None]:
             raise
         what = f" {error.filename}" if error.filename else ""
         complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
+        raise typer.Exit(RunError.exit_code) from None
+    except (MemoryError, RuntimeError) as error:
+        if debugging["on"] or not out_of_memory(error):
+            raise
+        complain("out of memory", "--batch 16, another --device, or a smaller batch in --config")
         raise typer.Exit(RunError.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)

@@ -67,6 +67,17 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(message, hint="choose another folder") from error
 
 
+NO_MEMORY = (  # PyTorch on the CPU, C++ behind onnxruntime, onnxruntime itself
+    "DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory",
+)  # fmt: skip
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library found no memory, on the CPU or another device."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's; it stays unloaded
+    return known or any(words in str(error) for words in NO_MEMORY)
+
+
 def errno_of(error: Exception) -> int | None:
     """What the system answered; HDF5 tells some of it in its messages only."""
     told = re.search(r"errno = (\d+)", str(error))

@@ -143,7 +143,8 @@ def explained(path: Path, hint: str = "") -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except DAMAGE as error:
-        reason = "".join(it if it.isprintable() else "?" for it in (str(error) or type(error).__name__).splitlines()[0])
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        reason = "".join(letter if letter.isprintable() else "?" for letter in line)
         raise InputError(f"{path} is damaged or not an artifact: {reason}", hint=hint) from error
 
 

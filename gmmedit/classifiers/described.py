@@ -30,7 +30,11 @@ class Described(Classifier):
 
     def logits(self, images: Tensor) -> Tensor:
         """See `Classifier.logits`. InputError: the network fails, or takes another number of pictures only."""
-        logits = self.columns(self.network(images).flatten(1).float())
+        outputs = self.network(images)
+        if len(outputs) != len(images) or outputs[0].numel() != self.columns.n:
+            message = f"{self.network.where} gives outputs of shape {tuple(outputs.shape)} for {len(images)} pictures"
+            raise InputError(message, hint="export it with a dynamic batch")
+        logits = self.columns(outputs.flatten(1).float())
         return self.calibration(logits) if self.calibration else logits
 
     def checked(self, outputs: Tensor) -> Tensor:

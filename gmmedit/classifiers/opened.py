@@ -11,9 +11,10 @@ from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Source
 from gmmedit.classifiers.preprocessing import Preprocessing
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, out_of_memory
 from gmmedit.networks import reason
 
+SAME = 0.01  # of the answers' size: how much they may depend on the place in the batch
 TRIED = 2  # pictures of the first try: a network that was exported for one must be found out
 
 
@@ -49,9 +50,11 @@ class Prepared:
         pixels = self.preprocessing(images)
         try:
             return self.network.forward(pixels)
-        except (InputError, torch.OutOfMemoryError):
+        except InputError:
             raise
         except Exception as error:  # anything may be in a user's network
+            if out_of_memory(error):
+                raise
             height, width = pixels.shape[-2:]
             message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {reason(error)}"
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
@@ -59,13 +62,23 @@ class Prepared:
 
     @torch.enable_grad()  # whoever loads it may compute without
     def tried(self, device: str) -> Tensor:
-        """The outputs for pictures that want their gradients. InputError: it fails, or they are no tensor."""
+        """The outputs for pictures that want their gradients.
+
+        InputError: it fails, they are no tensor, or they depend on a picture's place among others.
+        """
         shape = (TRIED, self.preprocessing.channels[-1], *self.preprocessing.size)
         images = torch.linspace(-1, 1, torch.Size(shape).numel(), device=device).view(shape)
         outputs = self(images.requires_grad_(True))
         if not isinstance(outputs, Tensor):
             message = f"{self.where} gives a {type(outputs).__name__}, one tensor (N, columns) was expected"
             raise InputError(message, hint="wrap it in a module.py:factory that returns one tensor")
+        with torch.no_grad():
+            again = self(images.flip(0))
+        if outputs.shape == again.shape and outputs.ndim and len(outputs) == TRIED:
+            first, second = outputs.detach().float(), again.flip(0).float()
+            if not torch.allclose(first, second, rtol=SAME, atol=SAME * float(first.abs().mean()), equal_nan=True):
+                message = f"{self.where} gives the same picture another answer in another place, or each time"
+                raise InputError(message, hint="make it in evaluation mode: rows of a batch must not see each other")
         return outputs
 
 

@@ -49,7 +49,7 @@ def file_fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of what somebody else's code raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = (lines[0] if lines else type(error).__name__)[:REASON]
