@@ -53,9 +53,8 @@ class Preprocessing:
             images = self.colored(images.float())
             wanted = self.resized(images.shape[-2], images.shape[-1])
             if max(math.prod(wanted), math.prod(self.size)) > MOST_PIXELS:
-                message = (
-                    f"pictures of {images.shape[-2]} x {images.shape[-1]} pixels would become {wanted[0]} x {wanted[1]}"
-                )
+                have = f"{images.shape[-2]} x {images.shape[-1]}"
+                message = f"pictures of {have} pixels would become {wanted[0]} x {wanted[1]}"
                 raise InputError(message, hint=f"`size` and `resize` of at most {MOST_EDGE}")
             pixels = resize(images, wanted, self.interpolation)
             pixels = ((cropped(pixels, self.size) + 1) / 2).clamp(0, 1)  # bicubic overshoots

@@ -134,7 +134,8 @@ class Outside(Generator):
             if out_of_memory(error) or (isinstance(error, InputError) and not error.__cause__):
                 raise
             shape = ["N", *(self.description.z_shape or (self.z_dim,))]
-            message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {reason(error.__cause__ or error)}"
+            why = reason(error.__cause__ or error)
+            message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {why}"
             raise InputError(message, hint=TRY) from error
         if single.ndim != 4 or single.shape[1] > 4 or len(single) != 1 or len(both) != 2 or not single.numel():
             message = f"{self.where} makes {list(single.shape)} of one latent"
