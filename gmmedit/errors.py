@@ -13,12 +13,18 @@ debugging = {"on": False}  # whether tracebacks are wanted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def printable(text: str) -> str:
+    """The text in one line that can do nothing to a terminal: names out of files may hold anything."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+
+
 class GmmeditError(Exception):
-    """What went wrong, naming the file or value, and what to do about it: one line each."""
+    """What went wrong, naming the file or value, and what to do about it: one line each, whatever is quoted in it."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message, hint = printable(message), printable(hint)
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -14,15 +14,10 @@ def check_regular(path: Path, hint: str, most: int | None = None) -> None:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {printable(path)}: {reason.lower()}", hint=hint) from error
+        raise InputError(f"cannot read {path}: {reason.lower()}", hint=hint) from error
     if stat.S_ISDIR(found.st_mode):
         raise InputError(f"cannot read {path}: is a folder", hint=hint)
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"cannot read {path}: is a pipe or a device, and no file", hint=hint)
     if most is not None and found.st_size > most:
         raise InputError(f"{path} has {found.st_size} bytes, more than {most} are not read", hint=hint)
-
-
-def printable(path: Path) -> str:
-    """A name fit for one line of a message."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(path))

@@ -143,8 +143,7 @@ def explained(path: Path, hint: str = "") -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except DAMAGE as error:
-        line = (str(error) or type(error).__name__).splitlines()[0]
-        reason = "".join(letter if letter.isprintable() else "?" for letter in line)
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} is damaged or not an artifact: {reason}", hint=hint) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gmmedit.classifiers import huggingface, outside
 from gmmedit.classifiers.description import HINT, Source
 from gmmedit.errors import InputError, nearest
-from gmmedit.files import check_regular, printable
+from gmmedit.files import check_regular
 
 YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}
@@ -26,7 +26,7 @@ def located(description: Source, base: Path, names: Iterable[str]) -> Path:
     if huggingface.HUB_NAME.fullmatch(name) and path.suffix not in SUFFIXES:
         return huggingface.folder_of(name)
     if path.suffix or "/" in name:
-        raise InputError(f"there is no {description.what} file {printable(path)}", hint=description.hint)
+        raise InputError(f"there is no {description.what} file {path}", hint=description.hint)
     raise InputError(f"there is no {description.what} called {name!r}", hint=nearest(name, names))
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from gmmedit.errors import InputError, nearest
-from gmmedit.files import printable
 from gmmedit.generators.base import Generator
 from gmmedit.models import CATALOGUE, locate
 from gmmedit.registry import Registry
@@ -42,4 +41,4 @@ def find(name_or_path: str) -> Path:
     if not path.suffix and len(path.parts) == 1:
         known = [*CATALOGUE, *REGISTRY.targets()]
         raise InputError(f"there is no generator called {name_or_path!r}", hint=nearest(name_or_path, known))
-    raise InputError(f"there is no generator file {printable(path)}", hint="gmmedit sample --gan avatars")
+    raise InputError(f"there is no generator file {path}", hint="gmmedit sample --gan avatars")

@@ -52,8 +52,7 @@ def file_fingerprint(*paths: Path) -> str:
 def reason(error: BaseException) -> str:
     """The first line of what somebody else's code raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = (lines[0] if lines else type(error).__name__)[:REASON]
-    return "".join(letter if letter.isprintable() else "?" for letter in line)
+    return (lines[0] if lines else type(error).__name__)[:REASON]
 
 
 def check_archive(archive: zipfile.ZipFile, size: int, hint: str) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from gmmedit import trust
 from gmmedit.errors import InputError
-from gmmedit.files import printable
 
 PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 HINT = "name a file and a function in it: my_gan.py:load"
@@ -24,7 +23,7 @@ def call(name: str) -> Any:
         raise InputError(f"{name!r} names no function in a Python file", hint=HINT)
     path, function_name = Path(match["file"]), match["name"]
     if not path.is_file():
-        raise InputError(f"there is no file {printable(path)}", hint=HINT)
+        raise InputError(f"there is no file {path}", hint=HINT)
     trust.check(path)
     spec = spec_from_file_location(f"gmmedit_user_{path.stem}", path)
     assert spec and spec.loader  # as the suffix is .py
