@@ -65,4 +65,5 @@ def test_files_that_hypothesis_makes_up(
 
 
 WORDS = ["&a [*a, *a]", "1e999", ".inf", "-.nan", "[" * 200, "{" * 200, "!!python/object:os.system", "\0", "9" * 400,
-         "\u202e", "? [1, 2] : 3", "<<: {a: b}", "%YAML 9.9\n---\n", "\x93NUMPY\x01\x00", "'shape': (9999999999,)"]  # fmt: skip
+         "\u202e", "? [1, 2] : 3", "<<: {a: b}", "%YAML 9.9\n---\n", "\x93NUMPY\x01\x00",
+         "'shape': (9999999999,)"]  # fmt: skip

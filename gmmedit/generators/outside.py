@@ -265,4 +265,4 @@ def trial(made: Generator) -> tuple[Tensor, Tensor]:
     z = torch.linspace(-1, 1, 2 * made.z_dim).reshape(2, -1)
     c = torch.eye(made.n_classes)[:1].expand(2, -1) if made.n_classes else None
     w = made.map(z, c) if made.w_shape else z
-    return w, made.synthesize(w)
+    return w, made.synthesize(w.float())  # as samples.h5 keeps it
