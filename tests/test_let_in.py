@@ -300,10 +300,12 @@ def test_python_that_only_an_artifact_names_does_not_run(own_run: Path, tmp_path
     assert not ran.exists()
     done(*words[:1], "--run", own_run, *words[1:], "--trust")
     assert ran.exists()
-    ran.unlink()
+    for path in (ran, own_run / "labels.h5"):
+        path.unlink()
     done(*words[:1], "--run", own_run, *words[1:])  # trusted from now on
     assert ran.exists()
-    ran.unlink()
+    for path in (ran, own_run / "labels.h5"):
+        path.unlink()
     path = Path(name.removesuffix(":load"))
     path.write_text(path.read_text() + "# changed\n")
     refuse(own_run, *words, says=("theirs.py is a program that has changed since you named it",))
@@ -331,3 +333,18 @@ def test_a_home_that_cannot_be_written_asks_each_time(
     done("sample", "--run", own_run, "--gan", name, "-n", 40, "--force")
     refuse(own_run, "label", "--classifier", "avatars", "--force", says=("--trust runs it",))
     done("label", "--run", own_run, "--classifier", "avatars", "--force", "--trust")
+
+
+def test_a_compiled_program_beside_the_trusted_one_does_not_run(tmp_path: Path) -> None:
+    import importlib.util
+    import py_compile
+
+    path, ran = tmp_path / "own.py", tmp_path / "ran"
+    other = tmp_path / "other.py"
+    other.write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n{OWN}")
+    path.write_text(OWN)
+    cached = importlib.util.cache_from_source(str(path))
+    py_compile.compile(str(other), cached, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    (tmp_path / "c.yaml").write_text(f"file: own.py:load\n{BODY}")
+    assert len(classifiers.load(str(tmp_path / "c.yaml")).attributes) == 2
+    assert not ran.exists()
