@@ -4,7 +4,7 @@
     python tests/fuzz.py --kind npz       # one kind
     python tests/fuzz.py --runs 50 --seconds 0
 
-What it finds is kept in the folder `fuzz/` and printed; exit status 1. atheris comes with `pip install -e '.[nightly]'`.
+What it finds is kept in the folder `fuzz/` and printed; exit status 1. atheris: `pip install -e '.[nightly]'`.
 Random changes are read in the process of readers.py; atheris runs a process for each kind under libFuzzer's own limits.
 """
 
@@ -46,14 +46,16 @@ def guide(kind: str, path: Path, seconds: int) -> int:
     """atheris on one kind, in a process of its own; 1 if it found something."""
     with tempfile.TemporaryDirectory() as corpus:
         (Path(corpus) / "seed").write_bytes(path.read_bytes())
+        prefix = f"{FOUND}/{kind.replace(' ', '-')}-"
         limits = [f"-max_total_time={seconds}", f"-timeout={SECONDS}", f"-rss_limit_mb={RSS}",
-                  f"-max_len={2 * path.stat().st_size}", f"-artifact_prefix={FOUND}/{kind.replace(' ', '-')}-"]  # fmt: skip
+                  f"-max_len={2 * path.stat().st_size}", f"-artifact_prefix={prefix}"]  # fmt: skip
         FOUND.mkdir(exist_ok=True)
         command = [sys.executable, __file__, "--guided", kind, str(path), *limits, corpus]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         made = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = made.stderr.splitlines()
-    print(f"{kind}: atheris: {next((line for line in reversed(lines) if 'cov:' in line), 'no run').strip()}", flush=True)
+    last = next((line for line in reversed(lines) if "cov:" in line), "no run")
+    print(f"{kind}: atheris: {last.strip()}", flush=True)
     if made.returncode:
         print("\n".join(lines[-25:]), made.stdout[-2000:], sep="\n", flush=True)
     return int(made.returncode != 0)

@@ -88,16 +88,20 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     result may depend on the batch size or on how many rows follow it. So a batch for which there is no memory is
     halved, for the rest of the stage too. RunError: there is none for a single tile.
     """
-    parts, first = [], 0
+    found: tuple[Tensor, ...] = ()
+    first = 0
     while first < len(rows):
         size = min(max(batch // TILE, 1) * TILE, most["rows"])
         answers = attempt(function, padded(rows[first : first + size], TILE))
         if answers is None:
             most["rows"] = halved(min(size, len(rows) - first))
             continue
-        parts.append(answers)
+        # One place for all, from the start: small answers kept between large blocks that come and go split the heap.
+        found = found or tuple(answer.new_empty(len(rows), *answer.shape[1:]) for answer in answers)
+        for whole, answer in zip(found, answers, strict=True):
+            whole[first : first + size] = answer[: len(rows) - first]
         first += size
-    return tuple(torch.cat(answers)[: len(rows)] for answers in zip(*parts, strict=True))
+    return found
 
 
 def attempt(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
