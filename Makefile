@@ -21,7 +21,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test kill lint bench docs run report compare clean FORCE
+.PHONY: help demo test kill lint bench docs run report compare fuzz memory lock audit clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,23 @@ bench: $(VENV)/.stamp ## speed and memory of loading and painting, ten minutes (
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/synthesis.py
 
+memory: $(VENV)/.stamp ## that what the stages need does not grow with the number of samples
+	$(BIN)/python benchmarks/memory.py
+
+fuzz: $(VENV)/.stamp ## nightly: every reader under random and coverage-guided changes, half an hour
+	$(BIN)/pip install -q -c constraints.txt -e '.[nightly]'
+	$(BIN)/python tests/fuzz.py
+
+audit: $(VENV)/.stamp ## known vulnerabilities of the packages in constraints.txt (asks the network)
+	$(BIN)/pip install -q pip-audit
+	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
+
+lock: $(VENV)/.stamp ## requirements-ci.txt, from pyproject.toml and constraints.txt
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev -c constraints.txt --generate-hashes --no-annotate \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --index-strategy unsafe-best-match \
+		--torch-backend cpu -o requirements-ci.txt
+
 docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
 	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md
 
@@ -60,9 +77,17 @@ clean: ## remove .venv and caches, keep the runs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find gmmedit tests -name __pycache__ -prune -exec rm -rf {} +
 
-$(VENV)/.stamp: pyproject.toml constraints.txt
+# LOCK=requirements-ci.txt installs the wheels of that file, each checked against its SHA-256, and nothing else.
+LOCK ?=
+
+$(VENV)/.stamp: pyproject.toml constraints.txt $(LOCK)
 	$(PYTHON) -m venv $(VENV)
+ifdef LOCK
+	$(BIN)/pip install -q --require-hashes --only-binary :all: -r $(LOCK)
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+else
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+endif
 	touch $@
 
 # A file per setting that changes only when its value does: Make then redoes what depends on it.

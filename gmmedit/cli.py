@@ -24,6 +24,7 @@ from gmmedit.edge import (
     Restart,
     Run,
     Seed,
+    Trust,
 )
 from gmmedit.files_cli import inspect, verify
 from gmmedit.models_cli import models
@@ -54,7 +55,7 @@ app.add_typer(train, name="train")
 @app.command()
 def sample(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     gan: Annotated[str | None, typer.Option(help="Catalogue name or file of the generator.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     psi: Annotated[float | None, typer.Option(help="Truncation psi.")] = None,
@@ -80,7 +81,7 @@ def sample(
 @app.command()
 def label(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     classifier: Annotated[
         str | None, typer.Option(help="Name, file or YAML description; default: the generator's own.")
     ] = None,
@@ -102,7 +103,7 @@ def label(
 @app.command("fit-single")
 def fit_single(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     space: Annotated[Literal["auto", "z", "w"] | None, typer.Option(help="Latent space to fit in.")] = None,
     read: Annotated[Literal["auto", "linear", "network"] | None, typer.Option(help="How x is read.")] = None,
     steps: Annotated[int | None, typer.Option(help="Adam steps.")] = None,
@@ -122,7 +123,7 @@ def fit_single(
 @app.command("fit-mixture")
 def fit_mixture(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     consistency: Annotated[
         Literal["exact", "surrogate", "off"] | None, typer.Option(help="What the edits run through.")
     ] = None,
@@ -142,7 +143,7 @@ def fit_mixture(
 @app.command()
 def edit(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     attr: Annotated[list[str] | None, typer.Option(help=SEVERAL)] = None,
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
@@ -179,7 +180,7 @@ Features = Annotated[str | None, typer.Option(help="Network whose features tell 
 @app.command()
 def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
@@ -197,7 +198,7 @@ def evaluate(
 @app.command()
 def compare(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
@@ -215,7 +216,7 @@ def compare(
 @app.command()
 def report(
     run: Run = RUN, device: Device = "cpu", batch: Batch = 16, restart: Restart = False, quiet: Quiet = False,
-    debug: Debug = False,
+    debug: Debug = False, trust: Trust = False,
     out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
 ) -> None:  # fmt: skip
     """One page of pictures and figures about a run -> report.html."""

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gmmedit.errors import GmmeditError, RunError
+from gmmedit.errors import GmmeditError, RunError, debugging, out_of_memory
 from gmmedit.stopping import Stopped
 from gmmedit.terminal import complain
+from gmmedit.trust import switch_trusting
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
-debugging = {"on": False}
 
 
 class Edge(TyperGroup):
@@ -55,6 +55,11 @@ def edge(ctx: Any) -> Iterator[None]:
         what = f" {error.filename}" if error.filename else ""
         complain(f"the system refused{what}: {error.strerror or error}", "--debug shows where")
         raise typer.Exit(RunError.exit_code) from None
+    except (MemoryError, RuntimeError) as error:
+        if debugging["on"] or not out_of_memory(error):
+            raise
+        complain("out of memory", "--batch 16, another --device, or a smaller batch in --config")
+        raise typer.Exit(RunError.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped: finished work is kept, the same command goes on from there", err=True)
         raise typer.Exit(130) from None
@@ -76,5 +81,8 @@ Restart = Annotated[bool, typer.Option("--restart", help="Discard unfinished wor
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show a traceback on errors.", is_eager=True, callback=switch_debugging)
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run Python files that only the run names.", callback=switch_trusting)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

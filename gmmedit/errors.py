@@ -9,16 +9,23 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN_OPTIONS = 20
+debugging = {"on": False}  # whether tracebacks are wanted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ENXIO, errno.ESTALE)
 
 
+def printable(text: str) -> str:
+    """The text in one line that can do nothing to a terminal: names out of files may hold anything."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+
+
 class GmmeditError(Exception):
-    """What went wrong, naming the file or value, and what to do about it: one line each."""
+    """What went wrong, naming the file or value, and what to do about it: one line each, whatever is quoted in it."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message, hint = printable(message), printable(hint)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -74,6 +81,17 @@ def writing(path: Path) -> Iterator[None]:
         reason = (os.strerror(code) if code else str(error)).lower()
         message = f"cannot write in the folder {path.parent}: {reason}"
         raise InputError(message, hint="choose another folder") from error
+
+
+NO_MEMORY = (  # PyTorch on the CPU, C++ behind onnxruntime, onnxruntime itself
+    "DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory",
+)  # fmt: skip
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library found no memory, on the CPU or another device."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's; it stays unloaded
+    return known or any(words in str(error) for words in NO_MEMORY)
 
 
 def errno_of(error: Exception) -> int | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -89,10 +90,41 @@ def rewrite(path: Path, rows: int | None = None, parents: dict[str, str] | None 
     return artifacts.file_fingerprint(path)
 
 
+def local(host: object) -> bool:
+    return host in (None, "", b"", "localhost", "::1") or str(host).startswith("127.")
+
+
+def local_only(connect: Any) -> Any:
+    """`socket.connect` that refuses every address but this machine's own."""
+
+    def connected(self: socket.socket, address: Any) -> Any:
+        if isinstance(address, tuple) and not local(address[0]):
+            raise AssertionError(f"a test reaches for the network: {address}")
+        return connect(self, address)
+
+    return connected
+
+
+def known_only(getaddrinfo: Any) -> Any:
+    """`socket.getaddrinfo` that asks no name server."""
+
+    def found(host: Any, *rest: Any, **more: Any) -> Any:
+        if not local(host):
+            raise AssertionError(f"a test reaches for the network: {host}")
+        return getaddrinfo(host, *rest, **more)
+
+    return found
+
+
 @pytest.fixture(scope="session", autouse=True)
-def nothing_from_outside() -> Iterator[None]:
-    """The tests choose their run folders themselves, and see no progress lines on a slow machine."""
+def nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests choose their run folders themselves, see no progress lines on a slow machine, trust nobody for good,
+    and reach no network."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GMMEDIT_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setattr("socket.socket.connect", local_only(socket.socket.connect))
+        patch.setattr("socket.socket.connect_ex", local_only(socket.socket.connect_ex))
+        patch.setattr("socket.getaddrinfo", known_only(socket.getaddrinfo))
         patch.delenv("GMMEDIT_RUN", raising=False)
         patch.setattr("gmmedit.terminal.PLAIN_SECONDS", float("inf"))
         yield

@@ -16,7 +16,7 @@ from small_artifacts import GENERATOR, SAMPLES, SINGLE, SMILE, begin_samples, wr
 
 from gmmedit import artifacts
 from gmmedit.artifacts.documenting import markdown
-from gmmedit.artifacts.reading import SEAL, seal
+from gmmedit.artifacts.header import SEAL, seal
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError, RunError
 

@@ -11,30 +11,32 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gmmedit"
 
 PARTS = {"generators", "classifiers", "spaces", "editors", "mixture", "evaluation", "artifacts", "pictures", "models"}
-GROUND = {"errors", "registry"}
+GROUND = {"errors", "registry", "files"}
 ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
-    "yaml_files": {"errors"},
+    "files": {"errors"},
+    "trust": {"errors"},
+    "yaml_files": {"errors", "files"},
     "config": {"errors", "yaml_files"},
     "mixture": set(),
     "spaces": set(),
     "evaluation": set(),
     "disk": {"errors"},
     "models": {"errors", "disk"},
-    "artifacts": {"errors", "disk"},
-    "weights": {"errors", "disk"},
-    "networks": {"errors"},
+    "artifacts": {"errors", "disk", "files", "yaml_files"},
+    "weights": {"errors", "disk", "files"},
+    "networks": {"errors", "files", "trust"},
     "generators": GROUND | {"weights", "networks", "models", "yaml_files"},
     "classifiers": GROUND | {"weights", "networks", "yaml_files"},
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
     "avatars": {"generators", "classifiers", "evaluation", "disk", "stopping"} | GROUND,
-    "stages": PARTS | GROUND | {"config", "disk", "stopping"},
+    "stages": PARTS | GROUND | {"config", "disk", "stopping", "trust"},
     "cli": PARTS | GROUND | {"config", "stages", "avatars", "terminal", "edge", "models_cli", "files_cli"},
     "models_cli": {"errors", "models", "terminal", "edge"},
     "files_cli": {"stages", "terminal", "edge"},
-    "edge": {"errors", "terminal", "stopping"},
+    "edge": {"errors", "terminal", "stopping", "trust"},
     "terminal": {"stages", "stopping"},
     "stopping": {"errors"},
     "__main__": {"cli"},
@@ -47,7 +49,7 @@ TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
 LIGHT = (
     "cli", "models_cli", "files_cli", "edge", "terminal", "errors", "disk", "stopping", "models", "registry",
-    "yaml_files", "__main__", "__init__",
+    "yaml_files", "files", "trust", "__main__", "__init__",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from gmmedit.artifacts.checksums import CHECKSUMS, STORED, checksums
-from gmmedit.artifacts.reading import SEAL, Header, seal
+from gmmedit.artifacts.header import SEAL, Header, seal
 from gmmedit.artifacts.schema import DONE, Field, Kind, Shape
 from gmmedit.errors import InputError
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from gmmedit.artifacts.checksums import Damage, read_checksums
 from gmmedit.artifacts.checksums import damages as find_damages
-from gmmedit.artifacts.provenance import file_fingerprint
-from gmmedit.artifacts.reading import (
+from gmmedit.artifacts.header import (
     CHECKPOINT,
     ROWS,
     Header,
@@ -20,6 +19,7 @@ from gmmedit.artifacts.reading import (
     read_header,
     read_marks,
 )
+from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.schema import Kind
 from gmmedit.errors import InputError
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from gmmedit import yaml_files
 from gmmedit.artifacts.schema import KINDS, Kind, Size
 from gmmedit.errors import InputError
 
@@ -73,7 +74,7 @@ class Question:
             kind=str(record["kind"]),
             n=int(record["n"]),
             seed=int(record["seed"]),
-            config=dict(yaml.safe_load(record["config"])),
+            config=dict(yaml.load(record["config"], yaml_files.Plain)),
             sizes={name: _plain_size(size) for name, size in sizes.items()},
             parents=parents,
             generator=generator or None,

@@ -17,8 +17,7 @@ import numpy as np
 from gmmedit import __version__
 from gmmedit.artifacts.building import Arrays, build_rows, cast, matched, whole_file
 from gmmedit.artifacts.checksums import CHECKSUMS, checksums, damages, read_checksums
-from gmmedit.artifacts.question import Question, differences
-from gmmedit.artifacts.reading import (
+from gmmedit.artifacts.header import (
     CHECKPOINT,
     ROWS,
     WHOLE,
@@ -30,8 +29,9 @@ from gmmedit.artifacts.reading import (
     partial_path,
     read_header,
     read_marks,
-    summary,
 )
+from gmmedit.artifacts.question import Question, differences
+from gmmedit.artifacts.reading import summary
 from gmmedit.artifacts.schema import DONE, Shape
 from gmmedit.disk import alone, publish, write_at, write_file
 from gmmedit.errors import InputError, RunError, writing

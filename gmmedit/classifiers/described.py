@@ -1,5 +1,6 @@
 """A classifier put together from a network and its description: preprocessing, network, outputs to logits."""
 
+import torch
 from torch import Tensor
 
 from gmmedit.classifiers.base import Attribute, Classifier
@@ -8,6 +9,8 @@ from gmmedit.classifiers.columns import Columns, by_name, consecutive
 from gmmedit.classifiers.description import BEST, HINT, Description
 from gmmedit.classifiers.opened import TRIED, Opened, combined, prepared
 from gmmedit.errors import InputError, nearest
+
+SAME = 0.01  # of the answers' size: how much they may depend on the place in the batch
 
 
 class Described(Classifier):
@@ -23,14 +26,23 @@ class Described(Classifier):
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
         self.fingerprint = combined(network.fingerprint, description)
-        self.differentiable = self.checked(self.network.tried(device)).requires_grad
+        outputs = self.checked(self.network.tried(device))
+        self.differentiable = outputs.requires_grad
+        first, second = outputs.detach().float(), self.network.tried(device, turned=True).detach().float()
+        if not torch.allclose(first, second, rtol=SAME, atol=SAME * float(first.abs().mean()), equal_nan=True):
+            message = f"{where} gives the same picture another answer in another place, or each time"
+            raise InputError(message, hint="make it in evaluation mode: rows of a batch must not see each other")
 
     def train(self, mode: bool = True) -> "Described":
         return self
 
     def logits(self, images: Tensor) -> Tensor:
         """See `Classifier.logits`. InputError: the network fails, or takes another number of pictures only."""
-        logits = self.columns(self.network(images).flatten(1).float())
+        outputs = self.network(images)
+        if len(outputs) != len(images) or outputs[0].numel() != self.columns.n:
+            message = f"{self.network.where} gives outputs of shape {tuple(outputs.shape)} for {len(images)} pictures"
+            raise InputError(message, hint="export it with a dynamic batch")
+        logits = self.columns(outputs.flatten(1).float())
         return self.calibration(logits) if self.calibration else logits
 
     def checked(self, outputs: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gmmedit import yaml_files
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
-from gmmedit.classifiers.preprocessing import Colors, Interpolation, Preprocessing
+from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError, nearest
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
 
-Pixels = Annotated[int, Field(ge=1, le=4096)]
+Pixels = Annotated[int, Field(ge=1, le=MOST_EDGE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 

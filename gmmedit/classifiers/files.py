@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gmmedit.classifiers import huggingface, outside
-from gmmedit.classifiers.description import Source
+from gmmedit.classifiers.description import HINT, Source
 from gmmedit.errors import InputError, nearest
+from gmmedit.files import check_regular
 
 YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}
@@ -34,6 +35,7 @@ def kind_of(path: Path) -> str:
     if nothing of these. InputError: a damaged archive, or weights alone."""
     if path.is_dir():
         return "folder"
+    check_regular(path, HINT)
     with path.open("rb") as file:
         start = file.read(8)
     if start.startswith(b"PK"):

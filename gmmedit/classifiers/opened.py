@@ -11,7 +11,7 @@ from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Source
 from gmmedit.classifiers.preprocessing import Preprocessing
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, out_of_memory
 from gmmedit.networks import reason
 
 TRIED = 2  # pictures of the first try: a network that was exported for one must be found out
@@ -49,24 +49,29 @@ class Prepared:
         pixels = self.preprocessing(images)
         try:
             return self.network.forward(pixels)
-        except (InputError, torch.OutOfMemoryError):
+        except InputError:
             raise
         except Exception as error:  # anything may be in a user's network
+            if out_of_memory(error):
+                raise
             height, width = pixels.shape[-2:]
             message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {reason(error)}"
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
     @torch.enable_grad()  # whoever loads it may compute without
-    def tried(self, device: str) -> Tensor:
-        """The outputs for pictures that want their gradients. InputError: it fails, or they are no tensor."""
+    def tried(self, device: str, turned: bool = False) -> Tensor:
+        """The outputs for pictures that want their gradients; `turned`: seen in reverse order, answered in this one.
+
+        InputError: it fails, or they are no tensor.
+        """
         shape = (TRIED, self.preprocessing.channels[-1], *self.preprocessing.size)
         images = torch.linspace(-1, 1, torch.Size(shape).numel(), device=device).view(shape)
-        outputs = self(images.requires_grad_(True))
+        outputs = self((images.flip(0) if turned else images).requires_grad_(True))
         if not isinstance(outputs, Tensor):
             message = f"{self.where} gives a {type(outputs).__name__}, one tensor (N, columns) was expected"
             raise InputError(message, hint="wrap it in a module.py:factory that returns one tensor")
-        return outputs
+        return outputs.flip(0) if turned and outputs.ndim else outputs
 
 
 def prepared(network: Opened, description: Source, where: str) -> Prepared:

@@ -1,5 +1,6 @@
 """What a network wants its pictures to look like: size, crop, colours, range. All on tensors, on their device."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,8 @@ from gmmedit.errors import InputError
 Colors = Literal["rgb", "bgr", "grey"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
+MOST_EDGE = 1024  # pixels that a picture may be resized to; the largest public classifiers see 518
+MOST_PIXELS = 2 * MOST_EDGE**2
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
 
@@ -48,7 +51,12 @@ class Preprocessing:
     def __call__(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot resize
             images = self.colored(images.float())
-            pixels = resize(images, self.resized(images.shape[-2], images.shape[-1]), self.interpolation)
+            wanted = self.resized(images.shape[-2], images.shape[-1])
+            if max(math.prod(wanted), math.prod(self.size)) > MOST_PIXELS:
+                have = f"{images.shape[-2]} x {images.shape[-1]}"
+                message = f"pictures of {have} pixels would become {wanted[0]} x {wanted[1]}"
+                raise InputError(message, hint=f"`size` and `resize` of at most {MOST_EDGE}")
+            pixels = resize(images, wanted, self.interpolation)
             pixels = ((cropped(pixels, self.size) + 1) / 2).clamp(0, 1)  # bicubic overshoots
             black, white = self.range
             mean, std = (torch.tensor(values).to(pixels)[:, None, None] for values in (self.mean, self.std))

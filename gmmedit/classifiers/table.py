@@ -15,9 +15,13 @@ from gmmedit.classifiers.described import calibration_of
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.opened import combined
 from gmmedit.errors import InputError
+from gmmedit.files import check_regular
 from gmmedit.networks import file_fingerprint
 
 KEYS: tuple[str, ...] = ("row", "seed")
+MOST_NUMBERS = 1 << 26
+LARGEST_CSV = 1 << 28  # bytes
+KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
 
 
 class Table(Classifier):
@@ -130,33 +134,49 @@ def read_hdf5(path: Path) -> dict[str, np.ndarray]:
         with h5py.File(path, "r", locking=False) as file:
             names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
             found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
-            return {name: np.asarray(it[()], dtype=np.float64) for name, it in found.items() if plain(it)}
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", hint="one dataset of numbers (N,) per column") from error
+            columns = {name: it for name, it in found.items() if plain(it)}
+            check_count(path, sum(it.size for it in columns.values()))
+            return {name: np.asarray(it[()], dtype=np.float64) for name, it in columns.items()}
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises whatever the damage leads to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read: {reason}", hint="one dataset of numbers (N,) per column") from error
 
 
 def plain(dataset: h5py.Dataset) -> bool:
-    return dataset.ndim == 1 and not dataset.external and not dataset.is_virtual
+    """Whether it is a column, in this file. Others are not looked at; a foreign filter would load a library."""
+    filters = dataset.id.get_create_plist()
+    known = all(filters.get_filter(place)[0] in KNOWN_FILTERS for place in range(filters.get_nfilters()))
+    return dataset.ndim == 1 and known and not dataset.external and not dataset.is_virtual
+
+
+def check_count(path: Path, numbers: int) -> None:
+    """InputError: more than anybody has labels; a file of a few bytes may claim so."""
+    if numbers > MOST_NUMBERS:
+        raise InputError(f"{path} holds {numbers} numbers, {MOST_NUMBERS} are read at most", hint="fewer columns")
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
     hint = "a line of column names, then numbers, separated by commas"
+    check_regular(path, hint, LARGEST_CSV)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+            lines = ((number, line) for number, line in enumerate(csv.reader(file), 1) if line)
+            names = [name.strip() for name in next(lines, (0, []))[1]]
+            if len(set(names)) < len(names) or not all(names):
+                raise InputError(f"{path} has columns without a name or of the same", hint=hint)
+            rows = [row_of(row, names, f"{path}: line {number}", hint) for number, row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read: {error}", hint=hint) from error
-    names = [name.strip() for name in lines[0][1]] if lines else []
-    rows = lines[1:]
-    if len(set(names)) < len(names) or not all(names):
-        raise InputError(f"{path} has columns without a name or of the same", hint=hint)
-    table = np.empty((len(rows), len(names)))
-    for place, (number, row) in enumerate(rows):
-        if len(row) != len(names):
-            raise InputError(f"{path}: line {number} has {len(row)} cells, its header {len(names)}", hint=hint)
-        where = f"{path}: line {number}"
-        table[place] = [number_of(cell, f"{where}, {name}") for name, cell in zip(names, row, strict=True)]
+    table = np.stack(rows) if rows else np.empty((0, len(names)))
     return dict(zip(names, table.T, strict=True))
+
+
+def row_of(row: list[str], names: list[str], where: str, hint: str) -> np.ndarray:
+    if len(row) != len(names):
+        raise InputError(f"{where} has {len(row)} cells, its header {len(names)}", hint=hint)
+    return np.array([number_of(cell, f"{where}, {name}") for name, cell in zip(names, row, strict=True)])
 
 
 def number_of(cell: str, where: str) -> float:

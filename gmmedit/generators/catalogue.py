@@ -36,7 +36,7 @@ def find(name_or_path: str) -> Path:
     if name_or_path in CATALOGUE:
         return locate(name_or_path)
     path = Path(name_or_path)
-    if path.is_file():
+    if path.exists():
         return path
     if not path.suffix and len(path.parts) == 1:
         known = [*CATALOGUE, *REGISTRY.targets()]

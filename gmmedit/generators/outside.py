@@ -15,15 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from gmmedit import weights
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError, nearest, out_of_memory
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.beside import notes
 from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, reason, torchscript
 from gmmedit.registry import Registry
 
 EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
+TRY = "compare z_shape with its input; export it for any batch"
 SAME = 1e-2  # of the values' range: how much a picture may depend on the batch it is made in
-Size = Annotated[int, Field(ge=1, lt=2**31)]
+Size = Annotated[int, Field(ge=1, le=1 << 16)]  # of a latent; public ones have 16,384 at most
 
 
 class Description(BaseModel):
@@ -34,7 +35,7 @@ class Description(BaseModel):
     z_dim: Size
     z_shape: tuple[Size, ...] | None = None  # of one latent as the network takes it, e.g. [100, 1, 1]
     prior: Literal["normal", "uniform"] = "normal"  # uniform: in [-1, 1]
-    n_classes: Annotated[int, Field(ge=0, lt=2**31)] = 0  # with classes, the network's second input is one-hot
+    n_classes: Annotated[int, Field(ge=0, le=1 << 16)] = 0  # with classes, the network's second input is one-hot
     range: tuple[float, float] = (-1.0, 1.0)  # of the images' values
 
     @classmethod
@@ -108,7 +109,14 @@ class Outside(Generator):
         if self.description.prior == "uniform":
             z = torch.special.erf(z / math.sqrt(2))  # the normal distribution function, from -1 to 1
         z = z.reshape(len(z), *(self.description.z_shape or (self.z_dim,)))
-        images: Tensor = self.network(z, c) if self.n_classes else self.network(z)
+        try:
+            images: Tensor = self.network(z, c) if self.n_classes else self.network(z)
+        except Exception as error:  # anything may be in a user's network
+            if out_of_memory(error):
+                raise
+            raise InputError(f"{self.where} fails on {len(z)} latents: {reason(error)}", hint=TRY) from error
+        if len(images) != len(z):
+            raise InputError(f"{self.where} makes {list(images.shape)} of {len(z)} latents", hint=TRY)
         return images
 
     @torch.enable_grad()  # whoever loads it may compute without
@@ -121,14 +129,19 @@ class Outside(Generator):
             single = self.synthesize(latents[:1].requires_grad_())
             self.differentiable = single.requires_grad
             single, both = single.detach(), self.synthesize(latents).detach()
+            turned = self.synthesize(latents.flip(0)).detach().flip(0)
         except Exception as error:  # anything may be in a user's network
+            if out_of_memory(error) or (isinstance(error, InputError) and not error.__cause__):
+                raise
             shape = ["N", *(self.description.z_shape or (self.z_dim,))]
-            message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {reason(error)}"
-            raise InputError(message, hint="compare z_shape with its input; export it for any batch") from error
+            why = reason(error.__cause__ or error)
+            message = f"{self.where} makes no images of latents [{', '.join(map(str, shape))}]: {why}"
+            raise InputError(message, hint=TRY) from error
         if single.ndim != 4 or single.shape[1] > 4 or len(single) != 1 or len(both) != 2 or not single.numel():
             message = f"{self.where} makes {list(single.shape)} of one latent"
             raise InputError(message, hint="it must make images (N, channels, height, width) of N latents, any N")
-        if not (both[:1] - single).abs().max() <= SAME * (1 + single.abs().max()):
+        alone = torch.cat([single, turned[1:]]) if turned.shape == both.shape else single * torch.nan
+        if not (both - alone).abs().max() <= SAME * (1 + single.abs().max()):
             message = f"{self.where} makes another picture of the same latent beside others"
             raise InputError(message, hint="make it in evaluation mode, without random noise, for any batch")
         _, channels, height, width = single.shape
@@ -230,4 +243,26 @@ def checked(made: Generator, where: str) -> Generator:
     lacking = [name for name in ("z_dim", "w_shape", "image_shape") if not hasattr(made, name)]
     if lacking:
         raise InputError(f"the Generator of {where} has no {', '.join(lacking)}", hint="gmmedit.generators.Generator")
+    try:
+        found = trial(made)
+    except Exception as error:  # the user's own code
+        if out_of_memory(error):
+            raise
+        message = f"the Generator of {where} makes no images of two latents: {reason(error)}"
+        raise InputError(message, hint="--debug shows where") from error
+    wanted = [f"float32 {[2, *shape]}" for shape in ((made.w_shape or (1, made.z_dim))[1:], made.image_shape)]
+    for what, tensor, expected in zip(("w", "images"), found, wanted, strict=True):
+        told = f"{tensor.dtype} {list(tensor.shape)}".removeprefix("torch.")
+        if told != expected:
+            message = f"the Generator of {where} makes {what} {told} of two latents, {expected} was expected"
+            raise InputError(message, hint="gmmedit.generators.Generator; .float() makes float32 of float64")
     return made
+
+
+@torch.no_grad()
+def trial(made: Generator) -> tuple[Tensor, Tensor]:
+    """What it makes of two latents: w, or the latents where it has none, and images."""
+    z = torch.linspace(-1, 1, 2 * made.z_dim).reshape(2, -1)
+    c = torch.eye(made.n_classes)[:1].expand(2, -1) if made.n_classes else None
+    w = made.map(z, c) if made.w_shape else z
+    return w, made.synthesize(w.float())  # as samples.h5 keeps it

@@ -13,6 +13,8 @@ from gmmedit.mixture import Layout
 Form = Literal["group", "peak"]
 Draw = Literal["coupled", "sample", "mean"]
 
+NARROWEST = 1e-4  # a component's mean variance as a share of that of all samples: fewer samples than dimensions can be
+# told apart without any spread, and the density would have no end
 RIDGE = 1e-6  # share of the mean variance added to fitted covariances: few samples would make them singular
 WEIGHT_RATE = 10.0  # log-weights have farther to go than Adam's steps, all about lr, would carry them
 
@@ -85,7 +87,8 @@ class Mixture(nn.Module):
         scatter = torch.einsum("nc,nci,ncj->cij", labels, offset, offset)
         covariance = scatter.sum(0, keepdim=True) / mass.sum() if self.tied else scatter / mass[:, None, None]
         variance = covariance.diagonal(dim1=1, dim2=2)
-        floor = (RIDGE * variance.mean(1, keepdim=True)).clamp_min(torch.finfo(y.dtype).tiny)
+        within, total = variance.mean(1, keepdim=True), y.var(0, correction=0).mean()
+        floor = torch.maximum(RIDGE * within, NARROWEST * total - within).clamp_min(torch.finfo(y.dtype).tiny)
         self.means.copy_(means)
         self.logits.copy_((mass / mass.sum()).log() / WEIGHT_RATE)
         if self.lower is None:

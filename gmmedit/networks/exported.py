@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from gmmedit.errors import InputError
-from gmmedit.networks import Network, opening
+from gmmedit.networks import Network, check_archive, opening
 
 HINT = "save it with torch.export.save in this version of torch"
 
@@ -79,9 +79,7 @@ def shapes_of(program: ExportedProgram) -> tuple[tuple[int | None, ...], ...]:
 def check(content: bytes) -> None:
     """InputError: the archive holds what torch would unpickle, load as native code, or evaluate."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = archive.namelist()
-        if len(set(names)) < len(names):
-            raise InputError("holds records of the same name", hint=HINT)
+        names = check_archive(archive, len(content), HINT)
         for name in names:
             if not RECORDS.fullmatch(name):
                 raise InputError(f"holds {name!r}, which no plain exported network has", hint=HINT)

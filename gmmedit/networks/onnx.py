@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
+from gmmedit.files import check_regular
 from gmmedit.networks import Network, opening
 
 HINT = "export it with a dynamic batch dimension and one output"
@@ -31,6 +32,7 @@ class Session(nn.Module):
 
 def load(path: Path, device: str = "cpu") -> Network:
     """The network; on a GPU where onnxruntime has one. InputError: no onnxruntime, not such a file, or damaged."""
+    check_locations(path)
     runtime = onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -48,10 +50,24 @@ def load(path: Path, device: str = "cpu") -> Network:
 
 def files_of(path: Path) -> list[Path]:
     """The file, and those beside it in which large networks keep their tensors: its entries "location" -> name."""
+    return [path, *(path.parent / name for name in locations(path) if (path.parent / name).is_file())]
+
+
+def locations(path: Path) -> list[str]:
     content = path.read_bytes()
     found = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content)
-    names = {content[it.end() : it.end() + it[1][0]].decode(errors="replace") for it in found}
-    return [path, *(path.parent / name for name in sorted(names))]
+    return sorted({content[it.end() : it.end() + it[1][0]].decode(errors="replace") for it in found})
+
+
+def check_locations(path: Path) -> None:
+    """InputError: tensors lie outside the file's folder, or in a pipe or a device."""
+    check_regular(path, HINT)
+    for name in locations(path):
+        inside = "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
+        if not inside:
+            raise InputError(f"{path} keeps tensors in {name[:80]!r}, outside its folder", hint=HINT)
+        if (path.parent / name).exists():
+            check_regular(path.parent / name, HINT)
 
 
 def onnxruntime() -> Any:

@@ -1,7 +1,7 @@
 """TorchScript files. PyTorch has deprecated them; they are read, never written.
 
 Loading one runs no Python, but its code is a program that PyTorch interprets: the few operators that reach files are
-refused before it runs.
+refused before it runs, and so are loops that may never end, which no Ctrl-C would stop.
 """
 
 import ast
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
-from gmmedit.networks import Network, frozen, opening
+from gmmedit.networks import Network, check_archive, frozen, opening
 
 HINT = "save it with torch.jit.save, or better with torch.export.save"
 OPERATORS = {"aten", "prim", "prims"}  # namespaces of PyTorch itself
+MOST_ROUNDS = 1 << 16
 FORBIDDEN = {"save", "load", "from_file", "classes", "print", "Print"}
 
 
@@ -46,10 +47,7 @@ def load(path: Path, device: str = "cpu") -> Network:
 def check(content: bytes) -> None:
     """InputError: the program holds operators that a network has no use for."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = archive.namelist()
-        if len(set(names)) < len(names):
-            raise InputError("holds records of the same name", hint=HINT)
-        for name in names:
+        for name in check_archive(archive, len(content), HINT):
             if name.endswith(".py"):
                 check_program(archive.read(name).decode())
 
@@ -57,11 +55,19 @@ def check(content: bytes) -> None:
 def check_program(text: str) -> None:
     """InputError: it reaches for more than PyTorch's own operators on tensors, however that is spelled."""
     for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.While) or (isinstance(node, ast.For) and endless(node.iter)):
+            raise InputError("has a loop that may never end", hint="write a my_network.py:load that builds it")
         found = dotted(node)
         parts = found.split(".")
         foreign = parts[0] == "ops" and parts[1:] and parts[1] not in OPERATORS
         if foreign or any(part in FORBIDDEN for part in parts):
             raise InputError(f"calls {found!r}, which no network needs", hint="load only files of people you trust")
+
+
+def endless(rounds: ast.expr) -> bool:
+    """Whether a loop over `range(NUMBER)` would take years. PyTorch writes those with `break` as `while`."""
+    numbers = [node.value for node in ast.walk(rounds) if isinstance(node, ast.Constant)]
+    return any(isinstance(number, int) and number > MOST_ROUNDS for number in numbers)
 
 
 def dotted(node: ast.AST) -> str:

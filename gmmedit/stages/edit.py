@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
 from gmmedit import artifacts
@@ -18,6 +17,7 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.stages.shared.common import Execution, prepare
+from gmmedit.stages.shared.npz import read_array
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import picture_folder, write_pictures
 from gmmedit.stages.shared.workshop import CHUNK, Move, Workshop, open_workshop
@@ -162,16 +162,7 @@ def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
     InputError: no such file, no such key, other shapes, NaN.
     """
     hint = f"numpy.savez(file, {space}=...)"
-    try:
-        with path.open("rb") as stream, NpzFile(stream) as file:
-            keys = list(file)
-            array = file[space] if space in keys else None
-    except Exception as error:  # numpy and zipfile raise whatever the damage leads to
-        raise InputError(f"{path} cannot be read as npz: {error}", hint=hint) from error
-    if not isinstance(array, np.ndarray | None):
-        raise InputError(f"{path}: {space} is no array", hint=hint)
-    if array is None:
-        raise InputError(f"{path} has no {space!r}, it holds {', '.join(keys) or 'nothing'}", hint=hint)
+    array = read_array(path, space, hint)
     size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
     layers = generator.w_shape[0] if generator.w_shape else 0
     fits = array.shape[1:] == (size,) or (space == "w" and array.shape[1:] == (layers, size))

@@ -9,11 +9,14 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitSingleSettings
 from gmmedit.disk import alone
+from gmmedit.errors import InputError
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.stages.shared.common import Execution, prepare
 from gmmedit.stages.shared.fitting import carry_out, write_fit
-from gmmedit.stages.shared.problem import load_problem, resolve_space
+from gmmedit.stages.shared.problem import Problem, load_problem, resolve_space
+
+SAMPLES_PER_DIMENSION = 2
 
 
 def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path:
@@ -38,6 +41,8 @@ def fit_alone(
 ) -> Path:  # fmt: skip
     """Fit, from the checkpoint if there is one, and write the result."""
     problem = load_problem(samples, labels, question.config["space"], settings.held_out)
+    if settings.scope == "full":
+        check_enough(samples, problem)
     fit = ReadFit(
         problem.x, problem.labels, problem.layout,
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
@@ -48,6 +53,15 @@ def fit_alone(
     model = AttributeMixture(result.coordinates, result.gaussians)
     facts = {"read": result.read, "converged": result.converged, "steps": fit.count}
     return write_fit(path, question, history, model, problem, facts)
+
+
+def check_enough(samples: Artifact, problem: Problem) -> None:
+    """InputError: Gaussians over all dimensions would be flat in some of them."""
+    n, dim = problem.x.shape
+    if n < SAMPLES_PER_DIMENSION * dim:
+        message = f"{n} samples of {samples.path} are fitted, Gaussians over all {dim} dimensions need"
+        hint = "gmmedit sample -n 5000, or scope: subspace"
+        raise InputError(f"{message} {SAMPLES_PER_DIMENSION * dim}", hint=hint)
 
 
 def ask(samples: Artifact, labels: Artifact, settings: FitSingleSettings) -> Question:

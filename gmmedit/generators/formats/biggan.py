@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gmmedit.files import LARGEST_TEXT, check_regular
 from gmmedit.generators.biggan import BigGAN, BigGANConfig
 from gmmedit.generators.formats.filling import filled
 from gmmedit.generators.formats.machine import Refused
@@ -56,6 +57,7 @@ def read_config(path: Path) -> BigGANConfig:
     found = next((file for name in names if name != path.name and (file := path.with_name(name)).is_file()), None)
     if found is None:
         raise Refused(f"is a BigGAN, which needs its config.json beside it ({' or '.join(dict.fromkeys(names))})")
+    check_regular(found, "give an unchanged config.json", LARGEST_TEXT)
     given = json.loads(found.read_text(encoding="utf-8"))
     sizes = {ours: given[theirs] for ours, theirs in SIZES.items()}
     layers = tuple((bool(up), n_in, n_out) for up, n_in, n_out in given["layers"])

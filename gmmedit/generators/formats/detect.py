@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gmmedit.errors import InputError
+from gmmedit.files import check_regular
 from gmmedit.generators import outside, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, rosinality, tensorflow
@@ -66,6 +67,7 @@ def read(path: Path) -> tuple[Format, Generator]:
 
 def container_of(path: Path) -> Container | None:
     """By the first bytes. InputError: the file cannot be read, or is empty."""
+    check_regular(path, HINT)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)

@@ -1,6 +1,7 @@
 """What the stages share: how to execute, progress, and the networks that an artifact names."""
 
 import ctypes
+import logging
 import os
 import platform
 import sys
@@ -13,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators
+from gmmedit import classifiers, generators, trust
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, RunError, out_of_memory
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
@@ -27,6 +28,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
 SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
+most = {"rows": sys.maxsize}  # at once, once memory has been found too small for more
+log = logging.getLogger("gmmedit")
 Tick = Callable[[int, int, str], None]  # done, total, a few words
 
 
@@ -47,6 +50,7 @@ class Execution:
 
 def prepare(execution: Execution) -> None:
     """Process-wide settings. InputError: there is no such device."""
+    most["rows"] = sys.maxsize
     torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
     keep_freed_memory()
     try:
@@ -81,12 +85,45 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     """function(rows) in batches, its answers joined on the CPU.
 
     Every call sees a whole number of tiles: matrix products of fewer rows round differently, and no row's
-    result may depend on the batch size or on how many rows follow it.
+    result may depend on the batch size or on how many rows follow it. So a batch for which there is no memory is
+    halved, for the rest of the stage too. RunError: there is none for a single tile.
     """
-    size = max(batch // TILE, 1) * TILE
-    whole = padded(rows, TILE)
-    parts = [function(whole[first : first + size]) for first in range(0, len(whole), size)]
-    return tuple(torch.cat([answer.cpu() for answer in answers])[: len(rows)] for answers in zip(*parts, strict=True))
+    found: tuple[Tensor, ...] = ()
+    first = 0
+    while first < len(rows):
+        size = min(max(batch // TILE, 1) * TILE, most["rows"])
+        answers = attempt(function, padded(rows[first : first + size], TILE))
+        if answers is None:
+            most["rows"] = halved(min(size, len(rows) - first))
+            continue
+        # One place for all, from the start: small answers kept between large blocks that come and go split the heap.
+        found = found or tuple(answer.new_empty(len(rows), *answer.shape[1:]) for answer in answers)
+        for whole, answer in zip(found, answers, strict=True):
+            whole[first : first + size] = answer[: len(rows) - first]
+        first += size
+    return found
+
+
+def attempt(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
+    """function(rows) on the CPU; None: there is no memory for it."""
+    try:
+        return tuple(answer.cpu() for answer in function(rows))
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return None
+
+
+def halved(size: int) -> int:
+    """The next smaller whole number of tiles; says so. RunError: there is none."""
+    if size <= TILE:
+        message = f"there is no memory for {TILE} pictures at once"
+        raise RunError(message, hint="another --device, or a smaller generator or classifier")
+    smaller = max(size // 2 // TILE, 1) * TILE
+    log.warning("note: no memory for %d pictures at once, going on with %d; the result is the same", size, smaller)
+    return smaller
 
 
 def padded(rows: Tensor, tile: int) -> Tensor:
@@ -122,14 +159,16 @@ def check_channels(network: Classifier | Embedder, name: str, channels: int) -> 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
     """The generator that made the samples. InputError: its weights are not those any more."""
     settings = sample_settings(samples)
-    generator = generators.load(settings.gan, execution.device)
+    with trust.named_by_an_artifact():
+        generator = generators.load(settings.gan, execution.device)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return as_asked(generator, settings)
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
     """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
-    classifier = classifiers.load(labels.question.config["classifier"], execution.device)
+    with trust.named_by_an_artifact():
+        classifier = classifiers.load(labels.question.config["classifier"], execution.device)
     _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
     if classifier.calibration:
         classifier.calibration.load(labels.attrs["calibration"])
@@ -178,5 +217,7 @@ def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:
     """One standard normal latent per seed, float32 (end - first, z_dim): that of NVIDIA's `--seeds`."""
-    rows = [np.random.RandomState(seed).randn(z_dim) for seed in range(first_seed, end_seed)]
-    return np.stack(rows).astype(np.float32)
+    rows = np.empty((end_seed - first_seed, z_dim), np.float32)
+    for row, seed in zip(rows, range(first_seed, end_seed), strict=True):
+        row[:] = np.random.RandomState(seed).randn(z_dim)
+    return rows

@@ -70,7 +70,12 @@ def write_fit(
     path: Path, question: Question, history: History,
     model: AttributeMixture, problem: Problem, facts: Mapping[str, object],
 ) -> Path:  # fmt: skip
-    """Write the finished artifact: parameters, chart, history, and how well held-out samples are read."""
+    """Write the finished artifact: parameters, chart, history, and how well held-out samples are read.
+
+    RunError: one of the parameters is no number.
+    """
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise RunError("the fit ended in numbers that are none", hint="lower the learning rate, or take more samples")
     parameters = {f"parameters/{name}": value.detach().numpy() for name, value in model.state_dict().items()}
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}

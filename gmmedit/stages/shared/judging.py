@@ -28,6 +28,7 @@ from gmmedit.stages.shared.common import (
 )
 from gmmedit.stages.shared.sampling import mapped
 
+MAPPED = 4096  # latents at once
 EVALUATORS = {"avatars": "avatars-eval"}  # classifiers to those that were trained apart to judge them
 
 
@@ -125,5 +126,6 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:
     """Latents (n, L, D) of samples that no fit has seen."""
     z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
-    latent = mapped(generator, z.to(generator.device), drawn).cpu() if space == "w" else z
-    return latent[:, None].expand(-1, layers_of(generator, space), -1).contiguous()
+    parts = [mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)]
+    latent = torch.cat(parts) if space == "w" else z
+    return latent[:, None].expand(-1, layers_of(generator, space), -1)

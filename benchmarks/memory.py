@@ -1,0 +1,96 @@
+"""Peak memory of `sample`, `label` and `evaluate` at two numbers of samples: python benchmarks/memory.py [FEW MANY]
+
+The generator is a tiny network of 32-pixel pictures, so that the number of samples is all that differs. Each stage
+runs in a process of its own. Exit status 1: one needs more than GROWTH times as much for the many as for the few.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+GROWTH = 1.1
+FEW, MANY = 2_000, 50_000
+NETWORK = """
+import torch
+from torch import nn
+
+
+class Painter(nn.Module):
+    z_dim = 6
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3 * 32 * 32))
+
+    def forward(self, z):
+        return self.layers(z).tanh().reshape(-1, 3, 32, 32)
+
+
+def label():
+    generator = Painter()
+    with torch.no_grad():
+        seen = generator(torch.randn(500, 6, generator=torch.Generator().manual_seed(1)))
+    reads = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)) / 8
+    middle = torch.einsum("nchw,kchw->nk", seen, reads).median(0).values
+    return lambda x: torch.einsum("nchw,kchw->nk", x, reads) - middle
+"""
+YAML = """file: network.py:label
+input: {size: 32, range: [-1, 1]}
+activation: sigmoid
+attributes: {one: {}, other: {}}
+"""
+STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")
+MEASURED = ("sample", "label", "evaluate")
+
+
+def peaks(folder: Path, n: int) -> dict[str, float]:
+    """MB of each measured stage, at n samples drawn and n judged."""
+    run = folder / str(n)
+    more = {
+        "sample": ["--gan", str(folder / "network.py") + ":Painter", "-n", n],
+        "label": ["--classifier", folder / "network.yaml"],
+        "evaluate": ["-n", n, "--editors", "mixture", "--classifier", folder / "judge.yaml"],
+    }
+    found = {}
+    for stage in STAGES:
+        words = [*more.get(stage, ["--steps", 5]), "--run", run, "--batch", 64]
+        words = words[:-2] if stage.startswith("fit") else words
+        command = [sys.executable, "-c", MEASURE, stage, *map(str, words), "--quiet"]
+        made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[stage] = float(made.stdout.split()[-1])
+    return {stage: found[stage] for stage in MEASURED}
+
+
+MEASURE = """
+import resource
+from gmmedit.cli import app
+try:
+    app()
+except SystemExit as end:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    raise
+"""
+
+
+def main() -> None:
+    few, many = map(int, sys.argv[1:]) if len(sys.argv) > 1 else (FEW, MANY)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["GMMEDIT_STATE"] = name
+        (folder / "network.py").write_text(NETWORK)
+        (folder / "network.yaml").write_text(YAML)
+        (folder / "judge.yaml").write_text(YAML)
+        small, large = peaks(folder, few), peaks(folder, many)
+    print(f"{'stage':10} {few:>8} {many:>8}  growth")
+    for stage in MEASURED:
+        growth = large[stage] / small[stage]
+        print(f"{stage:10} {small[stage]:5.0f} MB {large[stage]:5.0f} MB  {growth:.3f}")
+    if any(large[stage] > GROWTH * small[stage] for stage in MEASURED):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""The structure of an artifact: root attributes, datasets, done-marks. What is not one is refused."""
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+
+from gmmedit.artifacts.checksums import CHECKSUMS, Chunks
+from gmmedit.artifacts.question import Question
+from gmmedit.artifacts.schema import DONE, KINDS, Size
+from gmmedit.errors import GmmeditError, InputError
+from gmmedit.files import check_regular
+
+ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
+SEAL = "attributes_checksum"
+# What h5py and the parsers raise on damaged or foreign files.
+DAMAGE = (
+    OSError, RuntimeError, SystemError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    yaml.YAMLError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the root attributes say: `form` is ROWS, WHOLE or CHECKPOINT, `chunk` 0 except for ROWS."""
+
+    question: Question
+    form: str
+    version: str
+    chunk: int
+    extra: Mapping[str, Any]
+
+    @property
+    def chunks(self) -> int:
+        return math.ceil(self.question.n / self.chunk) if self.chunk else 0
+
+    @property
+    def cut(self) -> Chunks:
+        return Chunks(self.question.table, self.chunk, self.question.n)
+
+    def facts(self) -> dict[str, str]:
+        """What a stage that continues this file must agree with."""
+        return self.question.facts() | {"gmmedit_version": self.version, "chunk": str(self.chunk)}
+
+
+def partial_path(path: Path) -> Path:
+    """Where the unfinished `path` is."""
+    return path.with_name(path.name + ".partial")
+
+
+def dataset_names(file: h5py.File) -> list[str]:
+    """Every dataset, done-marks and checksums left out. ValueError: a link or a dataset that leads out of the file."""
+    links: list[tuple[str, object]] = []
+    file.visititems_links(lambda name, link: links.append((name, link)))
+    for name, link in links:
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"/{name} is a link")
+        node = file[name]
+        if isinstance(node, h5py.Dataset):
+            check_plain(node)
+    return [name for name, _ in links if name not in (DONE, CHECKSUMS) and isinstance(file[name], h5py.Dataset)]
+
+
+def check_plain(dataset: h5py.Dataset) -> None:
+    """ValueError: its numbers lie elsewhere, go through a filter, are no numbers, or fewer than it says."""
+    name = dataset.name
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name} keeps its data in another file")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise ValueError(f"{name} is compressed or filtered, which no artifact is")
+    if dataset.dtype.kind not in "fiu" or dataset.shape is None:
+        raise ValueError(f"{name} holds {dataset.dtype} instead of numbers")
+    stored = dataset.id.get_storage_size()
+    if dataset.size * dataset.dtype.itemsize != stored:
+        raise ValueError(f"{name} says that it holds {dataset.size} numbers and has {stored} bytes")
+
+
+def read_attrs(file: h5py.File) -> dict[str, Any]:
+    """The root attributes that are numbers or texts of fixed length, the only ones that an artifact has.
+
+    HDF5 crashes on damaged ones of variable length, and an array may be of any size.
+    """
+    entries = {name: file.attrs.get_id(name) for name in file.attrs}
+    plain = [name for name, entry in entries.items() if entry.shape == () and entry.dtype.kind in "Siu"]
+    return {name: _plain(file.attrs[name]) for name in plain}
+
+
+def read_header(file: h5py.File) -> Header:
+    """The root attributes. InputError: no gmmedit artifact, or of a schema that this version cannot read."""
+    attrs = read_attrs(file)
+    if "gmmedit_version" not in attrs or attrs.get("kind") not in KINDS:
+        raise InputError(f"{file.filename} is HDF5, but not an artifact of gmmedit")
+    kind, version = KINDS[attrs["kind"]], int(attrs["schema_version"])
+    if version != kind.version:
+        message = f"{file.filename} has schema {kind.name} {version}, this gmmedit reads {kind.version}"
+        hint = f"use gmmedit {attrs['gmmedit_version']}, or make it again: {kind.command} --force"
+        raise InputError(message, hint=hint)
+    if attrs.pop(SEAL, None) != seal(attrs):
+        raise ValueError("its root attributes are not those that were written")
+    header = Header(
+        question=Question.from_record(attrs),
+        form=str(attrs["form"]),
+        version=str(attrs["gmmedit_version"]),
+        chunk=int(attrs["chunk"]),
+        extra=dict(json.loads(attrs["extra"])),
+    )
+    if (header.form == ROWS) != bool(kind.rows) or (header.form == ROWS) != (header.chunk > 0):
+        raise ValueError(f"form {header.form!r} with chunks of {header.chunk} rows")
+    return header
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def seal(attrs: Mapping[str, Any]) -> int:
+    """CRC-32 of root attributes, without the one that keeps it."""
+    plain = {name: value if isinstance(value, str) else int(value) for name, value in attrs.items()}
+    return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
+
+
+def check_datasets(file: h5py.File, question: Question) -> dict[str, Size]:
+    """The sizes of all dims. ValueError: a dataset is missing, or its shape or dtype is not the schema's."""
+    arrays = {name: (file[name].shape, file[name].dtype) for name in dataset_names(file)}
+    return question.table.check(arrays, question.all_sizes)
+
+
+def read_marks(file: h5py.File, header: Header) -> np.ndarray:
+    """Done-marks (chunks,) u1, empty unless the form is ROWS. ValueError: they do not fit the header."""
+    if header.form == ROWS:
+        dataset_names(file)  # refuses what leads out of the file
+        check_plain(file[DONE])
+    marks = file[DONE][:] if header.form == ROWS else np.zeros(0, np.uint8)
+    if marks.shape != (header.chunks,) or marks.dtype != np.uint8:
+        raise ValueError(f"/{DONE} has shape {marks.shape}, {header.chunks} chunks were expected")
+    return marks
+
+
+@contextmanager
+def explained(path: Path, hint: str = "") -> Iterator[None]:
+    """Whatever h5py and the parsers find wrong with `path` becomes an InputError; `hint` where it has none."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.message, hint=error.hint or hint) from error
+    except GmmeditError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: permission denied") from error
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is damaged or not an artifact: {reason}", hint=hint) from error
+
+
+def open_file(path: Path) -> h5py.File:
+    """The HDF5 file, read-only. No lock: finished files never change, partial ones may be inspected.
+
+    InputError: a pipe or a device.
+    """
+    check_regular(path, hint="")
+    return h5py.File(path, "r", locking=False)

@@ -1,0 +1,23 @@
+"""Files that somebody else has named: only regular ones are opened, for a pipe or a device never ends."""
+
+import stat
+from pathlib import Path
+
+from gmmedit.errors import InputError
+
+LARGEST_TEXT = 1 << 18  # bytes of a file of settings; PyYAML reads a hundred thousand a second
+
+
+def check_regular(path: Path, hint: str, most: int | None = None) -> None:
+    """InputError: there is no such file, it is a folder, a pipe or a device, or has more than `most` bytes."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {path}: {reason.lower()}", hint=hint) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"cannot read {path}: is a folder", hint=hint)
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"cannot read {path}: is a pipe or a device, and no file", hint=hint)
+    if most is not None and found.st_size > most:
+        raise InputError(f"{path} has {found.st_size} bytes, more than {most} are not read", hint=hint)
