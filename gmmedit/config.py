@@ -82,7 +82,7 @@ class EvaluateSettings(Section):
     """Who is judged, by whom, and on how many samples that no fit has seen."""
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
-    starts: Positive = 200  # of them, for each category: the most that are edited towards it
+    starts: Positive = 100  # of them, for each category: the most that are edited towards it
     first_seed: Seed = 5_000_000  # far from those of any samples.h5
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)
     classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
