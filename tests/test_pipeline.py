@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,12 +16,16 @@ from PIL import Image
 
 from gmmedit import artifacts, classifiers, config, generators
 from gmmedit.classifiers.convnet import WEIGHTS
+from gmmedit.mixture.coordinates import FullSpace
+from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
-from gmmedit.spaces import Chart
+from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
 from gmmedit.stages.shared import fitting
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.fitting import model_from, tensors
+from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.request import Aim
 
 N = 600
@@ -345,6 +350,19 @@ def test_draws(edited: Edit) -> None:
     assert all(not np.array_equal(a, b) for i, a in enumerate(results) for b in results[:i])
     assert np.array_equal(coupled, edited(*words, "--draw", "coupled", "--seed", 1)["latents"])
     assert np.array_equal(sample, edited(*words, "--draw", "sample", "--batch", 64)["latents"])
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_members_lie_where_the_generator_maps_them(run: Path, space: Literal["z", "w"]) -> None:
+    generator = generators.load("avatars")
+    with artifacts.open(run / "samples.h5") as samples, artifacts.open(run / "labels.h5") as labels:
+        chart = fit_chart(space, torch.from_numpy(samples[space]))
+        whole = FullSpace(chart.dim, tuple(len(values) for _, values in labels.attributes))
+        model = AttributeMixture(whole, Gaussians(whole.layout))
+        members = members_of(space, chart, model, samples, labels, generator, held_out=0.25)
+        assert np.array_equal(members.logits, labels["logits"][:450]) and len(members.x) == len(members.y) == 450
+    assert torch.allclose(members.place(members.x[:20]), members.places[:20], atol=1e-3)
+    assert members.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
 
 
 def test_polishing(edited: Edit) -> None:

@@ -11,6 +11,7 @@ from gmmedit.spaces import Chart, Space, fit_chart
 from gmmedit.stages.shared.sampling import mapped, sample_settings
 
 MOST = 50_000  # samples; each edited image is compared with all of them
+MOST_NUMBERS = 1 << 27  # of their coordinates: where the patent is read literally, each attribute has all of x
 RATES = {"z": 0.01, "w": 0.04}
 
 
@@ -20,7 +21,8 @@ def members_of(
     samples: Artifact, labels: Artifact, generator: Generator, held_out: float,
 ) -> Members:  # fmt: skip
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
-    n = min(samples.question.n - max(1, round(held_out * samples.question.n)), MOST)
+    fitted = samples.question.n - max(1, round(held_out * samples.question.n))
+    n = min(fitted, MOST, MOST_NUMBERS // model.layout.width)
     latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
     x = chart.to_x(latents)
     places, place = x, lambda rows: rows

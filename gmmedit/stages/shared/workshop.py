@@ -50,7 +50,7 @@ class Workshop:
     execution: Execution
     notes: list[str]
     picture_weight: float  # of the change of the pixels in polishing, as in the fit
-    members: Members  # of the components, from which polishing starts
+    members: Members | None  # of the components, from which polishing starts
 
     @property
     def paint(self) -> Callable[[Tensor], Tensor]:
@@ -113,7 +113,9 @@ def open_workshop(
     space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
     drawn, model = sample_settings(samples), model_from(mixture)
     config = mixture.question.config
-    members = members_of(space, chart, model, samples, labels, generator, config["held_out"])
+    members = None
+    if settings.polish:
+        members = members_of(space, chart, model, samples, labels, generator, config["held_out"])
     return Workshop(
         generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
     )
