@@ -94,7 +94,7 @@ def nothing_from_outside() -> Iterator[None]:
     """The tests choose their run folders themselves, and see no progress lines on a slow machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GMMEDIT_RUN", raising=False)
-        patch.setattr("gmmedit.terminal.PLAIN_SECONDS", float("inf"))
+        patch.setattr("gmmedit.progress.PLAIN_SECONDS", float("inf"))
         yield
 
 

@@ -13,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators
-from gmmedit.artifacts import Artifact
+from gmmedit import artifacts, classifiers, generators
+from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
+from gmmedit.stages.shared.ranks import Ranks
 from gmmedit.stages.shared.sampling import as_asked, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -28,6 +29,7 @@ SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard de
 SEEN = 64  # pixels a side at which two pictures are compared
 TILE = 16  # rows; every batch is a whole number of tiles
 Tick = Callable[[int, int, str], None]  # done, total, a few words
+ALONE = Ranks()
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -43,6 +45,11 @@ class Execution:
     restart: bool = False  # discard unfinished work
     force: bool = False  # overwrite a finished artifact of another question
     tick: Tick = silent
+    ranks: Ranks = ALONE
+
+    def finished(self, path: Path, question: Question) -> bool:
+        """Whether the stage has nothing to do, as `artifacts.finished`."""
+        return self.ranks.told(lambda: artifacts.finished(path, question, force=self.force))
 
 
 def prepare(execution: Execution) -> None:
