@@ -18,6 +18,11 @@ def rank() -> int:
     return int(os.environ["RANK"]) if count() > 1 else 0
 
 
+def attempt() -> int:
+    """How often torchrun has started the command again (--max-restarts)."""
+    return int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+
+
 def own_device(device: str) -> str:
     """`cuda` is a GPU for each process of a machine; a device with a number is everybody's."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if count() > 1 and device == "cuda" else device

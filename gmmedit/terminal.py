@@ -73,6 +73,12 @@ def wrote(path: Path, quiet: bool) -> None:
         typer.echo(f"wrote {path}")
 
 
+def say(text: str, folder: Path) -> None:
+    """A note or a warning about a run, kept in its log."""
+    typer.echo(text)
+    Logbook(folder).write(text)
+
+
 def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
     """How often each value is seen, how surely, what goes together, and what no fit can use."""
     from gmmedit.stages.shared.labelling import label_report
@@ -89,7 +95,7 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
                 table.add_row(*row)
             console.print(table)
         for warning in report["warnings"]:
-            typer.echo(f"warning: {warning}")
+            say(f"warning: {warning}", path.parent)
         wrote(path, quiet)
 
 
@@ -145,7 +151,7 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
                 table.add_row(*row)
             console.print(table)
         for note in report["notes"]:
-            typer.echo(f"note: {note}")
+            say(f"note: {note}", path.parent)
         wrote(path, quiet)
         wrote(path.with_suffix(".jsonl"), quiet)
 

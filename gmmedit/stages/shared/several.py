@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gmmedit import artifacts
+from gmmedit import artifacts, launched
 from gmmedit.artifacts import Question, RowWriter
 from gmmedit.disk import alone
 from gmmedit.errors import GmmeditError, RunError
@@ -64,7 +64,8 @@ class Several(Ranks):
 
     def __init__(self) -> None:
         with lost():
-            self.store, self.rank, self.count = next(dist.rendezvous("env://", timeout=PATIENCE))
+            store, self.rank, self.count = next(dist.rendezvous("env://", timeout=PATIENCE))
+        self.store = dist.PrefixStore(f"gmmedit {launched.attempt()}", store)
         self._calls = 0
         self._grouped = False
 
@@ -176,7 +177,7 @@ class Several(Ranks):
         for number in mine:
             packed = io.BytesIO()
             torch.save(work(items[number]), packed)
-            self.store.set(f"{call}/{number}", packed.getvalue())
+            self.store.set(f"{call}/{number}", packed.getvalue())  # type: ignore[arg-type]
         yield from ()
 
     def _collect(
@@ -214,6 +215,7 @@ class Several(Ranks):
         if not part.numel():
             return torch.cat([part] * self.count)
         if not self._grouped:
+            self.meet()  # here the death of another is noticed, there it would not be
             group = dist.PrefixStore("group", self.store)
             dist.init_process_group("gloo", store=group, rank=self.rank, world_size=self.count, timeout=PATIENCE)
             self._grouped = True
