@@ -49,14 +49,15 @@ def test_quiet_is_kept_in_the_log_too(tmp_path: Path) -> None:
     assert result.output == "" and len(log_of(tmp_path / "run")) == 2
 
 
-def test_errors_and_warnings_are_in_the_log(own_run: Path, settings: Path) -> None:
-    before = log_of(own_run)
-    check(gmmedit("sample", "-n", 7, "--run", own_run), "answers another question")
-    result = done("label", "--run", own_run, "--force")
+def test_errors_and_warnings_are_in_the_log(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done("sample", "-n", 20, "--run", run)
+    check(gmmedit("sample", "-n", 7, "--run", run), "answers another question")
+    result = done("label", "--run", run)
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
-    lines = log_of(own_run)[len(before) :]
-    assert lines[1].startswith("ended: ") and "answers another question" in lines[1] and "(--force" in lines[1]
-    assert [line for line in lines if line.startswith("warning: ")] == warnings
+    lines = log_of(run)
+    assert lines[3].startswith("ended: ") and "answers another question" in lines[3] and "(--force" in lines[3]
+    assert warnings and [line for line in lines if line.startswith("warning: ")] == warnings
 
 
 def test_no_log_before_there_is_a_run_folder(tmp_path: Path) -> None:

@@ -32,14 +32,8 @@ from gmmedit.stages import sample
 from gmmedit.stages.shared import several
 
 RUN = ("--config", "small.yaml", "--run", "run")
-MADE = {
-    "sample": "samples",
-    "label": "labels",
-    "fit-single": "single",
-    "fit-mixture": "mixture",
-    "evaluate": "evaluation",
-}
-STAGES = tuple(MADE)
+STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")
+MADE = dict(zip(STAGES, ("samples", "labels", "single", "mixture", "evaluation"), strict=True))
 ENDED_WITHIN = 60.0  # seconds
 AGENT = {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1"}
 
