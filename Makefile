@@ -14,6 +14,7 @@ EACH   ?=
 INDEX  ?=
 CONFIG ?=
 FLAGS  ?=
+NPROC  ?=
 
 # Settings of `make kill`.
 KILLS  ?= 200
@@ -66,7 +67,7 @@ lock: $(VENV)/.stamp ## requirements-ci.txt, from pyproject.toml and constraints
 docs: $(VENV)/.stamp ## docs/artifacts.md, from the schema tables
 	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md
 
-run: $(RUN)/edits.h5 ## the five stages: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml
+run: $(RUN)/edits.h5 ## the five stages: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml NPROC=8
 
 report: $(RUN)/report.html ## judge the edits of a run, and a page about it: RUN=runs/x
 
@@ -101,7 +102,9 @@ $(SETTINGS:%=$(RUN)/.make/%):
 
 # A stage writes NAME.h5.partial itself and continues it when run again. --force replaces what was made for
 # other settings; a file that is up to date stays as it is, so `touch` tells Make that it has been checked.
-stage = $(BIN)/gmmedit $1 --run $(RUN) $(if $(CONFIG),--config $(CONFIG)) $2 --force $(FLAGS) && touch $@
+# NPROC=8 lets as many processes share each step that several can do (docs/scale.md).
+wide  := $(if $(NPROC),$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -m gmmedit --,$(BIN)/gmmedit)
+stage = $(if $(filter edit,$1),$(BIN)/gmmedit,$(wide)) $1 --run $(RUN) $(if $(CONFIG),--config $(CONFIG)) $2 --force $(FLAGS) && touch $@
 common := $(CONFIG) $(RUN)/.make/CONFIG | $(VENV)/.stamp
 
 $(RUN)/samples.h5: $(RUN)/.make/GAN $(RUN)/.make/N $(common)

@@ -73,7 +73,7 @@ def sample(
     flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images}
     flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
     resolved = settings.load(config, sample=flags)
-    with executing(device, batch, force, restart, quiet) as execution:
+    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.sample, execution)
     wrote(path, quiet)
 
@@ -95,7 +95,7 @@ def label(
     from gmmedit.stages import label as stage
 
     resolved = settings.load(config, label={"classifier": classifier})
-    with executing(device, batch, force, restart, quiet) as execution:
+    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images)
     show_labels(path, quiet, json_)
 
@@ -115,7 +115,7 @@ def fit_single(
 
     flags = {"space": space, "read": read, "steps": steps, "seed": seed}
     resolved = settings.load(config, fit_single=flags)
-    with executing(device, 1, force, restart, quiet) as execution:
+    with executing(run, device, 1, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.fit_single, execution)
     show_fit(path, quiet, json_)
 
@@ -135,7 +135,7 @@ def fit_mixture(
     from gmmedit.stages import fit_mixture as stage
 
     resolved = settings.load(config, fit_mixture={"consistency": consistency, "steps": steps, "seed": seed})
-    with executing(device, 1, force, restart, quiet) as execution:
+    with executing(run, device, 1, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.fit_mixture, execution)
     show_fit(path, quiet, json_)
 
@@ -166,7 +166,7 @@ def edit(
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "seed": seed})
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
-    with executing(device, batch, force, restart, quiet) as execution:
+    with executing(run, device, batch, force, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
 
@@ -190,7 +190,7 @@ def evaluate(
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     resolved = settings.load(config, evaluate=chosen)
-    with executing(device, batch, force, restart, quiet) as execution:
+    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.evaluate, execution)
     show_scores(path, quiet, json_)
 
@@ -208,7 +208,7 @@ def compare(
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     resolved = settings.load(config, compare=chosen)
-    with executing(device, batch, force, restart, quiet) as execution:
+    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.compare, execution)
     show_scores(path, quiet, json_)
 
@@ -222,7 +222,7 @@ def report(
     """One page of pictures and figures about a run -> report.html."""
     from gmmedit.stages import report as stage
 
-    with executing(device, batch, False, restart, quiet) as execution:
+    with executing(run, device, batch, False, restart, quiet) as execution:
         path, lacks = stage.run(run, execution, out)
     for line in [] if quiet else lacks:
         typer.echo(f"note: {line}")
@@ -252,7 +252,7 @@ def train_generator(
     from gmmedit.stages.shared.common import prepare
 
     settings = GANSettings.parse(seed, phases)
-    with executing(device, 1, False, False, quiet) as execution:
+    with executing(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
         path = run(out, settings, device, execution.tick)
     wrote(path, quiet)
@@ -268,7 +268,7 @@ def train_classifier(
     from gmmedit.avatars.training import train_classifier as run
     from gmmedit.stages.shared.common import prepare
 
-    with executing(device, 1, False, False, quiet) as execution:
+    with executing(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
         path = run(out, evaluator, device, execution.tick)
     wrote(path, quiet)

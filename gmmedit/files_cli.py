@@ -37,7 +37,7 @@ def verify(
     """Check every artifact of a run: checksums, parents, weights, and some rows made once more. 0: all is well."""
     from gmmedit.stages import verify as stage
 
-    with executing(device, batch, False, False, quiet or json_) as execution:
+    with executing(None, device, batch, False, False, quiet or json_) as execution:
         checks = stage.run(run, files or [], rows, seed, execution)
     show_checks(checks, quiet, json_)
     if any(check.result == stage.FAILED for check in checks):

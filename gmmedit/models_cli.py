@@ -8,7 +8,9 @@ import typer
 
 from gmmedit.edge import Debug, Json, Quiet
 from gmmedit.errors import InputError, nearest
-from gmmedit.terminal import show_models, shown_ticks
+from gmmedit.logbook import Logbook
+from gmmedit.progress import Pace, shown_ticks
+from gmmedit.terminal import show_models
 
 models = typer.Typer(invoke_without_command=True)
 
@@ -58,7 +60,7 @@ def fetch(
         typer.echo(f"{name}: {entry.summary}\nlicence: {entry.licence}; {entry.page}")
         for path in files:
             typer.echo(f"from {entry.url(path)}")
-    with shown_ticks(quiet) as tick:  # what signals interrupt is kept, and a download may hang
+    with shown_ticks(Pace(), Logbook(None), quiet) as tick:  # what signals interrupt is kept, and a download may hang
         digest = fetch_model(name, entry, sha256, restart, tick)
     if not quiet:
         typer.echo(f"SHA-256 {digest}")

@@ -6,7 +6,6 @@ Nothing heavy is imported here either.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,75 +17,66 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
+from gmmedit import launched
+from gmmedit.errors import InputError
+from gmmedit.logbook import Logbook
+from gmmedit.progress import Pace, logged, shown_ticks
 from gmmedit.stopping import stoppable
 
 if TYPE_CHECKING:
-    from gmmedit.stages.shared.common import Execution, Tick
+    from gmmedit.stages.shared.common import Execution
     from gmmedit.stages.verify import Check
-
-PLAIN_SECONDS = 10  # between progress lines where there is no terminal
 
 # Where there is no terminal, tables need not be squeezed into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
-errors = Console(stderr=True)
 
 
 def complain(message: str, hint: str) -> None:
+    """Nothing, where another process of the command says it."""
+    launched.after_main()
+    if not message:
+        return
     typer.echo(f"error: {message}", err=True)
     if hint:
         typer.echo(f" hint: {hint}", err=True)
 
 
 @contextmanager
-def executing(device: str, batch: int, force: bool, restart: bool, quiet: bool) -> Iterator[Execution]:
-    """An Execution whose ticks are shown."""
-    from gmmedit.stages.shared.common import Execution
+def executing(
+    run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, wide: bool = False
+) -> Iterator[Execution]:
+    """An Execution whose ticks are shown, and kept in the run's log. Signals wait for `stop_if_asked`.
 
-    with ticking(quiet) as tick:
-        yield Execution(device=device, batch=batch, restart=restart, force=force, tick=tick)
-
-
-@contextmanager
-def ticking(quiet: bool) -> Iterator[Tick]:
-    """A function of work done, the whole and a few words: a progress bar, or plain lines without a terminal.
-
-    Meanwhile signals wait for `stop_if_asked`.
+    wide: torchrun may have started the command several times; then only the main process comes back from here.
+    InputError: it has, and the command is not wide.
     """
-    with stoppable(), shown_ticks(quiet) as tick:
-        yield tick
+    if launched.count() > 1 and not wide:
+        message = f"torchrun has started {launched.count()} processes, and this command runs in one"
+        raise InputError(message, hint="start it without torchrun")
+    from gmmedit.stages.shared.common import Execution
+    from gmmedit.stages.shared.ranks import joined
 
-
-@contextmanager
-def shown_ticks(quiet: bool) -> Iterator[Tick]:
-    if quiet:
-        yield lambda done, total, text: None
-    elif errors.is_terminal:
-        with Progress(console=errors, transient=True) as progress:
-            task = progress.add_task("", total=None)
-            yield lambda done, total, text: progress.update(task, completed=done, total=total, description=text)
-    else:
-        yield plain_ticks()
-
-
-def plain_ticks() -> Tick:
-    began = last = time.monotonic()
-
-    def tick(done: int, total: int, text: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_SECONDS:
-            last = now
-            typer.echo(f"{text}: {done} of {total}, {now - began:.0f} s", err=True)
-
-    return tick
+    with joined() as ranks:
+        device = launched.own_device(device)
+        pace = Pace(device if ranks.count == 1 else f"{ranks.count} processes on {device}")
+        log = Logbook(run if ranks.main else None)
+        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not ranks.main) as tick:
+            yield Execution(device=device, batch=batch, restart=restart, force=force, tick=tick, ranks=ranks)
+    if not ranks.main:
+        raise typer.Exit
 
 
 def wrote(path: Path, quiet: bool) -> None:
     if not quiet:
         typer.echo(f"wrote {path}")
+
+
+def say(text: str, folder: Path) -> None:
+    """A note or a warning about a run, kept in its log."""
+    typer.echo(text)
+    Logbook(folder).write(text)
 
 
 def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
@@ -105,7 +95,7 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
                 table.add_row(*row)
             console.print(table)
         for warning in report["warnings"]:
-            typer.echo(f"warning: {warning}")
+            say(f"warning: {warning}", path.parent)
         wrote(path, quiet)
 
 
@@ -161,7 +151,7 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
                 table.add_row(*row)
             console.print(table)
         for note in report["notes"]:
-            typer.echo(f"note: {note}")
+            say(f"note: {note}", path.parent)
         wrote(path, quiet)
         wrote(path.with_suffix(".jsonl"), quiet)
 

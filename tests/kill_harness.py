@@ -56,13 +56,14 @@ COMMANDS = {
 }
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 UNFINISHED = (".partial", ".tmp", ".lock")
-UNKEPT = {"costs.jsonl"}  # what fits took, which no two runs share
+UNKEPT = {"costs.jsonl", "gmmedit.log"}  # times, which no two runs share
 MEASURED = ("images_per_second",)
 
 
 def shrink() -> None:
     """In the child: small chunks, a checkpoint at every other step, and networks that train in seconds."""
-    store.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None)  # type: ignore[attr-defined]
+    store.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False)  # type: ignore[attr-defined]
+    store.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
     fidelity.DRAWN = 16
     for editor in (Editor, *Editor.__subclasses__()):
@@ -79,7 +80,7 @@ def shrink() -> None:
     )
 
 
-def start(words: tuple[str, ...], folder: Path) -> int:
+def start(words: tuple[str, ...], folder: Path, output: str = "output.txt") -> int:
     """The pid of a child that runs the command in the folder."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -91,7 +92,7 @@ def start(words: tuple[str, ...], folder: Path) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         os.chdir(folder)
-        out = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
         shrink()

@@ -23,6 +23,9 @@ ALLOWED = {
     "spaces": set(),
     "evaluation": set(),
     "disk": {"errors"},
+    "launched": set(),
+    "logbook": set(),
+    "progress": {"errors", "logbook"},
     "models": {"errors", "disk"},
     "artifacts": {"errors", "disk", "files", "yaml_files"},
     "weights": {"errors", "disk", "files"},
@@ -32,12 +35,12 @@ ALLOWED = {
     "editors": {"mixture", "spaces"} | GROUND,
     "pictures": {"artifacts", "errors"},
     "avatars": {"generators", "classifiers", "evaluation", "disk", "stopping"} | GROUND,
-    "stages": PARTS | GROUND | {"config", "disk", "stopping", "trust"},
+    "stages": PARTS | GROUND | {"config", "disk", "stopping", "trust", "launched"},
     "cli": PARTS | GROUND | {"config", "stages", "avatars", "terminal", "edge", "models_cli", "files_cli"},
-    "models_cli": {"errors", "models", "terminal", "edge"},
+    "models_cli": {"errors", "models", "terminal", "edge", "progress", "logbook"},
     "files_cli": {"stages", "terminal", "edge"},
     "edge": {"errors", "terminal", "stopping", "trust"},
-    "terminal": {"stages", "stopping"},
+    "terminal": {"errors", "stages", "stopping", "launched", "logbook", "progress"},
     "stopping": {"errors"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -49,7 +52,7 @@ TORCH_ONLY = {"mixture", "spaces", "evaluation"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic"}
 LIGHT = (
     "cli", "models_cli", "files_cli", "edge", "terminal", "errors", "disk", "stopping", "models", "registry",
-    "yaml_files", "files", "trust", "__main__", "__init__",
+    "yaml_files", "files", "trust", "launched", "logbook", "progress", "__main__", "__init__",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},
@@ -58,7 +61,7 @@ NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
 ONLY_CLI = {"typer", "rich"}  # and what prints for it
 NOTHING: set[str] = set()
 FORBIDDEN = {
-    **dict.fromkeys(("cli", "models_cli", "files_cli", "edge", "terminal"), NOTHING),
+    **dict.fromkeys(("cli", "models_cli", "files_cli", "edge", "terminal", "progress"), NOTHING),
     **dict.fromkeys(("artifacts", "models"), ONLY_CLI | {"torch"}),
 }
 NOWHERE = {"click", "torchvision", "timm", "open_clip", "lpips", "cleanfid", "torch_fidelity"}

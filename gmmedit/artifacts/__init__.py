@@ -18,7 +18,7 @@ from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.reading import Artifact, finished
 from gmmedit.artifacts.reading import open_artifact as open
 from gmmedit.artifacts.schema import Size
-from gmmedit.artifacts.store import RowWriter, create_rows, load_checkpoint, save_checkpoint, write_whole
+from gmmedit.artifacts.store import RowWriter, create_rows, join_rows, load_checkpoint, save_checkpoint, write_whole
 
 __all__ = [
     "Artifact",
@@ -31,6 +31,7 @@ __all__ = [
     "describe",
     "file_fingerprint",
     "finished",
+    "join_rows",
     "load_checkpoint",
     "open",
     "save_checkpoint",

@@ -38,6 +38,8 @@ from gmmedit.errors import InputError, RunError, writing
 
 CHUNK = 256
 RESTART = "--restart discards it and begins anew"
+# Linux's NFS client sends whole pages where it may, with what it last knew of the bytes that others write; not so here.
+TOGETHER = os.O_DSYNC
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Place:
 
 
 class RowWriter:
-    """A partial file that is being filled, by this process alone. Made by `create_rows`."""
+    """A partial file that is being filled: by this process alone (`create_rows`), or with others (`join_rows`)."""
 
     def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place], fixed: Arrays) -> None:
         self.path = path
@@ -104,8 +106,10 @@ class RowWriter:
         return number * self.chunk, min((number + 1) * self.chunk, self.total)
 
     def _marks(self) -> bytes:
+        """Opened anew: a network file system shows what other nodes have written to those who open a file after."""
         marks = self._places[DONE]
-        return os.pread(self._handle, marks.shape[0], marks.offset)
+        with writing(self.path), partial_path(self.path).open("rb") as file:
+            return os.pread(file.fileno(), marks.shape[0], marks.offset)
 
     def _mark(self, number: int, done: bool) -> None:
         write_at(self._handle, memoryview(bytes([done])), self._places[DONE].offset + number)
@@ -133,20 +137,19 @@ def create_rows(
     chunk: int = CHUNK,
     restart: bool = False,
     attrs: Mapping[str, Any] | None = None,
+    shared: bool = False,
 ) -> Iterator[RowWriter]:
     """Begin `path`, or continue its partial file where that was begun for the same question; damaged chunks of it
     are made again.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
-    the batch size. attrs: further facts to keep, plain data, that follow from the question. Leaving the context
-    without `finish` keeps the partial file. InputError: the partial file belongs to another question or is damaged,
-    or the folder cannot be written. RunError: full disk, or another process is writing it.
+    the batch size. attrs: further facts to keep, plain data, that follow from the question. shared: others will
+    `join_rows`. Leaving the context without `finish` keeps the partial file. InputError: the partial file belongs to
+    another question or is damaged, or the folder cannot be written. RunError: full disk, or another process is
+    writing it.
     """
     path = Path(path)
-    header = Header(question, ROWS, __version__, chunk, attrs or {})
-    layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
-    free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
-    fixed = matched(constants or {}, free, question.table)
+    header, fixed = _planned(question, constants, chunk, attrs)
     partial = partial_path(path)
     with alone(path):
         with writing(path):
@@ -154,7 +157,7 @@ def create_rows(
                 partial.unlink(missing_ok=True)
             if not partial.exists():
                 publish(partial, lambda draft: build_rows(draft, header, fixed))
-            handle = os.open(partial, os.O_RDWR)
+            handle = os.open(partial, os.O_RDWR | (TOGETHER if shared else 0))
         try:
             places, damaged = _examine(partial, header, fixed)
             writer = RowWriter(path, handle, header, places, fixed)
@@ -162,6 +165,39 @@ def create_rows(
             yield writer
         finally:
             os.close(handle)
+
+
+@contextmanager
+def join_rows(
+    path: str | Path,
+    question: Question,
+    constants: Arrays | None = None,
+    chunk: int = CHUNK,
+    attrs: Mapping[str, Any] | None = None,
+) -> Iterator[RowWriter]:
+    """Help to fill the partial file of a process that is in `create_rows(..., shared=True)` with the same arguments.
+
+    Whoever writes must know from that process which chunks are pending, and that process alone calls `finish`.
+    Errors as in `create_rows`.
+    """
+    path = Path(path)
+    header, fixed = _planned(question, constants, chunk, attrs)
+    with writing(path):
+        handle = os.open(partial_path(path), os.O_RDWR | TOGETHER)
+    try:
+        places, _ = _examine(partial_path(path), header, fixed, contents=False)
+        yield RowWriter(path, handle, header, places, fixed)
+    finally:
+        os.close(handle)
+
+
+def _planned(
+    question: Question, constants: Arrays | None, chunk: int, attrs: Mapping[str, Any] | None
+) -> tuple[Header, Arrays]:
+    """What a partial file says of itself, and its fields without rows."""
+    layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
+    free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
+    return Header(question, ROWS, __version__, chunk, attrs or {}), matched(constants or {}, free, question.table)
 
 
 def write_whole(path: str | Path, question: Question, arrays: Arrays, attrs: Mapping[str, Any] | None = None) -> None:
@@ -209,9 +245,9 @@ def load_checkpoint(path: str | Path, question: Question, restart: bool = False)
         return {name: file[name][()] for name in names}
 
 
-def _examine(partial: Path, header: Header, fixed: Arrays) -> tuple[dict[str, Place], set[int]]:
+def _examine(partial: Path, header: Header, fixed: Arrays, contents: bool = True) -> tuple[dict[str, Place], set[int]]:
     """Where the datasets of the partial file are, once it is known to be sound and to answer the question; and which
-    of its finished chunks are damaged."""
+    of its finished chunks are damaged, if the contents are to be looked at."""
     with _resuming(partial), open_file(partial) as file:
         there = read_header(file)
         _check_same_question(partial, there, header)
@@ -223,7 +259,8 @@ def _examine(partial: Path, header: Header, fixed: Arrays) -> tuple[dict[str, Pl
         names = dataset_names(file)
         kept = read_checksums(file, names, there.cut.count)
         places = {name: Place(file[name].id.get_offset(), file[name].shape) for name in [*names, DONE, CHECKSUMS]}
-        return places, {damage.chunk for damage in damages(file, there.cut, kept, done.astype(bool).tolist())}
+        looked_at = done.astype(bool) & contents
+        return places, {damage.chunk for damage in damages(file, there.cut, kept, looked_at.tolist())}
 
 
 @contextmanager

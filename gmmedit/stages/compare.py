@@ -15,5 +15,6 @@ from gmmedit.stages.shared.scoring import score_editors
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     """Write folder/comparison.h5, and its figures as folder/comparison.jsonl."""
     path = score_editors("comparison", list(EDITORS), folder, settings, execution)
-    write_figures(path)
+    if execution.ranks.main:
+        write_figures(path)
     return path

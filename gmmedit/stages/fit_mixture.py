@@ -11,7 +11,6 @@ import torch
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
-from gmmedit.disk import alone
 from gmmedit.errors import InputError
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
@@ -49,17 +48,22 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         precision = resolve_precision(settings.precision, execution.device)
         settings = settings.model_copy(update={"precision": precision})
         question = ask(samples, labels, single, settings)
-        if artifacts.finished(path, question, force=execution.force):
+        if execution.finished(path, question):
             return path
-        with alone(path):
-            return fit_together(path, question, samples, labels, single, settings, execution)
+        if execution.ranks.main or settings.consistency == "exact":
+            with execution.ranks.alone(path):
+                fit_together(path, question, samples, labels, single, settings, execution)
+    return path
 
 
 def fit_together(
     path: Path, question: Question, samples: Artifact, labels: Artifact, single: Artifact,
     settings: FitMixtureSettings, execution: Execution,
-) -> Path:  # fmt: skip
-    """Fit, from the checkpoint if there is one, and write the result."""
+) -> None:  # fmt: skip
+    """Fit, from the checkpoint if there is one, and write the result.
+
+    Several processes make every step alike, but for its edits: each has its share of them generated and labelled.
+    """
     chart = Chart.from_arrays(tensors(single.group("chart")))
     problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
     score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
@@ -72,7 +76,8 @@ def fit_together(
     fit = Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
     history = carry_out(path, question, fit, execution)
     facts = {"converged": converged(fit.history), "steps": fit.count}
-    return write_fit(path, question, history, model, problem, facts)
+    if execution.ranks.main:
+        write_fit(path, question, history, model, problem, facts)
 
 
 def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixtureSettings) -> Question:
@@ -133,4 +138,4 @@ def score_of(
         raise InputError(message, hint="--consistency surrogate, or off")
     paint = painter(generator, space, drawn)
     score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
-    return score, layers_of(generator, space)
+    return execution.ranks.spread(score), layers_of(generator, space)

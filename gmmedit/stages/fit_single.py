@@ -29,16 +29,18 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
     ):
         settings = settings.model_copy(update={"space": resolve_space(samples, settings.space)})
         question = ask(samples, labels, settings)
-        if artifacts.finished(path, question, force=execution.force):
+        if execution.finished(path, question):
             return path
-        with alone(path):
-            return fit_alone(path, question, samples, labels, settings, execution)
+        if execution.ranks.main:  # a step takes less time than the exchange of its gradients
+            with alone(path):
+                fit_alone(path, question, samples, labels, settings, execution)
+    return path
 
 
 def fit_alone(
     path: Path, question: Question, samples: Artifact, labels: Artifact, settings: FitSingleSettings,
     execution: Execution,
-) -> Path:  # fmt: skip
+) -> None:  # fmt: skip
     """Fit, from the checkpoint if there is one, and write the result."""
     problem = load_problem(samples, labels, question.config["space"], settings.held_out)
     if settings.scope == "full":
@@ -52,7 +54,7 @@ def fit_alone(
     result = fit.result()
     model = AttributeMixture(result.coordinates, result.gaussians)
     facts = {"read": result.read, "converged": result.converged, "steps": fit.count}
-    return write_fit(path, question, history, model, problem, facts)
+    write_fit(path, question, history, model, problem, facts)
 
 
 def check_enough(samples: Artifact, problem: Problem) -> None:

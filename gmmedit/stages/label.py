@@ -27,6 +27,7 @@ from gmmedit.stages.shared.common import (
     network_source,
     prepare,
 )
+from gmmedit.stages.shared.ranks import Ranks
 from gmmedit.stages.shared.sampling import painter, sample_settings
 from gmmedit.stopping import stop_if_asked
 
@@ -47,11 +48,11 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         classifier = classifiers.load(name, execution.device)
         settings = settings.model_copy(update={"classifier": network_source(name)})
         question = ask(samples, classifier, settings)
-        if artifacts.finished(path, question, force=execution.force):
+        if execution.finished(path, question):
             return path
         look = looker(samples, classifier, name, execution, from_images)
-        facts = calibrate(classifier, look, question.n)
-        with artifacts.create_rows(path, question, restart=execution.restart, attrs=facts) as out:
+        facts = calibrate(classifier, look, question.n, execution.ranks)
+        with execution.ranks.rows(path, question, execution.restart, facts) as out:
             for start, stop in out.pending():
                 stop_if_asked()
                 out.write(start, stop, label(classifier, look, start, stop))
@@ -119,12 +120,19 @@ def looker(samples: Artifact, classifier: Classifier, name: str, execution: Exec
     return look
 
 
-def calibrate(classifier: Classifier, look: Look, n: int) -> dict[str, object]:
+def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[str, object]:
     """Let a classifier that asks for it see the first rows; what labels.h5 keeps of that."""
-    if classifier.calibration is None:
+    calibration = classifier.calibration
+    if calibration is None:
         return {}
-    classifier.calibration.fit(look(0, min(n, CALIBRATED_ON)))
-    return {"calibration": classifier.calibration.state()}
+
+    def fitted() -> dict[str, list[float]]:
+        calibration.fit(look(0, min(n, CALIBRATED_ON)))
+        return calibration.state()
+
+    state = ranks.told(fitted)
+    calibration.load(state)
+    return {"calibration": state}
 
 
 def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str, np.ndarray]:

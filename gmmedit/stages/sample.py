@@ -32,9 +32,9 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     generator = load_sampled(settings, execution.device)
     settings = settings.model_copy(update={"gan": network_source(settings.gan)})
     question = ask(generator, settings)
-    if artifacts.finished(path, question, force=execution.force):
+    if execution.finished(path, question):
         return path
-    with artifacts.create_rows(path, question, restart=execution.restart) as out:
+    with execution.ranks.rows(path, question, execution.restart) as out:
         for start, stop in out.pending():
             stop_if_asked()
             out.write(start, stop, draw(generator, settings, start, stop, execution.batch))

@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import classifiers, generators, trust
-from gmmedit.artifacts import Artifact
+from gmmedit import artifacts, classifiers, generators, trust
+from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
 from gmmedit.errors import InputError, RunError, out_of_memory
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
+from gmmedit.stages.shared.ranks import Ranks
 from gmmedit.stages.shared.sampling import as_asked, sample_settings
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -31,6 +32,7 @@ TILE = 16  # rows; every batch is a whole number of tiles
 most = {"rows": sys.maxsize}  # at once, once memory has been found too small for more
 log = logging.getLogger("gmmedit")
 Tick = Callable[[int, int, str], None]  # done, total, a few words
+ALONE = Ranks()
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -46,6 +48,11 @@ class Execution:
     restart: bool = False  # discard unfinished work
     force: bool = False  # overwrite a finished artifact of another question
     tick: Tick = silent
+    ranks: Ranks = ALONE
+
+    def finished(self, path: Path, question: Question) -> bool:
+        """Whether the stage has nothing to do, as `artifacts.finished`."""
+        return self.ranks.told(lambda: artifacts.finished(path, question, force=self.force))
 
 
 def prepare(execution: Execution) -> None:

@@ -37,9 +37,12 @@ History = dict[str, list[float]]
 def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execution) -> History:
     """Run the fit to its end, from its checkpoint if there is one; the losses along the way.
 
+    Several processes take every step together, and the main one alone saves it.
+
     RunError: the fit diverged; the checkpoint before that is kept. Stopped: it goes on from the step it was at.
     """
-    saved = artifacts.load_checkpoint(path, question, restart=execution.restart)
+    main = execution.ranks.main
+    saved = execution.ranks.first(lambda: artifacts.load_checkpoint(path, question, restart=execution.restart))
     history: History = {}
     if saved is not None:
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}
@@ -49,14 +52,15 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
             for done in fit:
                 if (fit.count - 1) % RECORD_EVERY == 0:
                     record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
-                if fit.count % CHECKPOINT_EVERY == 0 or asked():
+                if main and (fit.count % CHECKPOINT_EVERY == 0 or asked()):
                     artifacts.save_checkpoint(path, question, checkpoint(fit, history))
-                stop_if_asked()
+                if main:  # the others end with it
+                    stop_if_asked()
                 execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")
         raise RunError(message, hint=hint) from error
-    if saved is None:  # of a fit that was stopped, only a part would be known
+    if main and saved is None:  # of a fit that was stopped, only a part would be known
         write_cost(path.parent, question.kind, cost)
     return history
 
@@ -69,7 +73,7 @@ def record(history: History, values: Mapping[str, float]) -> None:
 def write_fit(
     path: Path, question: Question, history: History,
     model: AttributeMixture, problem: Problem, facts: Mapping[str, object],
-) -> Path:  # fmt: skip
+) -> None:  # fmt: skip
     """Write the finished artifact: parameters, chart, history, and how well held-out samples are read.
 
     RunError: one of the parameters is no number.
@@ -80,7 +84,6 @@ def write_fit(
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}
     artifacts.write_whole(path, question, parameters | chart | report | history_arrays(history), facts)
-    return path
 
 
 def checkpoint(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:

@@ -55,6 +55,10 @@ class Judge:
         logits, nuisances, features = in_batches(answers, latent, self.execution.batch)
         return logits, nuisances, features
 
+    def look_together(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """The same, each process of the command looking at its share."""
+        return self.execution.ranks.over_rows(self.look, latent)
+
     def read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         nothing = images.new_empty(len(images), 0)
         if isinstance(self.classifier, ConvNet):
@@ -119,8 +123,8 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
     """The samples as the judge sees them, who is calibrated on them if he asks for that."""
     calibration = judge.classifier.calibration
     if calibration is not None and not judge.notes:  # the labeller has been calibrated on its own samples
-        calibration.fit(judge.look(latent)[0])
-    return Subjects(latent, *judge.look(latent))
+        calibration.fit(judge.look_together(latent)[0])
+    return Subjects(latent, *judge.look_together(latent))
 
 
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:

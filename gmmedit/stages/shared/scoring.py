@@ -16,7 +16,6 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EvaluateSettings
-from gmmedit.disk import alone
 from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.editors.catalogue import EDITORS
 from gmmedit.errors import InputError, nearest
@@ -70,17 +69,19 @@ def score_editors(
     prepare(execution)
     path, names = folder / f"{kind}.h5", checked(settings.editors or names)
     bench = load_bench(kind, folder, settings, execution)
-    if artifacts.finished(path, bench.question, force=execution.force):
+    if execution.finished(path, bench.question):
         return path
-    with alone(path):
-        return score_all(names, bench, path, execution)
+    with execution.ranks.alone(path):
+        score_all(names, bench, path, execution)
+    return path
 
 
-def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) -> Path:
-    """One editor after the other, from the checkpoint if there is one."""
-    folder = path.parent
-    found = artifacts.load_checkpoint(path, bench.question, restart=execution.restart) or {}
-    found |= known_of(folder / "evaluation.h5", bench.question)
+def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) -> None:
+    """One editor after the other, from the checkpoint if there is one. All that is found is in the main process."""
+    folder, found = path.parent, {}
+    if execution.ranks.main:
+        found = artifacts.load_checkpoint(path, bench.question, restart=execution.restart) or {}
+        found |= known_of(folder / "evaluation.h5", bench.question)
     notes, scored = list(bench.judge.notes), []
     for name in names:
         try:
@@ -91,6 +92,8 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
             notes.append(f"left out: {reason.message}")
         else:
             scored.append(name)
+    if not execution.ranks.main:
+        return
     if bench.question.kind == "evaluation":
         found |= fidelity(bench.judge, bench.it, bench.material)
     wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
@@ -98,7 +101,6 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
     arrays |= {"unedited/logits": bench.it.logits.numpy(), "unedited/nuisances": bench.it.nuisances.numpy()}
     facts = {"editors": scored, "notes": notes}
     artifacts.write_whole(path, bench.question, arrays, attrs=facts)
-    return path
 
 
 def checked(names: list[str]) -> list[str]:
@@ -179,26 +181,33 @@ def known_of(path: Path, question: Question) -> Arrays:
 
 def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], folder: Path) -> None:
     """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here."""
-    layout, tick = bench.material.layout, bench.judge.execution.tick
-    missing = [c for c in range(layout.categories) if f"seen/{name}/{c}/logits" not in found]
+    layout, execution = bench.material.layout, bench.judge.execution
+    missing = execution.ranks.told(lambda: missing_of(name, layout.categories, found))
     if not missing:
         return
-    tick(missing[0], layout.categories, name)
+    done = layout.categories - len(missing)
+    execution.tick(done, layout.categories, name)
     with metered() as cost:
         editor = EDITORS[name](bench.material)
     if name.startswith("mixture"):
         cost = cost_of_fits(folder)
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
-    for category in missing:
-        seen = sweep(editor, bench, category)
+    for category, seen in execution.ranks.collected(missing, lambda category: sweep(editor, bench, category)):
         found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
-        tick(category + 1, layout.categories, name)
+        done += 1
+        execution.tick(done, layout.categories, name)
         if time.monotonic() - saved > SAVED_EVERY or asked():
             save()
             saved = time.monotonic()
         stop_if_asked()
-    save()
+    if execution.ranks.main:
+        save()
+
+
+def missing_of(name: str, categories: int, found: Arrays) -> list[int]:
+    """The categories of an editor that are still to be swept."""
+    return [category for category in range(categories) if f"seen/{name}/{category}/logits" not in found]
 
 
 def starts(bench: Bench, category: int) -> Tensor:
