@@ -198,7 +198,7 @@ def one_fails(place: Path, calm: Path) -> None:
 
 
 def all_fail(place: Path, calm: Path) -> None:
-    """A wrong name, option or setting, and a command that is not for several processes: one line, from the first."""
+    """A wrong name, option or setting, and a command that is not for several processes: one line from one of them."""
     folder = fresh(place, "wrong", calm)
     (folder / "bad.yaml").write_text("sample: {nn: 3}\n")
     for words, says in (
@@ -209,9 +209,10 @@ def all_fail(place: Path, calm: Path) -> None:
         (("report", "--run", "run"), "torchrun has started 2 processes, and this command runs in one"),
     ):
         found = ends(launch(2, words, folder), folder)
-        assert found[0][0] == 2 and found[1][0] in (2, -15), found
-        assert found[0][1].startswith("error: ") and says in found[0][1], found
-        assert len(found[0][1].splitlines()) == 2 and found[1][1] == "", found
+        codes, told = {code for code, _ in found}, [output for _, output in found if output]
+        assert 2 in codes <= {2, -15}, found  # torchrun stops the others with SIGTERM once one has ended
+        assert len(told) == 1 and told[0].startswith("error: ") and says in told[0], found
+        assert len(told[0].splitlines()) == 2, found
 
 
 def handed_out(place: Path, calm: Path) -> None:
