@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from machine import described
@@ -39,6 +40,24 @@ def least(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, 
     return min(one[0], other[0]), min(one[1], other[1])
 
 
+def step(rows: int) -> float:
+    """The shortest step of fit-single, in seconds: 40 two-valued attributes in 512 dimensions, a linear read."""
+    import torch
+
+    from gmmedit.mixture import Layout
+    from gmmedit.mixture.fitting import ReadFit
+
+    torch.set_flush_denormal(True)
+    source = torch.Generator().manual_seed(0)
+    label = torch.rand(5000, 40, generator=source)
+    labels = torch.stack([label, 1 - label], 2).flatten(1)
+    x = torch.randn(5000, 512, generator=source)
+    fit = ReadFit(x, labels, Layout((2,) * 40), read="linear", steps=40, batch=rows)
+    began = [time.perf_counter()]
+    began += [time.perf_counter() for _ in fit]
+    return min(after - before for before, after in pairwise(began))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=4096, help="samples")
@@ -46,7 +65,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--step", action="store_true", help="instead: a step of fit-single by its number of rows")
     given = parser.parse_args()
+    if given.step:
+        print(", ".join(f"{rows} rows {1000 * step(rows):.1f} ms" for rows in (512, 256, 64)))
+        return
     print(f"label, {given.n} samples of {given.gan}; {described(given.device)}")
     whole = dict.fromkeys(given.processes, (float("inf"), float("inf")))
     start, same = dict(whole), set()

@@ -38,7 +38,7 @@ def edge(ctx: Any) -> Iterator[None]:
         typer.echo(stop.message, err=True)
         raise typer.Exit(stop.exit_code) from None
     except GmmeditError as error:
-        if debugging["on"]:
+        if debugging["on"] and error.message:  # none: it is another process's
             raise
         complain(error.message, error.hint)
         raise typer.Exit(error.exit_code) from None

@@ -31,7 +31,7 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
         question = ask(samples, labels, settings)
         if execution.finished(path, question):
             return path
-        if execution.ranks.main:  # a step takes less time than the exchange of its gradients
+        if execution.ranks.main:  # a step hardly takes longer for more rows: docs/scale.md
             with alone(path):
                 fit_alone(path, question, samples, labels, settings, execution)
     return path

@@ -14,6 +14,7 @@ from torch import Tensor
 from gmmedit import artifacts, launched
 from gmmedit.artifacts import Question
 from gmmedit.disk import alone
+from gmmedit.mixture.refining import Score
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
@@ -71,8 +72,8 @@ class Ranks:
         """function(rows), answers on the CPU with a row for each, every process computing its share; for all."""
         return function(rows)
 
-    def spread(self, score: Any) -> Any:
-        """A `Score` that computes like this one, forward and backward, every process its share of the rows."""
+    def spread(self, score: Score) -> Score:
+        """A score that computes like this one, forward and backward, every process its share of the rows."""
         return score
 
 
