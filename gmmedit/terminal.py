@@ -6,6 +6,7 @@ Nothing heavy is imported here either.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -185,6 +186,9 @@ def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
             table.add_row(escape(check.file), check.check, check.result, escape(check.detail), style=style)
     if table.rows:
         console.print(table)
+    counts = Counter(check.result for check in checks)
+    if not quiet:
+        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped for want of a file")
 
 
 def show_description(facts: dict[str, Any]) -> None:

@@ -149,6 +149,8 @@ def _refuse_missing(path: Path, command: str) -> None:
         raise InputError(f"{path} is a folder, an HDF5 file was expected", hint="give the file, or another --run")
     if partial_path(path).is_file():
         raise InputError(f"{path} is not finished", hint=f"{command} continues it" if command else "")
+    if path.exists():
+        raise InputError(f"{path} is not a regular file", hint="give an HDF5 file that gmmedit wrote")
     raise InputError(f"{path} does not exist", hint=f"{command} makes it" if command else "")
 
 

@@ -3,6 +3,7 @@
 Reads every artifact of a run, and the networks; writes nothing.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
     """Check the files, by default all artifacts of the folder, finished or not, with those that lie beside them.
 
     rows: how many rows of samples, labels and edits are made once more, drawn from `seed`; 0: none.
-    InputError: there is no artifact, or no such file.
+    InputError: the folder holds no artifact. A file that is named and not there is a check that failed.
     """
     prepare(execution)
     paths = list(files) or found_in(folder)
@@ -54,7 +55,7 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
 
 def found_in(folder: Path) -> list[Path]:
     names = [f"{kind}.h5{suffix}" for kind in KINDS for suffix in ("", ".partial")]
-    paths = [folder / name for name in names if (folder / name).is_file()]
+    paths = [folder / name for name in names if os.path.lexists(folder / name)]
     if not paths:
         raise InputError(f"{folder} holds no artifact to verify", hint="gmmedit sample makes the first, or give --run")
     return paths

@@ -20,6 +20,7 @@ from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.editors.catalogue import EDITORS
 from gmmedit.errors import InputError, nearest
 from gmmedit.evaluation import metrics
+from gmmedit.mixture.refining import Score
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import (
     Execution,
@@ -38,7 +39,7 @@ from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
 from gmmedit.stages.shared.problem import load_problem
 from gmmedit.stages.shared.sampling import painter, sample_settings
-from gmmedit.stopping import asked, stop_if_asked
+from gmmedit.stopping import Stopped, stop_if_asked
 
 SAVED_EVERY = 20  # seconds
 
@@ -139,7 +140,7 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
             layers=layers_of(generator, space),
             chart=chart,
             model=model,
-            score=scorer(chart, paint, labeller, precision, execution.device) if differentiable else None,
+            score=stopping(scorer(chart, paint, labeller, precision, execution.device)) if differentiable else None,
             members=members_of(space, chart, model, samples, labels, generator, mixture.question.config["held_out"]),
             polish=settings.polish,
             picture=mixture.question.config["picture"],
@@ -148,6 +149,16 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         question = ask(kind, mixture, judge, settings)
     it = subjects(judge, unseen(generator, space, settings, drawn))
     return Bench(question, material, judge, it, settings)
+
+
+def stopping(score: Score) -> Score:
+    """The same, but it does not begin when the command is asked to stop: polishing takes minutes."""
+
+    def seen(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        stop_if_asked()
+        return score(x, disturbance)
+
+    return seen
 
 
 def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSettings) -> Question:
@@ -193,14 +204,19 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fold
         cost = cost_of_fits(folder)
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
-    for category, seen in execution.ranks.collected(missing, lambda category: sweep(editor, bench, category)):
-        found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
-        done += 1
-        execution.tick(done, layout.categories, name)
-        if time.monotonic() - saved > SAVED_EVERY or asked():
+    try:
+        for category, seen in execution.ranks.collected(missing, lambda category: sweep(editor, bench, category)):
+            found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
+            done += 1
+            execution.tick(done, layout.categories, name)
+            if time.monotonic() - saved > SAVED_EVERY:
+                save()
+                saved = time.monotonic()
+            stop_if_asked()
+    except Stopped:
+        if execution.ranks.main:
             save()
-            saved = time.monotonic()
-        stop_if_asked()
+        raise
     if execution.ranks.main:
         save()
 
@@ -230,6 +246,7 @@ def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
     way = editor.way(latent, category)
     seen = [(it.logits[rows], it.nuisances[rows], it.features[rows])]
     for strength in editor.strengths[1:]:
+        stop_if_asked()
         moved = way(strength)
         seen.append(seen[0] if torch.equal(moved, latent) else bench.judge.look(moved))
     logits, nuisances, features = (torch.stack(parts) for parts in zip(*seen, strict=True))
