@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gmmedit import artifacts, logbook
+
+# A shell that starts the tests with & lets them ignore SIGINT, and so would every command that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SETTINGS = """
 sample: {gan: avatars, n: 600}

@@ -107,11 +107,14 @@ with stoppable():
 def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-        assert process.poll() is None
-        process.send_signal(second)
-        assert process.wait(10) == -second
+        try:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+            assert process.poll() is None
+            process.send_signal(second)
+            assert process.wait(10) == -second
+        finally:
+            process.kill()  # does nothing to one that has ended
 
 
 def test_two_signals_that_come_together_stop_at_once() -> None:
