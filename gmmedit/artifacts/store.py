@@ -55,8 +55,7 @@ class RowWriter:
 
     def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place], fixed: Arrays) -> None:
         self.path = path
-        self.chunk = header.chunk
-        self.total = header.question.n
+        self._cut = header.cut
         self._table = header.question.table
         self._handle = handle
         self._places = places
@@ -64,7 +63,7 @@ class RowWriter:
 
     def pending(self) -> list[tuple[int, int]]:
         """(start, stop) of every chunk that is not yet done, in order."""
-        return [self._span(number) for number, mark in enumerate(self._marks()) if not mark]
+        return [self._cut.span(number) for number, mark in enumerate(self._marks()) if not mark]
 
     def write(self, start: int, stop: int, rows: Arrays) -> None:
         """Store every field of one chunk's rows, as `pending` gave it, and mark it done.
@@ -72,8 +71,8 @@ class RowWriter:
         rows: field name -> array with stop - start rows along the axis of the kind's rows.
         ValueError or TypeError: no such chunk, or fields, shapes or dtypes other than the schema's.
         """
-        number = start // self.chunk
-        if (start, stop) != self._span(number) or not 0 <= start < self.total:
+        number = start // self._cut.size
+        if (start, stop) != self._cut.span(number) or not 0 <= start < self._cut.total:
             raise ValueError(f"rows {start} to {stop} are not a chunk")
         arrays = matched(rows, self._row_shapes(stop - start), self._table)
         with writing(self.path):
@@ -102,9 +101,6 @@ class RowWriter:
             os.fsync(self._handle)
             os.replace(partial_path(self.path), self.path)
 
-    def _span(self, number: int) -> tuple[int, int]:
-        return number * self.chunk, min((number + 1) * self.chunk, self.total)
-
     def _marks(self) -> bytes:
         """Opened anew: a network file system shows what other nodes have written to those who open a file after."""
         marks = self._places[DONE]
@@ -124,7 +120,7 @@ class RowWriter:
         axis = self._table.row_axis(name) or 0
         row_bytes = array.itemsize * math.prod(array.shape[axis + 1 :])
         for number, stretch in enumerate(array.reshape(-1, *array.shape[axis:])):
-            first_row = number * self.total + start
+            first_row = number * self._cut.total + start
             data = stretch.reshape(-1).view(np.uint8).data
             write_at(self._handle, data, self._places[name].offset + first_row * row_bytes)
 

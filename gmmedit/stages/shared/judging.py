@@ -130,6 +130,7 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:
     """Latents (n, L, D) of samples that no fit has seen."""
     z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
-    parts = [mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)]
-    latent = torch.cat(parts) if space == "w" else z
+    latent = z
+    if space == "w":
+        latent = torch.cat([mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)])
     return latent[:, None].expand(-1, layers_of(generator, space), -1)

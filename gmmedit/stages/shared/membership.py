@@ -8,6 +8,7 @@ from gmmedit.generators import Generator
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.spaces import Chart, Space, fit_chart
+from gmmedit.stages.shared.problem import fitted_of
 from gmmedit.stages.shared.sampling import mapped, sample_settings
 
 MOST = 50_000  # samples; each edited image is compared with all of them
@@ -21,8 +22,7 @@ def members_of(
     samples: Artifact, labels: Artifact, generator: Generator, held_out: float,
 ) -> Members:  # fmt: skip
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
-    fitted = samples.question.n - max(1, round(held_out * samples.question.n))
-    n = min(fitted, MOST, MOST_NUMBERS // model.layout.width)
+    n = min(fitted_of(samples.question.n, held_out), MOST, MOST_NUMBERS // model.layout.width)
     latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
     x = chart.to_x(latents)
     places, place = x, lambda rows: rows

@@ -58,7 +58,7 @@ def load_problem(
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores)
-    fitted = n - max(1, round(held_out * n))
+    fitted = fitted_of(n, held_out)
     chart = chart or fit_chart(space, latents[:fitted])
     x, logits = chart.to_x(latents), torch.from_numpy(labels["logits"])
     layout = Layout(tuple(len(values) for _, values in labels.attributes))
@@ -66,6 +66,11 @@ def load_problem(
         chart, layout,
         x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
     )  # fmt: skip
+
+
+def fitted_of(n: int, held_out: float) -> int:
+    """How many of n samples are fitted: the first ones; the others are held out."""
+    return n - max(1, round(held_out * n))
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:

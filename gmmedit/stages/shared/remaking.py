@@ -115,7 +115,8 @@ def edited_again(edits: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     config = edits.question.config
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields})
     parents = (run.artifact("samples"), run.artifact("labels"), run.artifact("mixture"))
-    workshop = open_workshop(*parents, settings, run.execution)
+    unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
+    workshop = open_workshop(*parents, unpolished, run.execution)
     images, labels = workshop.picture(torch.from_numpy(picked(edits, "latent", rows)))
     after = [workshop.picture(torch.from_numpy(latent)) for latent in picked(edits, "latents", rows)]
     return {
