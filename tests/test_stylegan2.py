@@ -182,6 +182,33 @@ def test_gradients_reach_w_twice(name):
     assert first.abs().max() > 0 and second.abs().max() > 0
 
 
+@pytest.mark.parametrize("taps", [(1, 3, 3, 1), (1, 2, 1), (1, 1)])
+def test_phases_are_the_transposed_convolution_and_so_are_their_gradients(taps):
+    random = torch.Generator().manual_seed(0)
+    weight = torch.randn(5, 3, 3, 3, generator=random, dtype=torch.float64)
+    plane = stylegan2.fir_filter(taps).double()
+    images, gradients = [], []
+    for kernel in (weight.transpose(0, 1), stylegan2.as_phases(weight)):
+        x = torch.randn(2, 3, 6, 7, generator=random.manual_seed(1), dtype=torch.float64).requires_grad_()
+        images.append(stylegan2.up_convolve(x, kernel, plane))
+        images[-1].pow(3).sum().backward()
+        gradients.append(x.grad)
+    assert images[0].shape == (2, 5, 12, 14)
+    assert torch.allclose(*images, rtol=0, atol=1e-12)
+    assert torch.allclose(*gradients, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_paints_the_same_picture_roughly(name):
+    generator = load(str(DATA / f"{name}.pkl")).requires_grad_(False)
+    w = torch.randn(4, generator.w_shape[1], generator=torch.Generator().manual_seed(0))
+    exact = generator.synthesize(w)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = generator.synthesize(w)
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).square().mean().sqrt() < 0.04 * exact.std()
+
+
 def test_what_is_remembered_of_weights_follows_them():
     generator = load(str(DATA / "sg2_d_orig16gray.pkl"))
     w = torch.ones(1, generator.w_shape[1])

@@ -45,7 +45,7 @@ class FullyConnected(nn.Module):
         return self.weight * self.weight_gain
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.matrix, self.bias * self.bias_gain)
+        x = F.linear(x * self.weight_gain, self.weight, self.bias * self.bias_gain)
         return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
 
 

@@ -58,17 +58,43 @@ def upsample(x: Tensor, plane: Tensor) -> Tensor:
 
 
 def up_convolve(x: Tensor, kernel: Tensor, plane: Tensor) -> Tensor:
-    """A transposed convolution (I, O, 3, 3) with stride 2, then the low-pass: (N, I, H, W) to (N, O, 2H, 2W)."""
-    channels, (height, width) = kernel.shape[1], x.shape[2:]
-    x = F.conv_transpose2d(x, kernel, stride=2)
-    low_pass = (plane.flip(0, 1) * 4).to(x.dtype).expand(channels, 1, *plane.shape)
-    x = F.conv2d(x, low_pass, padding=(len(plane) - 1) // 2, groups=channels)
-    return x[..., : 2 * height, : 2 * width]
+    """A transposed convolution with stride 2, then the low-pass: (N, I, H, W) to (N, O, 2H, 2W).
+
+    Its kernel is (I, O, 3, 3), or that of `as_phases`.
+    """
+    height, width = x.shape[2:]
+    phases = kernel.shape[2] == 2
+    x = interleaved(F.conv2d(x, kernel, padding=1)) if phases else F.conv_transpose2d(x, kernel, stride=2)
+    low_pass = (plane.flip(0, 1) * 4).to(x.dtype).expand(x.shape[1], 1, *plane.shape)
+    x = F.conv2d(x, low_pass, padding=(len(plane) - 1) // 2, groups=x.shape[1])
+    return x.permute(0, 2, 3, 1)[:, : 2 * height, : 2 * width].permute(0, 3, 1, 2)  # cut so, the gradient stays
+
+
+def as_phases(weight: Tensor) -> Tensor:
+    """The weights (O, I, 3, 3) of a transposed convolution with stride 2 as those of an ordinary one (4 O, I, 2, 2).
+
+    Its outputs are the even and odd rows and columns, (2, 2, O). Nearly half of its products are with zeros, but AMX
+    takes ordinary convolutions three times as fast.
+    """
+    taps = torch.tensor(
+        [[2, 0], [3, 1]]
+    )  # rows of the kernel on x's rows i - 1 and i, for rows 2i and 2i + 1; 3: zeros
+    padded = F.pad(weight, (0, 1, 0, 1))
+    phases = padded[:, :, taps[:, None, :, None], taps[None, :, None, :]]  # (O, I, 2, 2, 2, 2)
+    return phases.permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
+
+
+def interleaved(x: Tensor) -> Tensor:
+    """Phases (N, 4 C, H, W) to the image (N, C, 2H, 2W), channels last."""
+    phases = x.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1))  # (N, H, W, 2, 2, C)
+    return phases.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def kernel_and_power(weight: Tensor, up: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The weights (O, I, 3, 3) as the convolution takes them, and what they make of noise of variance 1 (O, I)."""
-    kernel = weight.transpose(0, 1) if up else weight
+    kernel = weight
+    if up:
+        kernel = as_phases(weight) if dtype == torch.bfloat16 and not weight.is_cuda else weight.transpose(0, 1)
     return kernel.to(dtype).contiguous(memory_format=torch.channels_last), weight.square().sum(dim=(2, 3))
 
 
@@ -121,7 +147,7 @@ class SynthesisLayer(nn.Module):
             x += (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
         if self.conv_clamp is not None:  # before the leaky ReLU, whose gradient needs its result as it is
             limit = self.conv_clamp * gain / math.sqrt(2)
-            x = x.clamp_(-limit / 0.2, limit)
+            x = F.hardtanh_(x, -limit / 0.2, limit)  # as clamp_, with half the work for the gradient
         return F.leaky_relu_(x, 0.2)
 
 
@@ -138,8 +164,10 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         weight = self.weight.flatten(1) * (self.affine(w) * self.weight_gain)[:, None]  # (N, C, I)
-        x = (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias.to(x.dtype)[:, None, None]
-        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, I); the other way round x would be laid out anew
+        colours = pixels @ weight.to(x.dtype).mT + self.bias.to(x.dtype)
+        x = colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return x if self.conv_clamp is None else F.hardtanh_(x, -self.conv_clamp, self.conv_clamp)
 
 
 class Skip(nn.Module):
@@ -175,12 +203,10 @@ class Block(nn.Module):
         self.skip = Skip(n_in, n_out, config) if residual else None
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Iterator[Tensor], noise: Noise
+        self, x: Tensor, image: Tensor | None, ws: Iterator[Tensor], noise: Noise
     ) -> tuple[Tensor, Tensor | None]:
-        if self.conv0 is None or x is None:
-            w = next(ws)
-            assert self.const is not None
-            x = self.conv1(self.const.expand(len(w), -1, -1, -1), w, noise)
+        if self.conv0 is None:
+            x = self.conv1(x, next(ws), noise)
         elif self.skip is not None:
             residual = self.skip(x)
             x = self.conv1(self.conv0(x, next(ws), noise), next(ws), noise, gain=math.sqrt(0.5)) + residual
@@ -211,8 +237,15 @@ class Synthesis(nn.Module):
             n_in = n_out
 
     def forward(self, ws: Tensor, mode: NoiseMode = "const", seed: int | None = None) -> Tensor:
-        noise = Noise(mode, None if seed is None else torch.Generator().manual_seed(seed))
-        x, image = None, None
+        kind = ws.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else ws.dtype
+        with torch.autocast(kind, enabled=False):  # it would turn styles too, and weights again and again
+            return self.paint(ws, Noise(mode, None if seed is None else torch.Generator().manual_seed(seed)), dtype)
+
+    def paint(self, ws: Tensor, noise: Noise, dtype: torch.dtype) -> Tensor:
+        """The images, float32; activations are of that dtype, styles of that of W+."""
+        const = self.get_parameter("b4.const")
+        x, image = const.to(dtype).expand(len(ws), -1, -1, -1), None
         for i, resolution in enumerate(self.resolutions):
             block_ws = iter(ws[:, first_layer(i) : 2 * i + 2].unbind(dim=1))
             x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)

@@ -141,7 +141,7 @@ class Layer(nn.Module):
         if not config.to_rgb:
             x = F.leaky_relu(x, 0.2)
         if config.clamp is not None:
-            x = x.clamp(-config.clamp, config.clamp)
+            x = F.hardtanh_(x, -config.clamp, config.clamp)
         return downsample(x, self.down_filter, config.down)
 
     def convolve(self, x: Tensor, w: Tensor) -> Tensor:
