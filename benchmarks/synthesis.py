@@ -1,7 +1,7 @@
 """Speed of painting, as the stages paint: images/s, and which fraction of the same run's GEMM peak that is.
 
     python benchmarks/synthesis.py [--network NAME ...] [--batch 1 8] [--threads 1 2] [--device cuda]
-                                   [--precision float32 bfloat16] [--rounds 7] [--json FILE]
+                                   [--precision fp32 bf16] [--rounds 7] [--json FILE]
 
 Random weights, except for the embedded generator's. The rows take turns, and large matrix products of the same types
 on the same threads with them: the fastest of these is the peak. Speeds are medians over the rounds, beside the slowest
@@ -38,6 +38,7 @@ NETWORKS: dict[str, Callable[[], Generator]] = {
     "StyleGAN2 1024": lambda: stylegan2(1024, 32768),
     "StyleGAN3-T 256": lambda: stylegan3_t(256),
 }
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices
 PRODUCTS = 4  # in each round
 FEWEST, ENOUGH = 3, 10.0  # rounds that every row gets; seconds after which it gets no more
@@ -110,13 +111,13 @@ class Bench:
 
     def flops(self, name: str) -> int:
         with FlopCounterMode(display=False) as counter:
-            self.images(Row(name, 1, 1, "float32", 0))
+            self.images(Row(name, 1, 1, "fp32", 0))
         return counter.get_total_flops()
 
     def peak(self, precision: str) -> float:
         """FLOP/s of a matrix product."""
         side = SIDE[self.device.partition(":")[0]]
-        a = torch.randn(side, side, device=self.device, dtype=getattr(torch, precision))
+        a = torch.randn(side, side, device=self.device, dtype=DTYPES[precision])
         return 2 * side**3 / min(self.timed(lambda: a @ a) for _ in range(PRODUCTS))
 
     def copying(self) -> float:
@@ -126,14 +127,14 @@ class Bench:
         return 2 * source.nbytes / min(self.timed(lambda: target.copy_(source)) for _ in range(10))
 
     def error(self, row: Row) -> float:
-        exact = self.images(Row(row.network, row.batch, row.threads, "float32", row.flops))
+        exact = self.images(Row(row.network, row.batch, row.threads, "fp32", row.flops))
         return float((self.images(row) - exact).square().mean().sqrt() / exact.std())
 
     def measure(self, rows: list[Row], rounds: int) -> None:
         """Fill in what the rows lack."""
         for row in rows:
             self.images(row)  # whatever is done once
-            row.error = None if row.precision == "float32" else self.error(row)
+            row.error = None if row.precision == "fp32" else self.error(row)
         for i in range(rounds):
             for precision in {row.precision for row in rows}:
                 peak = self.peak(precision)
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
+    parser.add_argument("--precision", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -37,6 +37,11 @@ from gmmedit.terminal import (
     wrote,
 )
 
+HALF = "Of generator and classifier: bf16 is faster where the hardware multiplies it, and rounds."
+FullPrecision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default fp32.")]
+AutoPrecision = Annotated[
+    Literal["auto", "fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default auto: bf16 there.")
+]
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
 app = typer.Typer(
@@ -88,13 +93,13 @@ def label(
     from_images: Annotated[
         bool, typer.Option("--from-images", help="Label the pictures that sample --images stored.")
     ] = False,
-    json_: Json = False,
+    precision: FullPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """2. Label the picture of every sample with a classifier -> labels.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import label as stage
 
-    resolved = settings.load(config, label={"classifier": classifier})
+    resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
     with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images)
     show_labels(path, quiet, json_)
@@ -128,13 +133,14 @@ def fit_mixture(
         Literal["exact", "surrogate", "off"] | None, typer.Option(help="What the edits run through.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Adam steps.")] = None,
-    json_: Json = False,
+    precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """4. Fit all Gaussians together, through generator and classifier -> mixture.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import fit_mixture as stage
 
-    resolved = settings.load(config, fit_mixture={"consistency": consistency, "steps": steps, "seed": seed})
+    flags = {"consistency": consistency, "steps": steps, "precision": precision, "seed": seed}
+    resolved = settings.load(config, fit_mixture=flags)
     with executing(run, device, 1, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.fit_mixture, execution)
     show_fit(path, quiet, json_)
@@ -157,13 +163,13 @@ def edit(
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
-    json_: Json = False,
+    precision: FullPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """5. Move latents towards a component of the mixture -> edits.h5, PNGs, a contact sheet."""
     from gmmedit import config as settings
     from gmmedit.stages import edit as stage
 
-    resolved = settings.load(config, edit={"draw": draw, "polish": polish, "seed": seed})
+    resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
     with executing(run, device, batch, force, restart, quiet) as execution:
@@ -182,13 +188,14 @@ def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
-    json_: Json = False,
+    precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Judge our edits with a classifier that no fit has seen -> evaluation.h5, evaluation.jsonl."""
     from gmmedit import config as settings
     from gmmedit.stages import evaluate as stage
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
+    chosen["precision"] = precision
     resolved = settings.load(config, evaluate=chosen)
     with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.evaluate, execution)
@@ -200,13 +207,14 @@ def compare(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
-    json_: Json = False,
+    precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Judge ours and the rivals side by side: same samples, same labels -> comparison.h5, comparison.jsonl."""
     from gmmedit import config as settings
     from gmmedit.stages import compare as stage
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
+    chosen["precision"] = precision
     resolved = settings.load(config, compare=chosen)
     with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
         path = stage.run(run, resolved.compare, execution)

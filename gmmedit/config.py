@@ -15,6 +15,8 @@ Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Precision = Literal["fp32", "bf16"]  # in which generator and classifier compute
+AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 where the hardware multiplies it
 
 
 class Section(BaseModel):
@@ -38,6 +40,7 @@ class LabelSettings(Section):
     """Step 2: who labels. `auto` is the classifier that the catalogue pairs with the generator."""
 
     classifier: str = "auto"
+    precision: Precision = "fp32"
 
 
 class FitSingleSettings(Section):
@@ -59,7 +62,7 @@ class FitMixtureSettings(Section):
     """Step 4: the mixture, its write, and the terms that run through generator and classifier."""
 
     consistency: Literal["exact", "surrogate", "off"] = "exact"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of generator and classifier inside the fit
+    precision: AutoPrecision = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
     steps: Positive = 2_000
     batch: Annotated[int, Field(ge=2, lt=2**31)] = 32  # edits a step: half coupled draws, half samples
@@ -75,6 +78,7 @@ class EditSettings(Section):
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
     polish: Annotated[int, Field(ge=0, le=1000)] = 32  # steps on each image's zs, through G and f
+    precision: Precision = "fp32"  # of generator and classifier in those steps; pictures are painted in full
     seed: Seed = 0
 
 
@@ -87,7 +91,7 @@ class EvaluateSettings(Section):
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)
     classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
     features: str = "auto"  # network whose features tell identities apart; auto: the evaluation classifier's own
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AutoPrecision = "auto"
     polish: Annotated[int, Field(ge=0, le=1000)] = 32  # of mixture-polished
     seed: Seed = 0
 

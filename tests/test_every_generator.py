@@ -26,7 +26,7 @@ KINDS = {
     "BigGAN": ("biggan_deep_64.bin", ("--class", 7, "--psi", 0.6)),
     "PGGAN": ("ig_pggan_32.pth", ()),
 }
-QUICK = "fit_single: {steps: 100, batch: 128, read: linear}\nfit_mixture: {steps: 4, batch: 8, precision: float32}\n"
+QUICK = "fit_single: {steps: 100, batch: 128, read: linear}\nfit_mixture: {steps: 4, batch: 8, precision: fp32}\n"
 AIMS = {"light=yes": (1, 3), "light=no": (0, 3), "warm=yes": (3, 1)}  # the column, and one that should stay
 
 

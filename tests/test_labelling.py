@@ -243,6 +243,18 @@ def test_stored_pictures_are_used_when_asked_for(tmp_path: Path) -> None:
         assert np.allclose(labels["logits"], classifiers.load("avatars").logits(images), atol=1e-3)
 
 
+def test_half_precision_says_what_it_costs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = []
+    for precision in ("fp32", "bf16"):
+        done("label", "--run", folder, "--precision", precision, "--force", "--quiet")
+        assert ("bf16 changes the first 16 pictures by" in caplog.text) == (precision == "bf16")
+        with artifacts.open(folder / "labels.h5") as file:
+            labels.append(file["labels"])
+            assert file.question.config["precision"] == precision
+    assert 0 < np.abs(labels[1] - labels[0]).mean() < 0.01
+    done("verify", "--run", folder)  # made again in the same precision
+
+
 def test_there_are_no_stored_pictures(folder: Path) -> None:
     with untouched(folder):
         check(gmmedit("label", "--run", folder, "--from-images"), "samples.h5 holds no pictures", "sample --images")

@@ -20,12 +20,13 @@ from gmmedit.stages.shared.common import Execution, prepare
 from gmmedit.stages.shared.npz import read_array
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import picture_folder, write_pictures
-from gmmedit.stages.shared.workshop import CHUNK, Move, Workshop, open_workshop
+from gmmedit.stages.shared.workshop import Move, Workshop, open_workshop
 from gmmedit.stopping import stop_if_asked
 
 __all__ = ["Request", "run"]
 
 HUGE = 1e6  # for a coordinate of a latent
+CHUNK = 1  # image: matrix products of several round differently, polishing magnifies that, and an edit is its own
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 Aims = list[tuple[int, float]]  # a category and a strength each
@@ -79,7 +80,7 @@ def fill(
 def edit_rows(
     workshop: Workshop, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> dict[str, np.ndarray]:
-    """One chunk of images at every strength, with labels and pictures."""
+    """Images (of one chunk) at every strength, with labels and pictures."""
     images, labels = workshop.picture(latent)
     columns = plan(workshop, editor, request, aims, latent)
     moved = [workshop.move(editor, latent, moves) for _, moves in columns]

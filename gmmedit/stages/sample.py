@@ -71,6 +71,6 @@ def draw(generator: Generator, settings: SampleSettings, start: int, stop: int, 
         rows["w"] = latent.cpu().numpy()
     if settings.images:
         paint = painter(generator, "w", settings)
-        (pictures,) = in_batches(lambda rows: (paint(rows),), latent, batch)
-        rows["images"] = to_bytes(pictures)
+        (pixels,) = in_batches(lambda rows: (torch.from_numpy(to_bytes(paint(rows))),), latent, batch)
+        rows["images"] = pixels.numpy()
     return rows

@@ -16,7 +16,14 @@ from gmmedit.config import EditSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import as_shown, to_bytes
-from gmmedit.stages.shared.common import Execution, in_batches, load_classifier, load_generator, seeded_latents
+from gmmedit.stages.shared.common import (
+    Execution,
+    autocast,
+    in_batches,
+    load_classifier,
+    load_generator,
+    seeded_latents,
+)
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 from gmmedit.stages.shared.workshop import open_workshop
 
@@ -105,7 +112,11 @@ def labelled_again(labels: Artifact, rows: np.ndarray, run: Run) -> Arrays:
         space = "w" if "w" in samples else "z"
         paint = painter(run.generator, space, sample_settings(samples))
         latent = torch.from_numpy(picked(samples, space, rows))
-        (logits,) = in_batches(lambda it: (classifier.logits(as_shown(paint(it))),), latent, run.execution.batch)
+        precision = labels.question.config.get("precision", "fp32")  # older files do not say
+        with autocast(precision, run.execution.device):
+            (logits,) = in_batches(
+                lambda it: (classifier.logits(as_shown(paint(it))).float(),), latent, run.execution.batch
+            )
     return {"labels": classifier.from_logits(logits).numpy()}
 
 
@@ -113,7 +124,7 @@ def labelled_again(labels: Artifact, rows: np.ndarray, run: Run) -> Arrays:
 def edited_again(edits: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     """Pictures and labels of the latents before and after; where the latents were moved to is taken as it is."""
     config = edits.question.config
-    settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields})
+    settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
     parents = (run.artifact("samples"), run.artifact("labels"), run.artifact("mixture"))
     unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
     workshop = open_workshop(*parents, unpolished, run.execution)

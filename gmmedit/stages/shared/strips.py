@@ -20,11 +20,11 @@ from gmmedit.disk import alone
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.stages.shared.common import Execution
 from gmmedit.stages.shared.picking import ORDINARY, Pick
-from gmmedit.stages.shared.workshop import CHUNK, Workshop, open_workshop
+from gmmedit.stages.shared.workshop import Workshop, open_workshop
 from gmmedit.stopping import asked, stop_if_asked
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
-SHOWN = CHUNK - 2  # samples of each category, beside its best and worst edit: one chunk
+SHOWN = 6  # samples of each category, beside its best and worst edit
 LOOKED_AT = 32  # samples from which those are taken, in order, that do not have the value
 FIRST_SEED = EvaluateSettings().first_seed
 SIDE = 128  # pixels that a picture is shrunk to

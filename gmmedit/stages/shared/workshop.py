@@ -19,19 +19,15 @@ from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.spaces import Chart, Space
 from gmmedit.stages.shared.common import (
     Execution,
-    in_batches,
     layers_of,
     load_classifier,
     load_generator,
-    padded,
     scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
-
-CHUNK = 8  # images
 
 Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
@@ -56,39 +52,36 @@ class Workshop:
     def paint(self) -> Callable[[Tensor], Tensor]:
         return painter(self.generator, self.space, self.drawn)
 
-    def editor(self, chunk: int) -> MixtureEditor:
-        """The editor of one chunk of images, with random draws of its own."""
+    def editor(self, number: int) -> MixtureEditor:
+        """An editor with random draws of its own."""
         settings = self.settings
-        score = scorer(self.chart, self.paint, self.classifier, "float32", self.execution.device)
-        seed = settings.seed + chunk
+        score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
+        seed = settings.seed + number
         return MixtureEditor(
             self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
         )
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, L, D) of one chunk, moved towards one category after the other.
-
-        It is computed on CHUNK rows always: matrix products of fewer round differently, polishing magnifies that,
-        and no image's result may depend on which others are edited beside it.
-        """
-        rows = len(latent)
-        latent, moves = padded(latent, CHUNK), [(category, padded(strength, CHUNK)) for category, strength in moves]
+        """Latents (N, L, D), moved towards one category after the other."""
         x = self.chart.to_x(latent)
         for category, strength in moves:
             x = editor.edit(x, category, strength)
-        return self.chart.carry(latent, x)[:rows]
+        return self.chart.carry(latent, x)
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads."""
+        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads.
 
-        def look(rows: Tensor) -> tuple[Tensor, Tensor]:
-            images = self.paint(rows)
+        One latent after the other, as matrix products of several round differently.
+        """
+
+        def look(row: Tensor) -> tuple[np.ndarray, Tensor]:
+            image = self.paint(row)
             if isinstance(self.classifier, Table):
-                return images, self.model.responsibilities(self.chart.to_x(rows).mean(1))
-            return images, self.classifier.probabilities(as_shown(images))
+                return to_bytes(image), self.model.responsibilities(self.chart.to_x(row).mean(1))
+            return to_bytes(image), self.classifier.probabilities(as_shown(image)).cpu()
 
-        images, labels = in_batches(look, latent, self.execution.batch)
-        return to_bytes(images), labels.numpy()
+        images, labels = zip(*map(look, latent.split(1)), strict=True)
+        return np.concatenate(images), torch.cat(labels).numpy()
 
     def seeded(self, seeds: Iterable[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
