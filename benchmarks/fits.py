@@ -1,0 +1,223 @@
+"""Time and memory of `fit-single` and `fit-mixture` beside scikit-learn's GaussianMixture and LinearSVC.
+
+    OMP_NUM_THREADS=1 python benchmarks/fits.py [-n 50000] [--dim 512] [--categories 12] [--rounds 2] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/fits.py --growth
+
+All on the same files: latents of a tiny network with a mapping, as StyleGAN2's, and what a linear classifier says of
+its pictures. Every fit is a process of its own that imports first, and then does the whole job, reading the files
+included. Memory is what it needed at most above what it had after its imports. Least of the rounds, as whatever else
+the machine does makes one longer. --growth: by the number of samples, of dimensions and of categories.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from machine import described
+
+MB = 1 << 20
+NETWORK = """
+import torch
+from gmmedit.generators import Generator
+
+
+def drawn(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) / shape[0] ** 0.5
+
+
+class Painter(Generator):
+    def __init__(self, dim):
+        super().__init__()
+        self.z_dim, self.w_shape, self.image_shape = dim, (1, dim), (3, 16, 16)
+        self.mapping = torch.nn.Parameter(drawn(dim, dim, seed=0))
+        self.painting = torch.nn.Parameter(drawn(dim, 3 * 16 * 16, seed=1))
+
+    def map(self, z, c=None, psi=1.0, cutoff=None):
+        return torch.nn.functional.leaky_relu(z @ self.mapping, 0.2)
+
+    def synthesize(self, w):
+        return (w.flatten(1) @ self.painting).tanh().reshape(-1, 3, 16, 16)
+
+
+def load():
+    return Painter({dim})
+
+
+def label():
+    painter, reads = load(), drawn(3 * 16 * 16, {attributes}, seed=2)
+    with torch.no_grad():
+        middle = (painter.synthesize(painter.map(drawn(500, {dim}, seed=3) * 500**0.5)).flatten(1) @ reads).median(0).values
+    return lambda x: 4 * (x.flatten(1) @ reads - middle)
+"""
+YAML = """file: network.py:label
+input: {{size: 16, range: [-1, 1]}}
+activation: sigmoid
+attributes: {{{attributes}}}
+"""
+
+
+@dataclass
+class Cost:
+    """What a fit took: seconds of the clock, of the processors, bytes at most; and of those seconds, until the first
+    step and for each further one."""
+
+    seconds: float
+    busy: float
+    peak: int
+    start: float
+    step: float
+
+
+def make_run(folder: Path, n: int, dim: int, categories: int) -> Path:
+    """A run folder with samples.h5 and labels.h5: n samples of so many dimensions, two categories an attribute."""
+    names = [f"attribute{a}: {{}}" for a in range(categories // 2)]
+    folder.mkdir()
+    (folder / "network.py").write_text(NETWORK.replace("{dim}", str(dim)).replace("{attributes}", str(len(names))))
+    (folder / "network.yaml").write_text(YAML.format(attributes=", ".join(names)))
+    run = folder / "run"
+    gmmedit("sample", "--gan", f"{folder / 'network.py'}:load", "-n", n, "--run", run)
+    gmmedit("label", "--classifier", folder / "network.yaml", "--batch", 256, "--run", run)
+    return run
+
+
+def gmmedit(*words: object) -> None:
+    command = [sys.executable, "-m", "gmmedit", *map(str, words), "--quiet"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def prepare_single(run: Path, ticks: list[float], **settings: object) -> Callable[[], object]:
+    from gmmedit.config import FitSingleSettings
+    from gmmedit.stages import fit_single
+
+    return lambda: fit_single.run(run, FitSingleSettings(**settings), timed(ticks))
+
+
+def prepare_mixture(run: Path, ticks: list[float], **settings: object) -> Callable[[], object]:
+    from gmmedit.config import FitMixtureSettings
+    from gmmedit.stages import fit_mixture
+
+    return lambda: fit_mixture.run(run, FitMixtureSettings(consistency="off", **settings), timed(ticks))
+
+
+def timed(ticks: list[float]):  # noqa: ANN201: imported here only
+    """A run that notes when each step ended."""
+    from gmmedit.stages.shared.common import Execution
+
+    return Execution(force=True, tick=lambda *_: ticks.append(time.perf_counter()))
+
+
+def prepare_gmm(run: Path, ticks: list[float], start: str) -> Callable[[], object]:
+    import h5py
+    from sklearn.mixture import GaussianMixture
+
+    warnings.simplefilter("ignore")  # it has not converged after ten iterations
+    model = GaussianMixture(8, covariance_type="full", max_iter=10, tol=0, init_params=start, random_state=0)
+    return lambda: model.fit(h5py.File(run / "samples.h5")["w"][()])
+
+
+def prepare_svc(run: Path, ticks: list[float]) -> Callable[[], object]:
+    """InterFaceGAN's fit: a hyperplane an attribute."""
+    import h5py
+    from sklearn.svm import LinearSVC
+
+    warnings.simplefilter("ignore")
+
+    def fit() -> None:
+        latents, labels = h5py.File(run / "samples.h5")["w"][()], h5py.File(run / "labels.h5")["labels"][:, 1::2]
+        for column in labels.T:
+            LinearSVC(dual=False).fit(latents, column > 0.5)
+
+    return fit
+
+
+FITS: dict[str, Callable[..., Callable[[], object]]] = {
+    "fit-single": prepare_single,
+    "fit-mixture": prepare_mixture,
+    "GaussianMixture": partial(prepare_gmm, start="kmeans"),
+    "GaussianMixture, random start": partial(prepare_gmm, start="random_from_data"),
+    "LinearSVC": prepare_svc,
+}
+
+
+def measured(name: str, run: Path, settings: dict[str, object]) -> Cost:
+    """The fit, done in this process."""
+    ticks: list[float] = []
+    job = FITS[name](run, ticks, **settings)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what it has now
+    before, busy, began = memory("VmRSS"), time.process_time(), time.perf_counter()
+    job()
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    start, step = (ticks[0] - began, (ticks[-1] - ticks[0]) / (len(ticks) - 1)) if ticks else (math.nan, math.nan)
+    return Cost(seconds, busy, memory("VmHWM") - before, start, step)
+
+
+def memory(what: str) -> int:
+    """Bytes."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) * 1024
+
+
+def cost(name: str, run: Path, **settings: object) -> Cost:
+    """What the fit takes in a process of its own."""
+    made = {"fit-single": "single.h5", "fit-mixture": "mixture.h5"}.get(name)
+    if made:
+        (run / made).unlink(missing_ok=True)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, name, run, settings).result()
+
+
+def compare(folder: Path, n: int, dim: int, categories: int, rounds: int) -> list[dict[str, object]]:
+    """All fits of one run, taking turns."""
+    run = make_run(folder / "all", n, dim, categories)
+    costs: dict[str, list[Cost]] = {name: [] for name in FITS}
+    for _ in range(rounds):
+        for name, found in costs.items():
+            found.append(cost(name, run))
+            print(f"{name}: {found[-1].seconds:.1f} s", file=sys.stderr)
+    best = {name: min(found, key=lambda it: it.seconds) for name, found in costs.items()}
+    latents = 4 * n * dim
+    print(f"{n} samples, {dim} dimensions, {categories} categories: latents of {latents / MB:.0f} MB; least of {rounds}")
+    print("| fit | s | processor s | MB | of the latents | ms a step | " + " | ".join(f"times {x}" for x in RIVALS) + " |")
+    print("|---" * (6 + len(RIVALS)) + "|")
+    for name, it in best.items():
+        speeds = [f"{best[rival].seconds / it.seconds:.2f}" for rival in RIVALS]
+        step = "" if math.isnan(it.step) else f"{1000 * it.step:.2f}"
+        cells = [name, f"{it.seconds:.1f}", f"{it.busy:.1f}", f"{it.peak / MB:.0f}", f"{it.peak / latents:.2f}", step]
+        print(f"| {' | '.join(cells + speeds)} |")
+    return [{"fit": name, **asdict(it)} for name, found in costs.items() for it in found]
+
+
+RIVALS = [name for name in FITS if not name.startswith("fit-")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=50_000, help="samples")
+    parser.add_argument("--dim", type=int, default=512, help="of a latent")
+    parser.add_argument("--categories", type=int, default=12, help="two an attribute")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    print(described())
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["GMMEDIT_STATE"] = name
+        rows = compare(Path(name), asked.n, asked.dim, asked.categories, asked.rounds)
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": described(), "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
