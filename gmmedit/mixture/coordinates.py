@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from gmmedit.mixture import Layout
 
 
+ROWS = 2048  # at once, where x are many
+
+
 class Coordinates(nn.Module):
     """The read y = (x R + h(x) - shift) / scale.
 
@@ -27,6 +30,7 @@ class Coordinates(nn.Module):
     shared = False  # whether all attributes read the same coordinates, so that none can be held
     shift: Tensor
     scale: Tensor
+    averaging: Tensor
 
     def __init__(self, dim: int, layout: Layout, hidden: int = 0, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -36,6 +40,8 @@ class Coordinates(nn.Module):
         self.directions = nn.Parameter(torch.randn(dim, layout.width, generator=generator))
         self.register_buffer("shift", torch.zeros(layout.width))
         self.register_buffer("scale", torch.ones(layout.width))
+        means = [torch.full((rank, rank), 1 / rank) for rank in layout.ranks]
+        self.register_buffer("averaging", torch.block_diag(*means), persistent=False)  # over each attribute
         sizes = (dim, hidden, hidden, layout.width) if hidden else ()
         self.network = nn.Sequential(*(dense(i, o, generator) for i, o in pairwise(sizes)))
         if hidden:
@@ -48,7 +54,12 @@ class Coordinates(nn.Module):
 
     def read(self) -> Tensor:
         """R (D, r)."""
-        return torch.cat([_orthonormal(self.directions[:, rows]) for rows in self.layout.rows], 1)
+        read = F.normalize(self.directions, dim=0)
+        for rows in self.layout.rows:
+            if rows.stop - rows.start > 1:
+                own = _orthonormal(self.directions[:, rows])
+                read = read.slice_scatter(own, 1, rows.start, rows.stop)
+        return read
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, D) to y (N, r)."""
@@ -85,12 +96,11 @@ class Coordinates(nn.Module):
     def start_(self, x: Tensor, labels: Tensor) -> None:
         """Points R's columns from value to value: the principal directions between the values' means of x.
 
-        With x white these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
+        With x white (of mean 0, too) these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
         start. x is (N, D), labels (N, K) in [0, 1].
         """
-        centred = x - x.mean(0)
         for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
-            towards = centred.T @ (labels[:, columns] - labels[:, columns].mean(0))
+            towards = x.T @ (labels[:, columns] - labels[:, columns].mean(0))
             count = min(rows.stop - rows.start, columns.stop - columns.start - 1)
             principal = torch.linalg.svd(towards, full_matrices=False).U[:, :count]
             self.directions[:, rows.start : rows.start + count] = principal
@@ -101,7 +111,7 @@ class Coordinates(nn.Module):
 
         One scale for all coordinates of an attribute, so that R's columns stay of one length.
         """
-        y = self(x) * self.scale + self.shift
+        y = read_many(self, x) * self.scale + self.shift
         self.shift.copy_(y.mean(0))
         self.scale.copy_(self._spread(y))
 
@@ -114,8 +124,7 @@ class Coordinates(nn.Module):
 
     def _spread(self, y: Tensor) -> Tensor:
         variance = y.var(0).clamp_min(torch.finfo(y.dtype).tiny)
-        means = [variance[rows].mean().expand(rows.stop - rows.start) for rows in self.layout.rows]
-        return torch.cat(means).sqrt()
+        return (variance @ self.averaging).sqrt()
 
 
 class FullSpace(nn.Module):
@@ -152,9 +161,13 @@ class FullSpace(nn.Module):
         return y
 
 
+@torch.no_grad()
+def read_many(coordinates: Coordinates | FullSpace, x: Tensor) -> Tensor:
+    """y (N, r) of x (N, D), some rows at a time: a network's hidden layers for all would take more room than x."""
+    return torch.cat([coordinates(part) for part in x.split(ROWS)])
+
+
 def _orthonormal(directions: Tensor) -> Tensor:
-    if directions.shape[1] == 1:
-        return F.normalize(directions, dim=0)
     q, r = torch.linalg.qr(directions)
     return q * torch.where(r.diagonal() < 0, -1, 1)  # QR's signs are arbitrary: keep each column on its side
 

@@ -12,7 +12,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.spaces import Chart, fit_chart
+from gmmedit.spaces import Chart, first_odd, fit_chart
 
 FEWEST = 100  # samples below which no covariance means anything
 FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
@@ -52,15 +52,15 @@ def load_problem(
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
     latents = torch.from_numpy(samples[space])
-    if not latents.isfinite().all():
-        row = int((~latents.isfinite().all(1)).nonzero()[0])
+    row = first_odd(latents)
+    if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores)
     fitted = fitted_of(n, held_out)
     chart = chart or fit_chart(space, latents[:fitted])
-    x, logits = chart.to_x(latents), torch.from_numpy(labels["logits"])
+    x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     layout = Layout(tuple(len(values) for _, values in labels.attributes))
     return Problem(
         chart, layout,
