@@ -18,7 +18,7 @@ from torch import Tensor
 Space = Literal["z", "w"]
 
 UNDO_SLOPE = 5.0  # the inverse of the mapping's leaky ReLU of slope 0.2
-ROWS = 1024  # at once, where latents are many: no copy of all of them, and what is at work stays in the caches
+ROWS = 256  # at once, where latents are many: no copy of all of them, and what is at work stays in the caches
 NULL_VARIANCE = 1e-9  # directions with less than this share of the largest variance are rounding, not latent
 
 
@@ -128,7 +128,9 @@ def _gaussianising(latents: Tensor) -> Chart:
 
 def _whitening(latents: Tensor, slope: float) -> Chart:
     mean = _mean(latents, slope)
-    scatter = sum((u - mean).T @ (u - mean) for u in _undone(latents, slope))
+    scatter = torch.zeros_like(torch.diag(mean))
+    for u in _undone(latents, slope):
+        scatter.addmm_((u - mean).T, u - mean)
     variance, axes = torch.linalg.eigh(scatter / (len(latents) - 1))
     if variance[-1] <= 0:
         raise ValueError("all latents are the same: there is nothing to whiten")
@@ -150,7 +152,10 @@ def _skewness(latents: Tensor, slope: float) -> float:
 
 def _mean(latents: Tensor, slope: float) -> Tensor:
     """The mean (D,) of u."""
-    return torch.stack([u.sum(0) for u in _undone(latents, slope)]).sum(0) / len(latents)
+    total = latents.new_zeros(latents.shape[1], dtype=torch.float64)
+    for u in _undone(latents, slope):
+        total += u.sum(0)
+    return total / len(latents)
 
 
 def _undone(latents: Tensor, slope: float) -> Iterator[Tensor]:

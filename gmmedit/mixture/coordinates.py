@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from gmmedit.mixture import Layout
 
 
-ROWS = 2048  # at once, where x are many
+ROWS = 1024  # at once, where x are many
 
 
 class Coordinates(nn.Module):
@@ -99,10 +99,10 @@ class Coordinates(nn.Module):
         With x white (of mean 0, too) these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
         start. x is (N, D), labels (N, K) in [0, 1].
         """
+        towards = x.T @ (labels - labels.mean(0))
         for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
-            towards = x.T @ (labels[:, columns] - labels[:, columns].mean(0))
             count = min(rows.stop - rows.start, columns.stop - columns.start - 1)
-            principal = torch.linalg.svd(towards, full_matrices=False).U[:, :count]
+            principal = torch.linalg.svd(towards[:, columns], full_matrices=False).U[:, :count]
             self.directions[:, rows.start : rows.start + count] = principal
 
     @torch.no_grad()
@@ -164,7 +164,10 @@ class FullSpace(nn.Module):
 @torch.no_grad()
 def read_many(coordinates: Coordinates | FullSpace, x: Tensor) -> Tensor:
     """y (N, r) of x (N, D), some rows at a time: a network's hidden layers for all would take more room than x."""
-    return torch.cat([coordinates(part) for part in x.split(ROWS)])
+    y = x.new_empty(len(x), coordinates.layout.width)
+    for part, place in zip(x.split(ROWS), y.split(ROWS), strict=True):
+        place.copy_(coordinates(part))
+    return y
 
 
 def _orthonormal(directions: Tensor) -> Tensor:
@@ -172,9 +175,16 @@ def _orthonormal(directions: Tensor) -> Tensor:
     return q * torch.where(r.diagonal() < 0, -1, 1)  # QR's signs are arbitrary: keep each column on its side
 
 
+class Unset(nn.Linear):
+    """A linear layer whose weights nobody has drawn. PyTorch's ``skip_init`` loads its compiler for not drawing them."""
+
+    def reset_parameters(self) -> None:
+        """Leaves them as they are."""
+
+
 def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer that starts from the generator: weights N(0, 1 / inputs), no bias."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = Unset(inputs, outputs)
     nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Chain, Fit, Terms, converged, generator_for
-from gmmedit.mixture.coordinates import Coordinates, FullSpace, read_many
+from gmmedit.mixture.coordinates import ROWS, Coordinates, FullSpace, read_many
 from gmmedit.mixture.gaussians import Form, Gaussians
 from gmmedit.mixture.objectives import label_loss, likelihood_term
 
@@ -154,7 +154,7 @@ def _check(x: Tensor, labels: Tensor, layout: Layout) -> None:
     if x.ndim != 2 or len(x) < 4 or labels.shape != (len(x), layout.categories):
         shapes = f"latents {tuple(x.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"{shapes} should be (N, D) and (N, {layout.categories}), with N of 4 or more")
-    if not x.isfinite().all():
+    if not all(part.isfinite().all() for part in x.split(ROWS)):
         raise ValueError("latents hold NaN or infinite values")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError("labels must lie between 0 and 1")

@@ -108,6 +108,7 @@ def held_out_report(model: AttributeMixture, problem: Problem) -> dict[str, np.n
 def subspace_angles(model: AttributeMixture, x: Tensor) -> Tensor:
     """Smallest principal angle (A, A) in degrees between the attributes' directions dy/dx, averaged over x."""
     rows = model.layout.rows
+    x = x[:1] if model.coordinates.linear else x  # the same everywhere
     bases = [torch.linalg.qr(model.coordinates.jacobian(x)[:, r].mT).Q for r in rows]  # (n, D, r_a)
     angles = torch.zeros(len(rows), len(rows))
     for a, first in enumerate(bases):
