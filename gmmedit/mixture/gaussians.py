@@ -183,6 +183,7 @@ class Gaussians(nn.Module):
         sizes = list(zip(layout.values, layout.ranks, strict=True))
         self.mixtures = nn.ModuleList(Mixture(values, rank, tied, diagonal) for values, rank in sizes)
         self._alike = [[a for a, it in enumerate(sizes) if it == size] for size in dict.fromkeys(sizes)]
+        self._own = [_numbers(layout.rows, alike) for alike in self._alike]
         self._order = torch.cat([_numbers(layout.columns, alike) for alike in self._alike]).argsort()
 
     def _parts(self, y: Tensor) -> list[tuple[Mixture, Tensor]]:
@@ -191,9 +192,10 @@ class Gaussians(nn.Module):
     def _each(self, y: Tensor, function: Callable[[Components, Tensor], Tensor]) -> Tensor:
         """The function of all mixtures and their coordinates, (N, K): those of one size at once."""
         found = []
-        for alike in self._alike:
-            own = y.index_select(1, _numbers(self.layout.rows, alike).to(y.device)).unflatten(1, (len(alike), -1))
-            found.append(function(SideBySide([self.mixture(a) for a in alike]), own).flatten(1))
+        for alike, rows in zip(self._alike, self._own, strict=True):
+            mixtures = SideBySide([self.mixture(a) for a in alike])
+            own = y.index_select(1, rows.to(y.device)).unflatten(1, (len(alike), -1))  # (N, A, r)
+            found.append(function(mixtures, own).flatten(1))
         return torch.cat(found, 1).index_select(1, self._order.to(y.device))
 
     def mixture(self, attribute: int) -> Mixture:
