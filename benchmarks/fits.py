@@ -6,7 +6,8 @@
 All on the same files: latents of a tiny network with a mapping, as StyleGAN2's, and what a linear classifier says of
 its pictures. Every fit is a process of its own that imports first, and then does the whole job, reading the files
 included. Memory is what it needed at most above what it had after its imports. Least of the rounds, as whatever else
-the machine does makes one longer. --growth: by the number of samples, of dimensions and of categories.
+the machine does makes one longer. --growth: instead, what a longer or wider problem, more rows a step and more threads
+change, one at a time, with the exponents of a straight line through the logarithms.
 """
 
 import argparse
@@ -19,11 +20,13 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import linear_regression
+from typing import Any
 
 from machine import described
 
@@ -58,7 +61,8 @@ def load():
 def label():
     painter, reads = load(), drawn(3 * 16 * 16, {attributes}, seed=2)
     with torch.no_grad():
-        middle = (painter.synthesize(painter.map(drawn(500, {dim}, seed=3) * 500**0.5)).flatten(1) @ reads).median(0).values
+        w = painter.map(drawn(500, {dim}, seed=3) * 500**0.5)
+        middle = (painter.synthesize(w).flatten(1) @ reads).median(0).values
     return lambda x: 4 * (x.flatten(1) @ reads - middle)
 """
 YAML = """file: network.py:label
@@ -111,7 +115,7 @@ def prepare_mixture(run: Path, ticks: list[float], **settings: object) -> Callab
     return lambda: fit_mixture.run(run, FitMixtureSettings(consistency="off", **settings), timed(ticks))
 
 
-def timed(ticks: list[float]):  # noqa: ANN201: imported here only
+def timed(ticks: list[float]) -> Any:
     """A run that notes when each step ended."""
     from gmmedit.stages.shared.common import Execution
 
@@ -151,6 +155,18 @@ FITS: dict[str, Callable[..., Callable[[], object]]] = {
 }
 
 
+OURS = ("fit-single", "fit-mixture")
+USUAL = {"samples": 20_000, "dimensions": 256, "categories": 12, "rows a step": 512, "threads": 1}
+SIZES = {
+    "samples": (5_000, 10_000, 20_000, 40_000),
+    "dimensions": (64, 128, 256, 512),
+    "categories": (12, 24, 48, 96),
+    "rows a step": (128, 512, 2_048),
+    "threads": (1, 2),
+}
+STEPS = 200
+
+
 def measured(name: str, run: Path, settings: dict[str, object]) -> Cost:
     """The fit, done in this process."""
     ticks: list[float] = []
@@ -188,18 +204,60 @@ def compare(folder: Path, n: int, dim: int, categories: int, rounds: int) -> lis
             print(f"{name}: {found[-1].seconds:.1f} s", file=sys.stderr)
     best = {name: min(found, key=lambda it: it.seconds) for name, found in costs.items()}
     latents = 4 * n * dim
-    print(f"{n} samples, {dim} dimensions, {categories} categories: latents of {latents / MB:.0f} MB; least of {rounds}")
-    print("| fit | s | processor s | MB | of the latents | ms a step | " + " | ".join(f"times {x}" for x in RIVALS) + " |")
-    print("|---" * (6 + len(RIVALS)) + "|")
+    print(
+        f"{n} samples, {dim} dimensions, {categories} categories: latents of {latents / MB:.0f} MB; least of {rounds}"
+    )
+    rivals = [name for name in FITS if name not in OURS]
+    row("fit", "s", "processor s", "MB", "of the latents", "ms a step", *(f"times as fast as {it}" for it in rivals))
+    row(*["---"] * (6 + len(rivals)))
     for name, it in best.items():
-        speeds = [f"{best[rival].seconds / it.seconds:.2f}" for rival in RIVALS]
-        step = "" if math.isnan(it.step) else f"{1000 * it.step:.2f}"
-        cells = [name, f"{it.seconds:.1f}", f"{it.busy:.1f}", f"{it.peak / MB:.0f}", f"{it.peak / latents:.2f}", step]
-        print(f"| {' | '.join(cells + speeds)} |")
+        speeds = [f"{best[rival].seconds / it.seconds:.2f}" if name in OURS else "" for rival in rivals]
+        step = f"{1000 * it.step:.2f}" if name in OURS else ""
+        row(
+            name,
+            f"{it.seconds:.1f}",
+            f"{it.busy:.1f}",
+            f"{it.peak / MB:.0f}",
+            f"{it.peak / latents:.2f}",
+            step,
+            *speeds,
+        )
     return [{"fit": name, **asdict(it)} for name, found in costs.items() for it in found]
 
 
-RIVALS = [name for name in FITS if not name.startswith("fit-")]
+def grow(folder: Path) -> list[dict[str, object]]:
+    """Our fits of other sizes, one changed at a time."""
+    made: dict[tuple[int, int, int], Path] = {}
+    rows: list[dict[str, object]] = []
+    print(f"{STEPS} steps, of {', '.join(f'{name} {value}' for name, value in USUAL.items())} but for one")
+    row("fit", "what", "value", "s until the first step", "ms a step", "MB")
+    row(*["---"] * 6)
+    for name in OURS:
+        for what, values in SIZES.items():
+            costs = []
+            for value in values:
+                now = USUAL | {what: value}
+                size = now["samples"], now["dimensions"], now["categories"]
+                made[size] = made.get(size) or make_run(folder / "-".join(map(str, size)), *size)
+                os.environ["OMP_NUM_THREADS"] = str(now["threads"])
+                more = {"batch": now["rows a step"]} if name == "fit-single" else {}
+                it = cost(name, made[size], steps=STEPS, **more)
+                costs.append(it)
+                rows.append({"fit": name, **now, **asdict(it)})
+                row(name, what, str(value), f"{it.start:.2f}", f"{1000 * it.step:.2f}", f"{it.peak / MB:.0f}")
+            powers = [f"{power(values, [getattr(it, of) for it in costs]):.2f}" for of in ("start", "step", "peak")]
+            row(name, what, "exponent", *powers)
+    return rows
+
+
+def power(sizes: Sequence[float], found: Sequence[float]) -> float:
+    """p of found ~ sizes^p."""
+    return linear_regression([math.log(it) for it in sizes], [math.log(it) for it in found]).slope
+
+
+def row(*cells: str) -> None:
+    """Markdown."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -214,7 +272,10 @@ def main() -> None:
     print(described())
     with tempfile.TemporaryDirectory() as name:
         os.environ["GMMEDIT_STATE"] = name
-        rows = compare(Path(name), asked.n, asked.dim, asked.categories, asked.rounds)
+        if asked.growth:
+            rows = grow(Path(name))
+        else:
+            rows = compare(Path(name), asked.n, asked.dim, asked.categories, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps({"machine": described(), "rows": rows}, indent=1))
 

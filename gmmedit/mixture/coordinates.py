@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
 
-
 ROWS = 1024  # at once, where x are many
 
 
@@ -96,8 +95,8 @@ class Coordinates(nn.Module):
     def start_(self, x: Tensor, labels: Tensor) -> None:
         """Points R's columns from value to value: the principal directions between the values' means of x.
 
-        With x white (of mean 0, too) these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
-        start. x is (N, D), labels (N, K) in [0, 1].
+        With x white and of mean 0 these are the least-squares directions. Coordinates beyond C_a - 1 keep their
+        random start. x is (N, D), labels (N, K) in [0, 1].
         """
         towards = x.T @ (labels - labels.mean(0))
         for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
@@ -176,7 +175,7 @@ def _orthonormal(directions: Tensor) -> Tensor:
 
 
 class Unset(nn.Linear):
-    """A linear layer whose weights nobody has drawn. PyTorch's ``skip_init`` loads its compiler for not drawing them."""
+    """A linear layer whose weights nobody has drawn. (``skip_init`` loads PyTorch's compiler to leave them undrawn.)"""
 
     def reset_parameters(self) -> None:
         """Leaves them as they are."""

@@ -58,8 +58,7 @@ class Refinement:
 
     Args:
         model: with a correction unless `score` is None.
-        x, labels, logits: (N, D), (N, K), (N, K) of the samples. What is read in them stays: no gradient reaches R and h
-            from the label loss.
+        x, labels, logits: (N, D), (N, K), (N, K) of the samples. They are read once: the label loss teaches no read.
         score: None leaves out the terms that need it.
         rows, edits: samples a step for the label loss, and for the other terms.
         form: of the normalised likelihood.

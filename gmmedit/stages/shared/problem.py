@@ -61,11 +61,14 @@ def load_problem(
     fitted = fitted_of(n, held_out)
     chart = chart or fit_chart(space, latents[:fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
-    layout = Layout(tuple(len(values) for _, values in labels.attributes))
     return Problem(
-        chart, layout,
+        chart, layout_of(labels),
         x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
     )  # fmt: skip
+
+
+def layout_of(labels: Artifact) -> Layout:
+    return Layout(tuple(len(values) for _, values in labels.attributes))
 
 
 def fitted_of(n: int, held_out: float) -> int:
