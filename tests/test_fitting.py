@@ -1,6 +1,8 @@
 """Fits: recovery of known mixtures, the choice of a read, exact resumption, divergence."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.mixture import Layout
-from gmmedit.mixture.adam import Fit, FitStep, Terms, converged, generator_for
+from gmmedit.mixture.adam import Adam, Fit, FitStep, Terms, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
@@ -100,6 +102,35 @@ def test_only_the_decayed_shrink() -> None:
     )
     assert torch.equal(kept, torch.ones(2))
     assert pulled.max() < 0.5
+
+
+def test_adam_is_pytorchs() -> None:
+    start = [torch.full((3,), 2.0), torch.ones(2, 2), torch.ones(1)]
+    ours, theirs = ([nn.Parameter(it.clone()) for it in start] for _ in range(2))
+    adam, reference = Adam(ours, weight_decay=0.3), torch.optim.AdamW(theirs, weight_decay=0.3)
+    for step in range(5):
+        for parameters in (ours, theirs):
+            for i, parameter in enumerate(parameters[:2] if step < 3 else parameters):  # the last one joins in late
+                parameter.grad = torch.randn(parameter.shape, generator=generator_for(i, step))
+        adam.step(lr=0.1 * (step + 1))
+        reference.param_groups[0]["lr"] = 0.1 * (step + 1)
+        reference.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_fits_do_not_load_the_compiler() -> None:
+    """It takes 100 MB and seconds, and PyTorch loads it behind one's back."""
+    code = """
+import sys, torch
+from gmmedit.mixture import Layout
+from gmmedit.mixture.fitting import ReadFit
+x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+fit = ReadFit(x, torch.stack([x[:, 0], -x[:, 0]], 1).softmax(1), Layout((2,)), steps=2)
+list(fit), fit.result()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("stop", [0, 4, 15, 30])

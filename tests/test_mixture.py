@@ -148,10 +148,12 @@ def test_densities_integrate_to_one(rank: int, tied: bool, diagonal: bool) -> No
 
 
 @COVARIANCES
-def test_responsibilities_match_brute_force(tied: bool, diagonal: bool) -> None:
-    gaussians, y = shaken(Gaussians(LAYOUT, tied, diagonal)), random(20, LAYOUT.width)
+@pytest.mark.parametrize("layout", [LAYOUT, Layout((3, 2, 3, 2, 2), (2, 1, 2, 1, 2))])
+def test_responsibilities_match_brute_force(layout: Layout, tied: bool, diagonal: bool) -> None:
+    """Also where attributes of one size lie apart."""
+    gaussians, y = shaken(Gaussians(layout, tied, diagonal)), random(20, layout.width)
     joint, read = [], []
-    for a, rows in enumerate(LAYOUT.rows):
+    for a, rows in enumerate(layout.rows):
         mixture = gaussians.mixture(a)
         own = [
             MultivariateNormal(m, s).log_prob(y[:, rows])

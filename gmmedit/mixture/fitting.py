@@ -104,7 +104,7 @@ class ReadFit(Chain):
             coordinates = self._start(name, layout, hidden)
             gaussians = Gaussians(coordinates.layout, covariance == "tied", diagonal).to(x)
             with torch.no_grad():
-                gaussians.moments_(read_many(coordinates, x)[self.rows], labels[self.rows])
+                gaussians.moments_(read_many(coordinates, x), labels.index_fill(0, self.held, 0))
             self.models[name] = coordinates, gaussians
             fits[name] = self._fit(coordinates, gaussians, steps, lr)
         super().__init__(fits)
