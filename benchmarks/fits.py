@@ -229,7 +229,8 @@ def grow(folder: Path, rounds: int) -> list[dict[str, object]]:
     """Our fits of other sizes, one changed at a time."""
     made: dict[tuple[int, int, int], Path] = {}
     rows: list[dict[str, object]] = []
-    print(f"{STEPS} steps, of {', '.join(f'{name} {value}' for name, value in USUAL.items())} but for one; least of {rounds}")
+    usual = ", ".join(f"{name} {value}" for name, value in USUAL.items())
+    print(f"{STEPS} steps, of {usual} but for one; least of {rounds}")
     row("fit", "what", "value", "s until the first step", "ms a step", "MB")
     row(*["---"] * 6)
     for name in OURS:
