@@ -43,8 +43,9 @@ lint: $(VENV)/.stamp ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy gmmedit
 
-bench: $(VENV)/.stamp ## speed and memory of loading and painting, ten minutes (docs/speed.md)
+bench: $(VENV)/.stamp ## speed and memory of loading, painting and fitting, twenty minutes (docs/speed.md)
 	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/fits.py
 	$(BIN)/python benchmarks/synthesis.py
 
 memory: $(VENV)/.stamp ## that what the stages need does not grow with the number of samples

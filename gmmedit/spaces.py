@@ -8,6 +8,7 @@ activation has made, as that of BigGAN, is whitened only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -17,6 +18,7 @@ from torch import Tensor
 Space = Literal["z", "w"]
 
 UNDO_SLOPE = 5.0  # the inverse of the mapping's leaky ReLU of slope 0.2
+ROWS = 256  # at once, where latents are many: no copy of all of them, and what is at work stays in the caches
 NULL_VARIANCE = 1e-9  # directions with less than this share of the largest variance are rounding, not latent
 
 
@@ -48,6 +50,12 @@ class Chart:
         latent = latent.to(self.mean)
         u = torch.where(latent < 0, latent * self.slope, latent)
         return (u - self.mean) @ self.axes / self.scale
+
+    def to_x_(self, latents: Tensor) -> Tensor:
+        """``to_x`` in the place of many latents (N, D), which are lost."""
+        for part in latents.split(ROWS):
+            part[:, : self.dim] = self.to_x(part)
+        return latents[:, : self.dim]
 
     def from_x(self, x: Tensor) -> Tensor:
         """Coordinates (..., D') to latents (..., D)."""
@@ -90,7 +98,7 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
         raise ValueError(f"latents must have the shape (N, D), not {tuple(latents.shape)}")
     if len(latents) < 2:
         raise ValueError(f"a chart needs at least two latents, not {len(latents)}")
-    if not latents.isfinite().all():
+    if first_odd(latents) is not None:
         raise ValueError("latents hold NaN or infinite values")
     if space == "z":
         zeros = latents.new_zeros(latents.shape[1])
@@ -105,26 +113,53 @@ def affine_chart(latents: Tensor) -> Chart:
     return _whitening(latents, 1.0)
 
 
+def first_odd(latents: Tensor) -> int | None:
+    """The first of the latents (N, D) with NaN or infinity, None if there is none."""
+    for start in range(0, len(latents), ROWS):
+        finite = latents[start : start + ROWS].isfinite().all(1)
+        if not finite.all():
+            return start + int(finite.logical_not().nonzero()[0])
+    return None
+
+
 def _gaussianising(latents: Tensor) -> Chart:
-    w = latents.double()
-    undone = torch.where(w < 0, w * UNDO_SLOPE, w)
-    return _whitening(latents, UNDO_SLOPE if _skewness(undone) <= _skewness(w) else 1.0)
+    return _whitening(latents, min((UNDO_SLOPE, 1.0), key=lambda slope: _skewness(latents, slope)))
 
 
 def _whitening(latents: Tensor, slope: float) -> Chart:
-    w = latents.double()
-    u = torch.where(w < 0, w * slope, w)
-    mean = u.mean(0)
-    variance, axes = torch.linalg.eigh((u - mean).T @ (u - mean) / (len(u) - 1))
+    mean = _mean(latents, slope)
+    scatter = torch.zeros_like(torch.diag(mean))
+    for u in _undone(latents, slope):
+        scatter.addmm_((u - mean).T, u - mean)
+    variance, axes = torch.linalg.eigh(scatter / (len(latents) - 1))
     if variance[-1] <= 0:
         raise ValueError("all latents are the same: there is nothing to whiten")
     varies = variance > NULL_VARIANCE * variance[-1]
-    return Chart(u.new_tensor(slope), mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
+    return Chart(mean.new_tensor(slope), mean, axes[:, varies], variance[varies].sqrt()).to(latents.dtype)
 
 
-def _skewness(u: Tensor) -> Tensor:
-    """How far the columns of u (N, D) are from symmetric, on average; constant ones count as symmetric."""
-    centred = u - u.mean(0)
-    variance = centred.square().mean(0)
-    third = centred.pow(3).mean(0).abs()
-    return torch.where(variance > NULL_VARIANCE * variance.max(), third / variance.pow(1.5), 0).mean()
+def _skewness(latents: Tensor, slope: float) -> float:
+    """How far the columns of u are from symmetric, on average; constant ones count as symmetric."""
+    mean = _mean(latents, slope)
+    variance, third = torch.zeros_like(mean), torch.zeros_like(mean)
+    for u in _undone(latents, slope):
+        square = (u - mean).square()
+        variance += square.sum(0) / len(latents)
+        third += (square * (u - mean)).sum(0) / len(latents)
+    varies = variance > NULL_VARIANCE * variance.max()
+    return float(torch.where(varies, third.abs() / variance.pow(1.5), 0).mean())
+
+
+def _mean(latents: Tensor, slope: float) -> Tensor:
+    """The mean (D,) of u."""
+    total = latents.new_zeros(latents.shape[1], dtype=torch.float64)
+    for u in _undone(latents, slope):
+        total += u.sum(0)
+    return total / len(latents)
+
+
+def _undone(latents: Tensor, slope: float) -> Iterator[Tensor]:
+    """u = LeakyReLU(latents, slope) in double precision, some rows at a time."""
+    for part in latents.split(ROWS):
+        w = part.double()
+        yield torch.where(w < 0, w * slope, w)

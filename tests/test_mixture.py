@@ -148,21 +148,22 @@ def test_densities_integrate_to_one(rank: int, tied: bool, diagonal: bool) -> No
 
 
 @COVARIANCES
-def test_responsibilities_match_brute_force(tied: bool, diagonal: bool) -> None:
-    gaussians, y = shaken(Gaussians(LAYOUT, tied, diagonal)), random(20, LAYOUT.width)
-    density, joint = [], []
-    for a, rows in enumerate(LAYOUT.rows):
+@pytest.mark.parametrize("layout", [LAYOUT, Layout((3, 2, 3, 2, 2), (2, 1, 2, 1, 2))])
+def test_responsibilities_match_brute_force(layout: Layout, tied: bool, diagonal: bool) -> None:
+    """Also where attributes of one size lie apart."""
+    gaussians, y = shaken(Gaussians(layout, tied, diagonal)), random(20, layout.width)
+    joint, read = [], []
+    for a, rows in enumerate(layout.rows):
         mixture = gaussians.mixture(a)
-        weights = mixture.log_weights().exp() / mixture.logits.exp().sum()
         own = [
             MultivariateNormal(m, s).log_prob(y[:, rows])
             for m, s in zip(mixture.means, mixture.covariance(), strict=True)
         ]
-        density.append(torch.stack(own, 1))
-        joint.append(density[-1].exp() * weights / (density[-1].exp() * weights).sum(1, keepdim=True))
-    torch.testing.assert_close(gaussians.log_density(y), torch.cat(density, 1))
-    torch.testing.assert_close(gaussians.responsibilities(y), torch.cat(joint, 1))
-    torch.testing.assert_close(gaussians.likelihood(y, "group"), torch.cat(joint, 1))
+        joint.append(torch.stack(own, 1) + mixture.log_weights())
+        read.append(joint[-1].softmax(1))
+    torch.testing.assert_close(gaussians.log_joint(y), torch.cat(joint, 1))
+    torch.testing.assert_close(gaussians.responsibilities(y), torch.cat(read, 1))
+    torch.testing.assert_close(gaussians.likelihood(y, "group"), torch.cat(read, 1))
 
 
 def test_peak_is_one_at_the_mean_and_falls_with_distance() -> None:
@@ -189,7 +190,7 @@ def test_far_away_is_still_finite() -> None:
 def test_gradients_reach_every_parameter(form: str, tied: bool, diagonal: bool) -> None:
     coordinates, gaussians = shaken(Coordinates(7, LAYOUT, 9)), shaken(Gaussians(LAYOUT, tied, diagonal))
     y, labels = coordinates(random(30, 7)), labels_of(random(30, LAYOUT.categories, seed=1))
-    density = gaussians.log_density(y.detach()) + gaussians.log_weights()
+    density = gaussians.log_joint(y.detach())
     (label_loss(gaussians.likelihood(y, form), labels) + likelihood_term(density, labels)).backward()
     for name, parameter in [*coordinates.named_parameters(), *gaussians.named_parameters()]:
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
@@ -304,7 +305,7 @@ def test_likelihood_term_is_least_at_the_moments() -> None:
     gaussians = Gaussians(LAYOUT).double()
     y, labels = random(100, LAYOUT.width), labels_of(random(100, 7, seed=1))
     gaussians.moments_(y, labels)
-    likelihood_term(gaussians.log_density(y) + gaussians.log_weights(), labels).backward()
+    likelihood_term(gaussians.log_joint(y), labels).backward()
     for name, parameter in gaussians.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() < 1e-5, name
 

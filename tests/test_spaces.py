@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gmmedit.spaces import Chart, fit_chart
+from gmmedit.spaces import ROWS, Chart, first_odd, fit_chart
 
 
 def mapped(n: int, dim: int = 6, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -82,6 +82,25 @@ def test_arrays_carry_the_chart() -> None:
     assert torch.equal(again.to_x(w), chart.to_x(w))
     with pytest.raises(KeyError, match="mean"):
         Chart.from_arrays({"slope": chart.slope})
+
+
+def test_many_latents_become_coordinates_in_their_place() -> None:
+    _, w = mapped(3 * ROWS + 5, 6)
+    w[:, 2] = 0.5  # a null direction
+    chart, latents = fit_chart("w", w), w.clone()
+    x = chart.to_x_(latents)
+    assert x.shape == (len(w), 5) and x.data_ptr() == latents.data_ptr()
+    torch.testing.assert_close(x, chart.to_x(w))
+    torch.testing.assert_close(x.T.cov(), torch.eye(5, dtype=w.dtype))
+    torch.testing.assert_close(x.mean(0), torch.zeros(5, dtype=w.dtype))
+
+
+@pytest.mark.parametrize("row", [0, ROWS - 1, ROWS, 2 * ROWS + 3])
+def test_the_first_latent_that_is_no_number_is_found(row: int) -> None:
+    latents = torch.zeros(2 * ROWS + 4, 3)
+    assert first_odd(latents) is None
+    latents[row, 1], latents[-1, 2] = torch.nan, torch.inf
+    assert first_odd(latents) == row
 
 
 def test_precision_follows_the_chart() -> None:

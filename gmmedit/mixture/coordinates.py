@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
 
+ROWS = 1024  # at once, where x are many
+
 
 class Coordinates(nn.Module):
     """The read y = (x R + h(x) - shift) / scale.
@@ -27,6 +29,7 @@ class Coordinates(nn.Module):
     shared = False  # whether all attributes read the same coordinates, so that none can be held
     shift: Tensor
     scale: Tensor
+    averaging: Tensor
 
     def __init__(self, dim: int, layout: Layout, hidden: int = 0, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -36,6 +39,8 @@ class Coordinates(nn.Module):
         self.directions = nn.Parameter(torch.randn(dim, layout.width, generator=generator))
         self.register_buffer("shift", torch.zeros(layout.width))
         self.register_buffer("scale", torch.ones(layout.width))
+        means = [torch.full((rank, rank), 1 / rank) for rank in layout.ranks]
+        self.register_buffer("averaging", torch.block_diag(*means), persistent=False)  # over each attribute
         sizes = (dim, hidden, hidden, layout.width) if hidden else ()
         self.network = nn.Sequential(*(dense(i, o, generator) for i, o in pairwise(sizes)))
         if hidden:
@@ -48,7 +53,12 @@ class Coordinates(nn.Module):
 
     def read(self) -> Tensor:
         """R (D, r)."""
-        return torch.cat([_orthonormal(self.directions[:, rows]) for rows in self.layout.rows], 1)
+        read = F.normalize(self.directions, dim=0)
+        for rows in self.layout.rows:
+            if rows.stop - rows.start > 1:
+                own = _orthonormal(self.directions[:, rows])
+                read = read.slice_scatter(own, 1, rows.start, rows.stop)
+        return read
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, D) to y (N, r)."""
@@ -85,14 +95,13 @@ class Coordinates(nn.Module):
     def start_(self, x: Tensor, labels: Tensor) -> None:
         """Points R's columns from value to value: the principal directions between the values' means of x.
 
-        With x white these are the least-squares directions. Coordinates beyond C_a - 1 keep their random
-        start. x is (N, D), labels (N, K) in [0, 1].
+        With x white and of mean 0 these are the least-squares directions. Coordinates beyond C_a - 1 keep their
+        random start. x is (N, D), labels (N, K) in [0, 1].
         """
-        centred = x - x.mean(0)
+        towards = x.T @ (labels - labels.mean(0))
         for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
-            towards = centred.T @ (labels[:, columns] - labels[:, columns].mean(0))
             count = min(rows.stop - rows.start, columns.stop - columns.start - 1)
-            principal = torch.linalg.svd(towards, full_matrices=False).U[:, :count]
+            principal = torch.linalg.svd(towards[:, columns], full_matrices=False).U[:, :count]
             self.directions[:, rows.start : rows.start + count] = principal
 
     @torch.no_grad()
@@ -101,7 +110,7 @@ class Coordinates(nn.Module):
 
         One scale for all coordinates of an attribute, so that R's columns stay of one length.
         """
-        y = self(x) * self.scale + self.shift
+        y = read_many(self, x) * self.scale + self.shift
         self.shift.copy_(y.mean(0))
         self.scale.copy_(self._spread(y))
 
@@ -114,8 +123,7 @@ class Coordinates(nn.Module):
 
     def _spread(self, y: Tensor) -> Tensor:
         variance = y.var(0).clamp_min(torch.finfo(y.dtype).tiny)
-        means = [variance[rows].mean().expand(rows.stop - rows.start) for rows in self.layout.rows]
-        return torch.cat(means).sqrt()
+        return (variance @ self.averaging).sqrt()
 
 
 class FullSpace(nn.Module):
@@ -152,16 +160,30 @@ class FullSpace(nn.Module):
         return y
 
 
+@torch.no_grad()
+def read_many(coordinates: Coordinates | FullSpace, x: Tensor) -> Tensor:
+    """y (N, r) of x (N, D), some rows at a time: a network's hidden layers for all would take more room than x."""
+    y = x.new_empty(len(x), coordinates.layout.width)
+    for part, place in zip(x.split(ROWS), y.split(ROWS), strict=True):
+        place.copy_(coordinates(part))
+    return y
+
+
 def _orthonormal(directions: Tensor) -> Tensor:
-    if directions.shape[1] == 1:
-        return F.normalize(directions, dim=0)
     q, r = torch.linalg.qr(directions)
     return q * torch.where(r.diagonal() < 0, -1, 1)  # QR's signs are arbitrary: keep each column on its side
 
 
+class Unset(nn.Linear):
+    """A linear layer whose weights nobody has drawn. (``skip_init`` loads PyTorch's compiler to leave them undrawn.)"""
+
+    def reset_parameters(self) -> None:
+        """Leaves them as they are."""
+
+
 def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer that starts from the generator: weights N(0, 1 / inputs), no bias."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = Unset(inputs, outputs)
     nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

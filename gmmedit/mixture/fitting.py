@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Chain, Fit, Terms, converged, generator_for
-from gmmedit.mixture.coordinates import Coordinates, FullSpace
+from gmmedit.mixture.coordinates import ROWS, Coordinates, FullSpace, read_many
 from gmmedit.mixture.gaussians import Form, Gaussians
 from gmmedit.mixture.objectives import label_loss, likelihood_term
 
@@ -24,7 +24,7 @@ MOST_DECAY = 5.0
 
 def mixture_terms(gaussians: Gaussians, y: Tensor, labels: Tensor, form: Form = "group") -> Terms:
     """The label loss and the weighted likelihood term of y (N, r) and labels (N, K)."""
-    density = gaussians.log_density(y.detach()) + gaussians.log_weights()
+    density = gaussians.log_joint(y.detach())
     return {
         "label": label_loss(gaussians.likelihood(y, form), labels),
         "likelihood": LIKELIHOOD_WEIGHT * likelihood_term(density, labels),
@@ -104,7 +104,7 @@ class ReadFit(Chain):
             coordinates = self._start(name, layout, hidden)
             gaussians = Gaussians(coordinates.layout, covariance == "tied", diagonal).to(x)
             with torch.no_grad():
-                gaussians.moments_(coordinates(x[self.rows]), labels[self.rows])
+                gaussians.moments_(read_many(coordinates, x), labels.index_fill(0, self.held, 0))
             self.models[name] = coordinates, gaussians
             fits[name] = self._fit(coordinates, gaussians, steps, lr)
         super().__init__(fits)
@@ -115,8 +115,10 @@ class ReadFit(Chain):
             return FullSpace(dim, layout.values)
         width = hidden if read == "network" else 0
         coordinates = Coordinates(dim, layout, width, generator_for(self.seed, -2)).to(self.x)
-        coordinates.start_(self.x[self.rows], self.labels[self.rows])
-        coordinates.standardise_(self.x[self.rows])
+        known = self.labels.clone()
+        known[self.held] = known[self.rows].mean(0)  # which points nowhere
+        coordinates.start_(self.x, known)
+        coordinates.standardise_(self.x)
         return coordinates
 
     def _fit(self, coordinates: Coordinates | FullSpace, gaussians: Gaussians, steps: int, lr: float) -> Fit:
@@ -152,7 +154,7 @@ def _check(x: Tensor, labels: Tensor, layout: Layout) -> None:
     if x.ndim != 2 or len(x) < 4 or labels.shape != (len(x), layout.categories):
         shapes = f"latents {tuple(x.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"{shapes} should be (N, D) and (N, {layout.categories}), with N of 4 or more")
-    if not x.isfinite().all():
+    if not all(part.isfinite().all() for part in x.split(ROWS)):
         raise ValueError("latents hold NaN or infinite values")
     if not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError("labels must lie between 0 and 1")

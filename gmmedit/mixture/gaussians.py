@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -19,10 +20,68 @@ RIDGE = 1e-6  # share of the mean variance added to fitted covariances: few samp
 WEIGHT_RATE = 10.0  # log-weights have farther to go than Adam's steps, all about lr, would carry them
 
 
-class Mixture(nn.Module):
-    """The mixture of one attribute: C Gaussians N(m_c, S_c) over its r coordinates, with weights pi.
+class Components:
+    """C Gaussians N(m_c, S_c) over r coordinates, with weights pi: one mixture, or several of one size side by side.
 
-    S = F F' with a Cholesky factor F = lower + diag(exp(log_scale)), one for all values (tied) or one each.
+    S = F F' with a Cholesky factor F = lower + diag(exp(log_scale)). The dimensions (...) are those of the mixtures:
+    none for one alone.
+
+    Attributes:
+        means: (..., C, r).
+        log_scale: (..., 1 or C, r), 1 where all values have one covariance (tied).
+        lower: (..., 1 or C, r, r), None without correlation between coordinates.
+        logits: (..., C).
+    """
+
+    means: Tensor
+    log_scale: Tensor
+    lower: Tensor | None
+    logits: Tensor
+
+    def factor(self) -> Tensor:
+        """F (..., 1 or C, r, r), lower triangular with a positive diagonal."""
+        diagonal = torch.diag_embed(self.log_scale.exp())
+        return diagonal if self.lower is None else diagonal + self.lower.tril(-1)
+
+    def log_weights(self) -> Tensor:
+        """log pi (..., C)."""
+        return (WEIGHT_RATE * self.logits).log_softmax(-1)
+
+    def squared_distance(self, y: Tensor) -> Tensor:
+        """Mahalanobis^2 (N, ..., C) of y (N, ..., r) from each component."""
+        offset = y.unsqueeze(-2) - self.means  # (N, ..., C, r)
+        if self.lower is None:
+            return (offset * (-self.log_scale).exp()).square().sum(-1)
+        white = torch.linalg.solve_triangular(self.factor(), offset.movedim(0, -1), upper=False)  # (..., C, r, N)
+        return white.square().sum(-2).movedim(-1, 0)
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """log N(y; m_c, S_c) (N, ..., C), normalised densities."""
+        volume = self.log_scale.sum(-1) + 0.5 * y.shape[-1] * math.log(2 * math.pi)
+        return -0.5 * self.squared_distance(y) - volume
+
+    def log_joint(self, y: Tensor) -> Tensor:
+        """log of pi_c N_c (N, ..., C)."""
+        return self.log_density(y) + self.log_weights()
+
+    def log_responsibilities(self, y: Tensor) -> Tensor:
+        """log of pi_c N_c / sum pi_c' N_c' (N, ..., C)."""
+        return self.log_joint(y).log_softmax(-1)
+
+
+class SideBySide(Components):
+    """Mixtures of one size: what each alone would take many small operations for, all take in as many."""
+
+    def __init__(self, mixtures: Sequence[Components]) -> None:
+        self.means = torch.stack([it.means for it in mixtures])
+        self.log_scale = torch.stack([it.log_scale for it in mixtures])
+        lower = [it.lower for it in mixtures if it.lower is not None]
+        self.lower = torch.stack(lower) if lower else None
+        self.logits = torch.stack([it.logits for it in mixtures])
+
+
+class Mixture(Components, nn.Module):
+    """The mixture of one attribute.
 
     Args:
         values: C.
@@ -43,37 +102,10 @@ class Mixture(nn.Module):
     def tied(self) -> bool:
         return len(self.log_scale) < len(self.means)
 
-    def factor(self) -> Tensor:
-        """F (1 or C, r, r), lower triangular with a positive diagonal."""
-        diagonal = torch.diag_embed(self.log_scale.exp())
-        return diagonal if self.lower is None else diagonal + self.lower.tril(-1)
-
     def covariance(self) -> Tensor:
         """S (C, r, r)."""
         factor = self.factor()
         return (factor @ factor.mT).expand(len(self.means), -1, -1)
-
-    def log_weights(self) -> Tensor:
-        """log pi (C,)."""
-        return (WEIGHT_RATE * self.logits).log_softmax(0)
-
-    def squared_distance(self, y: Tensor) -> Tensor:
-        """Mahalanobis^2 (N, C) of y (N, r) from each component."""
-        offset = y.unsqueeze(1) - self.means  # (N, C, r)
-        if self.lower is None:
-            return (offset * (-self.log_scale).exp()).square().sum(2)
-        offset = offset.permute(1, 2, 0)  # (C, r, N)
-        white = torch.linalg.solve_triangular(self.factor(), offset, upper=False)
-        return white.square().sum(1).T
-
-    def log_density(self, y: Tensor) -> Tensor:
-        """log N(y; m_c, S_c) (N, C), normalised densities."""
-        volume = self.log_scale.sum(1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
-        return -0.5 * self.squared_distance(y) - volume
-
-    def log_responsibilities(self, y: Tensor) -> Tensor:
-        """log of pi_c N_c / sum pi_c' N_c' (N, C)."""
-        return (self.log_density(y) + self.log_weights()).log_softmax(1)
 
     @torch.no_grad()
     def moments_(self, y: Tensor, labels: Tensor) -> None:
@@ -148,11 +180,23 @@ class Gaussians(nn.Module):
     def __init__(self, layout: Layout, tied: bool = True, diagonal: bool = False) -> None:
         super().__init__()
         self.layout = layout
-        sizes = zip(layout.values, layout.ranks, strict=True)
+        sizes = list(zip(layout.values, layout.ranks, strict=True))
         self.mixtures = nn.ModuleList(Mixture(values, rank, tied, diagonal) for values, rank in sizes)
+        self._alike = [[a for a, it in enumerate(sizes) if it == size] for size in dict.fromkeys(sizes)]
+        self._own = [_numbers(layout.rows, alike) for alike in self._alike]
+        self._order = torch.cat([_numbers(layout.columns, alike) for alike in self._alike]).argsort()
 
     def _parts(self, y: Tensor) -> list[tuple[Mixture, Tensor]]:
         return [(self.mixture(a), y[:, rows]) for a, rows in enumerate(self.layout.rows)]
+
+    def _each(self, y: Tensor, function: Callable[[Components, Tensor], Tensor]) -> Tensor:
+        """The function of all mixtures and their coordinates, (N, K): those of one size at once."""
+        found = []
+        for alike, rows in zip(self._alike, self._own, strict=True):
+            mixtures = SideBySide([self.mixture(a) for a in alike])
+            own = y.index_select(1, rows.to(y.device)).unflatten(1, (len(alike), -1))  # (N, A, r)
+            found.append(function(mixtures, own).flatten(1))
+        return torch.cat(found, 1).index_select(1, self._order.to(y.device))
 
     def mixture(self, attribute: int) -> Mixture:
         """The mixture of one attribute."""
@@ -162,15 +206,15 @@ class Gaussians(nn.Module):
 
     def log_density(self, y: Tensor) -> Tensor:
         """log N(y_a; m_c, S_c) (N, K), each category over its attribute's coordinates."""
-        return torch.cat([mixture.log_density(part) for mixture, part in self._parts(y)], 1)
+        return self._each(y, Components.log_density)
 
-    def log_weights(self) -> Tensor:
-        """log pi (K,), the weights of an attribute's values adding up to one."""
-        return torch.cat([self.mixture(a).log_weights() for a in range(len(self.mixtures))])
+    def log_joint(self, y: Tensor) -> Tensor:
+        """log of pi_c N_c (N, K), the weights of an attribute's values adding up to one."""
+        return self._each(y, Components.log_joint)
 
     def log_responsibilities(self, y: Tensor) -> Tensor:
         """log of the responsibilities (N, K)."""
-        return torch.cat([mixture.log_responsibilities(part) for mixture, part in self._parts(y)], 1)
+        return self._each(y, Components.log_responsibilities)
 
     def responsibilities(self, y: Tensor) -> Tensor:
         """pi_c N_c / sum over the attribute's values (N, K), adding up to one over each attribute."""
@@ -178,8 +222,7 @@ class Gaussians(nn.Module):
 
     def peak(self, y: Tensor) -> Tensor:
         """exp(-1/2 Mahalanobis^2) (N, K) in (0, 1] (claim 4's normalised likelihood of a single Gaussian)."""
-        distances = [mixture.squared_distance(part) for mixture, part in self._parts(y)]
-        return torch.exp(-0.5 * torch.cat(distances, 1))
+        return torch.exp(-0.5 * self._each(y, Components.squared_distance))
 
     def likelihood(self, y: Tensor, form: Form = "group") -> Tensor:
         """The normalised likelihood (N, K) in [0, 1]: "group" (responsibilities) or "peak"."""
@@ -231,6 +274,11 @@ class Gaussians(nn.Module):
         other[:, value] = -math.inf
         targets = [mixture.control(y, c, draw, generator) for c in range(len(mixture.means))]
         return torch.stack(targets, 1)[torch.arange(len(y), device=y.device), other.argmax(1)]
+
+
+def _numbers(slices: Sequence[slice], chosen: Sequence[int]) -> Tensor:
+    """The numbers in the chosen slices, one after the other."""
+    return torch.cat([torch.arange(slices[i].start, slices[i].stop) for i in chosen])
 
 
 @torch.no_grad()

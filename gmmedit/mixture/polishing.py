@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gmmedit.mixture.adam import Adam
 from gmmedit.mixture.members import ARRIVE, Members
 from gmmedit.mixture.objectives import edit_divergences, log_labels, picture_change
 from gmmedit.mixture.refining import Score
@@ -45,10 +46,9 @@ def polish(
         offset = members.nearest_on_the_way(x, wanted, logits, category, price) - x
     with torch.enable_grad():
         offset.requires_grad_(True)
-        adam = torch.optim.Adam([offset])
+        adam = Adam([offset])
         disturbance = torch.Generator().manual_seed(SEED)
         for step in range(steps):
-            adam.param_groups[0]["lr"] = members.rate * (1 - step / steps)
             (offset.grad,) = torch.autograd.grad(price(x + offset, disturbance).sum(), offset)
-            adam.step()
+            adam.step(members.rate * (1 - step / steps))
     return offset.detach()

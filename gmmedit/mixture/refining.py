@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Terms, generator_for
+from gmmedit.mixture.coordinates import read_many
 from gmmedit.mixture.fitting import mixture_terms
 from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.model import AttributeMixture
@@ -57,7 +58,7 @@ class Refinement:
 
     Args:
         model: with a correction unless `score` is None.
-        x, labels, logits: (N, D), (N, K), (N, K) of the samples.
+        x, labels, logits: (N, D), (N, K), (N, K) of the samples. They are read once: the label loss teaches no read.
         score: None leaves out the terms that need it.
         rows, edits: samples a step for the label loss, and for the other terms.
         form: of the normalised likelihood.
@@ -79,11 +80,12 @@ class Refinement:
         self.model, self.x, self.labels, self.logits = model, x, labels, logits
         self.score, self.weights, self.seed, self.rows, self.edits = score, weights, seed, rows, edits
         self.form = form
+        self.y = None if model.coordinates.shared else read_many(model.coordinates, x)
 
     def __call__(self, step: int) -> Terms:
         generator = generator_for(self.seed, step)
         rows = torch.randint(len(self.x), (self.rows,), generator=generator)
-        y = self.model.coordinates(self.x[rows])
+        y = self.model.coordinates(self.x[rows]) if self.y is None else self.y[rows]
         terms = mixture_terms(self.model.gaussians, y, self.labels[rows], self.form)
         return terms if self.score is None else terms | self.edit_terms(self.score, generator)
 

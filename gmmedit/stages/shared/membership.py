@@ -24,7 +24,7 @@ def members_of(
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
     n = min(fitted_of(samples.question.n, held_out), MOST, MOST_NUMBERS // model.layout.width)
     latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
-    x = chart.to_x(latents)
+    x = chart.to_x_(latents)
     places, place = x, lambda rows: rows
     if space == "z" and "w" in samples:
         w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
@@ -33,5 +33,5 @@ def members_of(
         def place(rows: Tensor) -> Tensor:
             return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())
 
-        places = near.to_x(w)
+        places = near.to_x_(w)
     return Members(x, model.coordinates(x), logits, places, place, model.layout, RATES[space])

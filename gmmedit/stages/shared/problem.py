@@ -12,7 +12,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.spaces import Chart, fit_chart
+from gmmedit.spaces import Chart, first_odd, fit_chart
 
 FEWEST = 100  # samples below which no covariance means anything
 FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
@@ -52,20 +52,23 @@ def load_problem(
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
     latents = torch.from_numpy(samples[space])
-    if not latents.isfinite().all():
-        row = int((~latents.isfinite().all(1)).nonzero()[0])
+    row = first_odd(latents)
+    if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores)
     fitted = fitted_of(n, held_out)
     chart = chart or fit_chart(space, latents[:fitted])
-    x, logits = chart.to_x(latents), torch.from_numpy(labels["logits"])
-    layout = Layout(tuple(len(values) for _, values in labels.attributes))
+    x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     return Problem(
-        chart, layout,
+        chart, layout_of(labels),
         x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
     )  # fmt: skip
+
+
+def layout_of(labels: Artifact) -> Layout:
+    return Layout(tuple(len(values) for _, values in labels.attributes))
 
 
 def fitted_of(n: int, held_out: float) -> int:
@@ -108,6 +111,7 @@ def held_out_report(model: AttributeMixture, problem: Problem) -> dict[str, np.n
 def subspace_angles(model: AttributeMixture, x: Tensor) -> Tensor:
     """Smallest principal angle (A, A) in degrees between the attributes' directions dy/dx, averaged over x."""
     rows = model.layout.rows
+    x = x[:1] if model.coordinates.linear else x  # the same everywhere
     bases = [torch.linalg.qr(model.coordinates.jacobian(x)[:, r].mT).Q for r in rows]  # (n, D, r_a)
     angles = torch.zeros(len(rows), len(rows))
     for a, first in enumerate(bases):

@@ -37,7 +37,7 @@ from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.judging import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
 from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
-from gmmedit.stages.shared.problem import load_problem
+from gmmedit.stages.shared.problem import fitted_of, layout_of
 from gmmedit.stages.shared.sampling import painter, sample_settings
 from gmmedit.stopping import Stopped, stop_if_asked
 
@@ -128,20 +128,21 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         judge = load_judge(settings, labels, generator, paint, execution)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
-        problem = load_problem(samples, labels, space, mixture.question.config["held_out"], chart)
+        held_out = mixture.question.config["held_out"]
+        fitted = fitted_of(samples.question.n, held_out)
         differentiable = generator.differentiable and labeller.differentiable
         material = Material(
             space=space,
-            latents=torch.from_numpy(samples[space][: len(problem.x)]),
-            labels=problem.labels,
-            logits=problem.logits,
-            layout=problem.layout,
+            latents=torch.from_numpy(samples.rows(space, 0, fitted)),
+            labels=torch.from_numpy(labels.rows("labels", 0, fitted)),
+            logits=torch.from_numpy(labels.rows("logits", 0, fitted)),
+            layout=layout_of(labels),
             styles=generator.styles() if space == "w" else [],
             layers=layers_of(generator, space),
             chart=chart,
             model=model,
             score=stopping(scorer(chart, paint, labeller, precision, execution.device)) if differentiable else None,
-            members=members_of(space, chart, model, samples, labels, generator, mixture.question.config["held_out"]),
+            members=members_of(space, chart, model, samples, labels, generator, held_out),
             polish=settings.polish,
             picture=mixture.question.config["picture"],
             seed=settings.seed,
