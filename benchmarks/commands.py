@@ -23,7 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness import Inside, inside
+from harness import ROOT, Inside, inside
 from loops import Loops, Versus
 from machine import CLOCKS, copying, described, peak
 from startup import ASKED, startup, without_torch
@@ -84,7 +84,7 @@ def measured(run: Path, options: argparse.Namespace) -> dict[Command, Inside]:
         for command in asked:
             if command.makes == "mixture.h5" and not (run / "single.h5").exists():
                 fit = ["fit-single", "--steps", str(SINGLE_STEPS), "--run", str(run), "--quiet"]
-                subprocess.run([sys.executable, "-m", "gmmedit", *fit], check=True)
+                subprocess.run([sys.executable, "-m", "gmmedit", *fit], check=True, cwd=ROOT)
             (run / command.makes).unlink(missing_ok=True)
             words = [*command.words, "--run", str(run), "--device", options.device, "--quiet"]
             rounds.setdefault(command.name, []).append(inside(words, options.clock))

@@ -131,16 +131,18 @@ def put(watches: Stopwatches) -> None:
     from gmmedit.stages import edit
     from gmmedit.stages.shared import judging
 
-    generators.load = watches.network("generator", generators.load)
-    classifiers.load = watches.network("classifier", classifiers.load)
-    judging.load_embedder = watches.network("classifier", judging.load_embedder)
-    torch.autograd.grad = watches.around("backward", torch.autograd.grad)
-    torch.Tensor.backward = watches.around("backward", torch.Tensor.backward)
-    for place, name in (
-        (RowWriter, "write"), (RowWriter, "finish"), (artifacts, "write_whole"), (artifacts, "save_checkpoint"),
-        (edit, "write_pictures"),
+    for module, name, kind in (
+        (generators, "load", "generator"), (classifiers, "load", "classifier"),
+        (judging, "load_embedder", "classifier"),
     ):  # fmt: skip
-        setattr(place, name, watches.around("writing", getattr(place, name)))
+        setattr(module, name, watches.network(kind, getattr(module, name)))
+    for place, name, part in (
+        (torch.autograd, "grad", "backward"), (torch.Tensor, "backward", "backward"),
+        (RowWriter, "write", "writing"), (RowWriter, "finish", "writing"),
+        (artifacts, "write_whole", "writing"), (artifacts, "save_checkpoint", "writing"),
+        (edit, "write_pictures", "writing"),
+    ):  # fmt: skip
+        setattr(place, name, watches.around(part, getattr(place, name)))
 
 
 def written() -> int:

@@ -4,9 +4,10 @@ import functools
 import shutil
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,11 +172,11 @@ class Loops:
 
 def fit_of(
     loops: Loops, samples: artifacts.Artifact, labels: artifacts.Artifact, single: artifacts.Artifact,
-    settings: FitMixtureSettings, config: dict[str, str],
+    settings: FitMixtureSettings, config: Mapping[str, Any],
 ) -> Fit:  # fmt: skip
     """The fit of `fit_mixture.fit_together`, to be done step by step."""
     chart = Chart.from_arrays(tensors(single.group("chart")))
-    problem = load_problem(samples, labels, config["space"], float(config["held_out"]), chart)
+    problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
     execution = loops.execution(16)
     score, layers = fit_mixture.score_of(samples, labels, config["space"], problem, settings, execution)
     model = fit_mixture.start(single, problem, settings, layers)
