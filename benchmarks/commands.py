@@ -101,7 +101,7 @@ def against_loops(run: Path, loops: Loops, options: argparse.Namespace) -> tuple
     growth, before = [], torch.get_num_threads()
     for threads in options.threads or sorted({1, before}):
         torch.set_num_threads(threads)
-        growth += [loops.label_only("avatars", FEW, 2 * FEW, batch, options.rounds) for batch in options.batch]
+        growth += [loops.label_only("avatars", FEW, 3 * FEW, batch, options.rounds) for batch in options.batch]
     torch.set_num_threads(before)
     return bare, growth
 
