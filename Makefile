@@ -43,10 +43,13 @@ lint: $(VENV)/.stamp ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy gmmedit
 
-bench: $(VENV)/.stamp ## speed and memory of loading, painting and fitting, twenty minutes (docs/speed.md)
-	$(BIN)/python benchmarks/loading.py
-	$(BIN)/python benchmarks/fits.py
-	$(BIN)/python benchmarks/synthesis.py
+bench: $(VENV)/.stamp ## speed and memory of loading, painting, the fits and the commands into bench/, half an hour (docs/speed.md)
+	mkdir -p bench
+	$(BIN)/python benchmarks/loading.py --json bench/loading.json
+	$(BIN)/python benchmarks/synthesis.py --json bench/synthesis.json
+	$(BIN)/python benchmarks/commands.py --json bench/commands.json
+	$(BIN)/python benchmarks/fits.py --rounds 1 --json bench/fits.json
+	$(BIN)/python benchmarks/plot.py bench
 
 memory: $(VENV)/.stamp ## that what the stages need does not grow with the number of samples
 	$(BIN)/python benchmarks/memory.py

@@ -14,7 +14,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from machine import described
+from machine import DTYPES, copying, described, peak, timed
 from networks import stylegan2, stylegan3_t
 
 from gmmedit.config import SampleSettings
@@ -38,9 +37,6 @@ NETWORKS: dict[str, Callable[[], Generator]] = {
     "StyleGAN2 1024": lambda: stylegan2(1024, 32768),
     "StyleGAN3-T 256": lambda: stylegan3_t(256),
 }
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices
-PRODUCTS = 4  # in each round
 FEWEST, ENOUGH = 3, 10.0  # rounds that every row gets; seconds after which it gets no more
 
 
@@ -90,17 +86,6 @@ class Bench:
         prepare(Execution(device))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # one type for all products
 
-    def timed(self, function: Callable[[], object]) -> float:
-        self.wait()
-        start = time.perf_counter()
-        function()
-        self.wait()
-        return time.perf_counter() - start
-
-    def wait(self) -> None:
-        if self.device != "cpu":
-            torch.cuda.synchronize()
-
     def images(self, row: Row) -> torch.Tensor:
         network = self.networks[row.network]
         assert network.w_shape is not None
@@ -114,18 +99,6 @@ class Bench:
             self.images(Row(name, 1, 1, "fp32", 0))
         return counter.get_total_flops()
 
-    def peak(self, precision: str) -> float:
-        """FLOP/s of a matrix product."""
-        side = SIDE[self.device.partition(":")[0]]
-        a = torch.randn(side, side, device=self.device, dtype=DTYPES[precision])
-        return 2 * side**3 / min(self.timed(lambda: a @ a) for _ in range(PRODUCTS))
-
-    def copying(self) -> float:
-        """Bytes/s read and written by a copy."""
-        source = torch.zeros(64 << 20, dtype=torch.uint8, device=self.device)
-        target = torch.empty_like(source)
-        return 2 * source.nbytes / min(self.timed(lambda: target.copy_(source)) for _ in range(10))
-
     def error(self, row: Row) -> float:
         exact = self.images(Row(row.network, row.batch, row.threads, "fp32", row.flops))
         return float((self.images(row) - exact).square().mean().sqrt() / exact.std())
@@ -137,13 +110,13 @@ class Bench:
             row.error = None if row.precision == "fp32" else self.error(row)
         for i in range(rounds):
             for precision in {row.precision for row in rows}:
-                peak = self.peak(precision)
+                now = peak(precision, self.device)
                 for row in rows:
-                    row.peak = max(row.peak, peak) if row.precision == precision else row.peak
+                    row.peak = max(row.peak, now) if row.precision == precision else row.peak
             for row in rows:
                 if i < FEWEST or sum(row.seconds) < ENOUGH:
                     self.images(replace(row, batch=1))  # weights are prepared for one precision at a time
-                    row.seconds.append(self.timed(lambda row=row: self.images(row)))
+                    row.seconds.append(timed(lambda row=row: self.images(row), self.device))
 
 
 def table(rows: list[Row]) -> str:
@@ -167,11 +140,11 @@ def main() -> None:
     bench = Bench(options.network, options.device)
     flops = {name: bench.flops(name) for name in options.network}
     print(described(options.device))
-    rows, copying = [], {}
+    rows, copies = [], {}
     for threads in options.threads if options.device == "cpu" else [1]:
         torch.set_num_threads(threads)
-        copying[threads] = bench.copying()
-        print(f"threads {threads}: a copy reads and writes {copying[threads] / 1e9:.0f} GB/s")
+        copies[threads] = copying(options.device)
+        print(f"threads {threads}: a copy reads and writes {copies[threads] / 1e9:.0f} GB/s")
         now = [
             Row(name, batch, threads, precision, flops[name])
             for name in options.network
@@ -179,12 +152,12 @@ def main() -> None:
             for precision in options.precision
         ]
         bench.measure(now, options.rounds)
-        for precision, peak in {(row.precision, row.peak) for row in now}:
-            print(f"threads {threads}: {precision} matrix products {peak / 1e9:.0f} GFLOP/s")
+        for precision, most in {(row.precision, row.peak) for row in now}:
+            print(f"threads {threads}: {precision} matrix products {most / 1e9:.0f} GFLOP/s")
         rows += now
     print(table(rows))
     if options.json:
-        facts = {"machine": described(options.device), "copying": copying, "rows": [asdict(row) for row in rows]}
+        facts = {"machine": described(options.device), "copying": copies, "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(facts, indent=1))
 
 

@@ -73,6 +73,10 @@ class Mapping(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):  # small, and all that follows hangs on it
+            return self.mapped(z, c)
+
+    def mapped(self, z: Tensor, c: Tensor | None) -> Tensor:
         x = normalise(z)
         if self.embed is not None:
             if c is None:

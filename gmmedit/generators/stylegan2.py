@@ -237,7 +237,7 @@ class Synthesis(nn.Module):
             n_in = n_out
 
     def forward(self, ws: Tensor, mode: NoiseMode = "const", seed: int | None = None) -> Tensor:
-        kind = ws.device.type
+        kind, ws = ws.device.type, ws.to(self.get_parameter("b4.const").dtype)
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else ws.dtype
         with torch.autocast(kind, enabled=False):  # it would turn styles too, and weights again and again
             return self.paint(ws, Noise(mode, None if seed is None else torch.Generator().manual_seed(seed)), dtype)

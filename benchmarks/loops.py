@@ -1,0 +1,202 @@
+"""Stages against the bare loops of the networks that they cannot avoid, taking turns in one process."""
+
+import functools
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from machine import timed
+from networks import stylegan2
+
+from gmmedit import artifacts, classifiers, generators
+from gmmedit.classifiers import Classifier
+from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
+from gmmedit.generators import Generator
+from gmmedit.generators.stylegan2 import save
+from gmmedit.mixture.adam import Fit
+from gmmedit.mixture.refining import Refinement, Weights
+from gmmedit.spaces import Chart
+from gmmedit.stages import fit_mixture, label, sample
+from gmmedit.stages.shared.common import Execution, autocast, resolve_precision
+from gmmedit.stages.shared.fitting import tensors
+from gmmedit.stages.shared.problem import load_problem
+
+CLASSIFIER = "avatars"
+
+
+@dataclass
+class Versus:
+    """Images/s of a stage and of bare loops, a number a round."""
+
+    name: str
+    batch: int
+    threads: int
+    flops: int  # an image, in the bare loop
+    ours: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    stricter: list[float] = field(default_factory=list)  # a loop with less in it, where there is one
+
+    def share(self) -> float:
+        """Of the bare loop's throughput, the median over the rounds."""
+        return statistics.median(a / b for a, b in zip(self.ours, self.bare, strict=True))
+
+    def stricter_share(self) -> float:
+        return statistics.median(a / b for a, b in zip(self.ours, self.stricter, strict=True))
+
+    def speed(self) -> float:
+        return statistics.median(self.ours)
+
+
+class Loops:
+    """Networks that stay loaded: what loading takes is not measured here."""
+
+    def __init__(self, folder: Path, device: str, clock: str) -> None:
+        generators.load = functools.cache(generators.load)
+        classifiers.load = functools.cache(classifiers.load)
+        self.folder, self.device, self.clock = folder, device, clock
+
+    def timed(self, function: Callable[[], object]) -> float:
+        return timed(function, self.device, self.clock)
+
+    def networks(self, gan: str) -> tuple[Generator, Classifier]:
+        return generators.load(gan, self.device), classifiers.load(CLASSIFIER, self.device)
+
+    def large(self) -> str:
+        """The path of a StyleGAN2 of 256 pixels with random weights."""
+        path = self.folder / "stylegan2-256.safetensors"
+        torch.manual_seed(0)
+        save(stylegan2(256, 16384), path)
+        return str(path)
+
+    def label_all(self, gan: str, few: int, many: int, batch: int, rounds: int) -> Versus:
+        """`sample` and `label` of so many rows more, against classifier(generator(z)) of them."""
+
+        def both(run: Path, n: int) -> None:
+            sample.run(run, SampleSettings(gan=gan, n=n), self.execution(batch))
+            label.run(run, LabelSettings(classifier=CLASSIFIER), self.execution(batch))
+
+        return self.compared("sample + label", both, gan, few, many, batch, rounds)
+
+    def label_only(self, gan: str, few: int, many: int, batch: int, rounds: int) -> Versus:
+        """The same of `label`, whose samples are there already."""
+
+        def prepared(run: Path, n: int) -> None:
+            sample.run(run, SampleSettings(gan=gan, n=n), self.execution(batch))
+
+        def labels(run: Path, n: int) -> None:
+            label.run(run, LabelSettings(classifier=CLASSIFIER), self.execution(batch))
+
+        return self.compared("label", labels, gan, few, many, batch, rounds, prepared)
+
+    def compared(
+        self, name: str, stage: Callable[[Path, int], None], gan: str, few: int, many: int, batch: int, rounds: int,
+        prepare: Callable[[Path, int], None] = lambda run, n: None,
+    ) -> Versus:  # fmt: skip
+        """What `many` rows take more than `few`: start and end of a stage drop out."""
+        generator, classifier = self.networks(gan)
+        found = Versus(name, batch, torch.get_num_threads(), flops_of(lambda: labelled(generator, classifier, 1)))
+        rows = many - few
+        sizes = [batch] * (rows // batch) + [rows % batch] * (rows % batch > 0)
+
+        def bare() -> None:
+            for size in sizes:
+                labelled(generator, classifier, size)
+
+        def run(n: int) -> float:
+            run = self.folder / "loop"
+            shutil.rmtree(run, ignore_errors=True)
+            prepare(run, n)
+            return self.timed(lambda: stage(run, n))
+
+        run(few)  # whatever is done once
+        for _ in range(rounds):
+            start, whole, plain = run(few), run(many), self.timed(bare)
+            found.ours.append(rows / (whole - start))
+            found.bare.append(rows / plain)
+        return found
+
+    def execution(self, batch: int) -> Execution:
+        return Execution(device=self.device, batch=batch)
+
+    def consistency(self, run: Path, rounds: int) -> Versus:
+        """Steps of `fit-mixture`, against painting as many pictures without gradient and going forward and back
+        through generator and classifier for as many with it; the stricter loop leaves the painting out.
+        """
+        settings = FitMixtureSettings(steps=10**6)
+        precision = resolve_precision(settings.precision, self.device)
+        with (
+            artifacts.open(run / "samples.h5", "samples") as samples,
+            artifacts.open(run / "labels.h5", "labels") as labels,
+            artifacts.open(run / "single.h5", "single") as single,
+        ):
+            generator, classifier = self.networks(samples.question.config["gan"])
+            settings = settings.model_copy(update={"precision": precision})
+            question = fit_mixture.ask(samples, labels, single, settings)
+            fit = fit_of(self, samples, labels, single, settings, question.config)
+            w = torch.from_numpy(samples.rows("w", 0, settings.batch)).to(self.device)
+
+        def painting() -> Tensor:
+            with torch.no_grad(), autocast(precision, self.device):
+                return generator.synthesize(w)
+
+        def back() -> None:
+            here = w.clone().requires_grad_(True)
+            with autocast(precision, self.device):
+                images = generator.synthesize(here)
+                loss = classifier.logits(images).float().square().mean() + images.float().abs().mean()
+            torch.autograd.grad(loss, here)
+
+        def bare() -> None:
+            painting()
+            back()
+
+        flops = flops_of(bare) // settings.batch
+        found = Versus("fit-mixture, exact", settings.batch, torch.get_num_threads(), flops)
+        next(fit)
+        for _ in range(rounds):
+            found.ours.append(settings.batch / self.timed(lambda: next(fit)))
+            found.bare.append(settings.batch / self.timed(bare))
+            found.stricter.append(settings.batch / self.timed(back))
+        return found
+
+
+def fit_of(
+    loops: Loops, samples: artifacts.Artifact, labels: artifacts.Artifact, single: artifacts.Artifact,
+    settings: FitMixtureSettings, config: Mapping[str, Any],
+) -> Fit:  # fmt: skip
+    """The fit of `fit_mixture.fit_together`, to be done step by step."""
+    chart = Chart.from_arrays(tensors(single.group("chart")))
+    problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
+    execution = loops.execution(16)
+    score, layers = fit_mixture.score_of(samples, labels, config["space"], problem, settings, execution)
+    model = fit_mixture.start(single, problem, settings, layers)
+    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
+    loss = Refinement(
+        model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
+        edits=settings.batch, form=config["likelihood"],
+    )  # fmt: skip
+    return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
+
+
+@torch.no_grad()
+def labelled(generator: Generator, classifier: Classifier, rows: int) -> Tensor:
+    """The bare loop's body."""
+    z = torch.randn(rows, generator.z_dim, device=generator.device)
+    return classifier.logits(generator.synthesize(generator.map(z)))
+
+
+def flops_of(function: Callable[[], object]) -> int:
+    """A multiplication and an addition count as two."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
