@@ -1,11 +1,10 @@
 """The command line: one short command per stage, in pipeline order.
 
-Nothing heavy is imported here; torch comes with the stage that a command runs.
+Nothing heavy is imported here; torch comes with the stage that a command runs, rich with the tables that it shows.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,14 +27,7 @@ from gmmedit.edge import (
 )
 from gmmedit.files_cli import inspect, verify
 from gmmedit.models_cli import models
-from gmmedit.terminal import (
-    executing,
-    show_edit,
-    show_fit,
-    show_labels,
-    show_scores,
-    wrote,
-)
+from gmmedit.terminal import executing, wrote
 
 HALF = "Of generator and classifier: bf16 is faster where the hardware multiplies it, and rounds."
 FullPrecision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default fp32.")]
@@ -49,10 +41,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing boxes around the help would take longer than everything else
     help="Find the attribute subspaces of a pretrained GAN, and edit images inside them. Steps, in order: "
     "sample, label, fit-single, fit-mixture, edit. A stopped step goes on when its command is run again.",
 )
-train = typer.Typer(no_args_is_help=True, help="Train the embedded networks from the avatars.")
+train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train the embedded networks from the avatars.")
 app.add_typer(models, name="models")
 app.add_typer(train, name="train")
 
@@ -71,7 +64,7 @@ def sample(
     ] = None,
     images: Annotated[bool | None, typer.Option("--images", help="Store the pictures too.")] = None,
 ) -> None:  # fmt: skip
-    """1. Draw latents as the GAN prescribes -> samples.h5."""
+    """Step 1: draw latents as the GAN prescribes -> samples.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import sample as stage
 
@@ -95,9 +88,10 @@ def label(
     ] = False,
     precision: FullPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """2. Label the picture of every sample with a classifier -> labels.h5."""
+    """Step 2: label the picture of every sample -> labels.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import label as stage
+    from gmmedit.tables import show_labels
 
     resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
     with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
@@ -114,9 +108,10 @@ def fit_single(
     steps: Annotated[int | None, typer.Option(help="Adam steps.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """3. Fit one Gaussian per category in its attribute's subspace -> single.h5."""
+    """Step 3: fit one Gaussian per category -> single.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import fit_single as stage
+    from gmmedit.tables import show_fit
 
     flags = {"space": space, "read": read, "steps": steps, "seed": seed}
     resolved = settings.load(config, fit_single=flags)
@@ -135,9 +130,10 @@ def fit_mixture(
     steps: Annotated[int | None, typer.Option(help="Adam steps.")] = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """4. Fit all Gaussians together, through generator and classifier -> mixture.h5."""
+    """Step 4: fit all Gaussians as one mixture -> mixture.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import fit_mixture as stage
+    from gmmedit.tables import show_fit
 
     flags = {"consistency": consistency, "steps": steps, "precision": precision, "seed": seed}
     resolved = settings.load(config, fit_mixture=flags)
@@ -165,9 +161,10 @@ def edit(
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     precision: FullPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """5. Move latents towards a component of the mixture -> edits.h5, PNGs, a contact sheet."""
+    """Step 5: move latents towards a component -> edits.h5, PNGs."""
     from gmmedit import config as settings
     from gmmedit.stages import edit as stage
+    from gmmedit.tables import show_edit
 
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
     known = stage.attributes_of(run) if attr else []
@@ -190,9 +187,10 @@ def evaluate(
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """Judge our edits with a classifier that no fit has seen -> evaluation.h5, evaluation.jsonl."""
+    """Judge our edits of unseen samples -> evaluation.h5, .jsonl."""
     from gmmedit import config as settings
     from gmmedit.stages import evaluate as stage
+    from gmmedit.tables import show_scores
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen["precision"] = precision
@@ -209,9 +207,10 @@ def compare(
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """Judge ours and the rivals side by side: same samples, same labels -> comparison.h5, comparison.jsonl."""
+    """Judge ours and the rivals side by side -> comparison.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import compare as stage
+    from gmmedit.tables import show_scores
 
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen["precision"] = precision
@@ -289,6 +288,8 @@ def train_quality(
     debug: Debug = False,
 ) -> None:
     """Print how good a generator of avatars is (rates, confidence, distance), and how well the classifiers read."""
+    import json
+
     from gmmedit.avatars.quality import measure
 
     typer.echo(json.dumps(measure(n, gan), indent=1))

@@ -43,7 +43,7 @@ def edge(ctx: Any) -> Iterator[None]:
         complain(error.message, error.hint)
         raise typer.Exit(error.exit_code) from None
     except UsageError as error:
-        if not error.format_message():  # nothing was asked for, and the help has been printed
+        if error.format_message().startswith("Usage: "):  # nothing was asked for: typer shows the help
             raise
         complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
         raise typer.Exit(error.exit_code) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gmmedit.edge import RUN, Batch, Debug, Device, Json, Quiet, Run
-from gmmedit.terminal import executing, show_checks, show_description
+from gmmedit.terminal import executing
 
 
 def inspect(
@@ -19,9 +18,12 @@ def inspect(
 ) -> None:
     """Explain an artifact or a generator in a screen."""
     from gmmedit.stages.shared.describing import describe
+    from gmmedit.tables import show_description
 
     facts = describe(file)
     if json_:
+        import json
+
         typer.echo(json.dumps(facts, indent=1))
         return
     show_description(facts)
@@ -34,8 +36,12 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Which rows.")] = 0,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Check every artifact of a run: checksums, parents, weights, and some rows made once more. 0: all is well."""
+    """Check a run: checksums, parents, weights, some rows made anew.
+
+    0: all is well.
+    """
     from gmmedit.stages import verify as stage
+    from gmmedit.tables import show_checks
 
     with executing(None, device, batch, False, False, quiet or json_) as execution:
         checks = stage.run(run, files or [], rows, seed, execution)

@@ -10,15 +10,15 @@ from gmmedit.edge import Debug, Json, Quiet
 from gmmedit.errors import InputError, nearest
 from gmmedit.logbook import Logbook
 from gmmedit.progress import Pace, shown_ticks
-from gmmedit.terminal import show_models
 
 models = typer.Typer(invoke_without_command=True)
 
 
 @models.callback()
 def listed(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> None:
-    """List the generators that have names, and which of them are on this computer."""
+    """List the generators that have names; fetch one."""
     from gmmedit.models import CATALOGUE, presence
+    from gmmedit.tables import show_models
 
     if ctx.invoked_subcommand:
         return

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from gmmedit import __version__
 from gmmedit.errors import GmmeditError
@@ -19,8 +17,6 @@ PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LOG_SECONDS = 30.0  # between progress lines of the log
 
 Tick = Callable[[int, int, str], None]  # done, total, a few words
-
-errors = Console(stderr=True)
 
 
 class Pace:
@@ -52,6 +48,10 @@ def hours(seconds: float) -> str:
 @contextmanager
 def shown_ticks(pace: Pace, log: Logbook, quiet: bool) -> Iterator[Tick]:
     """A function of work done, the whole and a few words."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    errors = Console(stderr=True)
     kept = now_and_then(log.write, LOG_SECONDS)
     if errors.is_terminal and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))

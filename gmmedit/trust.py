@@ -9,10 +9,7 @@ kept in a list in the user's state folder. What only an artifact names has to be
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
-
-import platformdirs
 
 from gmmedit.errors import InputError
 
@@ -38,6 +35,8 @@ def named_by_an_artifact() -> Iterator[None]:
 
 def check(path: Path) -> None:
     """To be called before a Python file runs. InputError: nobody but an artifact has named it, or it has changed."""
+    from hashlib import sha256  # here, for the option `--trust` is known to commands that check nothing
+
     line = f"{sha256(path.read_bytes()).hexdigest()}  {path.resolve()}"
     known = known_lines()
     if line in known:
@@ -54,6 +53,8 @@ def check(path: Path) -> None:
 
 def list_path() -> Path:
     """GMMEDIT_STATE/trusted, else in the user's own state folder."""
+    import platformdirs
+
     folder = os.environ.get("GMMEDIT_STATE")
     return (Path(folder) if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
 

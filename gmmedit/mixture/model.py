@@ -97,6 +97,9 @@ class AttributeMixture(nn.Module):
         is that of every layer.
         """
         y = self.coordinates(x)
-        change = self.wanted(y, category, draw, generator, away)
+        return self.write(x, y, self.wanted(y, category, draw, generator, away), category)
+
+    def write(self, x: Tensor, y: Tensor, change: Tensor, category: Tensor) -> Tensor:
+        """The offset (N, L, D) of x (N, D), with y (N, r) its coordinates, that changes those so (N, r)."""
         exact = least_change_write(self.coordinates, x, slice(None), change) - x
         return exact[:, None] if self.correction is None else self.correction(x, y, change, exact, category)

@@ -96,10 +96,12 @@ class Refinement:
         x, before = self.x[rows], log_labels(self.logits[rows], layout, "log")
         category = random_categories(layout, self.labels[rows], generator)
         half = self.edits // 2
-        offset = torch.cat([
-            self.model.offset(x[:half], category[:half], "coupled"),
-            self.model.offset(x[half:], category[half:], "sample", generator),
+        y = self.model.coordinates(x)
+        change = torch.cat([
+            self.model.wanted(y[:half], category[:half], "coupled"),
+            self.model.wanted(y[half:], category[half:], "sample", generator),
         ])  # fmt: skip
+        offset = self.model.write(x, y, change, category)
         strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
         strength[::2] = 1.0
         with torch.no_grad():
