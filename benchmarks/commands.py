@@ -97,6 +97,7 @@ def against_loops(run: Path, loops: Loops, options: argparse.Namespace) -> tuple
         "embedded 64": loops.label_all("avatars", FEW, MANY, 16, options.rounds),
         "StyleGAN2 256": loops.label_all(loops.large(), FEW_LARGE, MANY_LARGE, 16, LARGE_ROUNDS),
         "embedded 64, edits": loops.consistency(run, 4 * options.rounds),
+        "StyleGAN2 256, edits": loops.consistency(run, LARGE_ROUNDS, large=True),
     }
     growth, before = [], torch.get_num_threads()
     for threads in options.threads or sorted({1, before}):

@@ -4,10 +4,9 @@ import functools
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +23,15 @@ from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.generators.stylegan2 import save
 from gmmedit.mixture.adam import Fit
-from gmmedit.mixture.refining import Refinement, Weights
+from gmmedit.mixture.gaussians import Form
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.spaces import Chart
 from gmmedit.stages import fit_mixture, label, sample
-from gmmedit.stages.shared.common import Execution, autocast, resolve_precision
+from gmmedit.stages.shared.common import Execution, autocast, resolve_precision, scorer
 from gmmedit.stages.shared.fitting import tensors
-from gmmedit.stages.shared.problem import load_problem
+from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.sampling import painter
 
 CLASSIFIER = "avatars"
 
@@ -128,9 +130,11 @@ class Loops:
     def execution(self, batch: int) -> Execution:
         return Execution(device=self.device, batch=batch)
 
-    def consistency(self, run: Path, rounds: int) -> Versus:
+    def consistency(self, run: Path, rounds: int, large: bool = False) -> Versus:
         """Steps of `fit-mixture`, against painting as many pictures without gradient and going forward and back
         through generator and classifier for as many with it; the stricter loop leaves the painting out.
+
+        large: the run's latents are painted by a StyleGAN2 of 256 pixels with random weights.
         """
         settings = FitMixtureSettings(steps=10**6)
         precision = resolve_precision(settings.precision, self.device)
@@ -140,9 +144,16 @@ class Loops:
             artifacts.open(run / "single.h5", "single") as single,
         ):
             generator, classifier = self.networks(samples.question.config["gan"])
+            if large:
+                generator = stylegan2(256, 16384, w_dim=generator.w_shape[1])
             settings = settings.model_copy(update={"precision": precision})
             question = fit_mixture.ask(samples, labels, single, settings)
-            fit = fit_of(self, samples, labels, single, settings, question.config)
+            chart = Chart.from_arrays(tensors(single.group("chart")))
+            problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
+            paint = painter(generator, "w", SampleSettings())
+            score = scorer(chart, paint, classifier, precision, self.device)
+            model = fit_mixture.start(single, problem, settings, generator.w_shape[0])
+            fit = fit_of(model, problem, score, settings, question.config["likelihood"])
             w = torch.from_numpy(samples.rows("w", 0, settings.batch)).to(self.device)
 
         def painting() -> Tensor:
@@ -171,19 +182,13 @@ class Loops:
 
 
 def fit_of(
-    loops: Loops, samples: artifacts.Artifact, labels: artifacts.Artifact, single: artifacts.Artifact,
-    settings: FitMixtureSettings, config: Mapping[str, Any],
+    model: AttributeMixture, problem: Problem, score: Score, settings: FitMixtureSettings, form: Form
 ) -> Fit:  # fmt: skip
     """The fit of `fit_mixture.fit_together`, to be done step by step."""
-    chart = Chart.from_arrays(tensors(single.group("chart")))
-    problem = load_problem(samples, labels, config["space"], config["held_out"], chart)
-    execution = loops.execution(16)
-    score, layers = fit_mixture.score_of(samples, labels, config["space"], problem, settings, execution)
-    model = fit_mixture.start(single, problem, settings, layers)
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
-        edits=settings.batch, form=config["likelihood"],
+        edits=settings.batch, form=form,
     )  # fmt: skip
     return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
 

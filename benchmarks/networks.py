@@ -15,10 +15,10 @@ TAPS = 6  # of a StyleGAN3 filter, per sample of the lower rate
 MARGIN = 10  # samples around the picture
 
 
-def stylegan2(resolution: int, channel_base: int) -> StyleGAN2:
+def stylegan2(resolution: int, channel_base: int, w_dim: int = 512) -> StyleGAN2:
     """NVIDIA's shapes: base 16384 is their paper256, 32768 their stylegan2 (configuration F)."""
     channels = tuple(min(channel_base // 2**i, 512) for i in range(2, resolution.bit_length()))
-    return randomised(StyleGAN2(StyleGAN2Config(resolution=resolution, channels=channels, conv_clamp=256)))
+    return randomised(StyleGAN2(StyleGAN2Config(resolution=resolution, channels=channels, w_dim=w_dim, conv_clamp=256)))
 
 
 def stylegan3_t(resolution: int, channel_base: int = 32768, layers: int = 14, critical: int = 2) -> StyleGAN3:

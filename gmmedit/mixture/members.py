@@ -18,7 +18,7 @@ SURE = 0.99  # probability at which a member counts as one
 NEAREST = 12  # members that are tried
 ARCS = (0.5, 0.75, 1.0)  # how far towards each
 
-Price = Callable[[Tensor], Tensor]  # x (N, L, D) to what is wrong with each as an edit, (N,)
+Price = Callable[[Tensor], Tensor]  # (T N, L, D), T places for each x, to what is wrong with each as an edit, (T N,)
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,8 @@ class Members:
 
     def nearest_on_the_way(self, x: Tensor, wanted: Tensor, logits: Tensor, category: Tensor, price: Price) -> Tensor:
         """x (N, L, D) moved towards its nearest members, all layers alike, to where the price is least."""
-        best, least = x, torch.full((len(x),), torch.inf)
-        for member in self.nearest(x.mean(1), wanted, logits, category):
-            for share in ARCS:
-                there = x + share * (member[:, None] - x)
-                now = price(there)
-                best = torch.where((now < least)[:, None, None], there, best)
-                least = torch.minimum(now, least)
-        return best
+        nearest = self.nearest(x.mean(1), wanted, logits, category)
+        ways = torch.cat([x + share * (nearest[:, :, None] - x) for share in ARCS])  # (T, N, L, D)
+        at_once = max(NEAREST // len(x), 1)  # a single image is slow, many fill the memory
+        prices = torch.cat([price(some.flatten(0, 1)).view(-1, len(x)) for some in ways.split(at_once)])
+        return ways[prices.nan_to_num(torch.inf).argmin(0), torch.arange(len(x))]

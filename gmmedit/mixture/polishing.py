@@ -37,10 +37,12 @@ def polish(
     before = log_labels(logits, members.layout, "log")
 
     def price(there: Tensor, disturbance: torch.Generator | None = None) -> Tensor:
+        times = len(there) // len(x)
+        was, goal, picture_was = before.repeat(times, 1), category.repeat(times), torch.cat([unedited] * times)
         seen, edited = score(there, disturbance)
         after = log_labels(seen, members.layout, "log")
-        missed, broken = edit_divergences(before, after, category, members.layout, SURE)
-        return ARRIVE * missed + broken + picture * picture_change(unedited, edited)
+        missed, broken = edit_divergences(was, after, goal, members.layout, SURE)
+        return ARRIVE * missed + broken + picture * picture_change(picture_was, edited)
 
     with torch.no_grad():
         offset = members.nearest_on_the_way(x, wanted, logits, category, price) - x

@@ -26,7 +26,6 @@ from gmmedit.stopping import stop_if_asked
 __all__ = ["Request", "run"]
 
 HUGE = 1e6  # for a coordinate of a latent
-CHUNK = 1  # image: matrix products of several round differently, polishing magnifies that, and an edit is its own
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 Aims = list[tuple[int, float]]  # a category and a strength each
@@ -65,9 +64,9 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
 def fill(
     path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims, index: np.ndarray, latent: Tensor
 ) -> None:
-    constants, attrs = {"alphas": np.array(request.alphas)}, {"notes": workshop.notes}
+    alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
-    with artifacts.create_rows(path, question, constants, CHUNK, restart=execution.restart, attrs=attrs) as writer:
+    with artifacts.create_rows(path, question, alphas, chunk, restart=execution.restart, attrs=notes) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
             editor = workshop.editor(start)
@@ -80,7 +79,7 @@ def fill(
 def edit_rows(
     workshop: Workshop, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> dict[str, np.ndarray]:
-    """Images (of one chunk) at every strength, with labels and pictures."""
+    """One chunk of images at every strength, with labels and pictures."""
     images, labels = workshop.picture(latent)
     columns = plan(workshop, editor, request, aims, latent)
     moved = [workshop.move(editor, latent, moves) for _, moves in columns]

@@ -22,12 +22,15 @@ from gmmedit.stages.shared.common import (
     layers_of,
     load_classifier,
     load_generator,
+    padded,
     scorer,
     seeded_latents,
 )
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
+
+EDITED = 1 << 14  # pixels that are moved at once: small pictures go faster together, a lone one slower
 
 Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
@@ -61,12 +64,24 @@ class Workshop:
             self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
         )
 
+    @property
+    def chunk(self) -> int:
+        """How many images are moved at once."""
+        _, height, width = self.generator.image_shape
+        return max(EDITED // (height * width), 1)
+
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, L, D), moved towards one category after the other."""
+        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on whole chunks always: matrix products of fewer rows round differently, polishing magnifies
+        that, and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, self.chunk), [(goal, padded(strength, self.chunk)) for goal, strength in moves]
         x = self.chart.to_x(latent)
         for category, strength in moves:
             x = editor.edit(x, category, strength)
-        return self.chart.carry(latent, x)
+        return self.chart.carry(latent, x)[:rows]
 
     def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads.
