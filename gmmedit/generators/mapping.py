@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+ROWS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class MappingConfig:
@@ -30,6 +32,12 @@ def gaussian(*shape: int, lr: float = 1.0) -> Tensor:
     return weights if weights.is_meta else weights.normal_().div_(lr)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` of rows x (N, I), whose results do not depend on N: products of a few rows round differently."""
+    few = max(ROWS - len(x), 0)
+    return F.linear(F.pad(x, (0, 0, 0, few)) if few else x, weight, bias)[: len(x)]
+
+
 class FullyConnected(nn.Module):
     """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
 
@@ -45,7 +53,7 @@ class FullyConnected(nn.Module):
         return self.weight * self.weight_gain
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x * self.weight_gain, self.weight, self.bias * self.bias_gain)
+        x = linear(x * self.weight_gain, self.weight, self.bias * self.bias_gain)
         return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian, linear
 from gmmedit.generators.remembered import Remembered
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -138,7 +138,7 @@ class SynthesisLayer(nn.Module):
         gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into its summands
         kernel, power = self.prepared(self.weight, self.up, x.dtype)
         style = self.affine(w)  # (N, I)
-        demodulation = (style.square() @ power.T + 1e-8).rsqrt() * gain  # (N, O)
+        demodulation = (linear(style.square(), power) + 1e-8).rsqrt() * gain  # (N, O)
         x = x * style.to(x.dtype)[:, :, None, None]
         x = up_convolve(x, kernel, self.resample_filter) if self.up else F.conv2d(x, kernel, padding=1)
         bias = (self.bias * gain).to(x.dtype)

@@ -30,9 +30,8 @@ from gmmedit.stages.shared.common import (
     network_source,
     prepare,
 )
-from gmmedit.stages.shared.ranks import Ranks
+from gmmedit.stages.shared.ranks import Ranks, fill
 from gmmedit.stages.shared.sampling import painter, sample_settings
-from gmmedit.stopping import stop_if_asked
 
 CALIBRATED_ON = 1024  # first rows
 
@@ -58,10 +57,7 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         look = looker(samples, classifier, name, settings.precision, execution, from_images)
         facts = calibrate(classifier, look, question.n, execution.ranks)
         with execution.ranks.rows(path, question, execution.restart, facts) as out:
-            for start, stop in out.pending():
-                stop_if_asked()
-                out.write(start, stop, label(classifier, look, start, stop))
-            out.finish()
+            fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
 
 

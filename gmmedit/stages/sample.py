@@ -21,8 +21,8 @@ from gmmedit.stages.shared.common import (
     prepare,
     seeded_latents,
 )
+from gmmedit.stages.shared.ranks import fill
 from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
-from gmmedit.stopping import stop_if_asked
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
@@ -34,12 +34,14 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     question = ask(generator, settings)
     if execution.finished(path, question):
         return path
+
+    def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
+        rows = draw(generator, settings, start, stop, execution.batch)
+        execution.tick(stop, settings.n, "samples")
+        return rows
+
     with execution.ranks.rows(path, question, execution.restart) as out:
-        for start, stop in out.pending():
-            stop_if_asked()
-            out.write(start, stop, draw(generator, settings, start, stop, execution.batch))
-            execution.tick(stop, settings.n, "samples")
-        out.finish()
+        fill(out, drawn)
     return path
 
 

@@ -5,6 +5,7 @@ A stage is written once, for `Ranks`. Alone they are one process, and nothing of
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,6 +16,7 @@ from gmmedit import artifacts, launched
 from gmmedit.artifacts import Question
 from gmmedit.disk import alone
 from gmmedit.mixture.refining import Score
+from gmmedit.stopping import stop_if_asked
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
@@ -31,6 +33,24 @@ class Rows(Protocol):
 
     def finish(self) -> None:
         """Give the file its name, once all are done."""
+
+
+def fill(out: Rows, make: Callable[[int, int], Any]) -> None:
+    """Every pending chunk made and stored, and the file finished: one is stored while the next is made.
+
+    Whatever ends it, what has been made is stored first.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        storing = None
+        for start, stop in out.pending():
+            stop_if_asked()
+            rows = make(start, stop)
+            if storing:
+                storing.result()
+            storing = beside.submit(out.write, start, stop, rows)
+        if storing:
+            storing.result()
+    out.finish()
 
 
 class Ranks:
