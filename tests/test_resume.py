@@ -5,16 +5,18 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples
+from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples, z_rows
 
 from gmmedit import artifacts
 from gmmedit.errors import InputError, RunError
+from gmmedit.stages.shared.ranks import fill
 
 # Killed, full, locked
 
@@ -226,3 +228,51 @@ def test_whole_files_keep_to_the_schema(tmp_path: Path, arrays: dict) -> None:
     with pytest.raises((ValueError, TypeError)):
         artifacts.write_whole(tmp_path / "single.h5", SINGLE, {"history/step": np.arange(2)} | arrays)
     assert not list(tmp_path.iterdir())
+
+
+# Stored while the next is made
+
+
+class Slow:
+    """A writer whose first chunk waits on its way to the disk until the second one is being made."""
+
+    def __init__(self, out: artifacts.RowWriter) -> None:
+        self.pending, self.finish, self.out, self.second = out.pending, out.finish, out, threading.Event()
+
+    def write(self, start: int, stop: int, rows: dict[str, np.ndarray]) -> None:
+        assert start > 0 or self.second.wait(30)
+        self.out.write(start, stop, rows)
+
+
+def test_a_chunk_is_stored_while_the_next_is_made(tmp_path: Path) -> None:
+    whole, path = write_samples(tmp_path / "whole.h5"), tmp_path / "samples.h5"
+    with artifacts.create_rows(path, SAMPLES, chunk=4) as out:
+        slow = Slow(out)
+
+        def make(start: int, stop: int) -> dict[str, np.ndarray]:
+            if start > 0:
+                slow.second.set()
+            return {"z": z_rows(start, stop)}
+
+        fill(slow, make)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_what_has_been_made_is_stored_when_the_next_fails(tmp_path: Path) -> None:
+    path = tmp_path / "samples.h5"
+
+    def make(start: int, stop: int) -> dict[str, np.ndarray]:
+        if start > 0:
+            raise RunError("no more")
+        return {"z": z_rows(start, stop)}
+
+    with pytest.raises(RunError, match="no more"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
+        fill(out, make)
+    assert chunks_done(path.with_name("samples.h5.partial")) == 1 and not path.exists()
+
+
+def test_a_chunk_that_cannot_be_stored_ends_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "samples.h5"
+    with pytest.raises(ValueError, match="missing"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
+        fill(out, lambda start, stop: {})
+    assert chunks_done(path.with_name("samples.h5.partial")) == 0 and not path.exists()
