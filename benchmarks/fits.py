@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    print(described())
+    print(described(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         os.environ["GMMEDIT_STATE"] = name
         if asked.growth:

@@ -51,6 +51,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     picture = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "speed.svg"
     facts = {name: read(folder / f"{name}.json") for name in ("commands", "fits", "synthesis", "loading")}
+    if not any(facts.values()):
+        sys.exit(f"{folder} holds none of {', '.join(f'{name}.json' for name in facts)}: make bench makes them")
     picture.write_text(drawing(groups(facts), (facts["commands"] or {}).get("growth", [])))
     print(f"wrote {picture}")
 
