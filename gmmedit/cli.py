@@ -31,6 +31,10 @@ from gmmedit.terminal import executing, wrote
 
 HALF = "Of generator and classifier: bf16 is faster where the hardware multiplies it, and rounds."
 FullPrecision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default fp32.")]
+Polishing = Annotated[
+    Literal["fp32", "bf16"] | None,
+    typer.Option("--precision", help="Of polishing: bf16 is faster, and rounds. Pictures are painted in fp32."),
+]
 AutoPrecision = Annotated[
     Literal["auto", "fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default auto: bf16 there.")
 ]
@@ -159,7 +163,7 @@ def edit(
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
-    precision: FullPrecision = None, json_: Json = False,
+    precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 5: move latents towards a component -> edits.h5, PNGs."""
     from gmmedit import config as settings
@@ -253,7 +257,7 @@ def train_generator(
     phases: Annotated[str | None, typer.Option(help="SIZE:IMAGES, e.g. 32:160000,64:100000.")] = None,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train the embedded StyleGAN2; it resumes from its last checkpoint."""
+    """Train the embedded StyleGAN2; it resumes."""
     from gmmedit.avatars.gan_settings import GANSettings
     from gmmedit.avatars.training import train_generator as run
     from gmmedit.stages.shared.common import prepare
@@ -271,7 +275,7 @@ def train_classifier(
     evaluator: Annotated[bool, typer.Option("--evaluator", help="The network that only evaluates.")] = False,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train a classifier on independently drawn avatars; it resumes from its last checkpoint."""
+    """Train a classifier on drawn avatars; it resumes."""
     from gmmedit.avatars.training import train_classifier as run
     from gmmedit.stages.shared.common import prepare
 
@@ -287,7 +291,10 @@ def train_quality(
     gan: Annotated[str, typer.Option(help="Name or file of a generator of avatars.")] = "avatars",
     debug: Debug = False,
 ) -> None:
-    """Print how good a generator of avatars is (rates, confidence, distance), and how well the classifiers read."""
+    """Print how good a generator of avatars is.
+
+    Rates, confidence, distance to the data, and how well the classifiers read.
+    """
     import json
 
     from gmmedit.avatars.quality import measure

@@ -43,9 +43,10 @@ def edge(ctx: Any) -> Iterator[None]:
         complain(error.message, error.hint)
         raise typer.Exit(error.exit_code) from None
     except UsageError as error:
-        if error.format_message().startswith("Usage: "):  # nothing was asked for: typer shows the help
+        message = error.format_message().replace("Value error, ", "")  # pydantic's words
+        if message.startswith("Usage: "):  # nothing was asked for: typer shows the help
             raise
-        complain(" ".join(error.format_message().split()), f"{(error.ctx or ctx).command_path} --help")
+        complain(" ".join(message.split()), f"{(error.ctx or ctx).command_path} --help")
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
         raise

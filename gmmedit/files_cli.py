@@ -36,9 +36,9 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Which rows.")] = 0,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Check a run: checksums, parents, weights, some rows made anew.
+    """Check a run: checksums, parents, weights, some rows.
 
-    0: all is well.
+    Those rows are made once more. Exit status 0: all is well.
     """
     from gmmedit.stages import verify as stage
     from gmmedit.tables import show_checks

@@ -47,7 +47,10 @@ def fetch(
     restart: Annotated[bool, typer.Option("--restart", help="Download anew what is there, whole or in part.")] = False,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Download a generator into GMMEDIT_CACHE/models, or check the one that is there."""
+    """Download a generator, or check the one that is there.
+
+    It goes to GMMEDIT_CACHE/models.
+    """
     from gmmedit.models import CATALOGUE, fetch_model
 
     entry = CATALOGUE.get(name)

@@ -255,6 +255,20 @@ def test_half_precision_says_what_it_costs(folder: Path, caplog: pytest.LogCaptu
     done("verify", "--run", folder)  # made again in the same precision
 
 
+def test_half_precision_that_ends_in_nan_is_named(folder: Path) -> None:
+    network = (
+        "import torch, small_networks\n"
+        "class Narrow(small_networks.Linear):\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x) + (torch.nan if torch.is_autocast_enabled('cpu') else 0)\n"
+        "def load():\n    return Narrow(2)\n"
+    )
+    (folder.parent / "my.py").write_text(network)
+    name = described(folder, "my.py:load", BODY + "activation: sigmoid\nattributes: {a: {}, b: {}}\n")
+    check(gmmedit("label", "--run", folder, "--classifier", name, "--precision", "bf16"), "in fp32 none")
+    done("label", "--run", folder, "--classifier", name)
+
+
 def test_there_are_no_stored_pictures(folder: Path) -> None:
     with untouched(folder):
         check(gmmedit("label", "--run", folder, "--from-images"), "samples.h5 holds no pictures", "sample --images")

@@ -133,8 +133,10 @@ def looker(
 
 @torch.no_grad()
 def rounding(see: See, classifier: Classifier, rows: Tensor) -> str:
-    """What half precision does to these rows' pictures and labels."""
+    """What half precision does to these rows' pictures and labels. InputError: it makes NaN of them."""
     (picture, logits), (rough, rough_logits) = see(rows, "fp32"), see(rows, "bf16")
+    if logits.isfinite().all() and not rough_logits.isfinite().all():
+        raise InputError("in bf16 the classifier gives NaN or infinite labels, in fp32 none", hint="--precision fp32")
     error = (rough - picture).square().mean().sqrt() / picture.std()
     moved = (classifier.from_logits(rough_logits.cpu()) - classifier.from_logits(logits.cpu())).abs()
     return (
@@ -163,6 +165,6 @@ def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str
     logits = look(start, stop)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if not all(np.isfinite(array).all() for array in rows.values()):
-        message = f"the classifier gave NaN or infinite labels for rows {start} to {stop} of samples.h5"
+        message = f"the classifier gave NaN or infinite labels for rows {start} to {stop - 1} of samples.h5"
         raise InputError(message, hint="NaN in latents or weights is the usual cause")
     return rows
