@@ -70,6 +70,7 @@ def commands(n: int, steps: int, judged: Path) -> list[Command]:
         Command(f"fit-mixture, {steps} steps", ("fit-mixture", "--steps", str(steps)), "mixture.h5", 64 * steps),
         Command("edit --polish 0", (*EDIT, "--polish", "0"), "edits.h5", plain),
         Command("edit", EDIT, "edits.h5", plain + EDITED * tried),
+        Command("edit --index 0", (*EDIT, "--index", "0"), "edits.h5", 2 + tried),
         Command("evaluate", ("evaluate", "--config", str(judged)), "evaluation.h5", None),
     ]
 
@@ -113,7 +114,7 @@ def targets(rows: dict[str, Inside], bare: dict[str, Versus], start: dict[str, f
         wanted = LOOPED if it.stricter else LABELLED
         text = f"at least {wanted:.0%} of the bare loop's throughput"
         found.append(Target(f"{it.name}, {name}", it.share(), wanted, text))
-    for name in ("edit --polish 0", "edit"):
+    for name in ("edit --polish 0", "edit", "edit --index 0"):
         text = f"at most {OVERHEAD - 1:.0%} over the networks' time, once they are loaded"
         found.append(Target(f"{name}: work", 1 / (1 + rows[name].overhead), 1 / OVERHEAD, text))
         text = f"the whole command within {SECONDS:g} s ({rows[name].whole:.2f} s)"

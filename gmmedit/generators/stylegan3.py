@@ -135,16 +135,17 @@ class Layer(nn.Module):
         for name, shape in (("up_filter", config.up_filter), ("down_filter", config.down_filter)):
             self.register_buffer(name, None if shape is None else torch.zeros(shape))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, dtype: torch.dtype) -> Tensor:
+        """x (N, I, H, W), convolved in that dtype; the filters work in x's."""
         config = self.config
-        x = upsample(self.convolve(x, w), self.up_filter, config.up, config.padding)
+        x = upsample(self.convolve(x, w, dtype), self.up_filter, config.up, config.padding)
         if not config.to_rgb:
             x = F.leaky_relu(x, 0.2)
         if config.clamp is not None:
             x = F.hardtanh_(x, -config.clamp, config.clamp)
         return downsample(x, self.down_filter, config.down)
 
-    def convolve(self, x: Tensor, w: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, w: Tensor, dtype: torch.dtype) -> Tensor:
         """Scales the input and the output of an ordinary convolution instead of the weights.
 
         The leaky ReLU's gain sqrt 2 commutes with it and with the filters, so it is taken here, on fewer samples.
@@ -161,9 +162,9 @@ class Layer(nn.Module):
             style = style * style.square().mean(dim=1, keepdim=True).rsqrt()
             power = weight.square().sum(dim=(2, 3))  # (O, I)
             demodulation = (style.square() @ power.T + 1e-8).rsqrt() * (gain * math.sqrt(2))  # (N, O)
-        x = x * style.to(x.dtype)[:, :, None, None]
-        x = F.conv2d(x, weight.to(x.dtype), padding=self.config.kernel - 1)
-        return torch.addcmul(bias.to(x.dtype)[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
+        modulated = (x * style.to(x.dtype)[:, :, None, None]).to(dtype)
+        convolved = F.conv2d(modulated, weight.to(dtype), padding=self.config.kernel - 1).to(x.dtype)
+        return torch.addcmul(bias.to(x.dtype)[:, None, None], convolved, demodulation.to(x.dtype)[:, :, None, None])
 
 
 class Synthesis(nn.Module):
@@ -177,11 +178,14 @@ class Synthesis(nn.Module):
             self.add_module(layer.name, Layer(layer, config.w_dim))
 
     def forward(self, ws: Tensor) -> Tensor:
-        first, *others = ws.unbind(dim=1)
-        with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
-            x = self.input(first.to(self.input.weight.dtype))
-        for name, w in zip(self.layer_names, others, strict=True):
-            x = self.get_submodule(name)(x, w)
+        kind, full = ws.device.type, self.input.weight.dtype
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else full
+        first, *others = ws.to(full).unbind(dim=1)
+        with torch.autocast(kind, enabled=False):  # waves of half precision would be other waves
+            x = self.input(first)
+            x = x if kind == "cpu" else x.to(dtype)  # a CPU takes 15 times as long for filters in half precision
+            for name, w in zip(self.layer_names, others, strict=True):
+                x = self.get_submodule(name)(x, w, dtype)
         return x * self.output_scale
 
 
