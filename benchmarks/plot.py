@@ -22,6 +22,7 @@ from gmmedit.pictures.markup import Html, element, join
 BAR, ROW, HEAD, NAMES, LONGEST = 13, 21, 30, 290, 300  # pixels: a bar, its row, a heading, names, a bar of 1
 MOST = 1.25  # where bars end; whatever is longer is cut off and has its number
 HASHING = "loading a 1024-pixel pickle, against hashing it"
+GOALS = {("StyleGAN2 256", "fp32"): 0.65, ("StyleGAN3-T 256", "fp32"): 0.4}  # of the matrix products' speed
 RIVALS = ("GaussianMixture", "LinearSVC")
 STYLE = """
 text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:#1b1b1b}.head{font-weight:600}
@@ -86,12 +87,13 @@ def rivals(rows: list[dict[str, Any]]) -> list[Bar]:
 
 
 def painting(rows: list[dict[str, Any]]) -> list[Bar]:
-    """One batch of every network: the largest; on the most threads, as they are on the way."""
-    most = {row["network"]: row for row in sorted(rows, key=lambda row: (row["threads"], row["batch"]))}
+    """Every network in every precision: the largest batch, on the most threads, as they are on the way."""
+    ordered = sorted(rows, key=lambda row: (row["threads"], row["batch"]))
+    most = {(row["network"], row["precision"]): row for row in ordered}
     return [
-        Bar(f"{name}, batch {row['batch']}, {row['precision']}",
-            row["flops"] * row["batch"] / statistics.median(row["seconds"]) / row["peak"])
-        for name, row in most.items()
+        Bar(f"{name}, batch {row['batch']}, {precision}",
+            row["flops"] * row["batch"] / statistics.median(row["seconds"]) / row["peak"], GOALS.get((name, precision)))
+        for (name, precision), row in most.items()
     ]  # fmt: skip
 
 
