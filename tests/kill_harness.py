@@ -220,6 +220,7 @@ def disturb(name: str, kills: int, chance: random.Random, folder: Path, seconds:
     words, run, hits = COMMANDS[name], folder / "run", 0
     before = Progress.of(run)
     for number in range(kills):
+        (folder / "output.txt").write_text("")  # a child may be dead before it says anything
         pid = start(words, folder)
         which = chance.choice(SIGNALS)
         code = wait(pid, chance.uniform(0, seconds) * (0.7 if number % 2 else 1.1))

@@ -242,7 +242,7 @@ def test_latents_that_are_no_numbers(own_run: Path) -> None:
         return latents
 
     fingerprint = rewrite(own_run / "samples.h5", w=holed)
-    check(gmmedit("label", "--run", own_run, "--force"), "samples.h5", "rows 0 to 256")
+    check(gmmedit("label", "--run", own_run, "--force"), "samples.h5", "rows 0 to 255")
     rewrite(own_run / "labels.h5", parents={"samples": fingerprint})
     refuse(own_run, "fit-single", "--force", says=("samples.h5:/w holds NaN or infinite latents, first in row 17",))
 
