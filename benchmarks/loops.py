@@ -22,15 +22,11 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.generators.stylegan2 import save
-from gmmedit.mixture.adam import Fit
-from gmmedit.mixture.gaussians import Form
-from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.spaces import Chart
 from gmmedit.stages import fit_mixture, label, sample
 from gmmedit.stages.shared.common import Execution, autocast, resolve_precision, scorer
 from gmmedit.stages.shared.fitting import tensors
-from gmmedit.stages.shared.problem import Problem, load_problem
+from gmmedit.stages.shared.problem import load_problem
 from gmmedit.stages.shared.sampling import painter
 
 CLASSIFIER = "avatars"
@@ -153,7 +149,7 @@ class Loops:
             paint = painter(generator, "w", SampleSettings())
             score = scorer(chart, paint, classifier, precision, self.device)
             model = fit_mixture.start(single, problem, settings, generator.w_shape[0])
-            fit = fit_of(model, problem, score, settings, question.config["likelihood"])
+            fit = fit_mixture.fit_of(model, problem, score, settings, question.config["likelihood"])
             w = torch.from_numpy(samples.rows("w", 0, settings.batch)).to(self.device)
 
         def painting() -> Tensor:
@@ -179,18 +175,6 @@ class Loops:
             found.bare.append(settings.batch / self.timed(bare))
             found.stricter.append(settings.batch / self.timed(back))
         return found
-
-
-def fit_of(
-    model: AttributeMixture, problem: Problem, score: Score, settings: FitMixtureSettings, form: Form
-) -> Fit:  # fmt: skip
-    """The fit of `fit_mixture.fit_together`, to be done step by step."""
-    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
-    loss = Refinement(
-        model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
-        edits=settings.batch, form=form,
-    )  # fmt: skip
-    return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
 
 
 @torch.no_grad()

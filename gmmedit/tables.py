@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
@@ -35,11 +35,7 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     else:
-        for part in report["tables"]:
-            table = Table(*part["columns"], title=part["title"])
-            for row in part["rows"]:
-                table.add_row(*row)
-            console.print(table)
+        print_tables(report["tables"])
         for warning in report["warnings"]:
             say(f"warning: {warning}", path.parent)
         wrote(path, quiet)
@@ -91,11 +87,7 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"figures": report["figures"], "notes": report["notes"]}, indent=1))
     elif not quiet:
-        for part in report["tables"]:
-            table = Table(*part["columns"], title=part["title"])
-            for row in part["rows"]:
-                table.add_row(*row)
-            console.print(table)
+        print_tables(report["tables"])
         for note in report["notes"]:
             say(f"note: {note}", path.parent)
         wrote(path, quiet)
@@ -147,6 +139,15 @@ def show_description(facts: dict[str, Any]) -> None:
         else:
             text = value if isinstance(value, str) else json.dumps(value)
             console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
+
+
+def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Titles, columns and rows of text."""
+    for part in parts:
+        table = Table(*part["columns"], title=part["title"])
+        for row in part["rows"]:
+            table.add_row(*row)
+        console.print(table)
 
 
 def shown(value: Any) -> str:

@@ -38,6 +38,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(F.pad(x, (0, 0, 0, few)) if few else x, weight, bias)[: len(x)]
 
 
+def asked_dtype(x: Tensor) -> torch.dtype:
+    """The one that autocast asks for on x's device, x's own without it."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 class FullyConnected(nn.Module):
     """A linear layer with equalised learning rate, leaky ReLU (slope 0.2, gain sqrt 2) if `activate`."""
 

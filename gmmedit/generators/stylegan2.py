@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian, linear
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian, linear
 from gmmedit.generators.remembered import Remembered
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -76,9 +76,8 @@ def as_phases(weight: Tensor) -> Tensor:
     Its outputs are the even and odd rows and columns, (2, 2, O). Nearly half of its products are with zeros, but AMX
     takes ordinary convolutions three times as fast.
     """
-    taps = torch.tensor(
-        [[2, 0], [3, 1]]
-    )  # rows of the kernel on x's rows i - 1 and i, for rows 2i and 2i + 1; 3: zeros
+    # Rows of the kernel on x's rows i - 1 and i, for the rows 2i and 2i + 1 of the result; 3 is one of zeros.
+    taps = torch.tensor([[2, 0], [3, 1]])
     padded = F.pad(weight, (0, 1, 0, 1))
     phases = padded[:, :, taps[:, None, :, None], taps[None, :, None, :]]  # (O, I, 2, 2, 2, 2)
     return phases.permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
@@ -237,18 +236,14 @@ class Synthesis(nn.Module):
             n_in = n_out
 
     def forward(self, ws: Tensor, mode: NoiseMode = "const", seed: int | None = None) -> Tensor:
-        kind, ws = ws.device.type, ws.to(self.get_parameter("b4.const").dtype)
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else ws.dtype
-        with torch.autocast(kind, enabled=False):  # it would turn styles too, and weights again and again
-            return self.paint(ws, Noise(mode, None if seed is None else torch.Generator().manual_seed(seed)), dtype)
-
-    def paint(self, ws: Tensor, noise: Noise, dtype: torch.dtype) -> Tensor:
-        """The images, float32; activations are of that dtype, styles of that of W+."""
+        noise = Noise(mode, None if seed is None else torch.Generator().manual_seed(seed))
         const = self.get_parameter("b4.const")
-        x, image = const.to(dtype).expand(len(ws), -1, -1, -1), None
-        for i, resolution in enumerate(self.resolutions):
-            block_ws = iter(ws[:, first_layer(i) : 2 * i + 2].unbind(dim=1))
-            x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)
+        ws = ws.to(const.dtype)
+        x, image = const.to(asked_dtype(ws)).expand(len(ws), -1, -1, -1), None
+        with torch.autocast(ws.device.type, enabled=False):  # it would turn styles too, and weights again and again
+            for i, resolution in enumerate(self.resolutions):
+                block_ws = iter(ws[:, first_layer(i) : 2 * i + 2].unbind(dim=1))
+                x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)
         assert image is not None
         return image
 

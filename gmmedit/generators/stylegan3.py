@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, gaussian
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +178,13 @@ class Synthesis(nn.Module):
             self.add_module(layer.name, Layer(layer, config.w_dim))
 
     def forward(self, ws: Tensor) -> Tensor:
-        kind, full = ws.device.type, self.input.weight.dtype
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else full
-        first, *others = ws.to(full).unbind(dim=1)
-        with torch.autocast(kind, enabled=False):  # waves of half precision would be other waves
+        ws = ws.to(self.input.weight.dtype)
+        dtype = asked_dtype(ws)
+        first, *others = ws.unbind(dim=1)
+        with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
             x = self.input(first)
-            x = x if kind == "cpu" else x.to(dtype)  # a CPU takes 15 times as long for filters in half precision
+            if ws.device.type != "cpu":  # which takes 15 times as long for filters in half precision
+                x = x.to(dtype)
             for name, w in zip(self.layer_names, others, strict=True):
                 x = self.get_submodule(name)(x, w, dtype)
         return x * self.output_scale

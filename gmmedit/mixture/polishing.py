@@ -38,7 +38,7 @@ def polish(
 
     def price(there: Tensor, disturbance: torch.Generator | None = None) -> Tensor:
         times = len(there) // len(x)
-        was, goal, picture_was = before.repeat(times, 1), category.repeat(times), torch.cat([unedited] * times)
+        was, goal, picture_was = (it.expand(times, *it.shape).flatten(0, 1) for it in (before, category, unedited))
         seen, edited = score(there, disturbance)
         after = log_labels(seen, members.layout, "log")
         missed, broken = edit_divergences(was, after, goal, members.layout, SURE)

@@ -14,6 +14,7 @@ from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
+from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
@@ -68,16 +69,23 @@ def fit_together(
     problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
     score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
     model = start(single, problem, settings, layers)
-    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
-    loss = Refinement(
-        model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
-        edits=settings.batch, form=question.config["likelihood"],
-    )  # fmt: skip
-    fit = Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
+    fit = fit_of(model, problem, score, settings, question.config["likelihood"])
     history = carry_out(path, question, fit, execution)
     facts = {"converged": converged(fit.history), "steps": fit.count}
     if execution.ranks.main:
         write_fit(path, question, history, model, problem, facts)
+
+
+def fit_of(
+    model: AttributeMixture, problem: Problem, score: Score | None, settings: FitMixtureSettings, form: Form
+) -> Fit:
+    """The steps that there are to make."""
+    weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
+    loss = Refinement(
+        model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
+        edits=settings.batch, form=form,
+    )  # fmt: skip
+    return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
 
 
 def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixtureSettings) -> Question:

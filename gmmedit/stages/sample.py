@@ -65,7 +65,7 @@ def ask(generator: Generator, settings: SampleSettings) -> Question:
 @torch.no_grad()
 def draw(generator: Generator, settings: SampleSettings, start: int, stop: int, batch: int) -> dict[str, np.ndarray]:
     """Rows start to stop. Latents are mapped all at once, so that w does not depend on the batch."""
-    z = seeded_latents(settings.seed + start, settings.seed + stop, generator.z_dim)
+    z = seeded_latents(range(settings.seed + start, settings.seed + stop), generator.z_dim)
     rows = {"z": z}
     latent = torch.from_numpy(z).to(generator.device)
     if generator.w_shape:

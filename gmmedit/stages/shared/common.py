@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -222,11 +222,11 @@ def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     return around[..., down : down + height, right : right + width] + NOISE * noise
 
 
-def seeded_latents(first_seed: int, end_seed: int, z_dim: int) -> np.ndarray:
-    """One standard normal latent per seed, float32 (end - first, z_dim): that of NVIDIA's `--seeds`."""
-    rows = np.empty((end_seed - first_seed, z_dim), np.float32)
+def seeded_latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:
+    """One standard normal latent per seed, float32 (N, z_dim): that of NVIDIA's `--seeds`."""
+    rows = np.empty((len(seeds), z_dim), np.float32)
     source = np.random.RandomState(0)  # a new one for every seed would take ten times as long
-    for row, seed in zip(rows, range(first_seed, end_seed), strict=True):
+    for row, seed in zip(rows, seeds, strict=True):
         source.seed(seed)
         row[:] = source.randn(z_dim)
     return rows

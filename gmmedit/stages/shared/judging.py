@@ -129,7 +129,8 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
 
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:
     """Latents (n, L, D) of samples that no fit has seen."""
-    z = torch.from_numpy(seeded_latents(settings.first_seed, settings.first_seed + settings.n, generator.z_dim))
+    seeds = range(settings.first_seed, settings.first_seed + settings.n)
+    z = torch.from_numpy(seeded_latents(seeds, generator.z_dim))
     latent = z
     if space == "w":
         latent = torch.cat([mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)])

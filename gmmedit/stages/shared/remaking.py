@@ -89,7 +89,7 @@ def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
 def sampled_again(samples: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     """z from the seeds, w from z, pictures from w."""
     settings, generator = sample_settings(samples), run.generator
-    z = np.concatenate([seeded_latents(row, row + 1, generator.z_dim) for row in samples.question.seed + rows])
+    z = seeded_latents((samples.question.seed + rows).tolist(), generator.z_dim)
     made = {"z": z}
     latent = torch.from_numpy(z).to(generator.device)
     if "w" in samples:

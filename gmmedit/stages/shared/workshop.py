@@ -1,6 +1,6 @@
 """What edits are made with: networks, chart and model of a run. `edit` and `report` make theirs here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,9 +98,9 @@ class Workshop:
         images, labels = zip(*map(look, latent.split(1)), strict=True)
         return np.concatenate(images), torch.cat(labels).numpy()
 
-    def seeded(self, seeds: Iterable[int]) -> Tensor:
+    def seeded(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
-        z = torch.from_numpy(np.concatenate([seeded_latents(it, it + 1, self.generator.z_dim) for it in seeds]))
+        z = torch.from_numpy(seeded_latents(seeds, self.generator.z_dim))
         if self.space == "z":
             return z
         device = self.generator.device
