@@ -13,8 +13,8 @@ import numpy as np
 from gmmedit.artifacts import store
 from gmmedit.artifacts.checksums import checksum, checksums
 from gmmedit.config import SampleSettings
+from gmmedit.run.rendering import Execution
 from gmmedit.stages import sample
-from gmmedit.stages.shared.common import Execution
 
 
 def main() -> None:

@@ -128,8 +128,8 @@ def put(watches: Stopwatches) -> None:
 
     from gmmedit import artifacts, classifiers, generators
     from gmmedit.artifacts.store import RowWriter
+    from gmmedit.evaluation import judge as judging
     from gmmedit.stages import edit
-    from gmmedit.stages.shared import judging
 
     for module, name, kind in (
         (generators, "load", "generator"), (classifiers, "load", "classifier"),
@@ -157,7 +157,7 @@ def main() -> None:
     device = words[words.index("--device") + 1] if "--device" in words else "cpu"
     watches = Stopwatches(clock, device)
     put(watches)
-    from gmmedit.cli import app
+    from gmmedit.cli.app import app
 
     try:
         app(words, standalone_mode=False)

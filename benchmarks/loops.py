@@ -20,14 +20,14 @@ from networks import stylegan2
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.classifiers import Classifier
 from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
+from gmmedit.fitting.data import load_problem
+from gmmedit.fitting.loop import tensors
 from gmmedit.generators import Generator
 from gmmedit.generators.stylegan2 import save
+from gmmedit.run.prior import painter
+from gmmedit.run.rendering import Execution, autocast, resolve_precision, scorer
 from gmmedit.spaces import Chart
 from gmmedit.stages import fit_mixture, label, sample
-from gmmedit.stages.shared.common import Execution, autocast, resolve_precision, scorer
-from gmmedit.stages.shared.fitting import tensors
-from gmmedit.stages.shared.problem import load_problem
-from gmmedit.stages.shared.sampling import painter
 
 CLASSIFIER = "avatars"
 

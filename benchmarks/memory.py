@@ -66,7 +66,7 @@ def peaks(folder: Path, n: int) -> dict[str, float]:
 
 MEASURE = """
 import resource
-from gmmedit.cli import app
+from gmmedit.cli.app import app
 try:
     app()
 except SystemExit as end:

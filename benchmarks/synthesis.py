@@ -28,8 +28,8 @@ from networks import stylegan2, stylegan3_t
 
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator, load
-from gmmedit.stages.shared.common import Execution, autocast, prepare
-from gmmedit.stages.shared.sampling import painter
+from gmmedit.run.prior import painter
+from gmmedit.run.rendering import Execution, autocast, prepare
 
 NETWORKS: dict[str, Callable[[], Generator]] = {
     "embedded 64": lambda: load("avatars"),

@@ -6,7 +6,7 @@ import sys
 
 def main() -> None:
     try:
-        from gmmedit.cli import app
+        from gmmedit.cli.app import app
 
         app()
     except KeyboardInterrupt:  # before a command has begun; it says the same itself from then on

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from gmmedit import artifacts, logbook
+from gmmedit import artifacts
+from gmmedit.runtime import log as logbook
 
 # A shell that starts the tests with & lets them ignore SIGINT, and so would every command that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -30,7 +31,7 @@ STAGES = ("sample", "label", "fit-single", "fit-mixture")
 
 def gmmedit(*words: object) -> Result:
     """`gmmedit("edit", "--attr", "smile")` runs that command line in this process."""
-    from gmmedit.cli import app
+    from gmmedit.cli.app import app
 
     return CliRunner().invoke(app, [str(word) for word in words])
 
@@ -131,7 +132,7 @@ def nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setattr("socket.socket.connect_ex", local_only(socket.socket.connect_ex))
         patch.setattr("socket.getaddrinfo", known_only(socket.getaddrinfo))
         patch.delenv("GMMEDIT_RUN", raising=False)
-        patch.setattr("gmmedit.progress.PLAIN_SECONDS", float("inf"))
+        patch.setattr("gmmedit.runtime.progress.PLAIN_SECONDS", float("inf"))
         yield
 
 

@@ -29,12 +29,14 @@ from safetensors import safe_open
 from gmmedit import artifacts
 from gmmedit.__main__ import main
 from gmmedit.artifacts import store
-from gmmedit.avatars import training
-from gmmedit.avatars.gan_settings import GANSettings
 from gmmedit.editors.base import Editor
-from gmmedit.evaluation import figures
+from gmmedit.evaluation import fidelity, figures
+from gmmedit.evaluation import results as figuring
+from gmmedit.evaluation import sweep as scoring
+from gmmedit.fitting import loop as fitting
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
-from gmmedit.stages.shared import fidelity, figuring, fitting, scoring
+from gmmedit.training import loop as training
+from gmmedit.training.gan_settings import GANSettings
 
 SETTINGS = """
 sample: {gan: avatars, n: 600}

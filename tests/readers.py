@@ -111,7 +111,7 @@ def readers() -> dict[str, Callable[[Path], object]]:
     from gmmedit import artifacts, config
     from gmmedit.classifiers.description import Description
     from gmmedit.classifiers.description import read as read_description
-    from gmmedit.stages.shared.npz import read_array
+    from gmmedit.editing.latent_files import read_array
 
     return {
         **dict.fromkeys([*CHECKPOINTS, "nvidia", "torchscript", "onnx"], read_generator),

@@ -8,9 +8,9 @@ import numpy as np
 from gmmedit import artifacts
 from gmmedit.artifacts import Question
 from gmmedit.config import EditSettings, EvaluateSettings
-from gmmedit.stages.shared import strips
-from gmmedit.stages.shared.figuring import write_figures
-from gmmedit.stages.shared.picking import picks_of
+from gmmedit.evaluation.results import write_figures
+from gmmedit.report import strips
+from gmmedit.report.examples import picks_of
 
 Attributes = Sequence[tuple[str, Sequence[str]]]
 

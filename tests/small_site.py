@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from gmmedit.models import downloading
+from gmmedit.hub import downloading
 
 CONTENT = bytes(range(256)) * 4000  # a megabyte
 OTHER = CONTENT[::-1]

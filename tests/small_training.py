@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def tiny_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """`gmmedit train classifier` in three steps, each of which is logged and saved."""
-    from gmmedit.avatars import training
+    from gmmedit.training import loop as training
 
     network = replace(training.LABELLING.network, widths=(4, 8), features=8)
     settings = replace(training.LABELLING, network=network, images=24, batch=8)

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from gmmedit.avatars import renderer
-from gmmedit.avatars.factors import (
+from gmmedit.datasets.avatars import renderer
+from gmmedit.datasets.avatars.factors import (
     ATTRIBUTES,
     BLOCK,
     CAUSAL_MODEL,
@@ -16,7 +16,7 @@ from gmmedit.avatars.factors import (
     sample_causal,
     sample_independent,
 )
-from gmmedit.avatars.renderer import render
+from gmmedit.datasets.avatars.renderer import render
 
 NAMES = list(ATTRIBUTES)
 SIZES = [len(values) for values in ATTRIBUTES.values()]

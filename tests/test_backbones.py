@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from test_embedding import described, refused
 from torch import Tensor, nn
 
-from gmmedit.classifiers import load_embedder
 from gmmedit.classifiers.huggingface import preprocessing
+from gmmedit.features import load_embedder
 
 
 @pytest.fixture(scope="module")

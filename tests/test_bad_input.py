@@ -231,7 +231,7 @@ def test_files_of_another_run(own_run: Path) -> None:
 
 
 def test_other_weights_under_the_same_name(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmmedit.weights.fingerprint", lambda _: "0" * 64)
+    monkeypatch.setattr("gmmedit.networks.weights.fingerprint", lambda _: "0" * 64)
     refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", "gmmedit sample --force"))
     refuse(own_run, "sample", "-n", 600, says=("generator.fingerprint", "--force overwrites it"))
 

@@ -355,7 +355,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     for name in ("net.pt2", "net.ts", "net.onnx"):
         refused(files / name, name, "does not say what its", "docs/classifiers.md")
     refused(described(files, "../" + files.name), "cannot be loaded as AutoModelForImageClassification")
-    embedded = Path(classifiers.__file__).parents[1] / "avatars" / "weights" / "classifier.safetensors"
+    embedded = Path(classifiers.__file__).parents[1] / "datasets" / "avatars" / "weights" / "classifier.safetensors"
     refused(described(files, str(embedded)), "needs no description", "--classifier")
 
 

@@ -10,24 +10,16 @@ from conftest import done
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import gmmedit.avatars
-from gmmedit.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
-from gmmedit.avatars.renderer import render
-from gmmedit.avatars.train_classifier import (
-    EVALUATION,
-    LABELLING,
-    MILD,
-    Augmentation,
-    ClassifierTraining,
-    accuracy,
-    blurred,
-)
+import gmmedit.datasets.avatars
 from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read, save
 from gmmedit.classifiers.preprocessing import resize
+from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
+from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
+from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, Augmentation, ClassifierTraining, accuracy, blurred
 
-WEIGHTS = Path(gmmedit.avatars.__file__).parent / "weights"
+WEIGHTS = Path(gmmedit.datasets.avatars.__file__).parent / "weights"
 SHIPPED = {"classifier": LABELLING, "evaluator": EVALUATION}
 SIZES = [len(values) for values in ATTRIBUTES.values()]
 TINY = ConvNetConfig(LABELLING.network.attributes, NUISANCES, widths=(8, 8), features=8)
@@ -104,7 +96,7 @@ def test_shipped_weights_read_held_out_avatars(name, augmentation):
 
 
 def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
-    monkeypatch.setattr("gmmedit.avatars.quality.HELD_OUT", 64)
+    monkeypatch.setattr("gmmedit.training.quality.HELD_OUT", 64)
     told = json.loads(done("train", "quality", "-n", 100).stdout, parse_constant=pytest.fail)
     assert told["samples"] == 100 and told["rates"].keys() == {f"{a}={v}" for a in ATTRIBUTES for v in ATTRIBUTES[a]}
     assert told["frechet"]["two halves of the data"] < told["frechet"]["generator"]

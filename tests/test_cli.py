@@ -47,7 +47,7 @@ def test_shared_options_have_one_name(command: str) -> None:
 def test_help_is_light() -> None:
     script = (
         "import sys\n"
-        "from gmmedit.cli import app\n"
+        "from gmmedit.cli.app import app\n"
         "try:\n"
         "    app(sys.argv[1:])\n"
         "except SystemExit as stop:\n"

@@ -59,7 +59,7 @@ def test_a_disk_that_fills_while_a_network_is_trained(tmp_path: Path, size: int)
 
 @pytest.mark.usefixtures("tiny_training")
 def test_a_folder_that_goes_away_while_a_network_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gmmedit.avatars import training
+    from gmmedit.training import loop as training
 
     monkeypatch.setattr(training.ClassifierTraining, "update_average", lambda _: shutil.rmtree(tmp_path / "out"))
     says = (f"cannot write in the folder {tmp_path}/out: no such file", "choose another folder")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit import classifiers
-from gmmedit.classifiers import load_embedder
 from gmmedit.classifiers.convnet import WEIGHTS, ConvNet
 from gmmedit.errors import InputError
+from gmmedit.features import load_embedder
 
 FACTORY = """
 import torch

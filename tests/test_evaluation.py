@@ -15,10 +15,10 @@ from gmmedit.editors import flow
 from gmmedit.editors.base import Editor
 from gmmedit.editors.catalogue import EDITORS
 from gmmedit.editors.linear import LinearEditor, fit_random
+from gmmedit.evaluation import sweep as scoring
+from gmmedit.evaluation.results import figure_rows
+from gmmedit.run.rendering import Execution
 from gmmedit.stages import compare, evaluate
-from gmmedit.stages.shared import scoring
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.figuring import figure_rows
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
 FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
@@ -126,5 +126,5 @@ def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeyp
 
 def test_samples_that_all_have_a_value(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same = torch.ones(4, 128)
-    monkeypatch.setattr("gmmedit.stages.shared.judging.seeded_latents", lambda *_: same.numpy())
+    monkeypatch.setattr("gmmedit.evaluation.judge.seeded_latents", lambda *_: same.numpy())
     check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 samples to score on have", "-n 1000")

@@ -11,9 +11,9 @@ import pytest
 from conftest import check, done, gmmedit
 from small_training import tiny_training  # noqa: F401  a fixture
 
-from gmmedit import disk
 from gmmedit.artifacts import store
-from gmmedit.stages.shared import fitting
+from gmmedit.fitting import loop as fitting
+from gmmedit.runtime import storage as disk
 
 WRITES = ("open", "pwrite", "fsync", "ftruncate", "truncate", "replace", "utime")
 SAYS = {
@@ -111,7 +111,7 @@ def test_every_write_of_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_what_a_fit_took_is_kept_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from gmmedit.errors import RunError
-    from gmmedit.stages.shared.metering import Cost, recorded, write_cost
+    from gmmedit.runtime.cost import Cost, recorded, write_cost
 
     write_cost(tmp_path, "single", Cost(1.0, 2.0))
     for at in range(1, 6):

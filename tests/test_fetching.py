@@ -18,7 +18,7 @@ from small_site import CONTENT, OTHER, Site, hurry, served, serving, sha256
 from test_disk import largest_file
 
 from gmmedit.errors import InputError, RunError
-from gmmedit.models import downloading, fetch
+from gmmedit.hub import downloading, fetch
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_a_server_that_sends_another_part(site: Site, path: Path) -> None:
 def test_a_killed_command_goes_on(site: Site, path: Path) -> None:
     site.answers = [-300_000]
     script = (
-        "import sys; from pathlib import Path; from gmmedit.models import fetch; fetch(sys.argv[1], Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from gmmedit.hub import fetch; fetch(sys.argv[1], Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, site.url, path])
     part = downloading.partial_path(path)

@@ -17,8 +17,8 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.pictures.pixels import as_shown
+from gmmedit.report.labels import basis, correlation, label_report
 from gmmedit.stages import fit_mixture
-from gmmedit.stages.shared.labelling import basis, correlation, label_report
 
 N = 320
 BODY = "input: {size: 32, range: [-1, 1]}\n"
@@ -291,8 +291,8 @@ def test_pictures_of_another_channel_count(tmp_path: Path) -> None:
 
 def test_progress_is_told_for_every_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gmmedit.config import LabelSettings
+    from gmmedit.run.rendering import Execution
     from gmmedit.stages import label
-    from gmmedit.stages.shared.common import Execution
 
     told: list[tuple[int, int]] = []
     label.run(folder, LabelSettings(), Execution(batch=64, tick=lambda done, total, _: told.append((done, total))))

@@ -313,7 +313,7 @@ def test_python_that_only_an_artifact_names_does_not_run(own_run: Path, tmp_path
 
 
 def test_a_classifier_that_only_an_artifact_names_does_not_run(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.stages.shared.common import Execution, load_classifier
+    from gmmedit.run.rendering import Execution, load_classifier
 
     ran, _ = received(own_run, tmp_path)
     with artifacts.open(own_run / "labels.h5", "labels") as labels:

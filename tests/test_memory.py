@@ -13,7 +13,7 @@ from small_generators import module
 from torch import Tensor
 
 from gmmedit.errors import RunError
-from gmmedit.stages.shared import common
+from gmmedit.run import rendering as common
 
 ROOT = Path(__file__).parents[1]
 IMPOSSIBLE = 1 << 50  # numbers: no machine has them

@@ -13,8 +13,8 @@ import pytest
 from conftest import check, done, gmmedit
 from small_site import CONTENT, Site, hurry, served, serving, sha256
 
-from gmmedit.models import CATALOGUE, Entry, downloading, presence
-from gmmedit.models.catalogue import public
+from gmmedit.hub import CATALOGUE, Entry, downloading, presence
+from gmmedit.hub.catalogue import public
 
 DATA = Path(__file__).parent / "data"
 
@@ -135,7 +135,7 @@ def test_the_list(cache: Path) -> None:
 
 
 def test_the_list_needs_no_torch() -> None:
-    listing = "from gmmedit.cli import app; app(['models'], standalone_mode=False)"
+    listing = "from gmmedit.cli.app import app; app(['models'], standalone_mode=False)"
     script = f"import sys; {listing}; assert not {{'torch', 'numpy', 'h5py'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from gmmedit import artifacts
 from gmmedit.errors import RunError
+from gmmedit.fitting.loop import carry_out
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.rendering import Execution
 from gmmedit.spaces import affine_chart, fit_chart
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.fitting import carry_out
 
 LAYOUT = Layout((2, 3))
 

@@ -15,11 +15,12 @@ from conftest import check, done, gmmedit
 from small_generators import SIZE, Conditional, Painter, export, module, script, to_onnx
 from torch import nn
 
-from gmmedit import artifacts, registry
+from gmmedit import artifacts
 from gmmedit.classifiers import Attribute, convnet
 from gmmedit.errors import InputError
 from gmmedit.generators import describe, load
 from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.runtime import registry
 from gmmedit.stages import fit_mixture
 
 DOCS = Path(__file__).parents[1] / "docs" / "generators.md"

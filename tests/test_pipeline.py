@@ -16,17 +16,17 @@ from PIL import Image
 
 from gmmedit import artifacts, classifiers, config, generators
 from gmmedit.classifiers.convnet import WEIGHTS
+from gmmedit.editing.request import Aim
+from gmmedit.fitting import loop as fitting
+from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
+from gmmedit.run.neighbours import members_of
+from gmmedit.run.rendering import Execution
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
-from gmmedit.stages.shared import fitting
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.fitting import model_from, tensors
-from gmmedit.stages.shared.membership import members_of
-from gmmedit.stages.shared.request import Aim
 
 N = 600
 PATENT = Path(__file__).parents[1] / "configs" / "patent.yaml"
@@ -124,7 +124,7 @@ def test_samples_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from gmmedit.artifacts import store
-from gmmedit.cli import app
+from gmmedit.cli.app import app
 write_at, left = store.write_at, iter(range(int(sys.argv[1])))
 def killed(*words):
     if next(left, None) is None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import check, done, gmmedit
 
-from gmmedit import logbook, progress
-from gmmedit.progress import Pace
+from gmmedit.runtime import log as logbook
+from gmmedit.runtime import progress
+from gmmedit.runtime.progress import Pace
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[\d+\] (.*)")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gmmedit.errors import InputError, nearest
-from gmmedit.registry import Registry
+from gmmedit.runtime.registry import Registry
 
 BUILTIN = {"smile": "json:loads", "gender": "colorsys:rgb_to_hsv", "nested": "json:JSONDecoder.decode"}
 

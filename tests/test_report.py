@@ -22,10 +22,10 @@ from gmmedit import artifacts, config
 from gmmedit.editors.base import Editor
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, heat_map, join, picture, signed
+from gmmedit.report import strips
+from gmmedit.report.examples import BEST, WORST, Pick, picks_of
+from gmmedit.run.rendering import Execution
 from gmmedit.stages import evaluate, report
-from gmmedit.stages.shared import strips
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.picking import BEST, WORST, Pick, picks_of
 
 HOSTILE = [
     ("<script>alert(1)</script>", ["</style><img src=x onerror=alert(1)>", "\"' onload='alert(1)"]),
@@ -180,8 +180,8 @@ def test_a_place_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
 
 
 def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Path) -> None:
-    from gmmedit.stages.shared.gathering import gathered
-    from gmmedit.stages.shared.sections.run import resolved
+    from gmmedit.report.sections.run import resolved
+    from gmmedit.run.folder import gathered
 
     with gathered(run) as it:
         text = yaml.safe_dump(resolved(it))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmmedit.editing.request import Aim, Request
 from gmmedit.errors import InputError
-from gmmedit.stages.shared.request import Aim, Request
 
 ATTRIBUTES = [("smile", ["no", "yes"]), ("hair_color", ["black", "blond", "red"]), ("age", ["young", "old"])]
 

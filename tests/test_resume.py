@@ -16,7 +16,7 @@ from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples
 
 from gmmedit import artifacts
 from gmmedit.errors import InputError, RunError
-from gmmedit.stages.shared.ranks import fill
+from gmmedit.runtime.distributed import fill
 
 # Killed, full, locked
 

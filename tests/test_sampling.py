@@ -12,8 +12,8 @@ from gmmedit import artifacts
 from gmmedit.config import SampleSettings
 from gmmedit.generators import load
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.stages.shared import sampling
-from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
+from gmmedit.run import prior as sampling
+from gmmedit.run.prior import load_sampled, mapped, painter
 
 SMALL = {"resolution": 16, "channels": (16, 16, 16), "z_dim": 12, "w_dim": 10, "mapping_layers": 2}
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from conftest import check, done, gmmedit
 
-from gmmedit import artifacts, disk
+from gmmedit import artifacts
 from gmmedit.errors import RunError
-from gmmedit.stages.shared import fitting
-from gmmedit.stopping import Stopped, stop_if_asked, stoppable
+from gmmedit.fitting import loop as fitting
+from gmmedit.runtime import storage as disk
+from gmmedit.runtime.signals import Stopped, stop_if_asked, stoppable
 
 GIVEN_UP_AFTER = 60.0  # seconds
 
@@ -95,7 +96,7 @@ def test_a_fit_saves_the_step_that_it_was_at(own_run: Path, settings: Path, monk
 
 DEAF = """
 import time
-from gmmedit.stopping import stoppable
+from gmmedit.runtime.signals import stoppable
 with stoppable():
     print("ready", flush=True)
     while True:
@@ -142,7 +143,7 @@ def test_signals_are_what_they_were_afterwards() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from gmmedit.disk import alone
+from gmmedit.runtime.storage import alone
 with alone(Path(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(600)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from gmmedit.avatars import training as runs
-from gmmedit.avatars.factors import sample_causal
-from gmmedit.avatars.gan_settings import GANSettings, Knot
-from gmmedit.avatars.renderer import render
-from gmmedit.avatars.train_classifier import AVATARS, CRITIC
-from gmmedit.avatars.train_generator import GANTraining, pair_rates
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
+from gmmedit.datasets.avatars.factors import sample_causal
+from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
 from gmmedit.pictures.pixels import to_bytes
+from gmmedit.training import loop as runs
+from gmmedit.training.classifier import AVATARS, CRITIC
+from gmmedit.training.gan_settings import GANSettings, Knot
+from gmmedit.training.stylegan2 import GANTraining, pair_rates
 
 SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, schedule=(Knot(0, 1, 0.2, 2), Knot(16, 0.5)))
 

@@ -26,10 +26,11 @@ import torch
 import torch.distributed as dist
 from kill_harness import SETTINGS, Progress, check_whole, finish, results, same, start
 
-from gmmedit import artifacts, launched
+from gmmedit import artifacts
 from gmmedit.errors import RunError
+from gmmedit.runtime import process_group as several
+from gmmedit.runtime import torchrun as launched
 from gmmedit.stages import sample
-from gmmedit.stages.shared import several
 
 RUN = ("--config", "small.yaml", "--run", "run")
 STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")

@@ -17,7 +17,7 @@ from gmmedit.artifacts.checksums import CHECKSUMS, Chunks
 from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.schema import DONE, KINDS, Size
 from gmmedit.errors import GmmeditError, InputError
-from gmmedit.files import check_regular
+from gmmedit.runtime.regular_files import check_regular
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
 SEAL = "attributes_checksum"

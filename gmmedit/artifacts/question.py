@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from gmmedit import yaml_files
 from gmmedit.artifacts.schema import KINDS, Kind, Size
 from gmmedit.errors import InputError
+from gmmedit.runtime import yaml_files
 
 SHOWN_HEX = 12
 ABSENT = "absent"

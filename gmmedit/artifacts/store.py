@@ -33,8 +33,8 @@ from gmmedit.artifacts.header import (
 from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.reading import summary
 from gmmedit.artifacts.schema import DONE, Shape
-from gmmedit.disk import alone, publish, write_at, write_file
 from gmmedit.errors import InputError, RunError, writing
+from gmmedit.runtime.storage import alone, publish, write_at, write_file
 
 CHUNK = 256
 RESTART = "--restart discards it and begins anew"

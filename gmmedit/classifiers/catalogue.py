@@ -12,7 +12,7 @@ from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError
 from gmmedit.networks import python
-from gmmedit.registry import Registry
+from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry(
     "classifier",

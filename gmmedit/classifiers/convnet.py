@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit import weights
 from gmmedit.classifiers.base import Attribute, Classifier
 from gmmedit.classifiers.preprocessing import resize
 from gmmedit.errors import InputError
+from gmmedit.networks import weights
 
 KEY = "convnet"
-WEIGHTS = Path(__file__).parent.parent / "avatars" / "weights"
+WEIGHTS = Path(__file__).parents[1] / "datasets" / "avatars" / "weights"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gmmedit import yaml_files
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError, nearest
+from gmmedit.runtime import yaml_files
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give

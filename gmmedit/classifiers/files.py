@@ -7,7 +7,7 @@ from pathlib import Path
 from gmmedit.classifiers import huggingface, outside
 from gmmedit.classifiers.description import HINT, Source
 from gmmedit.errors import InputError, nearest
-from gmmedit.files import check_regular
+from gmmedit.runtime.regular_files import check_regular
 
 YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table"}

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit import weights
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.preprocessing import Interpolation, Preprocessing
 from gmmedit.errors import InputError
-from gmmedit.networks import frozen, reason
+from gmmedit.networks import frozen, reason, weights
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 EXTRA = "pip install gmmedit[hf]"

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from gmmedit import weights
 from gmmedit.classifiers.opened import Opened
 from gmmedit.errors import InputError
-from gmmedit.networks import exported, file_fingerprint, frozen, onnx, python, torchscript
+from gmmedit.networks import exported, file_fingerprint, frozen, onnx, python, torchscript, weights
 
 
 def read_exported(path: Path, device: str) -> Opened:

@@ -15,8 +15,8 @@ from gmmedit.classifiers.described import calibration_of
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.opened import combined
 from gmmedit.errors import InputError
-from gmmedit.files import check_regular
 from gmmedit.networks import file_fingerprint
+from gmmedit.runtime.regular_files import check_regular
 
 KEYS: tuple[str, ...] = ("row", "seed")
 MOST_NUMBERS = 1 << 26

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from gmmedit.errors import InputError, nearest
 from gmmedit.generators.base import Generator
-from gmmedit.models import CATALOGUE, locate
-from gmmedit.registry import Registry
+from gmmedit.hub import CATALOGUE, locate
+from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry("generator", {}, "gmmedit.generators")
 """Generators of other packages: names to functions without arguments that return a module (see outside.py)."""

@@ -14,12 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from gmmedit import weights
 from gmmedit.errors import InputError, nearest, out_of_memory
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.beside import notes
-from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, reason, torchscript
-from gmmedit.registry import Registry
+from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, reason, torchscript, weights
+from gmmedit.runtime.registry import Registry
 
 EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
 TRY = "compare z_shape with its input; export it for any batch"

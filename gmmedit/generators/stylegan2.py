@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit import weights
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
 from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian, linear
 from gmmedit.generators.remembered import Remembered
+from gmmedit.networks import weights
 
 Architecture = Literal["skip", "resnet", "orig"]
 KEY = "stylegan2"

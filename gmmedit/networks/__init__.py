@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from gmmedit.errors import InputError, debugging
-from gmmedit.files import check_regular
+from gmmedit.runtime.regular_files import check_regular
 
 REASON = 200  # characters of somebody else's message
 INFLATED = 64 << 20  # bytes that an archive may unpack to beyond its own; weights are stored as they are

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
-from gmmedit.files import check_regular
 from gmmedit.networks import Network, opening
+from gmmedit.runtime.regular_files import check_regular
 
 HINT = "export it with a dynamic batch dimension and one output"
 

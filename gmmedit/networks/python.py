@@ -8,8 +8,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from gmmedit import trust
 from gmmedit.errors import InputError
+from gmmedit.runtime import trust
 
 PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 HINT = "name a file and a function in it: my_gan.py:load"

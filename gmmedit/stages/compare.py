@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gmmedit.config import EvaluateSettings
 from gmmedit.editors.catalogue import EDITORS
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.figuring import write_figures
-from gmmedit.stages.shared.scoring import score_editors
+from gmmedit.evaluation.results import write_figures
+from gmmedit.evaluation.sweep import score_editors
+from gmmedit.run.rendering import Execution
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:

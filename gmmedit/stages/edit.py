@@ -13,15 +13,15 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings
+from gmmedit.editing.latent_files import read_array
+from gmmedit.editing.outputs import picture_folder, write_pictures
+from gmmedit.editing.request import Request
+from gmmedit.editing.session import Move, Workshop, open_workshop
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
-from gmmedit.stages.shared.common import Execution, prepare
-from gmmedit.stages.shared.npz import read_array
-from gmmedit.stages.shared.request import Request
-from gmmedit.stages.shared.showing import picture_folder, write_pictures
-from gmmedit.stages.shared.workshop import Move, Workshop, open_workshop
-from gmmedit.stopping import stop_if_asked
+from gmmedit.run.rendering import Execution, prepare
+from gmmedit.runtime.signals import stop_if_asked
 
 __all__ = ["Request", "run"]
 

@@ -6,9 +6,9 @@ Reads samples.h5, labels.h5, mixture.h5, generator and classifiers; writes evalu
 from pathlib import Path
 
 from gmmedit.config import EvaluateSettings
-from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.figuring import write_figures
-from gmmedit.stages.shared.scoring import score_editors
+from gmmedit.evaluation.results import write_figures
+from gmmedit.evaluation.sweep import score_editors
+from gmmedit.run.rendering import Execution
 
 OURS = ["mixture-polished", "mixture", "random", "none"]
 

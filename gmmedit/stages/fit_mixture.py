@@ -12,6 +12,8 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
+from gmmedit.fitting.data import Problem, load_problem
+from gmmedit.fitting.loop import carry_out, model_from, tensors, write_fit
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Form
@@ -19,8 +21,8 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
-from gmmedit.spaces import Chart
-from gmmedit.stages.shared.common import (
+from gmmedit.run.prior import painter, sample_settings
+from gmmedit.run.rendering import (
     Execution,
     layers_of,
     load_classifier,
@@ -29,9 +31,7 @@ from gmmedit.stages.shared.common import (
     resolve_precision,
     scorer,
 )
-from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
-from gmmedit.stages.shared.problem import Problem, load_problem
-from gmmedit.stages.shared.sampling import painter, sample_settings
+from gmmedit.spaces import Chart
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 

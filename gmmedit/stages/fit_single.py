@@ -8,13 +8,13 @@ from pathlib import Path
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import FitSingleSettings
-from gmmedit.disk import alone
 from gmmedit.errors import InputError
+from gmmedit.fitting.data import Problem, load_problem, resolve_space
+from gmmedit.fitting.loop import carry_out, write_fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.stages.shared.common import Execution, prepare
-from gmmedit.stages.shared.fitting import carry_out, write_fit
-from gmmedit.stages.shared.problem import Problem, load_problem, resolve_space
+from gmmedit.run.rendering import Execution, prepare
+from gmmedit.runtime.storage import alone
 
 SAMPLES_PER_DIMENSION = 2
 

@@ -19,7 +19,8 @@ from gmmedit.classifiers.table import Table
 from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
-from gmmedit.stages.shared.common import (
+from gmmedit.run.prior import painter, sample_settings
+from gmmedit.run.rendering import (
     TILE,
     Execution,
     autocast,
@@ -30,8 +31,7 @@ from gmmedit.stages.shared.common import (
     network_source,
     prepare,
 )
-from gmmedit.stages.shared.ranks import Ranks, fill
-from gmmedit.stages.shared.sampling import painter, sample_settings
+from gmmedit.runtime.distributed import Ranks, fill
 
 CALIBRATED_ON = 1024  # first rows
 

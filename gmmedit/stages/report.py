@@ -7,19 +7,19 @@ from pathlib import Path
 
 from gmmedit import __version__
 from gmmedit.config import EditSettings
-from gmmedit.disk import write_file
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
 from gmmedit.pictures.page import document
-from gmmedit.stages.shared.common import Execution, prepare
-from gmmedit.stages.shared.gathering import Gathered, gathered, one_line
-from gmmedit.stages.shared.picking import Pick, leading_editor, picks_of
-from gmmedit.stages.shared.sections.edits import edits_section
-from gmmedit.stages.shared.sections.extremes import extremes_section
-from gmmedit.stages.shared.sections.fits import fits_section, labels_section
-from gmmedit.stages.shared.sections.run import reproduction, run_section
-from gmmedit.stages.shared.sections.scores import at_a_glance, comparison_section, evaluation_section
-from gmmedit.stages.shared.strips import Strips, make_strips
+from gmmedit.report.examples import Pick, leading_editor, picks_of
+from gmmedit.report.sections.edits import edits_section
+from gmmedit.report.sections.extremes import extremes_section
+from gmmedit.report.sections.fits import fits_section, labels_section
+from gmmedit.report.sections.run import reproduction, run_section
+from gmmedit.report.sections.scores import at_a_glance, comparison_section, evaluation_section
+from gmmedit.report.strips import Strips, make_strips
+from gmmedit.run.folder import Gathered, gathered, one_line
+from gmmedit.run.rendering import Execution, prepare
+from gmmedit.runtime.storage import write_file
 
 
 def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Path, list[str]]:

@@ -13,16 +13,9 @@ from gmmedit.artifacts import Question
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.stages.shared.common import (
-    Execution,
-    in_batches,
-    network_record,
-    network_source,
-    prepare,
-    seeded_latents,
-)
-from gmmedit.stages.shared.ranks import fill
-from gmmedit.stages.shared.sampling import load_sampled, mapped, painter
+from gmmedit.run.prior import load_sampled, mapped, painter
+from gmmedit.run.rendering import Execution, in_batches, network_record, network_source, prepare, seeded_latents
+from gmmedit.runtime.distributed import fill
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:

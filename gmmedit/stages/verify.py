@@ -15,9 +15,9 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError
-from gmmedit.stages.shared.common import Execution, prepare
-from gmmedit.stages.shared.remaking import NotHere, Run, compared, edited_again, labelled_again, sampled_again
-from gmmedit.stopping import stop_if_asked
+from gmmedit.run.rendering import Execution, prepare
+from gmmedit.runtime.signals import stop_if_asked
+from gmmedit.verification.recompute import NotHere, Run, compared, edited_again, labelled_again, sampled_again
 
 SHOWN = 3  # damaged places of a file that are named
 REMADE = {"samples": sampled_again, "labels": labelled_again, "edits": edited_again}

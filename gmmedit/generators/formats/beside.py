@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from gmmedit import yaml_files
 from gmmedit.errors import InputError
+from gmmedit.runtime import yaml_files
 
 HINT = "write lines like `z_dim: 128`"
 

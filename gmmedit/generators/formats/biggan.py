@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.files import LARGEST_TEXT, check_regular
 from gmmedit.generators.biggan import BigGAN, BigGANConfig
 from gmmedit.generators.formats.filling import filled
 from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.states import MOST_PARTS, State
 from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
 LARGEST = 1 << 20  # of any size in config.json
 SIZES = {"z_dim": "z_dim", "classes": "num_classes", "width": "channel_width", "statistics": "n_stats"}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gmmedit.errors import InputError
-from gmmedit.files import check_regular
 from gmmedit.generators import outside, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, rosinality, tensorflow
 from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
+from gmmedit.runtime.regular_files import check_regular
 
 Container = Literal["safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
 

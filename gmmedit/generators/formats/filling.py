@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gmmedit import weights
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.tensors import LazyTensor, Readable
+from gmmedit.networks import weights
 
 LARGEST_IMAGE = 8192  # pixels along a side
 

@@ -1,0 +1,70 @@
+"""The commands of public models: list them, fetch one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gmmedit.cli.options import Debug, Json, Quiet
+from gmmedit.errors import InputError, nearest
+from gmmedit.runtime.log import Logbook
+from gmmedit.runtime.progress import Pace, shown_ticks
+
+models = typer.Typer(invoke_without_command=True)
+
+
+@models.callback()
+def listed(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> None:
+    """List the generators that have names; fetch one."""
+    from gmmedit.cli.tables import show_models
+    from gmmedit.hub import CATALOGUE, presence
+
+    if ctx.invoked_subcommand:
+        return
+    rows = [
+        {
+            "name": name,
+            "family": entry.family,
+            "pixels": entry.pixels,
+            "megabytes": entry.megabytes,
+            "licence": entry.licence,
+            "page": entry.page,
+            "urls": [url for path in entry.paths if (url := entry.url(path))],
+            "by_hand": not (entry.embedded or entry.folder_url),
+            "files": [str(path) for path in entry.paths],
+            "on_disk": presence(entry),
+        }
+        for name, entry in CATALOGUE.items()
+    ]
+    show_models(rows, json_)
+
+
+@models.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name that `gmmedit models` lists.")],
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the generator's file must have.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Download anew what is there, whole or in part.")] = False,
+    quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Download a generator, or check the one that is there.
+
+    It goes to GMMEDIT_CACHE/models.
+    """
+    from gmmedit.hub import CATALOGUE, fetch_model
+
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        raise InputError(f"there is no model called {name!r}", hint=nearest(name, CATALOGUE))
+    if entry.embedded:
+        raise InputError(f"{name} comes with gmmedit, there is nothing to fetch", hint=f"gmmedit sample --gan {name}")
+    files = [path for path in entry.paths if restart or not path.is_file()]
+    if files and entry.folder_url and not quiet:
+        typer.echo(f"{name}: {entry.summary}\nlicence: {entry.licence}; {entry.page}")
+        for path in files:
+            typer.echo(f"from {entry.url(path)}")
+    with shown_ticks(Pace(), Logbook(None), quiet) as tick:  # what signals interrupt is kept, and a download may hang
+        digest = fetch_model(name, entry, sha256, restart, tick)
+    if not quiet:
+        typer.echo(f"SHA-256 {digest}")
+        typer.echo(f"{'wrote' if files else 'checked'} {entry.path}")

@@ -1,0 +1,68 @@
+"""What the command line says while it works: complaints, progress, what it wrote.
+
+Nothing heavy is imported here either; tables.py has what it shows at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gmmedit.errors import InputError
+from gmmedit.runtime import torchrun as launched
+from gmmedit.runtime.log import Logbook
+from gmmedit.runtime.progress import Pace, logged, shown_ticks
+from gmmedit.runtime.signals import stoppable
+
+if TYPE_CHECKING:
+    from gmmedit.run.rendering import Execution
+
+
+def complain(message: str, hint: str) -> None:
+    """Nothing, where another process of the command says it."""
+    launched.after_main()
+    if not message:
+        return
+    typer.echo(f"error: {message}", err=True)
+    if hint:
+        typer.echo(f" hint: {hint}", err=True)
+
+
+@contextmanager
+def executing(
+    run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, wide: bool = False
+) -> Iterator[Execution]:
+    """An Execution whose ticks are shown, and kept in the run's log. Signals wait for `stop_if_asked`.
+
+    wide: torchrun may have started the command several times; then only the main process comes back from here.
+    InputError: it has, and the command is not wide.
+    """
+    if launched.count() > 1 and not wide:
+        message = f"torchrun has started {launched.count()} processes, and this command runs in one"
+        raise InputError(message, hint="start it without torchrun")
+    from gmmedit.run.rendering import Execution
+    from gmmedit.runtime.distributed import joined
+
+    with joined() as ranks:
+        device = launched.own_device(device)
+        pace = Pace(device if ranks.count == 1 else f"{ranks.count} processes on {device}")
+        log = Logbook(run if ranks.main else None)
+        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not ranks.main) as tick:
+            yield Execution(device=device, batch=batch, restart=restart, force=force, tick=tick, ranks=ranks)
+    if not ranks.main:
+        raise typer.Exit
+
+
+def wrote(path: Path, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(f"wrote {path}")
+
+
+def say(text: str, folder: Path) -> None:
+    """A note or a warning about a run, kept in its log."""
+    typer.echo(text)
+    Logbook(folder).write(text)

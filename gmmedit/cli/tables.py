@@ -1,0 +1,154 @@
+"""Finished artifacts as tables or JSON. Commands import this when they have something to show: rich takes its time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gmmedit.cli.output import say, wrote
+
+if TYPE_CHECKING:
+    from gmmedit.stages.verify import Check
+
+# Where there is no terminal, tables need not be squeezed into 80 columns.
+console = Console() if Console().is_terminal else Console(width=160)
+
+
+def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+    """How often each value is seen, how surely, what goes together, and what no fit can use."""
+    from gmmedit.report.labels import label_report
+
+    if quiet and not as_json:
+        return
+    report = label_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        print_tables(report["tables"])
+        for warning in report["warnings"]:
+            say(f"warning: {warning}", path.parent)
+        wrote(path, quiet)
+
+
+def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
+    """The table at the end of a fit: how well each attribute is read, and what lies close together."""
+    from gmmedit.report.summaries import fit_report
+
+    report = fit_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        table = Table("attribute", "accuracy", "separation", "closest", "angle", "rates")
+        for row in report["attributes"]:
+            table.add_row(
+                row["attribute"], f"{row['accuracy']:.3f}", f"{row['separation']:.2f}",
+                row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
+            )  # fmt: skip
+        console.print(table)
+        typer.echo(report["verdict"])
+        wrote(path, quiet)
+
+
+def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
+    """Labels before and after, and the target's change against the others'."""
+    from gmmedit.report.summaries import edit_report
+
+    report = edit_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        table = Table("label", "before", *report["headings"])
+        for row in report["labels"]:
+            style = "bold" if row["edited"] else ""
+            table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
+        console.print(table)
+        for verdict in report["verdicts"]:
+            typer.echo(verdict)
+        for name in report["files"]:
+            typer.echo(f"wrote {name}")
+
+
+def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
+    """Editors side by side, and the first one category by category."""
+    from gmmedit.evaluation.results import score_tables
+
+    report = score_tables(path)
+    if as_json:
+        typer.echo(json.dumps({"figures": report["figures"], "notes": report["notes"]}, indent=1))
+    elif not quiet:
+        print_tables(report["tables"])
+        for note in report["notes"]:
+            say(f"note: {note}", path.parent)
+        wrote(path, quiet)
+        wrote(path.with_suffix(".jsonl"), quiet)
+
+
+def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A table under each licence and page."""
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for (licence, page, by_hand), group in groupby(rows, key=itemgetter("licence", "page", "by_hand")):
+        source = f"{page}{' (with a browser)' if by_hand else ''}"
+        console.print(f"\n{licence}\n{source}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+        table = Table("name", "family", "pixels", "MB", "on disk")
+        for row in group:
+            size = f"about {row['megabytes']}" if row["megabytes"] else ""
+            table.add_row(row["name"], row["family"], str(row["pixels"]), size, row["on_disk"])
+        console.print(table)
+    typer.echo("\ngmmedit models fetch NAME downloads one")
+
+
+def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
+    """A line for each check; with `quiet` only for those that failed."""
+    if as_json:
+        ok = all(check.result != "failed" for check in checks)
+        typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=1))
+        return
+    table = Table("file", "check", "result", "")
+    for check in checks:
+        if check.result == "failed" or not quiet:
+            style = "bold red" if check.result == "failed" else ""
+            table.add_row(escape(check.file), check.check, check.result, escape(check.detail), style=style)
+    if table.rows:
+        console.print(table)
+    counts = Counter(check.result for check in checks)
+    if not quiet:
+        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped for want of a file")
+
+
+def show_description(facts: dict[str, Any]) -> None:
+    for key, value in facts.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            columns = list(dict.fromkeys(name for row in value for name in row))
+            table = Table(*columns, title=key, title_justify="left")
+            for row in value:
+                table.add_row(*(shown(row.get(name, "")) for name in columns))
+            console.print(table)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
+
+
+def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Titles, columns and rows of text."""
+    for part in parts:
+        table = Table(*part["columns"], title=part["title"])
+        for row in part["rows"]:
+            table.add_row(*row)
+        console.print(table)
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

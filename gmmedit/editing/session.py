@@ -1,0 +1,135 @@
+"""What edits are made with: networks, chart and model of a run. `edit` and `report` make theirs here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.artifacts import Artifact
+from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.table import Table
+from gmmedit.config import EditSettings, SampleSettings
+from gmmedit.editors.mixture import MixtureEditor
+from gmmedit.fitting.loop import model_from, tensors
+from gmmedit.generators import Generator
+from gmmedit.mixture.members import Members
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.run.neighbours import members_of
+from gmmedit.run.prior import mapped, painter, sample_settings
+from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, padded, scorer, seeded_latents
+from gmmedit.spaces import Chart, Space
+
+EDITED = 1 << 14  # pixels that are moved at once: small pictures go faster together, a lone one slower
+
+Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that an edit needs; `notes` say what the networks do not allow."""
+
+    generator: Generator
+    classifier: Classifier
+    space: Space
+    drawn: SampleSettings
+    chart: Chart
+    model: AttributeMixture
+    settings: EditSettings
+    execution: Execution
+    notes: list[str]
+    picture_weight: float  # of the change of the pixels in polishing, as in the fit
+    members: Members | None  # of the components, from which polishing starts
+
+    @property
+    def paint(self) -> Callable[[Tensor], Tensor]:
+        return painter(self.generator, self.space, self.drawn)
+
+    def editor(self, number: int) -> MixtureEditor:
+        """An editor with random draws of its own."""
+        settings = self.settings
+        score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
+        seed = settings.seed + number
+        return MixtureEditor(
+            self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
+        )
+
+    @property
+    def chunk(self) -> int:
+        """How many images are moved at once."""
+        _, height, width = self.generator.image_shape
+        return max(EDITED // (height * width), 1)
+
+    def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
+        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+
+        It is computed on whole chunks always: matrix products of fewer rows round differently, polishing magnifies
+        that, and no image's result may depend on which others are edited beside it.
+        """
+        rows = len(latent)
+        latent, moves = padded(latent, self.chunk), [(goal, padded(strength, self.chunk)) for goal, strength in moves]
+        x = self.chart.to_x(latent)
+        for category, strength in moves:
+            x = editor.edit(x, category, strength)
+        return self.chart.carry(latent, x)[:rows]
+
+    def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads.
+
+        One latent after the other, as matrix products of several round differently.
+        """
+
+        def look(row: Tensor) -> tuple[np.ndarray, Tensor]:
+            image = self.paint(row)
+            if isinstance(self.classifier, Table):
+                return to_bytes(image), self.model.responsibilities(self.chart.to_x(row).mean(1))
+            return to_bytes(image), self.classifier.probabilities(as_shown(image)).cpu()
+
+        images, labels = zip(*map(look, latent.split(1)), strict=True)
+        return np.concatenate(images), torch.cat(labels).numpy()
+
+    def seeded(self, seeds: Sequence[int]) -> Tensor:
+        """Latents (N, D) of NVIDIA's `--seeds`."""
+        z = torch.from_numpy(seeded_latents(seeds, self.generator.z_dim))
+        if self.space == "z":
+            return z
+        device = self.generator.device
+        return torch.cat([mapped(self.generator, row[None].to(device), self.drawn).cpu() for row in z])
+
+    def layered(self, latent: Tensor) -> Tensor:
+        """Latents (N, D) or (N, L, D) to (N, L, D)."""
+        latent = latent if latent.ndim == 3 else latent[:, None]
+        return latent.expand(-1, layers_of(self.generator, self.space), -1).contiguous()
+
+
+def open_workshop(
+    samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution
+) -> Workshop:
+    """From the artifacts of a run. InputError: the networks are not those any more."""
+    generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    settings, notes = without_gradients(settings, labels, generator, classifier)
+    space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
+    drawn, model = sample_settings(samples), model_from(mixture)
+    config = mixture.question.config
+    members = None
+    if settings.polish:
+        members = members_of(space, chart, model, samples, labels, generator, config["held_out"])
+    return Workshop(
+        generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
+    )
+
+
+def without_gradients(
+    settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
+) -> tuple[EditSettings, list[str]]:
+    """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
+    notes, name = [], labels.question.config["classifier"]
+    if settings.polish and not (generator.differentiable and classifier.differentiable):
+        settings = settings.model_copy(update={"polish": 0})
+        which = name if generator.differentiable else "the generator"
+        notes.append(f"not polished (--polish 0): {which} has no gradients")
+    if isinstance(classifier, Table):
+        notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
+    return settings, notes

@@ -1,0 +1,117 @@
+"""What both fits work on: coordinates and labels of the samples, a share of them held out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.errors import InputError
+from gmmedit.mixture import Layout
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.hold_out import fitted_of
+from gmmedit.spaces import Chart, first_odd, fit_chart
+
+FEWEST = 100  # samples below which no covariance means anything
+FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
+
+
+@dataclass(frozen=True)
+class Problem:
+    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones."""
+
+    chart: Chart
+    layout: Layout
+    x: Tensor
+    labels: Tensor
+    logits: Tensor
+    held_x: Tensor
+    held_labels: Tensor
+
+
+def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Literal["z", "w"]:
+    """The space to fit in. InputError: W of a generator without a mapping."""
+    if space == "auto":
+        return "w" if "w" in samples else "z"
+    if space == "w" and "w" not in samples:
+        raise InputError(f"the generator of {samples.path} has no W", hint="--space z")
+    return space
+
+
+def load_problem(
+    samples: Artifact, labels: Artifact, space: Literal["z", "w"], held_out: float, chart: Chart | None = None
+) -> Problem:
+    """Read and check latents and labels; fit the chart on the fitted rows if none is given.
+
+    InputError: files that do not belong together, NaN latents, too few samples, a value that nobody has.
+    """
+    artifacts.check_parents(labels, samples=samples)
+    n = samples.question.n
+    if n < FEWEST:
+        raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
+    latents = torch.from_numpy(samples[space])
+    row = first_odd(latents)
+    if row is not None:
+        message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
+        raise InputError(message, hint="make it again: gmmedit sample --force")
+    scores = torch.from_numpy(labels["labels"])
+    check_values(labels, scores)
+    fitted = fitted_of(n, held_out)
+    chart = chart or fit_chart(space, latents[:fitted])
+    x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
+    return Problem(
+        chart, layout_of(labels),
+        x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
+    )  # fmt: skip
+
+
+def layout_of(labels: Artifact) -> Layout:
+    return Layout(tuple(len(values) for _, values in labels.attributes))
+
+
+def check_values(labels: Artifact, scores: Tensor) -> None:
+    """InputError: labels are NaN, or the classifier gives an attribute's value to almost nobody."""
+    if not scores.isfinite().all():
+        raise InputError(f"{labels.path}:/labels holds NaN", hint="gmmedit label --force")
+    start = 0
+    for name, values in labels.attributes:
+        counts = scores[:, start : start + len(values)].argmax(1).bincount(minlength=len(values)).tolist()
+        for value, count in zip(values, counts, strict=True):
+            if count < FEWEST_OF_A_VALUE:
+                message = f"{count} of {len(scores)} samples are labelled {name}={value}"
+                hint = f"take more samples, or a classifier without {name}"
+                raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)
+        start += len(values)
+
+
+@torch.no_grad()
+def held_out_report(model: AttributeMixture, problem: Problem) -> dict[str, np.ndarray]:
+    """Per attribute: accuracy on held-out samples, separation of the means in units of their spread;
+    per category: how often it is read and labelled; angles (degrees) between the attributes' subspaces."""
+    read = model.responsibilities(problem.held_x)
+    columns = problem.layout.columns
+    hits = [read[:, c].argmax(1) == problem.held_labels[:, c].argmax(1) for c in columns]
+    mixtures = [model.gaussians.mixture(a) for a in range(len(columns))]
+    return {
+        "accuracy": torch.stack([hit.float().mean() for hit in hits]).numpy(),
+        "separation": torch.stack([mixture.separation() for mixture in mixtures]).numpy(),
+        "rate_read": read.mean(0).numpy(),
+        "rate_labelled": problem.held_labels.mean(0).numpy(),
+        "angles": subspace_angles(model, problem.held_x[:256]).numpy(),
+    }
+
+
+def subspace_angles(model: AttributeMixture, x: Tensor) -> Tensor:
+    """Smallest principal angle (A, A) in degrees between the attributes' directions dy/dx, averaged over x."""
+    rows = model.layout.rows
+    x = x[:1] if model.coordinates.linear else x  # the same everywhere
+    bases = [torch.linalg.qr(model.coordinates.jacobian(x)[:, r].mT).Q for r in rows]  # (n, D, r_a)
+    angles = torch.zeros(len(rows), len(rows))
+    for a, first in enumerate(bases):
+        for b, second in enumerate(bases):
+            cosine = torch.linalg.svdvals(first.mT @ second)[:, 0].clamp(max=1)
+            angles[a, b] = torch.rad2deg(torch.arccos(cosine)).mean()
+    return angles

@@ -1,0 +1,48 @@
+"""Networks as safetensors files: tensors, and their configuration as JSON in the metadata."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gmmedit.errors import InputError
+from gmmedit.runtime.storage import write_file
+
+HINT = "give the safetensors file of a network that gmmedit wrote"
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
+    """Write the tensors, and the configuration under `key`; a file at `path` is replaced as a whole."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_file(path, save(whole, {key: json.dumps(config)}))
+
+
+def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors of a file that `write` made with the same key.
+
+    InputError: there is no such file, or it is something else or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", hint=HINT)
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {})[key])
+            return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a {key} that gmmedit wrote: {reason}", hint=HINT) from error
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,158 @@
+"""The pictures of the report: edits of samples that no fit has seen, a strip of strengths for each.
+
+Reads samples.h5, labels.h5 and mixture.h5, generator and classifier; writes strips.h5.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact, Question
+from gmmedit.config import EditSettings, EvaluateSettings
+from gmmedit.editing.session import Workshop, open_workshop
+from gmmedit.pictures.pixels import from_bytes, to_bytes
+from gmmedit.report.examples import ORDINARY, Pick
+from gmmedit.run.rendering import Execution
+from gmmedit.runtime.signals import asked, stop_if_asked
+from gmmedit.runtime.storage import alone
+
+FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
+SHOWN = 6  # samples of each category, beside its best and worst edit
+LOOKED_AT = 32  # samples from which those are taken, in order, that do not have the value
+FIRST_SEED = EvaluateSettings().first_seed
+SIDE = 128  # pixels that a picture is shrunk to
+SAVED_EVERY = 20  # seconds
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What strips.h5 holds, read once: arrays along its rows, and what the networks did not allow."""
+
+    categories: np.ndarray
+    seeds: np.ndarray
+    roles: np.ndarray
+    strengths: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray
+    notes: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> "Strips":
+        with artifacts.open(path, "strips") as file:
+            return cls(
+                file["categories"], file["seeds"], file["roles"], file["strengths"], file["labels"], file["images"],
+                file.attrs["notes"],
+            )  # fmt: skip
+
+    def ordinary(self, category: int) -> np.ndarray:
+        """Rows of the samples that were taken in order."""
+        return np.flatnonzero((self.categories == category) & (self.roles == ORDINARY))
+
+    def of(self, pick: Pick) -> int:
+        """The row of a picked edit."""
+        same = (self.categories == pick.category) & (self.roles == pick.role)
+        return int(np.flatnonzero(same)[0])
+
+
+@torch.no_grad()
+def make_strips(
+    samples: Artifact, labels: Artifact, mixture: Artifact, picks: list[Pick], settings: EditSettings,
+    execution: Execution,
+) -> Path:  # fmt: skip
+    """Write strips.h5 beside mixture.h5, unless it is there and up to date.
+
+    InputError: the generator or the classifier is not there, or not as it was.
+    """
+    path = mixture.path.with_name("strips.h5")
+    question = ask(mixture, picks, settings)
+    if artifacts.finished(path, question, force=True):
+        return path
+    with alone(path):
+        found = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
+        workshop = open_workshop(samples, labels, mixture, settings, execution)
+        fill(path, question, found, workshop, picks)
+    return path
+
+
+def fill(
+    path: Path, question: Question, found: dict[str, np.ndarray], workshop: Workshop, picks: Sequence[Pick]
+) -> None:
+    """One category after the other, but those that were found already."""
+    pool = workshop.layered(workshop.seeded(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
+    seen = torch.from_numpy(workshop.picture(pool)[1])
+    total, saved = workshop.model.layout.categories, time.monotonic()
+    for category in range(total):
+        workshop.execution.tick(category, total, "strips")
+        if f"{category}/seeds" not in found:
+            own = [pick for pick in picks if pick.category == category]
+            rows = strips_towards(workshop, category, pool, seen, own)
+            found |= {f"{category}/{name}": array for name, array in rows.items()}
+        if time.monotonic() - saved > SAVED_EVERY or asked():
+            artifacts.save_checkpoint(path, question, found)
+            saved = time.monotonic()
+        stop_if_asked()
+    names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
+    arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
+    artifacts.write_whole(path, question, arrays, {"notes": workshop.notes})
+
+
+def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Question:
+    asked = [[pick.category, pick.seed, pick.strength, pick.role] for pick in picks]
+    return Question(
+        kind="strips",
+        n=SHOWN,
+        seed=settings.seed,
+        config=settings.model_dump() | {"first_seed": FIRST_SEED, "picks": asked},
+        parents={"mixture": mixture.fingerprint},
+        generator=mixture.question.generator,
+        classifier=mixture.question.classifier,
+        attributes=mixture.question.attributes,
+    )
+
+
+def strips_towards(
+    workshop: Workshop, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick]
+) -> dict[str, np.ndarray]:
+    """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
+    shown = without(workshop, category, seen)
+    latent = torch.cat([pool[shown], *(workshop.layered(workshop.seeded([pick.seed])) for pick in picks)])
+    reach = torch.tensor([*[1.0] * len(shown), *(pick.strength for pick in picks)])
+    strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)
+    editor = workshop.editor(category)
+    images, labels = [], []
+    for strength in strengths.unbind(1):
+        pixels, scores = workshop.picture(workshop.move(editor, latent, [(category, strength)]))
+        images.append(shrunk(pixels))
+        labels.append(scores)
+    return {
+        "categories": np.full(len(latent), category),
+        "seeds": np.array([*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]),
+        "roles": np.array([*[ORDINARY] * len(shown), *(pick.role for pick in picks)]),
+        "strengths": strengths.numpy(),
+        "labels": np.stack(labels, 1),
+        "images": np.stack(images, 1),
+    }
+
+
+def without(workshop: Workshop, category: int, seen: Tensor) -> list[int]:
+    """The first SHOWN rows of labels (N, K) that do not have the value; where there are fewer, others follow."""
+    attribute, value = workshop.model.layout.locate(category)
+    has = seen[:, workshop.model.layout.columns[attribute]].argmax(1) == value
+    rows: list[int] = has.int().argsort(stable=True)[:SHOWN].tolist()
+    return rows
+
+
+def shrunk(pixels: np.ndarray) -> np.ndarray:
+    """Pictures (N, H, W, C) of at most SIDE pixels a side, as bytes."""
+    largest = max(pixels.shape[1:3])
+    if largest <= SIDE:
+        return pixels
+    height, width = (max(round(side * SIDE / largest), 1) for side in pixels.shape[1:3])
+    return to_bytes(F.interpolate(from_bytes(pixels), (height, width), mode="area"))

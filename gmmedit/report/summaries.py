@@ -1,0 +1,83 @@
+"""Finished artifacts as the plain data that the command line prints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.editing.request import edited_columns
+
+
+def fit_report(path: Path) -> dict[str, Any]:
+    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; and a verdict.
+
+    Of a single attribute, `closest` and `angle` are None.
+    """
+    with artifacts.open(path) as fit:
+        report, start, rows = fit.group("report"), 0, []
+        names = [name for name, _ in fit.attributes]
+        for a, (name, values) in enumerate(fit.attributes):
+            angles = {names[b]: float(angle) for b, angle in enumerate(report["angles"][a]) if b != a}
+            closest = min(angles, key=angles.__getitem__, default=None)
+            shown = values[1:] if len(values) == 2 else values
+            first = start + len(values) - len(shown)
+            rates = [
+                f"{value} {report['rate_read'][first + i]:.2f}/{report['rate_labelled'][first + i]:.2f}"
+                for i, value in enumerate(shown)
+            ]
+            rows.append({
+                "attribute": name, "accuracy": float(report["accuracy"][a]),
+                "separation": float(report["separation"][a]), "closest": closest,
+                "angle": None if closest is None else angles[closest], "rates": ", ".join(rates),
+            })  # fmt: skip
+            start += len(values)
+        history = fit.group("history")
+        settled = "converged" if fit.attrs["converged"] else "the loss was still moving: more --steps may help"
+        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {fit.attrs['steps']} steps; {settled}"
+        return {"attributes": rows, "verdict": verdict}
+
+
+def edit_report(path: Path) -> dict[str, Any]:
+    """Mean labels before and after, and how the target's change compares with the others'."""
+    with artifacts.open(path, "edits") as edits:
+        before, after = edits["labels_before"], edits["labels_after"]
+        targets = edited_columns(edits)
+        rows, start, named = [], 0, {}
+        for name, values in edits.attributes:
+            for i, value in enumerate(values):
+                column = start + i
+                if len(values) == 2 and i == 0 and column not in targets:
+                    continue  # says the same as the other value
+                means = [float(before[:, column].mean()), *(float(m) for m in after[:, :, column].mean(1))]
+                label = f"{name}={value}"
+                named[column] = label
+                rows.append({"label": label, "edited": column in targets, "means": means})
+            start += len(values)
+        config = edits.question.config
+        verdicts = []
+        for s, heading in enumerate(config["headings"]):
+            if config["each"] or s == len(after) - 1:
+                own = [targets[s]] if config["each"] else targets
+                verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
+        verdicts += edits.attrs.get("notes", [])
+        folder = path.parent / "edits"
+        files = [str(path), str(folder / "sheet.png")]
+        if (folder / "animation.webp").exists():
+            files.append(str(folder / "animation.webp"))
+        return {"headings": config["headings"], "labels": rows, "verdicts": verdicts, "files": files}
+
+
+def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:
+    """How far the target labels moved, and how far all others, from (N, K) before and after."""
+    change = np.abs(after - before).mean(0)  # (K,)
+    owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
+    touched = {owner[column] for column in targets}
+    others = [column for column in named if owner[column] not in touched]
+    moved = ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets)
+    if not others:
+        return moved
+    worst = max(others, key=lambda column: change[column])
+    average = np.mean([change[column] for column in others])
+    return f"{moved}; other labels moved by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"

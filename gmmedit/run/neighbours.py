@@ -1,0 +1,37 @@
+"""The labelled samples of a run as members of the components: where polished edits begin."""
+
+import torch
+from torch import Tensor
+
+from gmmedit.artifacts import Artifact
+from gmmedit.generators import Generator
+from gmmedit.mixture.members import Members
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.hold_out import fitted_of
+from gmmedit.run.prior import mapped, sample_settings
+from gmmedit.spaces import Chart, Space, fit_chart
+
+MOST = 50_000  # samples; each edited image is compared with all of them
+MOST_NUMBERS = 1 << 27  # of their coordinates: where the patent is read literally, each attribute has all of x
+RATES = {"z": 0.01, "w": 0.04}
+
+
+@torch.no_grad()
+def members_of(
+    space: Space, chart: Chart, model: AttributeMixture,
+    samples: Artifact, labels: Artifact, generator: Generator, held_out: float,
+) -> Members:  # fmt: skip
+    """The samples that the fit has seen. Near means near in W, where the generator has one."""
+    n = min(fitted_of(samples.question.n, held_out), MOST, MOST_NUMBERS // model.layout.width)
+    latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
+    x = chart.to_x_(latents)
+    places, place = x, lambda rows: rows
+    if space == "z" and "w" in samples:
+        w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
+        near = fit_chart("w", w)
+
+        def place(rows: Tensor) -> Tensor:
+            return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())
+
+        places = near.to_x_(w)
+    return Members(x, model.coordinates(x), logits, places, place, model.layout, RATES[space])

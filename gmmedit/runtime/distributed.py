@@ -1,0 +1,112 @@
+"""One command done by one process, or by several that torchrun has started: who does what.
+
+A stage is written once, for `Ranks`. Alone they are one process, and nothing of torch.distributed is touched;
+`several.py` has the others.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Question
+from gmmedit.mixture.refining import Score
+from gmmedit.runtime import torchrun as launched
+from gmmedit.runtime.signals import stop_if_asked
+from gmmedit.runtime.storage import alone
+
+T = TypeVar("T")
+Tensors = dict[str, Tensor]
+
+
+class Rows(Protocol):
+    """A file of rows that is being filled; what a stage needs of `artifacts.RowWriter`."""
+
+    def pending(self) -> Iterable[tuple[int, int]]:
+        """(start, stop) of chunks that are not done, each for one process."""
+
+    def write(self, start: int, stop: int, rows: Any) -> None:
+        """Store one of them."""
+
+    def finish(self) -> None:
+        """Give the file its name, once all are done."""
+
+
+def fill(out: Rows, make: Callable[[int, int], Any]) -> None:
+    """Every pending chunk made and stored, and the file finished: one is stored while the next is made.
+
+    Whatever ends it, what has been made is stored first.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        storing = None
+        for start, stop in out.pending():
+            stop_if_asked()
+            rows = make(start, stop)
+            if storing:
+                storing.result()
+            storing = beside.submit(out.write, start, stop, rows)
+        if storing:
+            storing.result()
+    out.finish()
+
+
+class Ranks:
+    """The processes of a command. This is the one that has no others.
+
+    The main one prints, writes whole files and holds the lock. All must make the same calls in the same order.
+    """
+
+    rank = 0
+    count = 1
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def told(self, make: Callable[[], T]) -> T:
+        """What the main process makes, plain data, for all."""
+        return make()
+
+    def first(self, make: Callable[[], T]) -> T:
+        """Done by the main process, and then by the others."""
+        return make()
+
+    def alone(self, path: Path) -> AbstractContextManager[None]:
+        """`disk.alone` for all of them."""
+        return alone(path)
+
+    def rows(
+        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None
+    ) -> AbstractContextManager[Rows]:
+        """`artifacts.create_rows` for all of them: chunks are handed out, whoever is free takes the next."""
+        return artifacts.create_rows(path, question, restart=restart, attrs=attrs)
+
+    def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
+        """(item, work(item)) of all items, as they get done, for the main process; the others only work."""
+        return ((item, work(item)) for item in items)
+
+    def over_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+        """function(rows), answers on the CPU with a row for each, every process computing its share; for all."""
+        return function(rows)
+
+    def spread(self, score: Score) -> Score:
+        """A score that computes like this one, forward and backward, every process its share of the rows."""
+        return score
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The processes of this command, which end together: when one fails, it alone says so (others: `Echo`)."""
+    if launched.count() == 1:
+        yield Ranks()
+        return
+    from gmmedit.runtime.process_group import Several
+
+    ranks = Several()
+    launched.meet()
+    with ranks.ending_together():
+        yield ranks

@@ -1,0 +1,52 @@
+"""YAML as its writers mean it: `no`, `off` and `yes` are words, and no key counts that is given twice."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
+
+# What PyYAML raises on wrong dates, tags and depth too.
+DAMAGE = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+class Plain(yaml.SafeLoader):
+    """The safe loader without aliases: a few lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read, write it out", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+class Loader(Plain):
+    """Without YAML 1.1's truth values, which made a number of `n: true` and nothing of `noise: off`."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        given: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in given:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+            given.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read(path: Path, hint: str) -> Any:
+    """What a YAML file holds; `true` is a word too. InputError, with the hint: it cannot be read, or is not valid."""
+    check_regular(path, hint, LARGEST_TEXT)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}", hint=hint) from error
+    except DAMAGE as error:
+        problem = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise InputError(f"{path} is not valid YAML: {problem}", hint=hint) from error

@@ -1,1 +1,0 @@
-"""What the stages share; the stages themselves do not import one another."""

@@ -1,0 +1,233 @@
+"""Training of the embedded classifiers on independently sampled avatars.
+
+Every step sees new pictures, softened and disturbed at random, because the networks will look at a
+GAN's avatars, which are softer and noisier than drawn ones. Step t draws everything from generators
+seeded by (seed, t), so that a resumed run goes on as if it had never stopped.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
+from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, Factors, sample_independent
+from gmmedit.datasets.avatars.renderer import render
+from gmmedit.errors import InputError
+
+AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths of the disturbances; each picture gets its own, uniform from none to these."""
+
+    blur: float = 1.0  # standard deviation in pixels
+    noise: float = 0.08  # standard deviation; pixels are in [-1, 1]
+    gain: float = 0.08  # each colour times 1 +- gain
+    bias: float = 0.05  # each colour plus +- bias
+    coarsest: float = 0.6  # a quarter of the pictures go through a size between this and 1, and back
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Disturbed copies of square images (N, 3, S, S) in [-1, 1], which they may leave a little."""
+        n, size = len(images), images.shape[-1]
+        sigma, noise = torch.rand(2, n, 1, 1, 1, generator=generator)
+        gain, bias = 2 * torch.rand(2, n, 3, 1, 1, generator=generator) - 1
+        images = blurred(images, sigma * self.blur)
+        images = images + noise * self.noise * torch.randn(images.shape, generator=generator)
+        scale = 1 - (1 - self.coarsest) * torch.rand((), generator=generator).item()
+        small = F.interpolate(images[: n // 4], round(size * scale), mode="bilinear", antialias=True)
+        large = F.interpolate(small, size, mode="bilinear")
+        images = torch.cat([large, images[n // 4 :]])
+        return images * (1 + gain * self.gain) + bias * self.bias
+
+
+def blurred(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of square images (N, C, S, S) by sigma (N, 1, 1, 1) pixels; the border weighs no more."""
+    pixels = torch.arange(images.shape[-1], dtype=torch.float32)
+    exponent = (pixels[:, None] - pixels) ** 2 / (2 * sigma**2 + 1e-6)
+    weights = torch.exp(-exponent.clamp(max=30))  # far below float32's precision, and never denormal
+    matrix = weights / weights.sum(dim=-1, keepdim=True)
+    return matrix @ images @ matrix.mT
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """What decides the outcome of a training run."""
+
+    seed: int
+    network: ConvNetConfig
+    augmentation: Augmentation
+    images: int = 204_800  # shown, none of them twice
+    batch: int = 128
+    lr: float = 0.002  # the highest; linear from 0 over a twentieth of the run, then a cosine to 0
+    weight_decay: float = 0.01
+    smoothing: float = 0.01  # of the labels: keeps log-odds moderate, so that gradients do not vanish
+    nuisance_weight: float = 10.0  # of the nuisances' mean square error beside the cross-entropy
+    average_images: int = 5_000  # half-life of the moving average of the weights
+    radius: float = 0.0  # of the ball (Euclidean, over all pixels) in which the worst picture is sought
+    ascents: int = 2  # steps of that search
+
+
+LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation(), images=256_000, radius=1.0)
+EVALUATION = ClassifierSettings(
+    seed=2,
+    network=ConvNetConfig(AVATARS, NUISANCES, widths=(20, 32, 48, 48), depth=2, features=96),
+    augmentation=Augmentation(blur=0.9, noise=0.06, gain=0.05, bias=0.03, coarsest=0.65),
+)
+CRITIC = ClassifierSettings(
+    seed=3,
+    network=ConvNetConfig(AVATARS, widths=(16, 32, 56, 64), features=80),
+    augmentation=Augmentation(blur=1.1, noise=0.1, gain=0.1, bias=0.06, coarsest=0.5),
+    images=64_000,
+)
+"""The shipped networks `avatars` and `avatars-eval`: different data, shape and disturbances. The critic sharpens the
+generator's attributes while it is trained, and is not shipped."""
+
+MILD = Augmentation(blur=0.7, noise=0.05, gain=0.03, bias=0.02, coarsest=0.75)
+
+
+@dataclass
+class Progress:
+    """One line of the training log."""
+
+    images: int
+    loss: float
+    accuracy: float  # on the step's pictures, mean over the attributes
+    images_per_second: float
+
+
+class ClassifierTraining:
+    """A network, the moving average of its weights (the result), and the optimiser."""
+
+    def __init__(self, settings: ClassifierSettings, device: str = "cpu"):
+        self.settings, self.device = settings, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = ConvNet(settings.network)
+        self.network = network.to(device)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.adam = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.step = 0
+
+    def state(self) -> dict:
+        modules = {name: getattr(self, name).state_dict() for name in ("network", "average", "adam")}
+        return modules | {"step": self.step, "settings": asdict(self.settings)}
+
+    def load(self, state: dict) -> None:
+        """Go on from a `state`. InputError: it was reached with other settings."""
+        ours = asdict(self.settings)
+        different = [key for key, value in ours.items() if state["settings"].get(key) != value]
+        if different:
+            raise InputError(
+                f"the checkpoint was trained with another {', '.join(different)}",
+                hint="train with the same settings, or start anew without the checkpoint",
+            )
+        for name in ("network", "average", "adam"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]
+
+    def run(self) -> Iterator[Progress]:
+        """Train to the end, one Progress per step."""
+        settings = self.settings
+        while self.step * settings.batch < settings.images:
+            start = time.perf_counter()
+            for group in self.adam.param_groups:
+                group["lr"] = self.learning_rate()
+            loss, accuracy = self.step_on(*self.draw())
+            self.step += 1
+            self.update_average()
+            speed = settings.batch / (time.perf_counter() - start)
+            yield Progress(self.step * settings.batch, loss, accuracy, speed)
+
+    def learning_rate(self) -> float:
+        done = (self.step + 1) * self.settings.batch / self.settings.images
+        return self.settings.lr * min(20 * done, 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
+
+    def draw(self) -> tuple[Tensor, Factors]:
+        """This step's pictures, disturbed, and what is in them."""
+        draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
+        factors = sample_independent(self.settings.batch, int(draws))
+        generator = torch.Generator().manual_seed(int(disturbances))
+        return self.settings.augmentation(render(factors), generator), factors
+
+    def step_on(self, images: Tensor, factors: Factors) -> tuple[float, float]:
+        """One step of the optimiser; the loss and the mean accuracy before it."""
+        images, targets = images.to(self.device), factors.attributes.to(self.device)
+        columns, nuisances = self.answers(self.worst(images, targets) if self.settings.radius else images)
+        loss = self.label_loss(columns, targets)
+        if self.settings.network.nuisances:
+            errors = nuisances.float() - factors.nuisances.to(self.device)
+            loss = loss + self.settings.nuisance_weight * errors.square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        right = torch.stack([c.argmax(dim=1) for c in columns], dim=1) == targets
+        return loss.item(), right.float().mean().item()
+
+    def answers(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One (N, C) of logits per attribute, and the nuisances."""
+        with torch.autocast(self.device, torch.bfloat16):
+            logits, nuisances = self.network.answers(images)
+        return logits.float().split([len(a.values) for a in self.network.attributes], dim=1), nuisances
+
+    def label_loss(self, columns: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        smoothing = self.settings.smoothing
+        losses = [F.cross_entropy(c, t, label_smoothing=smoothing) for c, t in zip(columns, targets.T, strict=True)]
+        return torch.stack(losses).sum()
+
+    def worst(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The pictures no further than `radius` from these that are labelled worst (Madry et al. 2018, L2).
+
+        A network trained on them cannot be talked into a label by a change that nobody sees, which is what an
+        edit optimised through an ordinary one tends to find.
+        """
+        radius, ascents = self.settings.radius, self.settings.ascents
+        change = torch.zeros_like(images)
+        for _ in range(ascents):
+            change.requires_grad_(True)
+            loss = self.label_loss(self.answers(images + change)[0], targets)
+            (gradient,) = torch.autograd.grad(loss, change)
+            change = change.detach() + radius * (1.5 / ascents) * F.normalize(gradient.flatten(1)).view_as(images)
+            change = change.flatten(1).renorm(2, 0, radius).view_as(images)
+        return images + change
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Moving average with a half-life of `average_images`, shorter at the beginning."""
+        half_life = min(self.settings.average_images, 0.05 * self.step * self.settings.batch)
+        keep = 0.5 ** (self.settings.batch / half_life)
+        for mean, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(current, 1 - keep)
+
+
+@torch.no_grad()
+def accuracy(
+    network: ConvNet, n: int, seed: int, augmentation: Augmentation | None = None, batch: int = 128
+) -> dict[str, float]:
+    """How well the network reads n avatars drawn independently from `seed`, disturbed if asked for.
+
+    By name: the share of avatars whose value of the attribute is right, and R^2 of each nuisance.
+    """
+    factors = sample_independent(n, seed)
+    generator = torch.Generator().manual_seed(seed)
+    answers = []
+    for first in range(0, n, batch):
+        images = render(factors[first : first + batch])
+        answers.append(network.answers(augmentation(images, generator) if augmentation else images))
+    logits, nuisances = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    columns = logits.split([len(a.values) for a in network.attributes], dim=1)
+    guesses = torch.stack([c.argmax(dim=1) for c in columns], dim=1)
+    scores = (guesses == factors.attributes).float().mean(dim=0)
+    if network.config.nuisances:
+        residual = (nuisances - factors.nuisances).square().mean(dim=0)
+        scores = torch.cat([scores, 1 - residual / factors.nuisances.var(dim=0, unbiased=False)])
+    names = [attribute.name for attribute in network.attributes] + list(network.config.nuisances)
+    return dict(zip(names, scores.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Rows of an artifact computed again."""
