@@ -9,6 +9,7 @@ from gmmedit.editors.base import Editor, Material, Raw
 from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.spaces import Space
@@ -58,7 +59,7 @@ def material(
         chart=Raw(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
-        members=Members(latents, latents, logits, latents, lambda x: x, layout, 0.1),
+        members=Members(latents, latents, logits, latents, lambda x: x, layout, every_other(len(layout.values)), 0.1),
         polish=0,
         picture=10.0,
         seed=seed,

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from gmmedit.evaluation.figures import Figure, Seen, entanglement, figures, mean_figure, rescoring
+from gmmedit.mixture import Layout
+from gmmedit.mixture.held import every_other, held_categories
 
 COLUMNS = [slice(0, 2), slice(2, 4), slice(4, 7)]
 STRENGTHS = torch.tensor([0.0, 0.5, 1.0, 2.0])
@@ -24,7 +26,7 @@ def seen(target: list[float], other: list[float], n: int = 40, **changes: torch.
 
 
 def test_a_perfect_edit() -> None:
-    found = figures(seen([-4, -1, 4, 4], [3, 3, 3, 3]), COLUMNS, 0, 1)
+    found = figures(seen([-4, -1, 4, 4], [3, 3, 3, 3]), COLUMNS, 0, 1, [1, 2])
     assert (
         found["dt"].value == pytest.approx(1)
         and found["flip_best"].value == pytest.approx(1)
@@ -41,7 +43,7 @@ def test_a_perfect_edit() -> None:
 
 
 def test_an_edit_that_takes_another_attribute_along() -> None:
-    found = figures(seen([-4, -1, 4, 4], [3, 1, -1, -1]), COLUMNS, 0, 1)
+    found = figures(seen([-4, -1, 4, 4], [3, 1, -1, -1]), COLUMNS, 0, 1, [1, 2])
     # Kept: 1 of 2 other attributes where the target flips.
     assert found["dt"].value == pytest.approx(0.75) and found["worst_preservation@0.95"].value == pytest.approx(0.05)
     # The target moves by 1 deviation (4) a fifth of the way from 0.5 to 1; the other then by 1.2 in each of its logits.
@@ -50,7 +52,7 @@ def test_an_edit_that_takes_another_attribute_along() -> None:
 
 
 def test_an_edit_that_never_arrives() -> None:
-    found = figures(seen([-4, -3, -2, -1], [3, 3, 3, 3]), COLUMNS, 0, 1)
+    found = figures(seen([-4, -3, -2, -1], [3, 3, 3, 3]), COLUMNS, 0, 1, [1, 2])
     assert found["dt"].value == 0 and found["flip_best"].value == 0
     assert math.isnan(found["preservation@0.5"].value) and math.isnan(found["ad_mean@1sd"].value)
     assert found["ad_mean@0.5sd"].value == 0 and found["reach@1sd"].value == 0
@@ -63,7 +65,7 @@ def test_figures_of_nuisances_and_features() -> None:
     identity = torch.tensor([1.0, 0.9, 0.8, 0.7])[:, None].expand(4, n)
     it = seen([-4, -1, 4, 4], [3] * 4, nuisances=nuisances, identity=identity, path=torch.arange(float(n)),
               frechet=torch.tensor([0.0, 1.0, 2.0, 3.0]))  # fmt: skip
-    found = figures(it, COLUMNS, 0, 1)
+    found = figures(it, COLUMNS, 0, 1, [1, 2])
     assert found["drift@0.5"].value == pytest.approx(0.15) and found["identity@0.5"].value == pytest.approx(0.85)
     assert found["frechet@0.5"].value == pytest.approx(1.5) and found["path_length"].value == pytest.approx(19.5)
     low, high = found["path_length"].interval()
@@ -82,4 +84,11 @@ def test_rescoring_and_entanglement() -> None:
     assert change.tolist() == pytest.approx([-1, 1, 1, -1, 0, 0, 0], abs=1e-4)
     matrix = torch.zeros(7, 7)
     matrix[1, :2], matrix[1, 2:4] = torch.tensor([-0.8, 0.8]), torch.tensor([0.1, -0.1])
-    assert float(entanglement(matrix, COLUMNS)[1]) == pytest.approx(0.25)
+    held = held_categories(every_other(3), Layout((2, 2, 3)))
+    assert float(entanglement(matrix, held)[1]) == pytest.approx(0.25)
+
+
+def test_an_attribute_that_need_not_stay_counts_in_no_figure() -> None:
+    it = seen([-4, -1, 4, 4], [3, 3, -3, -3])
+    assert figures(it, COLUMNS, 0, 1, [1, 2])["worst_preservation@0.95"].value < 0.1
+    assert figures(it, COLUMNS, 0, 1, [2])["worst_preservation@0.95"].value == pytest.approx(1)

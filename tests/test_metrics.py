@@ -58,9 +58,9 @@ def test_flipped_and_kept() -> None:
     after = torch.stack([labels((0, 0, 0), (1, 1, 2)), labels((1, 1, 0), (1, 1, 1))])
     assert metrics.values_of(before, COLUMNS).tolist() == [[0, 0, 0], [0, 1, 2]]
     assert metrics.flipped(after, COLUMNS, 0, 1).tolist() == [[0, 1], [1, 1]]
-    assert metrics.kept(before, after, COLUMNS, 0).tolist() == [[[1, 1], [1, 1]], [[0, 1], [1, 0]]]
+    assert metrics.kept(before, after, COLUMNS, [1, 2]).tolist() == [[[1, 1], [1, 1]], [[0, 1], [1, 0]]]
     assert metrics.flipped(after, COLUMNS, 2, 1).tolist() == [[0, 0], [0, 1]]
-    assert metrics.kept(before, after, COLUMNS, 2).tolist() == [[[1, 1], [0, 1]], [[0, 0], [0, 1]]]
+    assert metrics.kept(before, after, COLUMNS, [0, 1]).tolist() == [[[1, 1], [0, 1]], [[0, 0], [0, 1]]]
 
 
 def test_dependencies_average_over_the_values_of_an_attribute() -> None:
@@ -70,7 +70,7 @@ def test_dependencies_average_over_the_values_of_an_attribute() -> None:
     after[2, :, 2:4] = torch.tensor([[2.0, -2.0], [4.0, -4.0]])  # mean change 3
     after[2, :, 4:7] = torch.tensor([0.0, 3.0, 0.0])  # mean change 1
     sigma = torch.tensor([1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0])
-    found = metrics.dependencies(before, after, sigma, COLUMNS, 0)
+    found = metrics.dependencies(before, after, sigma, COLUMNS, [1, 2])
     assert found.shape == (3, 2, 2) and not found[:2].any()
     assert found[2].mean(0).tolist() == pytest.approx([3 / 2, 1])
 

@@ -12,6 +12,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.held import every_other, held_beside, held_categories
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
@@ -21,6 +22,7 @@ from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 
 LAYOUT = Layout((2, 2, 3))
+HELD = every_other(3)
 DIM = 12
 
 
@@ -132,7 +134,7 @@ def test_divergences_match_a_computation_row_by_row():
     before, after = (torch.randn(9, 7, generator=generator_for(4, i)).double() for i in range(2))
     before, after = softmaxes(before).log(), softmaxes(after).log()
     category = torch.tensor([0, 1, 2, 3, 4, 5, 6, 4, 1])
-    reached, divergence = edit_divergences(before, after, category, LAYOUT)
+    reached, divergence = edit_divergences(before, after, category, LAYOUT, HELD)
     for row, c in enumerate(category.tolist()):
         attribute, _ = LAYOUT.locate(c)
         columns = LAYOUT.columns[attribute]
@@ -140,6 +142,19 @@ def test_divergences_match_a_computation_row_by_row():
         rest = [k for k in range(7) if not columns.start <= k < columns.stop]
         expected = sum(before[row, k].exp() * (before[row, k] - after[row, k]) for k in rest)
         assert torch.isclose(divergence[row], expected)
+
+
+def test_an_attribute_that_need_not_stay_is_not_missed():
+    before, after = (softmaxes(torch.randn(2, 7, generator=generator_for(4, i))).log() for i in range(2))
+    category = torch.tensor([1, 6])
+    free = HELD.clone()
+    free[0, 2] = False  # the third attribute follows from the first
+    _, broken = edit_divergences(before, after, category, LAYOUT, HELD)
+    _, less = edit_divergences(before, after, category, LAYOUT, free)
+    kept = (before[0, 2:4].exp() * (before[0, 2:4] - after[0, 2:4])).sum()
+    assert torch.isclose(less[0], kept) and less[1] == broken[1]
+    assert held_beside(free, [0]) == [1] and held_beside(HELD, [0, 2]) == [1] and held_beside(HELD, [0, 1, 2]) == []
+    assert held_categories(free, LAYOUT).int().tolist()[:2] == 2 * [[0, 0, 1, 1, 0, 0, 0]]
 
 
 def test_same_attribute():
@@ -216,13 +231,13 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
 
 
 def members_of(x: Tensor, logits: Tensor, rate: float = 0.05) -> Members:
-    return Members(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, rate)
+    return Members(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, HELD, rate)
 
 
 def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
     """What edits of x (N, L, DIM) miss and break, (N,)."""
     before, after = (log_labels(score(it), LAYOUT, "log") for it in (x, x + offset))
-    missed, broken = edit_divergences(before, after, category, LAYOUT)
+    missed, broken = edit_divergences(before, after, category, LAYOUT, HELD)
     return missed + broken
 
 
@@ -272,7 +287,7 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     still = torch.zeros(2, DIM)
     places, y = (pool, still) if what == "place" else (still, pool)
     alike = Members(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
-                    LAYOUT, 0.1)  # fmt: skip
+                    LAYOUT, HELD, 0.1)  # fmt: skip
     wanted = x[:1] if what == "wanted" else x[:1] * 0
     nearest = alike.nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
     assert torch.equal(nearest[:, 0], pool.flip(0)), "there are but two"

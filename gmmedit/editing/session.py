@@ -14,6 +14,7 @@ from gmmedit.config import EditSettings, SampleSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.generators import Generator
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown, to_bytes
@@ -115,7 +116,9 @@ def open_workshop(
     config = mixture.question.config
     members = None
     if settings.polish:
-        members = members_of(space, chart, model, samples, labels, generator, config["held_out"])
+        members = members_of(
+            space, chart, model, samples, labels, generator, config["held_out"], every_other(len(model.layout.values))
+        )
     return Workshop(
         generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
     )

@@ -67,17 +67,22 @@ def mean_figure(figures: list[Figure]) -> Figure:
     return Figure(float(values[there].mean()), draws, float(strengths.mean()))
 
 
-def figures(seen: Seen, columns: list[slice], attribute: int, value: int, seed: int = 0) -> dict[str, Figure]:
-    """All figures of one editor and category by name; those at a flip rate or a target change are `name@0.8`."""
+def figures(
+    seen: Seen, columns: list[slice], attribute: int, value: int, held: list[int], seed: int = 0
+) -> dict[str, Figure]:
+    """All figures of one editor and category by name; those at a flip rate or a target change are `name@0.8`.
+
+    `held` are the attributes that the edit had to leave alone.
+    """
     before, after = seen.logits[0], seen.logits
     weights = metrics.bootstrap_weights(after.shape[1], DRAWS, seed)
     flips = means(metrics.flipped(after, columns, attribute, value), weights)  # (S, 1 + B)
-    kept = metrics.kept(before, after, columns, attribute)  # (S, n, A - 1)
-    apart = metrics.dependencies(before, after, seen.sigma, columns, attribute)
+    kept = metrics.kept(before, after, columns, held)  # (S, n, H)
+    apart = metrics.dependencies(before, after, seen.sigma, columns, held)
     odds = metrics.log_odds(after, columns[attribute], value)  # (S, n)
     label = after[..., columns[attribute]].softmax(-1)[..., value]
     until = seen.strengths <= 1
-    each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (A - 1, S, 1 + B)
+    each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (H, S, 1 + B)
     curves = {
         "preservation": means(kept.mean(2), weights),
         "worst_preservation": each.amin(0),
@@ -129,11 +134,10 @@ def rescoring(seen: Seen, columns: list[slice], strength: float) -> Tensor:
     return (labels[place] - labels[0]).mean(0)
 
 
-def entanglement(matrix: Tensor, columns: list[slice]) -> Tensor:
-    """Re-scoring matrix (K, K) to each row's sum of |changes of other attributes| over |its own change|, (K,)."""
-    ratios = []
-    for c in columns:
-        for row in range(c.start, c.stop):
-            rest = torch.cat([matrix[row, : c.start], matrix[row, c.stop :]]).abs().sum()
-            ratios.append(rest / matrix[row, row].abs().clamp_min(1e-9))
-    return torch.stack(ratios)
+def entanglement(matrix: Tensor, held: Tensor) -> Tensor:
+    """Re-scoring matrix (K, K) to each row's sum of |changes of held categories| over |its own change|, (K,).
+
+    held: (K, K) bool, row c marks the categories that must stay while c is the target.
+    """
+    rest = matrix.abs().masked_fill(~held, 0).sum(1)
+    return rest / matrix.diagonal().abs().clamp_min(1e-9)

@@ -1,7 +1,8 @@
 """What an edit did, from labels before and after: tensors in, numbers out.
 
 before (N, K) are labels of images that do not have the target value, after (S, N, K) those of their edits
-at S strengths; `columns` are the slices of the K categories that belong to each attribute.
+at S strengths; `columns` are the slices of the K categories that belong to each attribute; `held` are the attributes
+that the edit had to leave alone.
 """
 
 import torch
@@ -18,11 +19,11 @@ def flipped(after: Tensor, columns: list[slice], attribute: int, value: int) -> 
     return (after[..., columns[attribute]].argmax(-1) == value).float()
 
 
-def kept(before: Tensor, after: Tensor, columns: list[slice], attribute: int) -> Tensor:
-    """Which images keep their value of each other attribute, (S, N, A - 1) in {0, 1}; its mean is the
+def kept(before: Tensor, after: Tensor, columns: list[slice], held: list[int]) -> Tensor:
+    """Which images keep their value of each of the H held attributes, (S, N, H) in {0, 1}; its mean is the
     attribute preservation (Yao et al. 2021)."""
     same = (values_of(after, columns) == values_of(before, columns)).float()
-    return same[..., [a for a in range(len(columns)) if a != attribute]]
+    return same[..., held]
 
 
 def dt_score(flips: Tensor, kept: Tensor) -> Tensor:
@@ -57,14 +58,15 @@ def positions(rows: Tensor) -> Tensor:
     return torch.arange(len(rows)).view(-1, *[1] * (rows.ndim - 1))
 
 
-def dependencies(before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], attribute: int) -> Tensor:
-    """Change of each other attribute's logits in units of their deviation, (S, N, A - 1) (Wu et al. 2021, section 6).
+def dependencies(before: Tensor, after: Tensor, sigma: Tensor, columns: list[slice], held: list[int]) -> Tensor:
+    """Change of each of the H held attributes' logits in units of their deviation, (S, N, H) (Wu et al. 2021,
+    section 6).
 
     before (N, K), after (S, N, K) are logits, sigma (K,) their standard deviations over many images. An attribute's
     change is the mean over its values. The mean over the attributes is their mean-AD, the maximum their max-AD.
     """
     change = (after - before).abs() / sigma
-    return torch.stack([change[..., c].mean(-1) for a, c in enumerate(columns) if a != attribute], -1)
+    return torch.stack([change[..., columns[a]].mean(-1) for a in held], -1)
 
 
 def log_odds(logits: Tensor, columns: slice, value: int) -> Tensor:

@@ -13,7 +13,9 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import writing
 from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS, FLIP_RATES, Figure, Seen, entanglement, figures, mean_figure, rescoring
+from gmmedit.fitting.data import layout_of
 from gmmedit.mixture import Layout
+from gmmedit.mixture.held import every_other, held_beside, held_categories
 from gmmedit.runtime.storage import write_file
 
 AT = 0.8  # flip rate at which editors are compared where one number is wanted
@@ -52,8 +54,9 @@ def categories_of(scored: Artifact) -> list[str]:
     return [f"{name}={value}" for name, values in scored.attributes for value in values]
 
 
-def layout_of(scored: Artifact) -> Layout:
-    return Layout(tuple(len(values) for _, values in scored.attributes))
+def held_of(layout: Layout, attribute: int) -> list[int]:
+    """The attributes that evaluated edits of an attribute had to leave alone."""
+    return held_beside(every_other(len(layout.values)), [attribute])
 
 
 def groups_of(layout: Layout) -> dict[str, list[int]]:
@@ -89,9 +92,10 @@ def editor_rows(scored: Artifact, editor: str) -> list[Row]:
     for category in range(layout.categories):
         seen = seen_by(scored, editor, category)
         attribute, value = layout.locate(category)
-        found.append(figures(seen, layout.columns, attribute, value, seed=category))
+        found.append(figures(seen, layout.columns, attribute, value, held_of(layout, attribute), seed=category))
         counts.append(seen.logits.shape[1])
-    for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), layout.columns)):
+    held = held_categories(every_other(len(layout.values)), layout)
+    for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), held)):
         found[category][MATRIX] = single(float(ratio))
     space = scored.question.config["space"]
     rows = []

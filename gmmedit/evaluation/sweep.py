@@ -24,6 +24,7 @@ from gmmedit.evaluation.fidelity import fidelity
 from gmmedit.evaluation.judge import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
 from gmmedit.fitting.data import layout_of
 from gmmedit.fitting.loop import model_from, tensors
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.refining import Score
 from gmmedit.run.hold_out import fitted_of
 from gmmedit.run.neighbours import members_of
@@ -143,7 +144,9 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
             chart=chart,
             model=model,
             score=stopping(scorer(chart, paint, labeller, precision, execution.device)) if differentiable else None,
-            members=members_of(space, chart, model, samples, labels, generator, held_out),
+            members=members_of(
+                space, chart, model, samples, labels, generator, held_out, every_other(len(labels.attributes))
+            ),
             polish=settings.polish,
             picture=mixture.question.config["picture"],
             seed=settings.seed,

@@ -31,7 +31,7 @@ class Members:
         logits: (M, K) what the labeller says of them.
         places: (M, P) coordinates of unit variance in which near samples look alike: W where z is edited.
         place: coordinates x (N, D) to theirs, (N, P).
-        layout: the attributes.
+        layout: the attributes, held: (A, A) which of them must stay (`gmmedit.mixture.held`).
         rate: of the Adam that starts from them; where pictures bend more on the way, it must go slower.
     """
 
@@ -41,19 +41,20 @@ class Members:
     places: Tensor
     place: Callable[[Tensor], Tensor]
     layout: Layout
+    held: Tensor
     rate: float
 
     def nearest(self, x: Tensor, wanted: Tensor, logits: Tensor, category: Tensor, count: int = NEAREST) -> Tensor:
         """(count, N, D): for each x (N, D) the members of its category (N,) that are otherwise most like it.
 
-        Alike are: the labels of the other attributes, the mixture's coordinates to those that are wanted (N, r), the
-        places. logits: (N, K) of the pictures at x. Of fewer than `count` members all are given.
+        Alike are: the labels of the attributes that must stay, the mixture's coordinates to those that are wanted
+        (N, r), the places. logits: (N, K) of the images at x. Of fewer than `count` members all are given.
         """
         before, labels = (log_labels(it, self.layout, "log") for it in (logits, self.logits))
         chosen = []
         for row, place, y, goal in zip(before, self.place(x), wanted, category, strict=True):
             goals = goal.expand(len(labels))
-            missed, broken = edit_divergences(row.expand_as(labels), labels, goals, self.layout, SURE)
+            missed, broken = edit_divergences(row.expand_as(labels), labels, goals, self.layout, self.held, SURE)
             far = NEAR * (self.places - place).square().sum(1) + WANTED * (self.y - y).square().sum(1)
             price = ARRIVE * missed + broken + far
             chosen.append(self.x[price.topk(min(count, len(price)), largest=False).indices])

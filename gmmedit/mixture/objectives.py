@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
+from gmmedit.mixture.held import held_categories
 
 Scale = Literal["probability", "log"]
 
@@ -57,16 +58,17 @@ def same_attribute(layout: Layout) -> Tensor:
 
 
 def edit_divergences(
-    before: Tensor, after: Tensor, category: Tensor, layout: Layout, certain: float = CERTAIN
+    before: Tensor, after: Tensor, category: Tensor, layout: Layout, held: Tensor, certain: float = CERTAIN
 ) -> tuple[Tensor, Tensor]:
     """Per row, what an edit towards a category (N,) missed and what it broke, from log-labels (N, K).
 
-    Missed: -log of the category's probability, as far as that is below `certain`. Broken: KL divergence of the other
-    attributes' labels before and after, summed over those attributes.
+    Missed: -log of the category's probability, as far as that is below `certain`. Broken: KL divergence of the labels
+    before and after, summed over the attributes that `held` (A, A) says must stay.
     """
     missed = (math.log(certain) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
     divergence = before.exp() * (before - after)
-    return missed, divergence.masked_fill(same_attribute(layout)[category], 0).sum(1)
+    must_stay = held_categories(held, layout)[category].to(divergence.device)
+    return missed, divergence.masked_fill(~must_stay, 0).sum(1)
 
 
 def picture_change(before: Tensor, after: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def polish(
 
     The start lies between x and the members of the component that are most like it, with coordinates near those that
     are wanted (N, r): pictures there look like samples. Adam steps follow. All the while the target label is asked to
-    arrive (at least 0.999), every other label to stay where it was, and the change of the picture (times `picture`, as
+    arrive (at least 0.999), the held labels to stay where they were, and the change of the picture (times `picture`, as
     in the fit) to be small. The classifier sees each step's pictures disturbed: a label that hangs on single pixels
     does not survive that. Rows do not see each other.
     """
@@ -41,7 +41,7 @@ def polish(
         was, goal, picture_was = (it.expand(times, *it.shape).flatten(0, 1) for it in (before, category, unedited))
         seen, edited = score(there, disturbance)
         after = log_labels(seen, members.layout, "log")
-        missed, broken = edit_divergences(was, after, goal, members.layout, SURE)
+        missed, broken = edit_divergences(was, after, goal, members.layout, members.held, SURE)
         return ARRIVE * missed + broken + picture * picture_change(picture_was, edited)
 
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 Sampling (claim 5): draw a category and a point of its component, write it into a sample, generate, label,
 and compare the labels with the sampled coefficient. Decoupling: write the coupled draw into real samples
-and ask that every other label stays where it was. Both differentiate through generator and classifier.
+and ask that the labels of held attributes stay where they were. Both differentiate through generator and classifier.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gmmedit.mixture.adam import Terms, generator_for
 from gmmedit.mixture.coordinates import read_many
 from gmmedit.mixture.fitting import mixture_terms
 from gmmedit.mixture.gaussians import Form
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import (
     edit_divergences,
@@ -62,6 +63,7 @@ class Refinement:
         score: None leaves out the terms that need it.
         rows, edits: samples a step for the label loss, and for the other terms.
         form: of the normalised likelihood.
+        held: (A, A) the attributes that must stay (`gmmedit.mixture.held`); None: every other one.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Refinement:
         rows: int = 512,
         edits: int = 32,
         form: Form = "group",
+        held: Tensor | None = None,
     ) -> None:
         self.model, self.x, self.labels, self.logits = model, x, labels, logits
         self.score, self.weights, self.seed, self.rows, self.edits = score, weights, seed, rows, edits
         self.form = form
+        self.held = every_other(len(model.layout.values)) if held is None else held
         self.y = None if model.coordinates.shared else read_many(model.coordinates, x)
 
     def __call__(self, step: int) -> Terms:
@@ -109,7 +113,7 @@ class Refinement:
         logits, edited = score(x[:, None] + strength.to(x) * offset)
         after = log_labels(logits, layout, "log")
         arrived = (strength >= 1).to(x).flatten()
-        missed, divergence = edit_divergences(before, after, category, layout)
+        missed, divergence = edit_divergences(before, after, category, layout, self.held)
         coefficient = torch.nn.functional.one_hot(category, layout.categories).to(x)
         mask = same_attribute(layout)[category].to(x)
         drawn = (mask[half:] * arrived[half:, None]).bool()

@@ -6,7 +6,8 @@ import torch
 
 from gmmedit.artifacts import Artifact
 from gmmedit.evaluation import metrics
-from gmmedit.evaluation.results import layout_of, seen_by
+from gmmedit.evaluation.results import held_of, seen_by
+from gmmedit.fitting.data import layout_of
 
 ORDINARY, BEST, WORST = 0, 1, 2  # roles
 
@@ -22,8 +23,8 @@ class Pick:
             target's highest label.
         reached: whether he does.
         label: the target's, there.
-        moved: mean change of the other attributes' logits there, in standard deviations.
-        lost: attributes whose value has changed with it.
+        moved: mean change of the held attributes' logits there, in standard deviations.
+        lost: held attributes whose value has changed with it.
     """
 
     role: int
@@ -63,17 +64,18 @@ def candidates(evaluation: Artifact, category: int) -> list[Pick]:
     """Every edit towards a category at its own strength, as a BEST."""
     layout, editor = layout_of(evaluation), leading_editor(evaluation)
     attribute, value = layout.locate(category)
+    held = held_of(layout, attribute)
     seen, columns = seen_by(evaluation, editor, category), layout.columns
     flips = metrics.flipped(seen.logits, columns, attribute, value)  # (S, n)
     label = seen.logits[..., columns[attribute]].softmax(-1)[..., value]
-    moved = metrics.dependencies(seen.logits[0], seen.logits, seen.sigma, columns, attribute).mean(2)
+    moved = metrics.dependencies(seen.logits[0], seen.logits, seen.sigma, columns, held).mean(2)
     values = metrics.values_of(seen.logits, columns)  # (S, n, A)
     place = torch.where(flips.any(0), flips.argmax(0), label.argmax(0))
     rows = evaluation[f"seen/{editor}/{category}/rows"]
     first_seed = int(evaluation.question.config["first_seed"])
     found = []
     for i, s in enumerate(place.tolist()):
-        lost = [a for a in range(len(columns)) if a != attribute and values[s, i, a] != values[0, i, a]]
+        lost = [a for a in held if values[s, i, a] != values[0, i, a]]
         found.append(Pick(
             BEST, category, first_seed + int(rows[i]), float(seen.strengths[s]), bool(flips[s, i]),
             float(label[s, i]), float(moved[s, i]), lost,

@@ -19,7 +19,7 @@ RATES = {"z": 0.01, "w": 0.04}
 @torch.no_grad()
 def members_of(
     space: Space, chart: Chart, model: AttributeMixture,
-    samples: Artifact, labels: Artifact, generator: Generator, held_out: float,
+    samples: Artifact, labels: Artifact, generator: Generator, held_out: float, held: Tensor,
 ) -> Members:  # fmt: skip
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
     n = min(fitted_of(samples.question.n, held_out), MOST, MOST_NUMBERS // model.layout.width)
@@ -34,4 +34,4 @@ def members_of(
             return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())
 
         places = near.to_x_(w)
-    return Members(x, model.coordinates(x), logits, places, place, model.layout, RATES[space])
+    return Members(x, model.coordinates(x), logits, places, place, model.layout, held, RATES[space])

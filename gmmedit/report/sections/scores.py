@@ -9,12 +9,13 @@ from gmmedit.evaluation.results import (
     AT,
     categories_of,
     groups_of,
-    layout_of,
+    held_of,
     read_figures,
     rescoring_matrix,
     score_tables,
     seen_by,
 )
+from gmmedit.fitting.data import layout_of
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, folded, heat_map, items, note, paragraph, signed, table
 from gmmedit.pictures.page import Section
@@ -162,7 +163,7 @@ def trade_off_line(scored: Artifact, editor: str, members: list[int], style: int
     for category in members:
         seen, (attribute, value) = seen_by(scored, editor, category), layout.locate(category)
         weights = metrics.bootstrap_weights(seen.logits.shape[1], DRAWS, category).double()
-        same = metrics.kept(seen.logits[0], seen.logits, layout.columns, attribute).mean(2)
+        same = metrics.kept(seen.logits[0], seen.logits, layout.columns, held_of(layout, attribute)).mean(2)
         flips.append(metrics.flipped(seen.logits, layout.columns, attribute, value).double() @ weights)
         kept.append(same.double() @ weights)
     flip, keep = torch.stack(flips).mean(0), torch.stack(kept).mean(0)  # (S, 1 + B)

@@ -1,0 +1,31 @@
+"""Which attributes must stay while another is edited.
+
+*held* (A, A) bool: row a marks the attributes that must stay while attribute a is edited. By default every other one;
+an edit of a cause would leave out what follows from it. Losses, metrics and evaluation ask here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from gmmedit.mixture import Layout
+
+
+def every_other(attributes: int) -> Tensor:
+    """held (A, A) where only the edited attribute may change."""
+    return ~torch.eye(attributes, dtype=torch.bool)
+
+
+def held_beside(held: Tensor, edited: Iterable[int]) -> list[int]:
+    """The attributes that must stay while all of the edited ones change, in ascending order."""
+    found: list[int] = held[list(edited)].all(0).nonzero().flatten().tolist()
+    return found
+
+
+def held_categories(held: Tensor, layout: Layout) -> Tensor:
+    """held (A, A) by category, (K, K): row c marks the categories whose labels must stay while c is the target."""
+    counts = torch.tensor(layout.values)
+    return held.repeat_interleave(counts, 0).repeat_interleave(counts, 1)
