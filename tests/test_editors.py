@@ -5,10 +5,10 @@ import torch
 from small_material import APART, LAYOUT, D, directions, drawn, edited, logits_of, material, offset, unit
 from torch import Tensor
 
+from gmmedit.editors import catalogue
 from gmmedit.editors.base import Editor, Material, extra
-from gmmedit.editors.catalogue import EDITORS
-from gmmedit.editors.interfacegan import projected, svm_normal
-from gmmedit.editors.linear import REACH, LinearEditor, along
+from gmmedit.editors.baselines.interfacegan import projected, svm_normal
+from gmmedit.editors.baselines.linear import REACH, LinearEditor, along
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
@@ -25,7 +25,7 @@ def it() -> Material:
 
 @pytest.fixture(scope="module")
 def linear(it: Material) -> dict[str, LinearEditor]:
-    return {name: EDITORS[name](it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
+    return {name: catalogue.fit(name, it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
 
 
 def steps(editor: LinearEditor) -> Tensor:
@@ -51,7 +51,7 @@ def test_a_unit_of_strength_is_as_long_for_all(name: str, linear: dict[str, Line
 
 def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
     halves = material(it.latents, 1e3 * it.logits)  # certain labels
-    found = steps(EDITORS["mean-difference"](halves))
+    found = steps(catalogue.fit("mean-difference", halves))
     has = halves.labels[:, 1] > 0.5
     wanted = it.latents[has].mean(0) - it.latents[~has].mean(0)
     assert wanted.norm() == pytest.approx(APART, rel=0.02)
@@ -61,7 +61,7 @@ def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
 def test_a_direction_ignores_how_the_latent_is_shifted_and_scaled(it: Material) -> None:
     latents = 3 * it.latents + 5
     for name in SUPERVISED:
-        moved, plain = EDITORS[name](material(latents, it.logits)), EDITORS[name](it)
+        moved, plain = catalogue.fit(name, material(latents, it.logits)), catalogue.fit(name, it)
         torch.testing.assert_close(steps(moved), 3 * steps(plain), atol=0.02 * 3 * REACH, rtol=0.05)
 
 
@@ -118,7 +118,7 @@ def clusters() -> Tensor:
 
 def moments(clusters: Tensor, name: str = "moments", seed: int = 0) -> MixtureEditor:
     certain = 50 * torch.eye(3).repeat_interleave(clusters.shape[1], 0)
-    return EDITORS[name](material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
+    return catalogue.fit(name, material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
 
 
 @pytest.mark.parametrize("value", range(3))
@@ -186,7 +186,7 @@ def test_strengths(name: str, it: Material, linear: dict[str, LinearEditor], clu
 
 
 def test_ours_come_first_and_the_floor_last() -> None:
-    names = list(EDITORS)
+    names = catalogue.names()
     assert names[:2] == ["mixture-polished", "mixture"] and names[-2:] == ["random", "none"]
 
 

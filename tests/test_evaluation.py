@@ -11,13 +11,14 @@ from test_bad_input import check
 from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
-from gmmedit.editors import flow
-from gmmedit.editors.base import Editor
-from gmmedit.editors.catalogue import EDITORS
-from gmmedit.editors.linear import LinearEditor, fit_random
+from gmmedit.editors import catalogue
+from gmmedit.editors.base import Editor, Unsuitable
+from gmmedit.editors.baselines import flow
+from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
 from gmmedit.evaluation.results import figure_rows
 from gmmedit.run.rendering import Execution
+from gmmedit.runtime.registry import Registry
 from gmmedit.stages import compare, evaluate
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
@@ -73,12 +74,12 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Pa
     evaluate.run(own_run, FEW.model_copy(update={"editors": ["mixture"]}), Execution(batch=64))
     seen = []
     path = compare.run(own_run, FEW, Execution(batch=64, tick=lambda *words: seen.append(words[-1])))
-    assert set(seen) == set(EDITORS) - {"mixture"}
+    assert set(seen) == set(catalogue.names()) - {"mixture"}
     with artifacts.open(path, "comparison") as scored:
-        assert scored.attrs["editors"] == list(EDITORS) and scored.attrs["notes"] == []
-        moved = [scored[f"seen/{name}/1/logits"][-1].tobytes() for name in EDITORS]
+        assert scored.attrs["editors"] == catalogue.names() and scored.attrs["notes"] == []
+        moved = [scored[f"seen/{name}/1/logits"][-1].tobytes() for name in catalogue.names()]
         assert len(set(moved)) == len(moved), "no two editors do the same"
-        for name in EDITORS:
+        for name in catalogue.names():
             assert np.isfinite(scored[f"seen/{name}/1/logits"]).all()
         assert np.array_equal(scored["seen/none/1/logits"][0], scored["seen/none/1/logits"][-1])
     none = {
@@ -90,7 +91,7 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Pa
         words = ("compare", "--run", own_run, "--config", settings_of(own_run))
         told = json.loads(done(*words, "--json").stdout)
         text = done(*words).stdout
-    assert {row["method"] for row in told["figures"]} == set(EDITORS)
+    assert {row["method"] for row in told["figures"]} == set(catalogue.names())
     assert "two-valued attributes" in text and "many-valued attributes" in text and "mixture-polished" in text
     assert text.endswith(f"wrote {path}\nwrote {path.with_suffix('.jsonl')}\n")
 
@@ -108,14 +109,15 @@ def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path) -> None:
     assert any(row["metric"] == "identity@0.5" or row["metric"] == "identity@0.8" for row in rows)
 
 
+def unsuitable(_: object) -> None:
+    raise Unsuitable("sefa edits W, this run is in z", hint="--editors mixture")
+
+
 def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gmmedit.editors.base import Unsuitable
-
-    def unsuitable(_: object) -> None:
-        raise Unsuitable("sefa edits W, this run is in z", hint="--editors mixture")
-
-    monkeypatch.setattr(scoring, "EDITORS", {"sefa": unsuitable, "random": fit_random})
-    monkeypatch.setattr(compare, "EDITORS", scoring.EDITORS)
+    known = {"sefa": f"{__name__}:unsuitable", "random": catalogue.ENTRIES["random"].target, "numpy": "numpy:array"}
+    monkeypatch.setattr(catalogue, "REGISTRY", Registry("editor", known, "gmmedit.editors"))
+    check(gmmedit("compare", "--run", own_run, "--editors", "numpy"), "editor 'numpy' is a ndarray and no Editor")
+    del catalogue.REGISTRY.builtin["numpy"]
     path = compare.run(own_run, FEW, Execution(batch=64))
     with artifacts.open(path) as scored:
         assert scored.attrs["editors"] == ["random"]

@@ -9,9 +9,9 @@ import torch
 from small_material import D, drawn, edited, logits_of, material, offset
 from torch import Tensor
 
-from gmmedit.editors import flow
 from gmmedit.editors.base import Material, Unsuitable
-from gmmedit.editors.flow import FlowEditor, fit_flow, simplex, targets_of
+from gmmedit.editors.baselines import flow
+from gmmedit.editors.baselines.flow import FlowEditor, fit_flow, simplex, targets_of
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 

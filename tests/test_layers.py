@@ -34,7 +34,7 @@ ALLOWED = {
     "editing": RUN | {"fitting", "editors", "pictures"},
     "evaluation": RUN | {"fitting", "editors", "pictures"},
     "training": GROUND | NETWORKS | {"datasets", "evaluation"},
-    "report": RUN | {"fitting", "editing", "evaluation", "pictures"},
+    "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
     "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
     "cli": RUN | {"stages", "training", "editing", "evaluation", "report"},

@@ -29,6 +29,7 @@ class Classifier(nn.Module, ABC):
     fingerprint: str  # SHA-256 over the weights, and over how they are used
     channels: tuple[int, ...] = (3,)  # of the images that it takes
     differentiable: bool = True
+    sees_images: bool = True  # False: a table of labels, which knows the `rows` of one run and nothing else
     calibration: Calibration | None = None  # what is to be found from the first labels of a run; None: nothing
 
     @abstractmethod
@@ -37,6 +38,20 @@ class Classifier(nn.Module, ABC):
 
         A two-valued attribute with the log-odds l of its second value has the columns (-l/2, +l/2).
         """
+
+    def rows(self, start: int, stop: int, first_seed: int) -> Tensor:
+        """Logits (stop - start, K) of rows of a samples.h5 with the seeds `first_seed` + row; of tables alone."""
+        raise NotImplementedError
+
+    def observe(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, C, H, W) in [-1, 1] to logits (N, K), nuisances (N, M) in [-1, 1] and features (N, F).
+
+        Nuisances are factors of the image that no attribute names, features the network's own last layer; M and F are
+        0 where the network has none.
+        """
+        logits = self.logits(images)
+        nothing = logits.new_empty(len(logits), 0)
+        return logits, nothing, nothing
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to labels (N, K) that sum to one over each attribute's values."""

@@ -24,6 +24,9 @@ REGISTRY = Registry(
 )
 """Names to functions without arguments that return a `Classifier`."""
 
+EVALUATION = {"avatars": "avatars-eval"}
+"""Classifiers to independently trained ones of the same attributes, which no fit has used."""
+
 READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
 
 
@@ -39,6 +42,11 @@ def load(name_or_path: str, device: str = "cpu") -> Classifier:
     else:
         classifier = opened(name_or_path, device)
     return classifier.to(device).eval().requires_grad_(False)
+
+
+def evaluation_classifier(name: str) -> str:
+    """The independently trained classifier that evaluates fits to this one's labels; where none is known, `name`."""
+    return EVALUATION.get(name, name)
 
 
 def names() -> list[str]:

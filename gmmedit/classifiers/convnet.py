@@ -64,6 +64,10 @@ class ConvNet(Classifier):
             x = stage(F.silu(x))
         return F.silu(self.to_features(F.silu(x).flatten(1))).float()
 
+    def observe(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.features(images)
+        return *self.read(features), features
+
     def logits(self, images: Tensor) -> Tensor:
         """See `Classifier.logits`; the columns of every attribute have the mean 0."""
         return self.answers(images)[0]

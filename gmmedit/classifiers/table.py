@@ -28,6 +28,7 @@ class Table(Classifier):
     """Columns of numbers by their names, one row for each row of samples.h5, or for each seed."""
 
     differentiable = False
+    sees_images = False
     input_size = (0, 0)
 
     def __init__(self, path: Path, description: Description) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
-from gmmedit.classifiers.table import Table
 from gmmedit.config import EditSettings, SampleSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.fitting.loop import model_from, tensors
@@ -84,7 +83,7 @@ class Workshop:
 
         def look(row: Tensor) -> tuple[np.ndarray, Tensor]:
             image = self.paint(row)
-            if isinstance(self.classifier, Table):
+            if not self.classifier.sees_images:
                 return to_bytes(image), self.model.responsibilities(self.chart.to_x(row).mean(1))
             return to_bytes(image), self.classifier.probabilities(as_shown(image)).cpu()
 
@@ -133,6 +132,6 @@ def without_gradients(
         settings = settings.model_copy(update={"polish": 0})
         which = name if generator.differentiable else "the generator"
         notes.append(f"not polished (--polish 0): {which} has no gradients")
-    if isinstance(classifier, Table):
+    if not classifier.sees_images:
         notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
     return settings, notes

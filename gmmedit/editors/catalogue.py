@@ -1,31 +1,72 @@
-"""Editors by name, in the order of tables: ours, the rivals, and the floors of every comparison."""
+"""Editors by name, in the order of tables: ours, the baselines, the floors of every comparison, then plug-ins."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from gmmedit.editors.base import Editor, Material
-from gmmedit.editors.flow import fit_flow
-from gmmedit.editors.interfacegan import fit_conditional, fit_interfacegan
-from gmmedit.editors.linear import fit_none, fit_random
-from gmmedit.editors.mixture import fit_mixture, fit_polished, fit_unrefined
-from gmmedit.editors.moments import fit_moments, fit_patent
-from gmmedit.editors.regressions import fit_logistic, fit_mean_difference
-from gmmedit.editors.stylespace import fit_stylespace
-from gmmedit.editors.unsupervised import fit_ganspace, fit_sefa
+from gmmedit.errors import InputError
+from gmmedit.runtime.registry import Registry
 
-EDITORS: dict[str, Callable[[Material], Editor]] = {
-    "mixture-polished": fit_polished,
-    "mixture": fit_mixture,
-    "mixture-unrefined": fit_unrefined,
-    "interfacegan": fit_interfacegan,
-    "interfacegan-conditional": fit_conditional,
-    "logistic": fit_logistic,
-    "mean-difference": fit_mean_difference,
-    "moments": fit_moments,
-    "patent": fit_patent,
-    "flow": fit_flow,
-    "stylespace": fit_stylespace,
-    "ganspace": fit_ganspace,
-    "sefa": fit_sefa,
-    "random": fit_random,
-    "none": fit_none,
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an editor by its name alone.
+
+    Attributes:
+        target: "module:function" from `Material` to `Editor`.
+        from_run: whether the run's own fits make the editor: then their cost is the editor's.
+        edit: settings with which `gmmedit edit` does the same as this editor, beside those that an evaluation names;
+            None: there are none.
+    """
+
+    target: str
+    from_run: bool = False
+    edit: Mapping[str, Any] | None = None
+
+
+OURS, BASELINES = "gmmedit.editors.mixture", "gmmedit.editors.baselines"
+ENTRIES = {
+    "mixture-polished": Entry(f"{OURS}:fit_polished", from_run=True, edit={}),
+    "mixture": Entry(f"{OURS}:fit_mixture", from_run=True, edit={"polish": 0}),
+    "mixture-unrefined": Entry(f"{OURS}:fit_unrefined", from_run=True),
+    "interfacegan": Entry(f"{BASELINES}.interfacegan:fit_interfacegan"),
+    "interfacegan-conditional": Entry(f"{BASELINES}.interfacegan:fit_conditional"),
+    "logistic": Entry(f"{BASELINES}.regressions:fit_logistic"),
+    "mean-difference": Entry(f"{BASELINES}.regressions:fit_mean_difference"),
+    "moments": Entry(f"{BASELINES}.moments:fit_moments"),
+    "patent": Entry(f"{BASELINES}.moments:fit_patent"),
+    "flow": Entry(f"{BASELINES}.flow:fit_flow"),
+    "stylespace": Entry(f"{BASELINES}.stylespace:fit_stylespace"),
+    "ganspace": Entry(f"{BASELINES}.unsupervised:fit_ganspace"),
+    "sefa": Entry(f"{BASELINES}.unsupervised:fit_sefa"),
+    "random": Entry(f"{BASELINES}.linear:fit_random"),
+    "none": Entry(f"{BASELINES}.linear:fit_none"),
 }
+REGISTRY = Registry("editor", {name: entry.target for name, entry in ENTRIES.items()}, "gmmedit.editors")
+"""Names to functions from `Material` to `Editor`."""
+
+
+def names() -> list[str]:
+    """Every known editor, built-in ones first."""
+    return REGISTRY.names()
+
+
+def entry(name: str) -> Entry:
+    """The catalogue's entry. InputError: there is no editor of that name."""
+    targets = REGISTRY.targets()
+    if name not in targets:
+        raise REGISTRY.unknown(name)
+    return ENTRIES.get(name) or Entry(targets[name])
+
+
+def fit(name: str, material: Material) -> Editor:
+    """The editor of that name, made from the material.
+
+    InputError: the name is unknown, a plug-in fails to import or gives no Editor. Unsuitable: the editor cannot work on
+    this generator or in this space.
+    """
+    editor = REGISTRY.load(name)(material)
+    if not isinstance(editor, Editor):
+        raise InputError(f"editor {name!r} is a {type(editor).__name__} and no Editor", hint="gmmedit.editors.base")
+    return editor

@@ -9,8 +9,6 @@ from torch import Tensor
 from gmmedit import classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
-from gmmedit.classifiers.convnet import ConvNet
-from gmmedit.classifiers.table import Table
 from gmmedit.config import EvaluateSettings, SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.features.embedding import Embedder, load_embedder
@@ -29,7 +27,6 @@ from gmmedit.run.rendering import (
 )
 
 MAPPED = 4096  # latents at once
-EVALUATORS = {"avatars": "avatars-eval"}  # classifiers to those that were trained apart to judge them
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,7 @@ class Judge:
         return self.execution.ranks.over_rows(self.look, latent)
 
     def read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        nothing = images.new_empty(len(images), 0)
-        if isinstance(self.classifier, ConvNet):
-            features = self.classifier.features(images)
-            logits, nuisances = self.classifier.read(features)
-        else:
-            logits, nuisances, features = self.classifier.logits(images), nothing, nothing
+        logits, nuisances, features = self.classifier.observe(images)
         return logits, nuisances, self.embedder.features(images) if self.embedder else features
 
 
@@ -96,7 +88,7 @@ def load_judge(
     name = settings.classifier
     own = labels.question.config["classifier"]
     classifier = load_classifier(labels, execution) if name == own else classifiers.load(name, execution.device)
-    if isinstance(classifier, Table):
+    if not classifier.sees_images:
         raise InputError(f"{name} is a table of labels and cannot look at edited pictures",
                          hint="--classifier: a network with the same attributes")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
@@ -114,9 +106,10 @@ def load_judge(
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
-    """The classifier that judges: as named, else the one that was trained to judge the labelling one, else that one."""
-    own: str = labels.question.config["classifier"]
-    return EVALUATORS.get(own, own) if settings.classifier == "auto" else network_source(settings.classifier)
+    """The evaluation classifier: as named, else an independently trained one, else the labelling one."""
+    if settings.classifier != "auto":
+        return network_source(settings.classifier)
+    return classifiers.evaluation_classifier(labels.question.config["classifier"])
 
 
 def subjects(judge: Judge, latent: Tensor) -> Subjects:

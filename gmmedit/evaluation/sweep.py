@@ -16,9 +16,9 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EvaluateSettings
+from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Editor, Material, Unsuitable
-from gmmedit.editors.catalogue import EDITORS
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError
 from gmmedit.evaluation import metrics
 from gmmedit.evaluation.fidelity import fidelity
 from gmmedit.evaluation.judge import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
@@ -109,8 +109,7 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
 def checked(names: list[str]) -> list[str]:
     """The names, once each. InputError: there is no such editor."""
     for name in names:
-        if name not in EDITORS:
-            raise InputError(f"there is no editor called {name!r}", hint=nearest(name, EDITORS))
+        editors.entry(name)
     return list(dict.fromkeys(names))
 
 
@@ -204,8 +203,8 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fold
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
     with metered() as cost:
-        editor = EDITORS[name](bench.material)
-    if name.startswith("mixture"):
+        editor = editors.fit(name, bench.material)
+    if editors.entry(name).from_run:
         cost = cost_of_fits(folder)
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()

@@ -29,11 +29,15 @@ class Registry:
     def names(self) -> list[str]:
         return list(self.targets())
 
+    def unknown(self, name: str) -> InputError:
+        """The error for a name that nobody has registered."""
+        return InputError(f"there is no {self.kind} called {name!r}", hint=nearest(name, self.targets()))
+
     def load(self, name: str) -> Any:
         """The object behind `name`, imported now. InputError: the name is unknown or cannot be imported."""
         targets = self.targets()
         if name not in targets:
-            raise InputError(f"there is no {self.kind} called {name!r}", hint=nearest(name, targets))
+            raise self.unknown(name)
         path, _, attribute = targets[name].partition(":")
         try:
             module = import_module(path)

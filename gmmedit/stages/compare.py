@@ -6,7 +6,7 @@ Reads what `evaluate` reads, and evaluation.h5 if there is one; writes compariso
 from pathlib import Path
 
 from gmmedit.config import EvaluateSettings
-from gmmedit.editors.catalogue import EDITORS
+from gmmedit.editors import catalogue as editors
 from gmmedit.evaluation.results import write_figures
 from gmmedit.evaluation.sweep import score_editors
 from gmmedit.run.rendering import Execution
@@ -14,7 +14,7 @@ from gmmedit.run.rendering import Execution
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     """Write folder/comparison.h5, and its figures as folder/comparison.jsonl."""
-    path = score_editors("comparison", list(EDITORS), folder, settings, execution)
+    path = score_editors("comparison", editors.names(), folder, settings, execution)
     if execution.ranks.main:
         write_figures(path)
     return path

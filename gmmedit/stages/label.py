@@ -15,7 +15,6 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
-from gmmedit.classifiers.table import Table
 from gmmedit.config import LabelSettings
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
@@ -93,7 +92,7 @@ def looker(
 
     InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
     """
-    if isinstance(classifier, Table):
+    if not classifier.sees_images:
         classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
         return lambda start, stop: classifier.rows(start, stop, samples.question.seed)
     if from_images and "images" not in samples:

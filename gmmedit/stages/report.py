@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gmmedit import __version__
 from gmmedit.config import EditSettings
+from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
 from gmmedit.pictures.page import document
@@ -52,11 +53,10 @@ def edits_shown(it: Gathered) -> tuple[list[Pick], EditSettings]:
     """Picked edits, and the settings that they were made with: those of `edit`, or of the evaluated editor."""
     default = EditSettings()
     evaluation = it.there.get("evaluation")
-    editor = leading_editor(evaluation) if evaluation else ""
-    if evaluation is None or editor not in ("mixture", "mixture-polished"):
+    same = editors.entry(leading_editor(evaluation)).edit if evaluation else None
+    if evaluation is None or same is None:
         return [], default
-    polish = evaluation.question.config["polish"] if editor == "mixture-polished" else 0
-    return picks_of(evaluation), default.model_copy(update={"polish": polish})
+    return picks_of(evaluation), default.model_copy(update={"polish": evaluation.question.config["polish"], **same})
 
 
 def pictures(it: Gathered, picks: list[Pick], settings: EditSettings, execution: Execution) -> Strips | None:

@@ -11,7 +11,6 @@ import torch
 from gmmedit import artifacts, classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
-from gmmedit.classifiers.table import Table
 from gmmedit.config import EditSettings
 from gmmedit.editing.session import open_workshop
 from gmmedit.errors import InputError
@@ -99,7 +98,7 @@ def sampled_again(samples: Artifact, rows: np.ndarray, run: Run) -> Arrays:
 def labelled_again(labels: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     """Latents from samples.h5, pictures from them, labels from those."""
     samples, classifier = run.artifact("samples"), run.classifier
-    if isinstance(classifier, Table):
+    if not classifier.sees_images:
         logits = torch.cat([classifier.rows(row, row + 1, samples.question.seed) for row in rows.tolist()])
     else:
         space = "w" if "w" in samples else "z"

@@ -3,6 +3,7 @@
 import torch
 
 from gmmedit.artifacts import Artifact
+from gmmedit.editors import catalogue as editor_catalogue
 from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS
 from gmmedit.evaluation.results import (
@@ -171,4 +172,4 @@ def trade_off_line(scored: Artifact, editor: str, members: list[int], style: int
     found = torch.stack([metrics.at_flip_rate(flip, keep, rate) for rate in rates])  # (rates, 1 + B)
     bounds = found[:, 1:].nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 1)
     low, high = bounds.tolist()
-    return Line(editor, rates, found[:, 0].tolist(), style, low, high, strong=editor.startswith("mixture"))
+    return Line(editor, rates, found[:, 0].tolist(), style, low, high, strong=editor_catalogue.entry(editor).from_run)

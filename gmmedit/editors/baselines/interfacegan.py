@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material, extra
-from gmmedit.editors.linear import LinearEditor, along, target_scores
+from gmmedit.editors.baselines.linear import LinearEditor, along, target_scores
 
 EXTREMES = 0.02  # share of the samples on either side that the SVM sees
 FEWEST = 50  # of them, where there are as many

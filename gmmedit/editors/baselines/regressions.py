@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material
-from gmmedit.editors.linear import LinearEditor, along
+from gmmedit.editors.baselines.linear import LinearEditor, along
 from gmmedit.spaces import affine_chart
 
 RIDGE = 1.0  # of the coefficients, against the likelihood's sum over samples: scikit-learn's default

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.editors.base import Material, Unsuitable
-from gmmedit.editors.linear import LinearEditor, target_scores
-from gmmedit.editors.unsupervised import check_styles
+from gmmedit.editors.baselines.linear import LinearEditor, target_scores
+from gmmedit.editors.baselines.unsupervised import check_styles
 
 POSITIVES, FEWEST = 0.01, 30  # share and least number of the samples that are the examples of a category
 REACH = 60.0  # standard deviations of the channel that strength 1 goes; few labels flip before the authors' 20

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material, Unsuitable
-from gmmedit.editors.linear import LinearEditor, along, target_scores
+from gmmedit.editors.baselines.linear import LinearEditor, along, target_scores
 
 COMPONENTS = 80  # GANSpace's default
 

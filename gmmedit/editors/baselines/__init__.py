@@ -1,0 +1,1 @@
+"""Published editors to compare with, and the floors of every comparison."""
