@@ -1,4 +1,4 @@
-"""Charts: coordinates of a latent space in which the prior is close to N(0, I).
+"""Latent spaces, and charts: coordinates of a space in which the prior is close to N(0, I).
 
 Everything is fitted and edited in a chart's coordinates x. For Z the chart is the identity. For W it undoes
 the mapping's last activation, u = LeakyReLU(w, slope 5), then centres and whitens u (Wulff & Torralba 2020,
@@ -8,18 +8,50 @@ activation has made, as that of BigGAN, is whitened only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Space = Literal["z", "w"]
-
 UNDO_SLOPE = 5.0  # the inverse of the mapping's leaky ReLU of slope 0.2
 ROWS = 256  # at once, where latents are many: no copy of all of them, and what is at work stays in the caches
 NULL_VARIANCE = 1e-9  # directions with less than this share of the largest variance are rounding, not latent
+
+
+@dataclass(frozen=True)
+class Space:
+    """One latent space of a generator.
+
+    Attributes:
+        name: "z", "w", or what a trained model calls it.
+        dim: D, the size of a latent.
+        layers: L, the number of latents of this space that an image takes: those of W+, 1 where there is but one.
+        normal: whether the prior is N(0, I); coordinates are then the latents themselves.
+        blocks: named parts of a latent, e.g. attribute and identity; one of the space's own name where none are given.
+    """
+
+    name: str
+    dim: int
+    layers: int = 1
+    normal: bool = False
+    blocks: Mapping[str, slice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            object.__setattr__(self, "blocks", {self.name: slice(0, self.dim)})
+
+    def record(self) -> dict[str, Any]:
+        """The space as plain data, for an artifact."""
+        blocks = {name: [part.start, part.stop] for name, part in self.blocks.items()}
+        return {"name": self.name, "dim": self.dim, "layers": self.layers, "normal": self.normal, "blocks": blocks}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Space:
+        """The inverse of ``record``. Raises KeyError for a missing entry."""
+        blocks = {name: slice(*ends) for name, ends in record["blocks"].items()}
+        return cls(record["name"], record["dim"], record["layers"], record["normal"], blocks)
 
 
 @dataclass(frozen=True)
@@ -88,24 +120,22 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
     """The chart of a space, from samples of its prior.
 
     Args:
-        space: "z" (identity) or "w" (Gaussianised).
+        space: where the latents are from; the identity where its prior is N(0, I), else Gaussianised.
         latents: (N, D), N >= 2, finite.
 
     Raises:
-        ValueError: unknown space, wrong shape, fewer than two latents, NaN or infinity, or all latents alike.
+        ValueError: wrong shape, fewer than two latents, NaN or infinity, or all latents alike.
     """
-    if latents.ndim != 2:
-        raise ValueError(f"latents must have the shape (N, D), not {tuple(latents.shape)}")
+    if latents.ndim != 2 or latents.shape[1] != space.dim:
+        raise ValueError(f"latents must have the shape (N, {space.dim}), not {tuple(latents.shape)}")
     if len(latents) < 2:
         raise ValueError(f"a chart needs at least two latents, not {len(latents)}")
     if first_odd(latents) is not None:
         raise ValueError("latents hold NaN or infinite values")
-    if space == "z":
+    if space.normal:
         zeros = latents.new_zeros(latents.shape[1])
         return Chart(latents.new_ones(()), zeros, torch.diag(zeros + 1), zeros + 1)
-    if space == "w":
-        return _gaussianising(latents)
-    raise ValueError(f"unknown space {space!r}: choose z or w")
+    return _gaussianising(latents)
 
 
 def affine_chart(latents: Tensor) -> Chart:

@@ -12,7 +12,6 @@ from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.held import every_other
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.spaces import Space
 
 D = 6
 APART = 2 * math.sqrt(2 / math.pi)  # distance of the means of a standard normal's two halves
@@ -41,7 +40,7 @@ def material(
     latents: Tensor,
     logits: Tensor,
     layout: Layout = LAYOUT,
-    space: Space = "w",
+    space: str = "w",
     styles: list[tuple[int, Tensor, bool]] | None = None,
     layers: int = 1,
     seed: int = 0,

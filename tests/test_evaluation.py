@@ -17,6 +17,7 @@ from gmmedit.editors.baselines import flow
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
 from gmmedit.evaluation.results import figure_rows
+from gmmedit.generators import Generator
 from gmmedit.run.rendering import Execution
 from gmmedit.runtime.registry import Registry
 from gmmedit.stages import compare, evaluate
@@ -128,5 +129,5 @@ def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeyp
 
 def test_samples_that_all_have_a_value(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same = torch.ones(4, 128)
-    monkeypatch.setattr("gmmedit.evaluation.judge.seeded_latents", lambda *_: same.numpy())
+    monkeypatch.setattr(Generator, "draw", lambda *_: same)
     check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 samples to score on have", "-n 1000")

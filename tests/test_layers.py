@@ -24,7 +24,7 @@ ALLOWED = {
     "hub": GROUND,
     "networks": GROUND,
     "pictures": {"artifacts", "errors"},
-    "generators": GROUND | {"networks", "hub"},
+    "generators": GROUND | {"networks", "hub", "spaces"},
     "classifiers": GROUND | {"networks"},
     "features": GROUND | {"networks", "classifiers"},
     "editors": GROUND | {"mixture", "spaces"},

@@ -18,7 +18,7 @@ from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.rendering import Execution
-from gmmedit.spaces import affine_chart, fit_chart
+from gmmedit.spaces import Space, affine_chart, fit_chart
 
 LAYOUT = Layout((2, 3))
 
@@ -93,7 +93,7 @@ def test_one_class() -> None:
             assert finite(fitted(x, labels), x)
 
 
-@pytest.mark.parametrize("make", [lambda w: fit_chart("w", w), affine_chart])
+@pytest.mark.parametrize("make", [lambda w: fit_chart(Space("w", w.shape[1]), w), affine_chart])
 def test_a_badly_conditioned_w(make: object) -> None:
     """Directions of variance from 1e-12 to 1e8, two alike, one constant: those that are rounding are dropped."""
     w = drawn(500, 12) * torch.logspace(-6, 4, 12)
@@ -108,7 +108,7 @@ def test_a_badly_conditioned_w(make: object) -> None:
 
 def test_a_w_of_fewer_samples_than_dimensions() -> None:
     w = drawn(20, 50)
-    chart = fit_chart("w", w)
+    chart = fit_chart(Space("w", w.shape[1]), w)
     assert chart.dim <= 19 and chart.to_x(w).isfinite().all()
 
 

@@ -21,6 +21,7 @@ from gmmedit.fitting import loop as fitting
 from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.neighbours import members_of
@@ -356,10 +357,10 @@ def test_draws(edited: Edit) -> None:
 def test_members_lie_where_the_generator_maps_them(run: Path, space: Literal["z", "w"]) -> None:
     generator = generators.load("avatars")
     with artifacts.open(run / "samples.h5") as samples, artifacts.open(run / "labels.h5") as labels:
-        chart = fit_chart(space, torch.from_numpy(samples[space]))
+        chart = fit_chart(generator.spaces[space], torch.from_numpy(samples[space]))
         whole = FullSpace(chart.dim, tuple(len(values) for _, values in labels.attributes))
         model = AttributeMixture(whole, Gaussians(whole.layout))
-        members = members_of(space, chart, model, samples, labels, generator, held_out=0.25)
+        members = members_of(space, chart, model, samples, labels, generator, 0.25, every_other(len(labels.attributes)))
         assert np.array_equal(members.logits, labels["logits"][:450]) and len(members.x) == len(members.y) == 450
     assert torch.allclose(members.place(members.x[:20]), members.places[:20], atol=1e-3)
     assert members.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"

@@ -19,8 +19,8 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.neighbours import members_of
 from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, padded, scorer, seeded_latents
-from gmmedit.spaces import Chart, Space
+from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, padded, scorer
+from gmmedit.spaces import Chart
 
 EDITED = 1 << 14  # pixels that are moved at once: small pictures go faster together, a lone one slower
 
@@ -33,7 +33,7 @@ class Workshop:
 
     generator: Generator
     classifier: Classifier
-    space: Space
+    space: str
     drawn: SampleSettings
     chart: Chart
     model: AttributeMixture
@@ -92,7 +92,7 @@ class Workshop:
 
     def seeded(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
-        z = torch.from_numpy(seeded_latents(seeds, self.generator.z_dim))
+        z = self.generator.draw(seeds)
         if self.space == "z":
             return z
         device = self.generator.device

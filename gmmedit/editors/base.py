@@ -14,7 +14,6 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Score
-from gmmedit.spaces import Space
 
 
 class Coordinates(Protocol):
@@ -79,7 +78,7 @@ class Material:
     """What editors are made from: every one gets the same samples and labels.
 
     Attributes:
-        space: "z" or "w".
+        space: name of the latent space: "z", "w".
         latents: (N, D) of the fitted samples, labels and logits: (N, K), what the labelling classifier says.
         layout: the attributes.
         styles: `Generator.styles`; empty where there are none.
@@ -91,7 +90,7 @@ class Material:
         seed: of random numbers.
     """
 
-    space: Space
+    space: str
     latents: Tensor
     labels: Tensor
     logits: Tensor

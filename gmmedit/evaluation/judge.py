@@ -23,7 +23,6 @@ from gmmedit.run.rendering import (
     layers_of,
     load_classifier,
     network_source,
-    seeded_latents,
 )
 
 MAPPED = 4096  # latents at once
@@ -123,7 +122,7 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:
     """Latents (n, L, D) of samples that no fit has seen."""
     seeds = range(settings.first_seed, settings.first_seed + settings.n)
-    z = torch.from_numpy(seeded_latents(seeds, generator.z_dim))
+    z = generator.draw(seeds)
     latent = z
     if space == "w":
         latent = torch.cat([mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)])

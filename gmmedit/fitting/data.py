@@ -13,6 +13,7 @@ from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import fitted_of
+from gmmedit.run.prior import space_of
 from gmmedit.spaces import Chart, first_odd, fit_chart
 
 FEWEST = 100  # samples below which no covariance means anything
@@ -60,7 +61,7 @@ def load_problem(
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores)
     fitted = fitted_of(n, held_out)
-    chart = chart or fit_chart(space, latents[:fitted])
+    chart = chart or fit_chart(space_of(samples, space), latents[:fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     return Problem(
         chart, layout_of(labels),

@@ -1,10 +1,14 @@
 """The contract of a generator: a latent goes in, an image comes out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from gmmedit.spaces import Space
 
 NoiseMode = Literal["const", "none", "random"]
 
@@ -29,6 +33,27 @@ class Generator(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """The latent spaces by name, in the order of mapping: z, and w where there is one."""
+        spaces = {"z": Space("z", self.z_dim, normal=True)}
+        if self.w_shape:
+            layers, dim = self.w_shape
+            spaces["w"] = Space("w", dim, layers)
+        return spaces
+
+    def draw(self, seeds: Sequence[int]) -> Tensor:
+        """One latent z of the prior per seed (N, z_dim), float32 on the CPU: that of NVIDIA's `--seeds`.
+
+        A generator whose prior is another one overrides this and `spaces`.
+        """
+        rows = np.empty((len(seeds), self.z_dim), np.float32)
+        source = np.random.RandomState(0)  # a new one for every seed would take ten times as long
+        for row, seed in zip(rows, seeds, strict=True):
+            source.seed(seed)
+            row[:] = source.randn(self.z_dim)
+        return torch.from_numpy(rows)
 
     @property
     def w_avg(self) -> Tensor | None:

@@ -8,8 +8,8 @@ from gmmedit.generators import Generator
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import fitted_of
-from gmmedit.run.prior import mapped, sample_settings
-from gmmedit.spaces import Chart, Space, fit_chart
+from gmmedit.run.prior import mapped, sample_settings, space_of
+from gmmedit.spaces import Chart, fit_chart
 
 MOST = 50_000  # samples; each edited image is compared with all of them
 MOST_NUMBERS = 1 << 27  # of their coordinates: where the patent is read literally, each attribute has all of x
@@ -18,7 +18,7 @@ RATES = {"z": 0.01, "w": 0.04}
 
 @torch.no_grad()
 def members_of(
-    space: Space, chart: Chart, model: AttributeMixture,
+    space: str, chart: Chart, model: AttributeMixture,
     samples: Artifact, labels: Artifact, generator: Generator, held_out: float, held: Tensor,
 ) -> Members:  # fmt: skip
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
@@ -28,7 +28,7 @@ def members_of(
     places, place = x, lambda rows: rows
     if space == "z" and "w" in samples:
         w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
-        near = fit_chart("w", w)
+        near = fit_chart(space_of(samples, "w"), w)
 
         def place(rows: Tensor) -> Tensor:
             return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())

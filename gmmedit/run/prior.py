@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,6 +12,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.spaces import Space
 
 AT_ONCE = 1 << 17  # pixels; a CPU is no faster when it paints more at once, and its memory fills up
 MOST = 1 << 30  # images
@@ -19,6 +21,14 @@ MOST = 1 << 30  # images
 def sample_settings(samples: Artifact) -> SampleSettings:
     """What the samples were drawn with."""
     return SampleSettings.model_validate(samples.question.config)
+
+
+def space_of(samples: Artifact, name: str) -> Space:
+    """A latent space of the generator that made the samples, as the file tells it."""
+    spaces = samples.attrs.get("spaces")
+    if spaces is None:  # made by version 0.1.0: z, and w of any number of layers
+        return Space(name, int(np.prod(samples.sizes[f"{name}_dim"])), normal=name == "z")
+    return Space.from_record(spaces[name])
 
 
 def load_sampled(settings: SampleSettings, device: str) -> Generator:

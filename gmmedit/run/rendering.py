@@ -5,11 +5,10 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -192,7 +191,7 @@ def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) ->
 
 def layers_of(generator: Generator, space: str) -> int:
     """L, the number of latents that a picture takes in that space: those of W+, one in Z."""
-    return generator.w_shape[0] if space == "w" and generator.w_shape else 1
+    return generator.spaces[space].layers
 
 
 def scorer(
@@ -221,13 +220,3 @@ def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     around = F.pad(images, (reach,) * 4, mode="replicate")
     noise = torch.randn(images.shape[1:], generator=generator).to(images)
     return around[..., down : down + height, right : right + width] + NOISE * noise
-
-
-def seeded_latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:
-    """One standard normal latent per seed, float32 (N, z_dim): that of NVIDIA's `--seeds`."""
-    rows = np.empty((len(seeds), z_dim), np.float32)
-    source = np.random.RandomState(0)  # a new one for every seed would take ten times as long
-    for row, seed in zip(rows, seeds, strict=True):
-        source.seed(seed)
-        row[:] = source.randn(z_dim)
-    return rows

@@ -14,7 +14,7 @@ from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.run.prior import load_sampled, mapped, painter
-from gmmedit.run.rendering import Execution, in_batches, network_record, network_source, prepare, seeded_latents
+from gmmedit.run.rendering import Execution, in_batches, network_record, network_source, prepare
 from gmmedit.runtime.distributed import fill
 
 
@@ -33,15 +33,14 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         execution.tick(stop, settings.n, "samples")
         return rows
 
-    with execution.ranks.rows(path, question, execution.restart) as out:
+    facts = {"spaces": {name: space.record() for name, space in generator.spaces.items()}}
+    with execution.ranks.rows(path, question, execution.restart, facts) as out:
         fill(out, drawn)
     return path
 
 
 def ask(generator: Generator, settings: SampleSettings) -> Question:
-    sizes: dict[str, artifacts.Size] = {"z_dim": generator.z_dim}
-    if generator.w_shape:
-        sizes["w_dim"] = generator.w_shape[1]
+    sizes: dict[str, artifacts.Size] = {f"{name}_dim": space.dim for name, space in generator.spaces.items()}
     if settings.images:
         channels, height, width = generator.image_shape
         sizes |= {"H": height, "W": width, "C": channels}
@@ -58,10 +57,10 @@ def ask(generator: Generator, settings: SampleSettings) -> Question:
 @torch.no_grad()
 def draw(generator: Generator, settings: SampleSettings, start: int, stop: int, batch: int) -> dict[str, np.ndarray]:
     """Rows start to stop. Latents are mapped all at once, so that w does not depend on the batch."""
-    z = seeded_latents(range(settings.seed + start, settings.seed + stop), generator.z_dim)
-    rows = {"z": z}
-    latent = torch.from_numpy(z).to(generator.device)
-    if generator.w_shape:
+    z = generator.draw(range(settings.seed + start, settings.seed + stop))
+    rows = {"z": z.numpy()}
+    latent = z.to(generator.device)
+    if "w" in generator.spaces:
         latent = mapped(generator, latent, settings)
         rows["w"] = latent.cpu().numpy()
     if settings.images:

@@ -17,7 +17,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, autocast, in_batches, load_classifier, load_generator, seeded_latents
+from gmmedit.run.rendering import Execution, autocast, in_batches, load_classifier, load_generator
 
 Arrays = dict[str, np.ndarray]
 
@@ -81,9 +81,9 @@ def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
 def sampled_again(samples: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     """z from the seeds, w from z, pictures from w."""
     settings, generator = sample_settings(samples), run.generator
-    z = seeded_latents((samples.question.seed + rows).tolist(), generator.z_dim)
-    made = {"z": z}
-    latent = torch.from_numpy(z).to(generator.device)
+    z = generator.draw((samples.question.seed + rows).tolist())
+    made = {"z": z.numpy()}
+    latent = z.to(generator.device)
     if "w" in samples:
         (latent,) = in_batches(lambda it: (mapped(generator, it, settings),), latent, run.execution.batch)
         made["w"] = latent.numpy()
