@@ -44,7 +44,7 @@ ALLOWED = {
 STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate", "compare", "report", "verify"}
 
 STANDARD = sys.stdlib_module_names
-TORCH_ONLY = {"mixture", "spaces", "evaluation/metrics", "evaluation/figures"}
+TORCH_ONLY = {"mixture", "spaces", "evaluation/metrics/editing", "evaluation/metrics/realism", "evaluation/figures"}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic", "rich"}
 # What `gmmedit --help` and a wrong option pass through. Names of files, or of rooms for all of their files.
 LIGHT = (

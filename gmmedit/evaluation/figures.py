@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmmedit.evaluation import metrics
-from gmmedit.evaluation.metrics import means
+from gmmedit.evaluation.metrics import editing
+from gmmedit.evaluation.metrics.editing import means
 
 FLIP_RATES = (0.5, 0.8, 0.85, 0.95)
 TARGET_CHANGES = (0.5, 1.0, 1.5, 2.0)  # in standard deviations of the target's log-odds
@@ -75,11 +75,11 @@ def figures(
     `held` are the attributes that the edit had to leave alone.
     """
     before, after = seen.logits[0], seen.logits
-    weights = metrics.bootstrap_weights(after.shape[1], DRAWS, seed)
-    flips = means(metrics.flipped(after, columns, attribute, value), weights)  # (S, 1 + B)
-    kept = metrics.kept(before, after, columns, held)  # (S, n, H)
-    apart = metrics.dependencies(before, after, seen.sigma, columns, held)
-    odds = metrics.log_odds(after, columns[attribute], value)  # (S, n)
+    weights = editing.bootstrap_weights(after.shape[1], DRAWS, seed)
+    flips = means(editing.flipped(after, columns, attribute, value), weights)  # (S, 1 + B)
+    kept = editing.kept(before, after, columns, held)  # (S, n, H)
+    apart = editing.dependencies(before, after, seen.sigma, columns, held)
+    odds = editing.log_odds(after, columns[attribute], value)  # (S, n)
     label = after[..., columns[attribute]].softmax(-1)[..., value]
     until = seen.strengths <= 1
     each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (H, S, 1 + B)
@@ -96,17 +96,17 @@ def figures(
     if len(seen.frechet):
         curves["frechet"] = seen.frechet.double()[:, None].expand(-1, DRAWS + 1)
     found = {
-        "dt": Figure.of(metrics.dt_score(flips, curves["preservation"])),
+        "dt": Figure.of(editing.dt_score(flips, curves["preservation"])),
         "flip_best": Figure.of(flips.amax(0), float(seen.strengths[flips[:, 0].argmax()])),
-        "monotone": Figure.of(means(metrics.monotone(label[until]), weights)),
-        "calibration": Figure.of(metrics.calibration(means(odds, weights), seen.strengths)),
+        "monotone": Figure.of(means(editing.monotone(label[until]), weights)),
+        "calibration": Figure.of(editing.calibration(means(odds, weights), seen.strengths)),
     }
     if len(seen.path):
         found["path_length"] = Figure.of(means(seen.path, weights))
     for rate in FLIP_RATES:
-        where = float(metrics.at_flip_rate(flips, seen.strengths.double()[:, None].expand_as(flips), rate)[0])
+        where = float(editing.at_flip_rate(flips, seen.strengths.double()[:, None].expand_as(flips), rate)[0])
         for name, curve in curves.items():
-            found[f"{name}@{rate:g}"] = Figure.of(metrics.at_flip_rate(flips, curve, rate), where)
+            found[f"{name}@{rate:g}"] = Figure.of(editing.at_flip_rate(flips, curve, rate), where)
     return found | at_equal_change(seen, apart, (odds - odds[0]) / seen.target_sigma, weights)
 
 
@@ -118,7 +118,7 @@ def at_equal_change(seen: Seen, apart: Tensor, moved: Tensor, weights: Tensor) -
     found = {}
     for change in TARGET_CHANGES:
         for name, rest in (("ad_mean", apart.mean(2)), ("ad_max", apart.amax(2))):
-            each = metrics.at_first(moved, rest, change)  # (n,)
+            each = editing.at_first(moved, rest, change)  # (n,)
             there = each.isfinite().float()
             share = means(there, weights)
             mean = means(each.nan_to_num(), weights) / share.clamp_min(1e-9)

@@ -11,8 +11,8 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import writing
-from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS, FLIP_RATES, Figure, Seen, entanglement, figures, mean_figure, rescoring
+from gmmedit.evaluation.metrics import editing
 from gmmedit.fitting.data import layout_of
 from gmmedit.mixture import Layout
 from gmmedit.mixture.held import every_other, held_beside, held_categories
@@ -77,7 +77,7 @@ def seen_by(scored: Artifact, editor: str, category: int) -> Seen:
         strengths=group["strengths"],
         logits=group["logits"],
         sigma=unedited.std(0),
-        target_sigma=float(metrics.log_odds(unedited, layout.columns[attribute], value).std()),
+        target_sigma=float(editing.log_odds(unedited, layout.columns[attribute], value).std()),
         nuisances=group["nuisances"],
         identity=group.get("identity", nothing),
         frechet=group.get("frechet", nothing),
@@ -139,8 +139,8 @@ def rescoring_matrix(scored: Artifact, editor: str) -> Tensor:
     for category in range(layout.categories):
         seen = seen_by(scored, editor, category)
         attribute, value = layout.locate(category)
-        flips = metrics.flipped(seen.logits, layout.columns, attribute, value).mean(1)
-        where = metrics.at_flip_rate(flips, seen.strengths, AT)
+        flips = editing.flipped(seen.logits, layout.columns, attribute, value).mean(1)
+        where = editing.at_flip_rate(flips, seen.strengths, AT)
         best = seen.strengths[flips.argmax()]
         rows.append(rescoring(seen, layout.columns, float(where if where.isfinite() else best)))
     return torch.stack(rows)
@@ -149,14 +149,14 @@ def rescoring_matrix(scored: Artifact, editor: str) -> Tensor:
 def fidelity_rows(scored: Artifact) -> list[Row]:
     """fidelity: share of draws that the judge gives the drawn value; fidelity_error: mean |label - coefficient|."""
     part = {name: torch.from_numpy(scored[f"fidelity/{name}"]) for name in ("hits", "labels", "coefficients")}
-    weights = metrics.bootstrap_weights(part["hits"].shape[1], DRAWS, 0)
+    weights = editing.bootstrap_weights(part["hits"].shape[1], DRAWS, 0)
     space, rows = scored.question.config["space"], []
     groups = groups_of(layout_of(scored)) | {name: [c] for c, name in enumerate(categories_of(scored))}
     for metric, values in (
         ("fidelity", part["hits"]), ("fidelity_error", (part["labels"] - part["coefficients"]).abs())
     ):  # fmt: skip
         for group, members in groups.items():
-            figure = Figure.of(metrics.means(values[members], weights).mean(0))
+            figure = Figure.of(editing.means(values[members], weights).mean(0))
             rows.append(row("mixture", space, metric, group, figure, values[members].numel()))
     return rows
 

@@ -19,9 +19,9 @@ from gmmedit.config import EvaluateSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.errors import InputError
-from gmmedit.evaluation import metrics
 from gmmedit.evaluation.fidelity import fidelity
 from gmmedit.evaluation.judge import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
+from gmmedit.evaluation.metrics import realism
 from gmmedit.fitting.data import layout_of
 from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.mixture.held import every_other
@@ -258,8 +258,8 @@ def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
     found = {"rows": rows, "strengths": strengths, "logits": logits, "nuisances": nuisances}
     if features.shape[2]:
         found |= {
-            "identity": metrics.identity(features[0], features),
-            "frechet": torch.tensor([metrics.frechet_distance(edited, it.features) for edited in features]),
-            "path": metrics.path_length(features, strengths),
+            "identity": realism.identity(features[0], features),
+            "frechet": torch.tensor([realism.frechet_distance(edited, it.features) for edited in features]),
+            "path": realism.path_length(features, strengths),
         }
     return found

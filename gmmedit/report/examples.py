@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from gmmedit.artifacts import Artifact
-from gmmedit.evaluation import metrics
+from gmmedit.evaluation.metrics import editing
 from gmmedit.evaluation.results import held_of, seen_by
 from gmmedit.fitting.data import layout_of
 
@@ -66,10 +66,10 @@ def candidates(evaluation: Artifact, category: int) -> list[Pick]:
     attribute, value = layout.locate(category)
     held = held_of(layout, attribute)
     seen, columns = seen_by(evaluation, editor, category), layout.columns
-    flips = metrics.flipped(seen.logits, columns, attribute, value)  # (S, n)
+    flips = editing.flipped(seen.logits, columns, attribute, value)  # (S, n)
     label = seen.logits[..., columns[attribute]].softmax(-1)[..., value]
-    moved = metrics.dependencies(seen.logits[0], seen.logits, seen.sigma, columns, held).mean(2)
-    values = metrics.values_of(seen.logits, columns)  # (S, n, A)
+    moved = editing.dependencies(seen.logits[0], seen.logits, seen.sigma, columns, held).mean(2)
+    values = editing.values_of(seen.logits, columns)  # (S, n, A)
     place = torch.where(flips.any(0), flips.argmax(0), label.argmax(0))
     rows = evaluation[f"seen/{editor}/{category}/rows"]
     first_seed = int(evaluation.question.config["first_seed"])

@@ -10,7 +10,7 @@ from gmmedit import classifiers, generators
 from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, sample_causal
 from gmmedit.datasets.avatars.renderer import render
-from gmmedit.evaluation.metrics import frechet_distance
+from gmmedit.evaluation.metrics.realism import frechet_distance
 from gmmedit.generators import Generator
 from gmmedit.training.classifier import MILD, accuracy
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.artifacts import Artifact
-from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS
+from gmmedit.evaluation.metrics import editing
 from gmmedit.evaluation.results import categories_of, layout_of
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, note, paragraph, picture
@@ -81,7 +81,7 @@ def curves(named: Artifact, scored: Artifact | None, strips: Strips | None, cate
 
 def label_curves(named: Artifact, category: int, strengths: np.ndarray, labels: Tensor, who: str) -> Html:
     """Change of the mean labels (S, n, K): the target's and those that change most by name, the others faint."""
-    weights = metrics.bootstrap_weights(labels.shape[1], DRAWS, category).double()
+    weights = editing.bootstrap_weights(labels.shape[1], DRAWS, category).double()
     change = (labels - labels[0]).double().transpose(1, 2) @ weights  # (S, K, 1 + B)
     low, high = change[..., 1:].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 2)
     most = change[torch.from_numpy(strengths) <= 1, :, 0].abs().amax(0)  # (K,)

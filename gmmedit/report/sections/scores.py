@@ -4,8 +4,8 @@ import torch
 
 from gmmedit.artifacts import Artifact
 from gmmedit.editors import catalogue as editor_catalogue
-from gmmedit.evaluation import metrics
 from gmmedit.evaluation.figures import DRAWS
+from gmmedit.evaluation.metrics import editing
 from gmmedit.evaluation.results import (
     AT,
     categories_of,
@@ -163,13 +163,13 @@ def trade_off_line(scored: Artifact, editor: str, members: list[int], style: int
     layout, flips, kept = layout_of(scored), [], []
     for category in members:
         seen, (attribute, value) = seen_by(scored, editor, category), layout.locate(category)
-        weights = metrics.bootstrap_weights(seen.logits.shape[1], DRAWS, category).double()
-        same = metrics.kept(seen.logits[0], seen.logits, layout.columns, held_of(layout, attribute)).mean(2)
-        flips.append(metrics.flipped(seen.logits, layout.columns, attribute, value).double() @ weights)
+        weights = editing.bootstrap_weights(seen.logits.shape[1], DRAWS, category).double()
+        same = editing.kept(seen.logits[0], seen.logits, layout.columns, held_of(layout, attribute)).mean(2)
+        flips.append(editing.flipped(seen.logits, layout.columns, attribute, value).double() @ weights)
         kept.append(same.double() @ weights)
     flip, keep = torch.stack(flips).mean(0), torch.stack(kept).mean(0)  # (S, 1 + B)
     rates = torch.linspace(0, float(flip[:, 0].max()), GRID + 1).tolist()
-    found = torch.stack([metrics.at_flip_rate(flip, keep, rate) for rate in rates])  # (rates, 1 + B)
+    found = torch.stack([editing.at_flip_rate(flip, keep, rate) for rate in rates])  # (rates, 1 + B)
     bounds = found[:, 1:].nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 1)
     low, high = bounds.tolist()
     return Line(editor, rates, found[:, 0].tolist(), style, low, high, strong=editor_catalogue.entry(editor).from_run)

@@ -1,0 +1,1 @@
+"""Metrics, pure: tensors in, numbers out. One file per family."""
