@@ -22,7 +22,8 @@ from gmmedit.run.prior import mapped, painter, sample_settings
 from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, padded, scorer
 from gmmedit.spaces import Chart
 
-EDITED = 1 << 14  # pixels that are moved at once: small pictures go faster together, a lone one slower
+EDITED = 1 << 14  # pixels that are moved at once: small images go faster together, a lone one slower
+MOST_EDITED = 8  # images, however small: a lone one is padded to as many
 
 Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
@@ -60,7 +61,7 @@ class Workshop:
     def chunk(self) -> int:
         """How many images are moved at once."""
         _, height, width = self.generator.image_shape
-        return max(EDITED // (height * width), 1)
+        return min(max(EDITED // (height * width), 1), MOST_EDITED)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
         """Latents (N, L, D) of one chunk, moved towards one category after the other.
