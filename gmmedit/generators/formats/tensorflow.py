@@ -29,7 +29,7 @@ LAYERS = {"conv0": "Conv0_up", "conv1": "Conv1", "torgb": "ToRGB", "skip": "Skip
 
 
 def matches(content: Any) -> bool:
-    return isinstance(content, tuple) and len(content) == 3 and all(is_network(part) for part in content)
+    return isinstance(content, tuple) and len(content) == 3 and is_network(content[2])
 
 
 def is_network(thing: Any) -> bool:
