@@ -163,6 +163,7 @@ def stylegan2(path: Path, state: State) -> StyleGAN2:
         image_channels=state.length(f"synthesis.output{blocks - 1}.bias"),
         mapping_layers=state.extent(r"mapping\.dense(\d+)\."),
         mapping_width=state.length("mapping.dense0.bias"),
+        const_size=state.sides("synthesis.early_layer.const"),
         architecture="skip" if "synthesis.output0.weight" in state else "orig",
         resample_filter=taps(state["synthesis.layer1.filter.kernel"]),
     )

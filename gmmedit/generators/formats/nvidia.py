@@ -90,12 +90,21 @@ def stylegan2_config(node: Node) -> StyleGAN2Config:
         **mapping_settings(node),
         resolution=resolution,
         channels=tuple(tensor(child(block, "conv1"), "weight").shape[0] for block in blocks),
+        const_size=const_size(blocks[0]),
         image_channels=integer(node, "img_channels"),
         architecture=architecture(blocks[-1]),
         resample_filter=tuple(taps.read().float().sum(0).tolist()),
         conv_clamp=clamp(layer),
         use_noise=bool(attribute(layer, "use_noise")),
     )
+
+
+def const_size(block: Node) -> tuple[int, int]:
+    """(height, width) of the first block's constant."""
+    shape = tensor(block, "const").shape
+    if len(shape) != 3:
+        raise Refused(f"has a constant of shape {list(shape)} where (channels, height, width) was expected")
+    return shape[1], shape[2]
 
 
 def architecture(block: Node) -> Architecture:

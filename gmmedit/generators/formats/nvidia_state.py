@@ -56,6 +56,7 @@ def configuration(state: State, path: Path) -> StyleGAN2Config:
         image_channels=state.length(f"{last}.torgb.bias"),
         mapping_layers=state.extent(r"mapping\.fc(\d+)\."),
         mapping_width=state.length("mapping.fc0.bias"),
+        const_size=state.sides("synthesis.b4.const"),
         architecture=architecture(state),
         resample_filter=taps(plane(state[FILTER])) if FILTER in state else (1, 3, 3, 1),
         conv_clamp=read_clamp(path),

@@ -79,6 +79,7 @@ def read(path: Path, content: Any) -> StyleGAN2:
         image_channels=state["to_rgb1.bias"].shape[1],
         mapping_layers=state.extent(r"style\.(\d+)\.") - 1,
         mapping_width=state.length("style.1.bias"),
+        const_size=state.sides("input.input"),
         resample_filter=taps(state[FILTER]) if FILTER in state else (1, 3, 3, 1),
     )
     mean = find_mean(content)
@@ -89,7 +90,7 @@ def read(path: Path, content: Any) -> StyleGAN2:
             return mean or torch.zeros(config.w_dim)
         place = Place.parse(name) if name.endswith("noise_const") else None
         if place and noise_name(place) not in state:
-            return torch.from_numpy(noise.randn(4 << place.block, 4 << place.block).astype(np.float32))
+            return torch.from_numpy(noise.randn(*config.size_of(4 << place.block)).astype(np.float32))
         return stored(state, name)
 
     generator = convert(config, path, source)

@@ -55,6 +55,13 @@ class State(dict[str, Readable]):
             raise Refused(f"has {name} of shape {list(shape)} where a matrix was expected")
         return shape[1]
 
+    def sides(self, name: str) -> tuple[int, int]:
+        """Height and width of images (..., C, H, W)."""
+        shape = self[name].shape
+        if len(shape) < 3:
+            raise Refused(f"has {name} of shape {list(shape)} where images were expected")
+        return shape[-2], shape[-1]
+
     def extent(self, pattern: str, most: int = MOST_PARTS) -> int:
         """One more than the greatest number that the pattern's group finds in the names; 0 without any.
 

@@ -90,6 +90,7 @@ def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
         w_dim=state.length("dlatent_avg"),
         c_dim=state.length(labels) if embedding else 0,
         embedding=embedding,
+        const_size=state.sides("synthesis/4x4/Const/const"),
         image_channels=state.length(f"synthesis/{sizes[-1]}x{sizes[-1]}/ToRGB/bias"),
         mapping_layers=state.extent(r"mapping/Dense(\d+)/"),
         mapping_width=state.width("mapping/Dense0/weight"),

@@ -26,6 +26,7 @@ STORAGES = {
     "torch.BoolStorage": torch.bool,
 }
 NUMBERS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"}  # the numpy types that a file may hold
+TRUNCATED = "invalid header length", "incomplete metadata", "not fully covered"  # what safetensors says of such files
 MAX_DIMS = 8
 LARGEST = 1 << 40
 
@@ -106,7 +107,7 @@ def read_safetensors(path: Path) -> dict[str, LazyTensor]:
         with safe_open(path, framework="pt") as file:
             return {name: StoredTensor(path, name, file.get_slice(name).get_shape()) for name in list(file.keys())}
     except SafetensorError as error:
-        if "incomplete metadata" in str(error) or "not fully covered" in str(error):
+        if any(words in str(error) for words in TRUNCATED):
             raise EOFError from error
         raise
 
@@ -114,7 +115,8 @@ def read_safetensors(path: Path) -> dict[str, LazyTensor]:
 class Readable(Protocol):
     """What has a shape at once, and a tensor when `read` is called."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def read(self) -> Tensor: ...
 
