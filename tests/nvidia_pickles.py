@@ -77,7 +77,9 @@ def node(module: nn.Module, config: StyleGAN2Config) -> Persistent:
 def random_network(seed: int = 0, **settings: Any) -> StyleGAN2:
     """A StyleGAN2 whose biases, noise and mean w are not zero."""
     random = torch.Generator().manual_seed(seed)
-    network = StyleGAN2(StyleGAN2Config(**settings)).requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = StyleGAN2(StyleGAN2Config(**settings)).requires_grad_(False)
     for name, tensor in network.state_dict().items():
         if name.endswith(("bias", "noise_strength", "w_avg")):
             tensor += 0.3 * torch.randn(tensor.shape, generator=random)

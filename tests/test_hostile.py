@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import pickletools
 import random
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nvidia_pickles import Persistent, node, random_network, write
@@ -108,34 +110,53 @@ def test_the_guard_itself_notices(tmp_path: Path) -> None:
         assert result.returncode == 66, line
 
 
-def test_functions_are_refused_by_name(tmp_path: Path) -> None:
-    touch = f"touch {tmp_path}/ran"
-    calls = {
+def calls(folder: Path) -> dict[str, Call]:
+    """Of functions that do harm, by the names that pickles of protocol 3 and later give them."""
+    touch = f"touch {folder}/ran"
+    return {
         "posix.system": Call(os.system, touch),
-        "builtins.eval": Call(eval, f"open('{tmp_path}/ran', 'w')"),
-        "builtins.exec": Call(exec, f"open('{tmp_path}/ran', 'w')"),
+        "builtins.eval": Call(eval, f"open('{folder}/ran', 'w')"),
+        "builtins.exec": Call(exec, f"open('{folder}/ran', 'w')"),
         "builtins.getattr": Call(getattr, [], "append"),
         "builtins.__import__": Call(__import__, "antigravity"),
-        "subprocess.Popen": Call(subprocess.Popen, ["touch", f"{tmp_path}/ran"]),
-        "io.open": Call(io.open, f"{tmp_path}/ran", "w"),
-        "torch.serialization.load": Call(torch.load, f"{tmp_path}/ran"),
+        "subprocess.Popen": Call(subprocess.Popen, ["touch", f"{folder}/ran"]),
+        "io.open": Call(io.open, f"{folder}/ran", "w"),
+        "torch.serialization.load": Call(torch.load, f"{folder}/ran", state={"f": "x"}),
+        "torch.jit._serialization.load": Call(torch.jit.load, f"{folder}/ran"),
+        "numpy.load": Call(np.load, f"{folder}/ran", None, True),
+        "pickle.loads": Call(pickle.loads, pickle.dumps(Call(os.system, touch))),
     }
+
+
+def named(protocol: int, name: str) -> str:
+    """The name that a pickle of that protocol gives the function."""
+    with_name = next(it for full, it in calls(Path()).items() if full == name)
+    stream = pickle.dumps(with_name.function, protocol)
+    texts = [argument for opcode, argument, _ in pickletools.genops(stream) if isinstance(argument, str)]
+    return ".".join(texts).replace(" ", ".")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_functions_never_run(protocol: int, tmp_path: Path) -> None:
+    """A generator that needs one is refused by its name; beside a generator it is inert."""
     paths, expected = [], []
-    for protocol in (2, 3, 4, 5):
-        for name, call in calls.items():
-            for content in (call, {"G_ema": call}, OrderedDict(a=[(call,)])):
-                path = tmp_path / f"{len(paths)}.pkl"
-                path.write_bytes(pickle.dumps(content, protocol))
-                paths.append(path)
-                expected.append(name)
-        path = tmp_path / f"{len(paths)}.pkl"
-        paths.append(write(path, random_network(**TINY), protocol, D=Call(os.system, touch)))
-        expected.append("posix.system")
-    for text, path, name in zip(said(*paths), paths, expected, strict=True):
-        asked = text.removeprefix(f"{path} asks for ").removesuffix(", which no network needs; nothing of it was run")
-        module, _, attribute = name.rpartition(".")
-        python2 = {"builtins": "__builtin__", "subprocess": "commands"}.get(module, module)
-        assert asked in (name, f"{python2}.{attribute}"), text
+    for name, call in calls(tmp_path).items():
+        full = named(protocol, name)
+        network = random_network(**TINY)
+        contents = {
+            f"asks for {full}, which is no plain data; nothing of it was run": (call, {"G_ema": call}),
+            f"it names {full}, of which nothing was run": ({"D": call}, OrderedDict(a=[(call,)])),
+        }
+        for says, content in [(says, content) for says, pair in contents.items() for content in pair]:
+            paths.append(tmp_path / f"{len(paths)}.pkl")
+            paths[-1].write_bytes(pickle.dumps(content, protocol))
+            expected.append(says)
+        paths.append(
+            write(tmp_path / f"{len(paths)}.pkl", network, protocol, D=call, augment_pipe=[{call.function: call}])
+        )
+        expected.append("")
+    for text, path, says in zip(said(*paths), paths, expected, strict=True):
+        assert says in text if says else not text, (path, text)
     assert not (tmp_path / "ran").exists()
 
 
@@ -147,8 +168,73 @@ def test_pickles_of_the_oldest_protocols_are_refused_too(tmp_path: Path) -> None
             paths[-1].write_bytes(pickle.dumps(content, protocol))
     texts = said(*paths)
     assert all(text.startswith(str(path)) for text, path in zip(texts, paths, strict=True))
-    assert "asks for posix.system" in texts[0] and "asks for posix.system" in texts[2]
+    assert "is no pickle of the protocols 2 to 5" in texts[0] and "asks for posix.system" in texts[2]
     assert not (tmp_path / "ran").exists()
+
+
+INERT = b"cposix\nsystem\n"  # pushed as a name
+
+
+def attacks() -> dict[str, bytes]:
+    """Everything a pickle can do with a name that is not on the list; pieces that leave one object."""
+    called = INERT + opcodes("touch ran")[2:-1] + b"\x85R"
+    keywords = b"}(" + opcodes("size", 3)[2:-1] + b"u"
+    return {
+        "a name": INERT,
+        "a call": called,
+        "a call of what a call gave": called + b")R)R",
+        "a new object": INERT + b")\x81",
+        "a new object by keywords": INERT + b")" + keywords + b"\x92",
+        "a state": called + b"}(" + opcodes("__class__", "x", "reason", "y", "name", 3)[2:-1] + b"ub",
+        "slots": called + b"N}(" + opcodes("__dict__")[2:-1] + b"}u\x86b",
+        "a state that is itself": called + b"\x94h\x00b",
+        "a state by a name": called + INERT + b"b",
+        "items": called + b"(" + opcodes("a", 1)[2:-1] + b"u" + opcodes("b", 2)[2:-1] + b"s",
+        "members": called + b"](" + INERT + b"e" + b"a",
+        "an item of a set": b"\x8f(" + called + b"\x90",
+        "a name as a key": b"}" + INERT + b"Ns",
+        "a call as a key": b"}" + called + b"Ns",
+        "a tensor of it": b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + called
+        + b"K\x00K\x04\x85K\x01\x85\x89Nt R".replace(b" ", b""),
+        "an array of it": b"cnumpy.core.multiarray\n_reconstruct\n" + called + b"\x85R" + called + b"b",
+        "a dtype of it": b"cnumpy\ndtype\n" + called + b"\x85R" + called + b"b",
+        "bytes of it": b"c_codecs\nencode\n" + called + called + b"\x86R",
+        "a module of it": b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n" + called + b"\x85R",
+        "a storage of it": b"ctorch.storage\n_load_from_bytes\n" + called + b"\x85R",
+        "a known name called by it": b"cargparse\nNamespace\n)R" + called + b"b",
+    }
+
+
+REFUSED_OUTRIGHT = {
+    "an extension of one byte": b"\x82\x01",
+    "an extension of two bytes": b"\x83\x01\x00",
+    "an extension of four bytes": b"\x84\x01\x00\x00\x00",
+    "an instance": b"(ios\nsystem\n",
+    "an object": b"(" + INERT + b"o",
+    "a persistent object": b"Pposix.system\n",
+    "a persistent object by its number": INERT + b"Q",
+    "a buffer from outside": b"\x97",
+    "a name of no text": b"]]\x93N)R" + b"0",
+    "a call with no arguments tuple": opcodes(7)[2:-1] + b"]R",
+}
+
+
+def test_attacks_beside_a_generator(tmp_path: Path) -> None:
+    """Spliced in front of a good file, whose pickle then goes on: what is inert stays so, and never runs."""
+    whole = write(tmp_path / "good.pkl", random_network(**TINY), 2).read_bytes()
+    assert whole.startswith(b"\x80\x02}")
+    paths = []
+    for words, attack in (attacks() | REFUSED_OUTRIGHT).items():
+        memo = attack.replace(b"\x94h\x00", b"r\x00\x00\x01\x00j\x00\x00\x01\x00")  # beyond the file's own
+        paths.append(tmp_path / f"{words}.pkl")
+        paths[-1].write_bytes(whole[:3] + opcodes("D")[2:-1] + memo + b"s" + whole[3:])
+    texts = said(*paths)
+    for text, path in zip(texts[: len(attacks())], paths, strict=False):
+        assert text == "", (path, text)
+    for text, path in zip(texts[len(attacks()) :], paths[len(attacks()) :], strict=True):
+        assert text.startswith(str(path)) and text.isprintable(), (path, text)
+    assert not (tmp_path / "ran").exists() and not Path("ran").exists()
 
 
 def nested(tmp_path: Path, evil: object) -> list[Persistent]:
@@ -313,6 +399,19 @@ def bombs() -> dict[str, bytes]:
         "modules in modules": modules(5000, "synthesis"),
         "a tree that is one branch": modules(60, "synthesis", "mapping"),
         "a module inside itself": a_module_inside_itself(),
+        "a flood of inert objects": b"\x80\x04cos\nsystem\n\x94" + b"h\x00)\x81" * 1_500_000 + b".",
+        "a flood of inert names": b"\x80\x04" + b"".join(b"cos\ns%d\n0" % i for i in range(200_000)) + b"N.",
+        "an inert object that swallows": b"\x80\x04cos\nsystem\n)R" + b"(" + b"N" * 400_000 + b"e" + b".",
+        "dictionaries in dictionaries": b"\x80\x04" + b"}X\x01\x00\x00\x00a" * 100_000 + b"N" + b"s" * 100_000 + b".",
+        "dictionaries twice in dictionaries": b"\x80\x04}\x94"
+        + b"".join(b"}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cu\x94" % (i, i) for i in range(60))
+        + b".",
+        "modules that wrap themselves": b"\x80\x04cx\ny\n)R\x94}("
+        + text("_modules")
+        + b"}("
+        + text("module")
+        + b"h\x00uub.",
+        "a long dotted key": b"\x80\x04}X" + struct.pack("<I", 2_000_000) + b"output1." * 250_000 + b"cx\ny\ns.",
         "a set that swells": opcodes(b"]\x94", b"(" + b"N" * 1000 + b"e", b"cbuiltins\nset\nh\x00\x85R" * 100),
     }
 

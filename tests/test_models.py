@@ -99,6 +99,41 @@ def test_only_by_hand(cache: Path) -> None:
     assert listed("rosinality-ffhq-256")["on_disk"] == "yes"
 
 
+def test_an_address_is_fetched_and_then_taken_for_a_generator(site: Site, cache: Path, tmp_path: Path) -> None:
+    """The hint of what refuses an address works, word for word; nothing is downloaded unasked."""
+    site.content = (DATA / "sg3_b_r32.pkl").read_bytes()
+    sampling = ("sample", "--gan", site.url, "-n", 2, "--run", tmp_path / "run")
+    refused = gmmedit(*sampling)
+    check(refused, f"{site.url} is not on this computer", f"gmmedit models fetch {site.url}")
+    assert not site.asked
+    hint = refused.stderr.splitlines()[1].removeprefix(" hint: gmmedit ")
+    assert "its licence is for you to look up" in done(*hint.split()).stdout
+    done(*sampling)
+    assert "checked" in done("models", "fetch", site.url).stdout and len(site.asked) == 1
+    other = f"{site.url}?version=2"  # another address is another file, whatever its last part
+    site.content = (DATA / "sg2_d_orig16gray.pkl").read_bytes()
+    done("models", "fetch", other, "--quiet")
+    assert sorted(path.name for path in cache.rglob("net.pkl")) == ["net.pkl", "net.pkl"]
+
+
+def test_addresses_of_the_catalogue_are_its_names(
+    site: Site, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.content = (DATA / "sg3_b_r32.pkl").read_bytes()
+    entry = catalogued(monkeypatch, "stylegan3-r-ffhq", site)
+    sampling = ("sample", "--gan", entry.url(entry.path), "-n", 2, "--run", tmp_path / "run")
+    check(gmmedit(*sampling), "gmmedit models fetch stylegan3-r-ffhq (about 237 MB")
+    done("models", "fetch", entry.url(entry.path))
+    assert entry.path.is_file()
+    done(*sampling)
+
+
+def test_addresses_without_a_file(cache: Path, tmp_path: Path) -> None:
+    for url in ("https://example.com", "https://example.com/models/", "https://example.com/../.."):
+        for words in (("models", "fetch", url), ("sample", "--gan", url, "--run", tmp_path / "run")):
+            check(gmmedit(*words), f"{url} names no file", "the address of the checkpoint itself")
+
+
 def test_names_that_cannot_be_fetched(cache: Path) -> None:
     check(gmmedit("models", "fetch", "stylegan2-ffqh"), "no model called", "did you mean 'stylegan2-ffhq'?")
     check(gmmedit("models", "fetch", "avatars"), "comes with gmmedit")

@@ -42,7 +42,7 @@ def listed(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> Non
 
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name that `gmmedit models` lists.")],
+    name: Annotated[str, typer.Argument(help="A name that `gmmedit models` lists, or the address of a checkpoint.")],
     sha256: Annotated[str | None, typer.Option(help="SHA-256 that the generator's file must have.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Download anew what is there, whole or in part.")] = False,
     quiet: Quiet = False, debug: Debug = False,
@@ -51,8 +51,12 @@ def fetch(
 
     It goes to GMMEDIT_CACHE/models.
     """
-    from gmmedit.hub import CATALOGUE, fetch_model
+    from gmmedit.hub import CATALOGUE, fetch_model, is_url, name_of_url
 
+    if is_url(name) and not name_of_url(name):
+        fetch_address(name, sha256, restart, quiet)
+        return
+    name = name_of_url(name) or name
     entry = CATALOGUE.get(name)
     if entry is None:
         raise InputError(f"there is no model called {name!r}", hint=nearest(name, CATALOGUE))
@@ -68,3 +72,17 @@ def fetch(
     if not quiet:
         typer.echo(f"SHA-256 {digest}")
         typer.echo(f"{'wrote' if files else 'checked'} {entry.path}")
+
+
+def fetch_address(url: str, sha256: str | None, restart: bool, quiet: bool) -> None:
+    """Download a checkpoint that has no name, or check the one that is there; `--gan` takes its address then."""
+    from gmmedit.hub import fetch, url_path
+
+    path = url_path(url)
+    there = path.is_file() and not restart
+    if not quiet:
+        typer.echo(f"from {url}\nits licence is for you to look up")
+    with shown_ticks(Pace(), Logbook(None), quiet) as tick:
+        digest = fetch(url, path, sha256, restart, tick)
+    if not quiet:
+        typer.echo(f"SHA-256 {digest}\n{'checked' if there else 'wrote'} {path}")

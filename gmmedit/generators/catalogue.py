@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gmmedit.errors import InputError, nearest
 from gmmedit.generators.base import Generator
-from gmmedit.hub import CATALOGUE, locate
+from gmmedit.hub import CATALOGUE, is_url, locate, locate_url
 from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry("generator", {}, "gmmedit.generators")
@@ -12,7 +12,7 @@ REGISTRY = Registry("generator", {}, "gmmedit.generators")
 
 
 def load(name_or_path: str, device: str = "cpu") -> Generator:
-    """The generator of that name, file or `my_gan.py:function`, in evaluation mode.
+    """The generator of that name, file, address that has been fetched, or `my_gan.py:function`, in evaluation mode.
 
     InputError: unknown name, missing, foreign or damaged file, or a function that fails.
     """
@@ -21,7 +21,7 @@ def load(name_or_path: str, device: str = "cpu") -> Generator:
     from gmmedit.generators import outside
     from gmmedit.generators.formats import detect
 
-    if outside.is_python(name_or_path):
+    if not is_url(name_or_path) and outside.is_python(name_or_path):
         network = outside.from_python(name_or_path)
     elif name_or_path not in CATALOGUE and name_or_path in REGISTRY.targets():
         network = outside.from_package(name_or_path, REGISTRY)
@@ -32,7 +32,12 @@ def load(name_or_path: str, device: str = "cpu") -> Generator:
 
 
 def find(name_or_path: str) -> Path:
-    """The file of that catalogue name, or at that path. InputError: there is none, and where to get it."""
+    """The file of that catalogue name, fetched from that address, or at that path.
+
+    InputError: there is none, and where to get it.
+    """
+    if is_url(name_or_path):
+        return locate_url(name_or_path)
     if name_or_path in CATALOGUE:
         return locate(name_or_path)
     path = Path(name_or_path)

@@ -29,8 +29,9 @@ KEY = "stylegan2"
 class StyleGAN2Config(MappingConfig):
     """Shapes and constants that a StyleGAN2 state dictionary cannot tell by itself, or tells by its sizes."""
 
-    resolution: int
+    resolution: int  # of the last block, by which it is named
     channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
+    const_size: tuple[int, int] = (4, 4)  # (height, width) that block 4 begins with; (4, 2): StyleGAN-Human
     image_channels: int = 3
     architecture: Architecture = "skip"
     resample_filter: tuple[float, ...] = (1, 3, 3, 1)
@@ -40,6 +41,11 @@ class StyleGAN2Config(MappingConfig):
     @property
     def resolutions(self) -> list[int]:
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
+
+    def size_of(self, resolution: int) -> tuple[int, int]:
+        """(height, width) of the images of that block."""
+        height, width = self.const_size
+        return height * resolution // 4, width * resolution // 4
 
 
 def fir_filter(taps: tuple[float, ...]) -> Tensor:
@@ -130,7 +136,7 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("resample_filter", fir_filter(config.resample_filter))
         self.noise_strength = None
         if config.use_noise:
-            self.register_buffer("noise_const", gaussian(resolution, resolution))
+            self.register_buffer("noise_const", gaussian(*config.size_of(resolution)))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
@@ -194,7 +200,7 @@ class Block(nn.Module):
         super().__init__()
         first, last = resolution == 4, resolution == config.resolution
         self.register_buffer("resample_filter", fir_filter(config.resample_filter))  # doubles the image
-        self.const = nn.Parameter(gaussian(n_out, 4, 4)) if first else None
+        self.const = nn.Parameter(gaussian(n_out, *config.const_size)) if first else None
         self.conv0 = None if first else SynthesisLayer(n_in, n_out, resolution, config, up=True)
         self.conv1 = SynthesisLayer(n_out, n_out, resolution, config)
         self.torgb = ToRGB(n_out, config) if last or config.architecture == "skip" else None
@@ -260,7 +266,7 @@ class StyleGAN2(Generator):
         self.mapping, self.synthesis = Mapping(config), Synthesis(config)
         self.z_dim, self.n_classes = config.z_dim, config.c_dim
         self.w_shape = (2 * len(config.resolutions), config.w_dim)
-        self.image_shape = (config.image_channels, config.resolution, config.resolution)
+        self.image_shape = (config.image_channels, *config.size_of(config.resolution))
 
     @property
     def w_avg(self) -> Tensor:
@@ -293,7 +299,7 @@ def read(path: Path) -> StyleGAN2:
     """Inverse of `save`. InputError: not a safetensors file of a StyleGAN2, or damaged."""
     config, tensors = weights.read(path, KEY)
     try:
-        lists = {name: tuple(config[name]) for name in ("channels", "resample_filter")}
+        lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
         generator = StyleGAN2(StyleGAN2Config(**config | lists), weights.fingerprint(tensors))
         generator.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

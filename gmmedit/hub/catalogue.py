@@ -1,9 +1,12 @@
 """Generators by name: which file they live in, where that comes from, and which classifier labels their images."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
 import yaml
@@ -89,6 +92,38 @@ CATALOGUE = {
     ),
     **dict(public()),
 }
+
+
+def is_url(name: str) -> bool:
+    """Whether it is an address of the web."""
+    return re.match(r"https?://", name) is not None
+
+
+def url_path(url: str) -> Path:
+    """Where the file of that address lies once it has been fetched: two addresses never share a place.
+
+    InputError: the address names no file.
+    """
+    last = re.sub(r"[^\w.+-]", "_", unquote(urlsplit(url).path.rpartition("/")[2])).strip(".")
+    if not last or not urlsplit(url).netloc:
+        raise InputError(f"{url} names no file", hint="give the address of the checkpoint itself")
+    return models_folder() / sha256(url.encode()).hexdigest()[:12] / last
+
+
+def locate_url(url: str) -> Path:
+    """The file fetched from that address. InputError: it has not been, and how it gets here."""
+    name = name_of_url(url)
+    if name:
+        return locate(name)
+    path = url_path(url)
+    if not path.is_file():
+        raise InputError(f"{url} is not on this computer", hint=f"gmmedit models fetch {url}")
+    return path
+
+
+def name_of_url(url: str) -> str | None:
+    """The catalogued generator whose file has that address, if there is one."""
+    return next((name for name, entry in CATALOGUE.items() if entry.url(entry.path) == url), None)
 
 
 def locate(name: str) -> Path:

@@ -26,8 +26,8 @@ from gmmedit.runtime.distributed import Ranks
 from gmmedit.spaces import Chart
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the picture's side; standard deviation, pixels are in [-1, 1]
-SEEN = 64  # pixels a side at which two pictures are compared
+SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the shorter side; standard deviation, pixels are in [-1, 1]
+SEEN = 64  # pixels along the longer side at which two images are compared
 TILE = 16  # rows; every batch is a whole number of tiles
 most = {"rows": sys.maxsize}  # at once, once memory has been found too small for more
 log = logging.getLogger("gmmedit")
@@ -199,22 +199,30 @@ def scorer(
 ) -> Score:
     """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W), differentiable.
 
-    The pictures are shrunk to SEEN pixels a side where they are larger. Both come on x's device, in float32.
+    Images whose longer side has more than SEEN pixels are shrunk to that. Both come on x's device, in float32.
     """
 
     def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         with autocast(precision, device):
             images = paint(chart.from_x(x))
             logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
-        small = images.float() if images.shape[-1] <= SEEN else F.adaptive_avg_pool2d(images.float(), SEEN)
-        return logits.float().to(x.device), small.to(x.device)
+        return logits.float().to(x.device), shrunk(images.float()).to(x.device)
 
     return score
 
 
+def shrunk(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of at most SEEN pixels along the longer side, in their proportions."""
+    sides = images.shape[-2:]
+    largest = max(sides)
+    if largest <= SEEN:
+        return images
+    return F.adaptive_avg_pool2d(images, [max(round(side * SEEN / largest), 1) for side in sides])
+
+
 def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
     """Images (N, C, H, W) moved by up to SHIFT and with noise, the same for every image."""
-    reach = max(round(SHIFT * images.shape[-1]), 1)
+    reach = max(round(SHIFT * min(images.shape[-2:])), 1)
     down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
     height, width = images.shape[-2:]
     around = F.pad(images, (reach,) * 4, mode="replicate")

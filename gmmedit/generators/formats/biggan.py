@@ -12,19 +12,22 @@ from gmmedit.generators.formats.filling import filled
 from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.states import MOST_PARTS, State
 from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
+MARK = r"generator\.gen_z\.bias"
 LARGEST = 1 << 20  # of any size in config.json
 SIZES = {"z_dim": "z_dim", "classes": "num_classes", "width": "channel_width", "statistics": "n_stats"}
 
 
 def matches(content: Any) -> bool:
-    return isinstance(content, dict) and {"embeddings.weight", "generator.gen_z.bias"} <= content.keys()
+    return find_state(content, MARK) is not None
 
 
 def read(path: Path, content: Any) -> BigGAN:
     """The generator of a file's content. Refused: no config.json beside it, or tensors that do not fit it."""
-    state = State.of(content)
+    state = find_state(content, MARK)
+    assert state is not None  # matches
     config = read_config(path)
     with torch.device("meta"):
         names = BigGAN(config).state_dict().keys()

@@ -3,78 +3,93 @@
 import re
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError, safe_open
+
 from gmmedit.errors import InputError
 from gmmedit.generators import outside, stylegan2
 from gmmedit.generators.base import Generator
-from gmmedit.generators.formats import biggan, genforce, nvidia, rosinality, tensorflow
+from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
+from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
+from gmmedit.generators.formats.tensors import read_safetensors
 from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
 from gmmedit.runtime.regular_files import check_regular
 
-Container = Literal["safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
+Container = Literal["gmmedit", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
 
-PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or an old one that begins with a name, to be refused by it
+PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or one of an old protocol, to be refused as that
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
 ZIP = b"PK\x03\x04"
-HEAD = 256  # bytes that tell containers apart
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
+TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
+SHOWN = 20  # names of what was left alone
 
 
 @dataclass(frozen=True)
 class Format:
-    """`matches` and `read` get the content: what the pickle or torch.save holds; None of other containers.
+    """`matches` and `read` get the content: what READERS make of the file; None of other containers.
 
     `read` may raise anything on bad content; `Refused("has no ...")` gives the best message.
     """
 
     name: str
-    container: Container
+    containers: tuple[Container, ...]
     matches: Callable[[Any], bool]
     read: Callable[[Path, Any], Generator]
 
 
 FORMATS = (
-    Format("gmmedit safetensors", "safetensors", lambda _: True, lambda path, _: stylegan2.read(path)),
-    Format("NVIDIA PyTorch pickle", "pickle", nvidia.matches, nvidia.read),
-    Format("NVIDIA PyTorch networks, by torch.save", "torch", nvidia.matches, nvidia.read),
-    Format("NVIDIA TensorFlow pickle", "pickle", tensorflow.matches, tensorflow.read),
-    Format("rosinality checkpoint", "torch", rosinality.matches, rosinality.read),
-    Format("GenForce, SeFa or InterFaceGAN checkpoint", "torch", genforce.matches, genforce.read),
-    Format("BigGAN-deep weights", "torch", biggan.matches, biggan.read),
-    Format("torch.export program", "exported", lambda _: True, lambda path, _: outside.read_exported(path)),
-    Format("TorchScript", "torchscript", lambda _: True, lambda path, _: outside.read_torchscript(path)),
-    Format("ONNX", "onnx", lambda _: True, lambda path, _: outside.read_onnx(path)),
+    Format("gmmedit safetensors", ("gmmedit",), lambda _: True, lambda path, _: stylegan2.read(path)),
+    Format("NVIDIA PyTorch pickle", ("pickle",), nvidia.matches, nvidia.read),
+    Format("NVIDIA PyTorch networks, by torch.save", ("torch",), nvidia.matches, nvidia.read),
+    Format("NVIDIA TensorFlow pickle", ("pickle",), tensorflow.matches, tensorflow.read),
+    Format("NVIDIA PyTorch state dictionary", TENSORS, nvidia_state.matches, nvidia_state.read),
+    Format("rosinality checkpoint", TENSORS, rosinality.matches, rosinality.read),
+    Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, genforce.matches, genforce.read),
+    Format("BigGAN-deep weights", TENSORS, biggan.matches, biggan.read),
+    Format("torch.export program", ("exported",), lambda _: True, lambda path, _: outside.read_exported(path)),
+    Format("TorchScript", ("torchscript",), lambda _: True, lambda path, _: outside.read_torchscript(path)),
+    Format("ONNX", ("onnx",), lambda _: True, lambda path, _: outside.read_onnx(path)),
 )
-READERS: dict[Container, Callable[[Path], Any]] = {"pickle": read_pickle, "torch": read_torch}
+READERS: dict[Container, Callable[[Path, set[str]], Any]] = {
+    "pickle": read_pickle,
+    "torch": read_torch,
+    "safetensors": lambda path, _: read_safetensors(path),
+}
 
 
-def read(path: Path) -> tuple[Format, Generator]:
-    """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete."""
+def read(path: Path, inert: set[str] | None = None) -> tuple[Format, Generator]:
+    """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete.
+
+    inert: collects what the file names and the generator does not need, of which nothing is imported or run.
+    """
+    inert = set() if inert is None else inert
     container = container_of(path)
     if container is None:
         hint = f"name a function in it: --gan {path}:load" if path.suffix == ".py" else HINT
         raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors nor an ONNX file", hint=hint)
-    content = READERS[container](path) if container in READERS else None
-    for row in FORMATS:
-        if row.container == container and row.matches(content):
-            with explained(path):
+    with explained(path):
+        content = READERS[container](path, inert) if container in READERS else None
+        for row in FORMATS:
+            if container in row.containers and row.matches(content):
                 return row, row.read(path, content)
-    raise InputError(f"{path} holds no generator that is known: {summary(content)}", hint=HINT)
+    unknown = f"; it names {', '.join(shown(inert))}, of which nothing was run" if inert else ""
+    raise InputError(f"{path} holds no generator that is known: {summary(content)}{unknown}", hint=HINT)
 
 
 def container_of(path: Path) -> Container | None:
-    """By the first bytes. InputError: the file cannot be read, or is empty."""
+    """By the first bytes. InputError: the file cannot be read, is empty, or something that is no checkpoint."""
     check_regular(path, HINT)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=HINT) from error
-    if not head:
-        raise InputError(f"{path} is empty", hint="get it again")
+    check_mistaken(path, head)
     if head.startswith(ZIP):
         return container_in_zip(path)
     if head.startswith(TORCH):
@@ -82,17 +97,33 @@ def container_of(path: Path) -> Container | None:
     if PICKLE.match(head):
         return "pickle"
     if head[8:9] == b"{":
+        with suppress(SafetensorError), safe_open(path, framework="pt") as stored:
+            return "gmmedit" if stylegan2.KEY in (stored.metadata() or {}) else "safetensors"
         return "safetensors"
     return "onnx" if head.startswith(ONNX) else None
 
 
 def container_in_zip(path: Path) -> Container:
     """By what the zip holds."""
-    with explained(path), zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    with explained(path):
+        if not zipfile.is_zipfile(path):
+            raise EOFError  # what it holds is listed at its end
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
     if any(name.endswith("models/model.json") for name in names):
         return "exported"
-    return "torchscript" if any("/code/" in name for name in names) else "torch"
+    if any("/code/" in name for name in names):
+        return "torchscript"
+    if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        first = f", {names[0]} the first of them" if names else ""
+        raise InputError(f"{path} is a zip of {len(names)} files{first}, and no checkpoint", hint=ARCHIVE)
+    return "torch"
+
+
+def shown(names: set[str]) -> list[str]:
+    """Some of them, sorted."""
+    rest = len(names) - SHOWN
+    return [*sorted(names)[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def summary(content: object) -> str:
@@ -104,7 +135,8 @@ def summary(content: object) -> str:
 
 def describe(path: Path) -> dict[str, Any]:
     """What a person wants to know about a generator's file, JSON-ready. InputError: as `read`."""
-    row, generator = read(path)
+    inert: set[str] = set()
+    row, generator = read(path, inert)
     config = getattr(generator, "config", None)
     settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
     facts = {
@@ -119,5 +151,7 @@ def describe(path: Path) -> dict[str, Any]:
         "w_shape": generator.w_shape,
         "n_classes": generator.n_classes,
     }
+    if inert:
+        facts["inert_names"] = shown(inert)
     more = {name: value for name, value in settings.items() if name not in ("z_dim", "w_dim", "c_dim")}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in (facts | more).items()}

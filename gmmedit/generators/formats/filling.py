@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.machine import Refused
-from gmmedit.generators.formats.tensors import LazyTensor, Readable
+from gmmedit.generators.formats.tensors import Readable
 from gmmedit.networks import weights
 
 LARGEST_IMAGE = 8192  # pixels along a side
@@ -47,10 +47,3 @@ def filled(build: Callable[[], G], tensors: Mapping[str, Readable | Tensor], pat
 
 def read(tensor: Readable | Tensor) -> Tensor:
     return tensor if isinstance(tensor, Tensor) else tensor.read()
-
-
-def lazy_tensors(tree: object) -> dict[str, LazyTensor]:
-    """The tensors of a state dictionary, whatever else it holds. Refused: it is no dictionary."""
-    if not isinstance(tree, dict):
-        raise Refused("has no dictionary of tensors")
-    return {name: value for name, value in tree.items() if isinstance(value, LazyTensor)}

@@ -1,8 +1,8 @@
 """Checkpoints of GenForce, SeFa and InterFaceGAN (.pth): StyleGAN1, StyleGAN2, PGGAN.
 
 InterFaceGAN's are bare state dictionaries, the others' lie under `generator_smooth` or `generator`, those of
-GenForce's training in `models`. Names and
-layouts: `models/` of github.com/genforce/interfacegan and github.com/genforce/sefa.
+GenForce's training in `models`. Names and layouts: `models/` of github.com/genforce/interfacegan and
+github.com/genforce/sefa.
 """
 
 import re
@@ -18,6 +18,7 @@ from gmmedit.generators.formats.filling import filled
 from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.states import Place, State, convert, taps
 from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.generators.pggan import PGGAN, PGGANConfig
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -34,22 +35,20 @@ INTERFACEGAN = {  # its names to SeFa's, in this order
 }
 SPARED = r"(synthesis\.)?lod|truncation\.truncation|.*\.kernel"  # tensors that nothing depends on
 STYLEGAN2_PARTS = {"affine.weight": "style.weight", "affine.bias": "style.bias", "noise_const": "noise"}
-MARKS = (r"synthesis\.(layer\d|early_layer\.)", r"synthesis\.output\d"), (r"layer\d+\.", r"output\d+\.")
+MARKS = r"synthesis\.output\d+\.bias", r"output\d+\.(wscale\.)?bias"  # of the StyleGANs, of PGGAN
 
 
 def matches(content: Any) -> bool:
-    state = unwrapped(content)
-    names = [str(name) for name in state] if isinstance(state, dict) else []
-    return any(all(any(re.match(mark, name) for name in names) for mark in marks) for marks in MARKS)
+    return find(content) is not None
 
 
-def unwrapped(content: Any) -> Any:
-    """The state dictionary in what torch.save was given, which in training had more around it."""
-    if isinstance(content, dict):
-        content = content.get("models", content)
-    if isinstance(content, dict):
-        return content.get("generator_smooth", content.get("generator", content))
-    return content
+def find(content: Any) -> State | None:
+    """The tensors of the averaged generator, or of the only one."""
+    for mark in MARKS:
+        state = find_state(content, mark)
+        if state and any(re.match(r"(synthesis\.)?(layer\d+|early_layer)\.", name) for name in state):
+            return state
+    return None
 
 
 def read(path: Path, content: Any) -> Generator:
@@ -57,7 +56,8 @@ def read(path: Path, content: Any) -> Generator:
 
     Refused: missing tensors or of other shapes, or a checkpoint from the middle of a growth phase.
     """
-    raw = State.of(unwrapped(content))
+    raw = find(content)
+    assert raw is not None  # matches
     state = State({renamed(name): tensor for name, tensor in raw.items()})
     interfacegan = any(".wscale." in name for name in raw)
     if interfacegan:
@@ -163,6 +163,7 @@ def stylegan2(path: Path, state: State) -> StyleGAN2:
         image_channels=state.length(f"synthesis.output{blocks - 1}.bias"),
         mapping_layers=state.extent(r"mapping\.dense(\d+)\."),
         mapping_width=state.length("mapping.dense0.bias"),
+        const_size=state.sides("synthesis.early_layer.const"),
         architecture="skip" if "synthesis.output0.weight" in state else "orig",
         resample_filter=taps(state["synthesis.layer1.filter.kernel"]),
     )

@@ -3,7 +3,8 @@
 The standard library's unpickler calls what a pickle names, reaches into objects (BUILD), allocates what a
 length or a memo index asks for, and hashes nested tuples without end. This one knows the opcodes of the
 protocols 2 to 5, hands every named thing to a table of inert constructors, leaves byte strings in the file,
-and charges each step to a budget. Opcodes and their arguments: the standard library's `pickletools`.
+and charges each step to a budget. What the table lacks is refused, or made an `Inert` where the caller collects
+those. Opcodes and their arguments: the standard library's `pickletools`.
 """
 
 import io
@@ -11,13 +12,14 @@ import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NoReturn
 
 BUDGET = 64 << 20  # bytes of text and numbers read, and STEP bytes an opcode; a StyleGAN needs a fiftieth
 STEP = 128
 LARGEST_KEY = 1 << 31  # greater integers can be chosen to collide in a dict
 LONGEST_LINE = 256
 SHOWN = 80  # characters of a name in a message
+ODD = (ValueError, TypeError, LookupError, AttributeError)  # what a constructor raises that is given the unexpected
 
 # Arguments in lines of text belong to protocols that nobody writes networks in.
 OPCODES = {
@@ -85,6 +87,34 @@ class Node:
         self.state = state
 
 
+@dataclass(eq=False)
+class Inert(Node):
+    """What a file names and nobody here knows, and whatever the file makes of it: nothing of it is imported or run.
+
+    It stands where a tensor may be expected, whose shape and numbers it refuses to give.
+    """
+
+    reason: str = ""
+
+    @property
+    def refusal(self) -> Refused:
+        return Refused(self.reason or asks_for(self.name))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise self.refusal
+
+    def read(self) -> NoReturn:
+        raise self.refusal
+
+    def build(self, state: Any) -> None:
+        self.state = state if isinstance(state, dict) else {}
+
+
+def asks_for(name: str) -> str:
+    return f"asks for {printable(name)}, which is no plain data; nothing of it was run"
+
+
 Constructor = Callable[..., object]
 PersistentLoad = Callable[[object], object]
 
@@ -135,12 +165,21 @@ class Stream:
 
 
 class Machine:
-    """Runs one pickle of a stream. `constructors`: "module.name" to what stands in for it; the rest is refused."""
+    """Runs one pickle of a stream.
+
+    constructors: "module.name" to what stands in for it; None: it is only ever an argument.
+    inert: collects the other names that the file gives, of which it makes `Inert`s, as of what a constructor refuses.
+    Without such a set they are refused.
+    """
 
     def __init__(
-        self, stream: Stream, constructors: Mapping[str, Constructor | None], persistent: PersistentLoad | None = None
+        self,
+        stream: Stream,
+        constructors: Mapping[str, Constructor | None],
+        persistent: PersistentLoad | None = None,
+        inert: set[str] | None = None,
     ) -> None:
-        self.stream, self.constructors, self.persistent = stream, constructors, persistent
+        self.stream, self.constructors, self.persistent, self.inert = stream, constructors, persistent, inert
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -214,8 +253,11 @@ class Machine:
             case "BUILD":
                 state = stack.pop()
                 self.build(stack[-1], state)
+            case "NEWOBJ_EX":
+                keywords, arguments, callee = stack.pop(), stack.pop(), stack.pop()
+                stack.append(self.construct(callee, arguments, keywords))
             case "BINPERSID" if self.persistent is not None:
-                stack.append(self.persistent(stack.pop()))
+                stack.append(self.attempt("a storage", self.persistent, (stack.pop(),)))
             case _ if argument is not None and name.startswith(("BIN", "SHORT_BIN", "LONG", "BYTE")):
                 stack.append(argument)
             case _:
@@ -228,37 +270,57 @@ class Machine:
 
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if type(target) is not list:
+        if type(target) is list:
+            target.extend(items)
+        elif not isinstance(target, Inert):
             raise Refused(f"appends to a {type(target).__name__}")
-        target.extend(items)
 
     def set_items(self, pairs: list[Any]) -> None:
+        """Items whose keys no generator has (tuples, addresses of tensors) are left out where others may be inert."""
         target = self.stack[-1]
+        if isinstance(target, Inert):
+            return
         if type(target) is not dict or len(pairs) % 2:
             raise Refused(f"sets items of a {type(target).__name__}")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             small = type(key) is int and abs(key) < LARGEST_KEY
-            if not small and type(key) not in (str, bool, type(None)):
+            if small or type(key) in (str, bool, type(None)):
+                target[key] = value
+            elif self.inert is None:
                 raise Refused(f"has a dictionary key that is a {type(key).__name__}")
-            target[key] = value
 
-    def global_name(self, module: object, attribute: object) -> Name:
+    def global_name(self, module: object, attribute: object) -> Name | Inert:
         name = f"{module}.{attribute}" if isinstance(module, str) and isinstance(attribute, str) else "?"
-        if name not in self.constructors:
-            raise Refused(f"asks for {printable(name)}, which no network needs; nothing of it was run")
-        return Name(name)
+        if name in self.constructors:
+            return Name(name)
+        if self.inert is None:
+            raise Refused(asks_for(name))
+        self.inert.add(printable(name))
+        return Inert(name)
 
-    def construct(self, callee: object, arguments: object) -> object:
-        if not isinstance(callee, Name) or not isinstance(arguments, tuple):
+    def construct(self, callee: object, arguments: object, keywords: object = None) -> object:
+        if isinstance(callee, Inert):
+            return Inert(callee.name, reason=callee.reason)
+        if not isinstance(callee, Name) or not isinstance(arguments, tuple) or keywords:
             raise Refused(f"calls a {type(callee).__name__}")
         constructor = self.constructors[callee.text]
         if constructor is None:
             raise Refused(f"calls {callee.text}, which is only ever a name")
-        return constructor(*arguments)
+        return self.attempt(callee.text, constructor, arguments)
+
+    def attempt(self, name: str, constructor: Constructor, arguments: tuple[object, ...]) -> object:
+        """What the constructor makes; an `Inert` if it refuses and those are collected."""
+        try:
+            return constructor(*arguments)
+        except ODD as error:
+            if self.inert is None:
+                raise
+            cause = next((it.refusal for it in arguments if isinstance(it, Inert)), error)
+            return Inert(name, reason=str(cause) if isinstance(cause, Refused) else f"has a {name} of an unknown form")
 
     def build(self, target: object, state: object) -> None:
         """Give an object its state. A dict keeps its items only: attributes (`_metadata`) are no weights."""
         if hasattr(target, "build"):
-            target.build(state)
+            self.attempt("a state", target.build, (state,))
         elif type(target) is not dict:
             raise Refused(f"gives a {type(target).__name__} a state")

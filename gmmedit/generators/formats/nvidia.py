@@ -5,6 +5,7 @@ differ, are never applied again. The source text in the file is ignored.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,48 @@ import torch
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Node, Refused, printable
+from gmmedit.generators.formats.machine import Inert, Node, Refused, printable
 from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
+from gmmedit.generators.formats.wrappers import choose_averaged, leaves
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
 from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
 
 LARGEST = 1 << 16  # of any size that an attribute gives
 LONGEST_FILTER = 64  # taps
+WRAPPED = "module", "_orig_mod"
+PLACE = re.compile(r"((net|model)?_?g(en|enerator)?)?_?(ema|s|smooth)?", re.IGNORECASE)  # G_ema, "", gs, netG_ema, ...
 FILTER = "resample_filter"  # layers that do not resample have one too
 
 
 def matches(content: Any) -> bool:
-    return isinstance(averaged(content), Node)
+    return bool(networks(content))
 
 
-def averaged(content: Any) -> Any:
-    """The averaged generator G_ema of a snapshot; the plain one, or a network by itself, if that is all there is."""
-    return content.get("G_ema") or content.get("G") if isinstance(content, dict) else content
+def networks(content: Any) -> dict[str, Node]:
+    """The generators in a file's content by where they lie: what its class or its place calls one, or all there is."""
+    found = {name: unwrapped(value) for name, value in leaves(content) if isinstance(value, Node)}
+    return {
+        name: node
+        for name, node in found.items()
+        if node.name.endswith("Generator") or PLACE.fullmatch(name.rpartition(".")[2])
+    }
+
+
+def unwrapped(node: Node) -> Node:
+    """The network in a DistributedDataParallel or a compiled module."""
+    inner = node.state.get("_modules")
+    for name in WRAPPED:
+        if isinstance(inner, dict) and isinstance(inner.get(name), Node):
+            return unwrapped(inner[name])
+    return node
 
 
 def read(path: Path, content: Any) -> Generator:
     """The generator of a file's content; D, the augmentations and a G beside G_ema stay in the file."""
-    node = averaged(content)
+    found = networks(content)
+    node = found[choose_averaged(list(found))]
+    if isinstance(node, Inert):
+        raise node.refusal
     if node.name != "Generator" or "synthesis" not in modules(node):
         raise Refused(f"holds a network of the class {printable(node.name)}; StyleGAN2 and StyleGAN3 are known")
     tensors: dict[str, Readable] = dict(named_tensors(node, "", set()))
@@ -69,12 +90,21 @@ def stylegan2_config(node: Node) -> StyleGAN2Config:
         **mapping_settings(node),
         resolution=resolution,
         channels=tuple(tensor(child(block, "conv1"), "weight").shape[0] for block in blocks),
+        const_size=const_size(blocks[0]),
         image_channels=integer(node, "img_channels"),
         architecture=architecture(blocks[-1]),
         resample_filter=tuple(taps.read().float().sum(0).tolist()),
         conv_clamp=clamp(layer),
         use_noise=bool(attribute(layer, "use_noise")),
     )
+
+
+def const_size(block: Node) -> tuple[int, int]:
+    """(height, width) of the first block's constant."""
+    shape = tensor(block, "const").shape
+    if len(shape) != 3:
+        raise Refused(f"has a constant of shape {list(shape)} where (channels, height, width) was expected")
+    return shape[1], shape[2]
 
 
 def architecture(block: Node) -> Architecture:
@@ -143,14 +173,14 @@ def layer_config(name: str, node: Node) -> LayerConfig:
     )
 
 
-def named_tensors(node: Node, prefix: str, seen: set[int]) -> Iterator[tuple[str, LazyTensor]]:
+def named_tensors(node: Node, prefix: str, seen: set[int]) -> Iterator[tuple[str, Readable]]:
     """Parameters and buffers under their dotted names, as in a state dictionary."""
     if id(node) in seen:
         raise Refused("has a module that is part of several")
     seen.add(id(node))
     for kind in ("_parameters", "_buffers"):
         for name, value in dictionary(node, kind).items():
-            if isinstance(value, LazyTensor):
+            if isinstance(value, LazyTensor | Inert):
                 yield f"{prefix}{name}", value
     for name, inner in modules(node).items():
         yield from named_tensors(inner, f"{prefix}{name}.", seen)
@@ -161,6 +191,10 @@ def named_tensors(node: Node, prefix: str, seen: set[int]) -> Iterator[tuple[str
 
 def dictionary(node: Node, kind: str) -> dict[str, Any]:
     value = node.state.get(kind)
+    if isinstance(node, Inert) and value is None:
+        raise node.refusal
+    if isinstance(value, Inert):
+        raise value.refusal
     if not isinstance(value, dict):
         raise Refused(f"has a {printable(node.name)} without {kind}")
     return value
@@ -177,10 +211,10 @@ def child(node: Node, name: str) -> Node:
     return inner[name]
 
 
-def tensor(node: Node, name: str) -> LazyTensor:
+def tensor(node: Node, name: str) -> Readable:
     for kind in ("_parameters", "_buffers"):
         value = dictionary(node, kind).get(name)
-        if isinstance(value, LazyTensor):
+        if isinstance(value, LazyTensor | Inert):
             return value
     raise Refused(f"has a {printable(node.name)} without the tensor {name}")
 
@@ -188,6 +222,8 @@ def tensor(node: Node, name: str) -> LazyTensor:
 def attribute(node: Node, name: str) -> Any:
     if name not in node.state:
         raise Refused(f"has a {printable(node.name)} without {name}")
+    if isinstance(node.state[name], Inert):
+        raise node.state[name].refusal
     return node.state[name]
 
 

@@ -1,8 +1,11 @@
 """Checkpoints of github.com/rosinality/stylegan2-pytorch (.pt), converted or from training: StyleGAN2.
 
-Weights and orientations are NVIDIA's under other names. Early files hold neither noise nor the mean w.
+Weights and orientations are NVIDIA's under other names. Early files hold neither noise nor the mean w. pSp, e4e,
+ReStyle and HyperStyle keep such a generator as their `decoder.`; BasicSR (github.com/XPixelGroup/BasicSR) has names of
+its own for the same tensors, and does not store the low-pass filter.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.formats.states import Place, State, convert, taps
-from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
+from gmmedit.generators.formats.wrappers import find_state, leaves
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 PARTS = {
@@ -21,17 +25,42 @@ PARTS = {
     "affine.bias": "conv.modulation.bias",
     "noise_strength": "noise.weight",
 }
+BASICSR = (  # its names to rosinality's
+    (r"style_mlp\.", "style."),
+    (r"constant_input\.weight", "input.input"),
+    (r"style_conv(1|s\.\d+)\.weight", r"conv\1.noise.weight"),
+    (r"style_conv(1|s\.\d+)\.", r"conv\1."),
+    (r"(.+)\.modulated_conv\.", r"\1.conv."),
+    (r"noises\.noise(\d+)", r"noises.noise_\1"),
+)
+FILTER = "to_rgbs.0.upsample.kernel"
 MEAN_OF = 4096  # latents, for a mean w that the file lacks
 
 
 def matches(content: Any) -> bool:
-    weights = averaged(content) if isinstance(content, dict) else None
-    return isinstance(weights, dict) and any(str(name).startswith("to_rgb1.") for name in weights)
+    return find(content) is not None
 
 
-def averaged(content: dict[str, Any]) -> Any:
-    """The state dictionary of the averaged generator; of the plain one, or bare, if that is all there is."""
-    return content.get("g_ema", content.get("g", content))
+def find(content: Any) -> State | None:
+    """The tensors of the averaged generator, or of the only one, under rosinality's names."""
+    found = find_state(content, r"to_rgb1\..+")
+    return found and State({renamed(name): tensor for name, tensor in found.items()})
+
+
+def renamed(name: str) -> str:
+    """BasicSR's name of a tensor to rosinality's, and rosinality's to itself."""
+    for theirs, ours in BASICSR:
+        name = re.sub(f"^{theirs}", ours, name)
+    return name
+
+
+def find_mean(content: Any) -> Readable | None:
+    """The mean w (w_dim,) in a file; pSp repeats it for each layer."""
+    named = dict(leaves(content))
+    name = next((name for name in named if name.rpartition(".")[2] == "latent_avg"), None)
+    if name is None or not isinstance(named[name], LazyTensor):
+        return None
+    return Derived(named[name], lambda mean: mean.reshape(-1, mean.shape[-1])[0])
 
 
 def read(path: Path, content: Any) -> StyleGAN2:
@@ -39,7 +68,8 @@ def read(path: Path, content: Any) -> StyleGAN2:
 
     Noise that the file lacks is drawn with seed 0, a missing mean w is taken over 4096 latents of that seed.
     """
-    state = State.of(averaged(content))
+    state = find(content)
+    assert state is not None  # matches
     blocks = state.extent(r"to_rgbs\.(\d+)\.") + 1
     config = StyleGAN2Config(
         resolution=2 << blocks,
@@ -49,9 +79,10 @@ def read(path: Path, content: Any) -> StyleGAN2:
         image_channels=state["to_rgb1.bias"].shape[1],
         mapping_layers=state.extent(r"style\.(\d+)\.") - 1,
         mapping_width=state.length("style.1.bias"),
-        resample_filter=taps(state["to_rgbs.0.upsample.kernel"]),
+        const_size=state.sides("input.input"),
+        resample_filter=taps(state[FILTER]) if FILTER in state else (1, 3, 3, 1),
     )
-    mean = State.of(content).get("latent_avg")
+    mean = find_mean(content)
     noise = np.random.RandomState(0)
 
     def source(name: str) -> Readable | Tensor:
@@ -59,11 +90,11 @@ def read(path: Path, content: Any) -> StyleGAN2:
             return mean or torch.zeros(config.w_dim)
         place = Place.parse(name) if name.endswith("noise_const") else None
         if place and noise_name(place) not in state:
-            return torch.from_numpy(noise.randn(4 << place.block, 4 << place.block).astype(np.float32))
+            return torch.from_numpy(noise.randn(*config.size_of(4 << place.block)).astype(np.float32))
         return stored(state, name)
 
     generator = convert(config, path, source)
-    state.check_spent(generator.family, r".*\.kernel")
+    state.check_spent(generator.family, r".*\.kernel|latent_avg")
     if mean is None:
         z = torch.from_numpy(np.random.RandomState(0).randn(MEAN_OF, config.z_dim).astype(np.float32))
         with torch.no_grad():

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from gmmedit.generators.formats.filling import filled, lazy_tensors
-from gmmedit.generators.formats.machine import Refused, printable
+from gmmedit.generators.formats.filling import filled
+from gmmedit.generators.formats.machine import Inert, Refused, printable
 from gmmedit.generators.formats.tensors import Readable
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
 
@@ -27,10 +27,6 @@ class State(dict[str, Readable]):
         super().__init__(tensors)
         self.asked: set[str] = set()
 
-    @classmethod
-    def of(cls, content: Any) -> "State":
-        return cls(lazy_tensors(content))
-
     def __getitem__(self, name: str) -> Readable:
         self.asked.add(name)
         return super().__getitem__(name)
@@ -40,7 +36,8 @@ class State(dict[str, Readable]):
 
     def check_spent(self, family: str, spared: str) -> None:
         """Refused: a tensor was never asked for, whose name is not spared; then it is a relative of the family."""
-        strange = sorted(name for name in self.keys() - self.asked if not re.fullmatch(spared, name))
+        left = {name for name, value in self.items() if not isinstance(value, Inert)} - self.asked
+        strange = sorted(name for name in left if not re.fullmatch(spared, name))
         if strange:
             raise Refused(f"has a tensor {printable(strange[0])}, which no {family} has")
 
@@ -58,14 +55,21 @@ class State(dict[str, Readable]):
             raise Refused(f"has {name} of shape {list(shape)} where a matrix was expected")
         return shape[1]
 
-    def extent(self, pattern: str) -> int:
+    def sides(self, name: str) -> tuple[int, int]:
+        """Height and width of images (..., C, H, W)."""
+        shape = self[name].shape
+        if len(shape) < 3:
+            raise Refused(f"has {name} of shape {list(shape)} where images were expected")
+        return shape[-2], shape[-1]
+
+    def extent(self, pattern: str, most: int = MOST_PARTS) -> int:
         """One more than the greatest number that the pattern's group finds in the names; 0 without any.
 
         Refused: more than any network has.
         """
         numbers = [int(match[1]) for name in self if (match := re.match(pattern, name))]
         extent = max(numbers, default=-1) + 1
-        if extent > MOST_PARTS:
+        if extent > most:
             raise Refused(f"numbers its tensors up to {extent - 1}")
         return extent
 

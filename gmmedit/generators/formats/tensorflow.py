@@ -29,7 +29,7 @@ LAYERS = {"conv0": "Conv0_up", "conv1": "Conv1", "torgb": "ToRGB", "skip": "Skip
 
 
 def matches(content: Any) -> bool:
-    return isinstance(content, tuple) and len(content) == 3 and all(is_network(part) for part in content)
+    return isinstance(content, tuple) and len(content) == 3 and is_network(content[2])
 
 
 def is_network(thing: Any) -> bool:
@@ -90,6 +90,7 @@ def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
         w_dim=state.length("dlatent_avg"),
         c_dim=state.length(labels) if embedding else 0,
         embedding=embedding,
+        const_size=state.sides("synthesis/4x4/Const/const"),
         image_channels=state.length(f"synthesis/{sizes[-1]}x{sizes[-1]}/ToRGB/bias"),
         mapping_layers=state.extent(r"mapping/Dense(\d+)/"),
         mapping_width=state.width("mapping/Dense0/weight"),

@@ -1,12 +1,14 @@
 """Tensors that stay in their file until they are read, checked against the storage they claim to lie in."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gmmedit.generators.formats.machine import Refused, Span, printable
@@ -24,6 +26,7 @@ STORAGES = {
     "torch.BoolStorage": torch.bool,
 }
 NUMBERS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"}  # the numpy types that a file may hold
+TRUNCATED = "invalid header length", "incomplete metadata", "not fully covered"  # what safetensors says of such files
 MAX_DIMS = 8
 LARGEST = 1 << 40
 
@@ -87,10 +90,33 @@ class LazyTensor:
         return storage.read(self.offset, reach).as_strided(self.shape, self.stride).contiguous()
 
 
+class StoredTensor(LazyTensor):
+    """A tensor of a safetensors file, whose reader checks where it lies."""
+
+    def __init__(self, path: Path, name: str, shape: Sequence[int]) -> None:
+        self.path, self.name, self.shape = path, name, tuple(shape)
+
+    def read(self) -> Tensor:
+        with safe_open(self.path, framework="pt") as file:
+            return file.get_tensor(self.name)
+
+
+def read_safetensors(path: Path) -> dict[str, LazyTensor]:
+    """The tensors of a safetensors file by name. EOFError: it is truncated. SafetensorError: it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: StoredTensor(path, name, file.get_slice(name).get_shape()) for name in list(file.keys())}
+    except SafetensorError as error:
+        if any(words in str(error) for words in TRUNCATED):
+            raise EOFError from error
+        raise
+
+
 class Readable(Protocol):
     """What has a shape at once, and a tensor when `read` is called."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def read(self) -> Tensor: ...
 
@@ -107,16 +133,22 @@ class Derived:
 
 
 class DType:
-    """A little-endian numpy type by its code: "f4"."""
+    """A little-endian numpy type by its code: "f4". Refused, when numbers are read: another one."""
 
     def __init__(self, code: object, *_: object) -> None:
-        if not isinstance(code, str) or code not in NUMBERS:
-            raise Refused(f"holds a numpy array of the type {printable(code) if isinstance(code, str) else '?'}")
-        self.numpy = np.dtype(code)
+        self.code, self.order = code, "<"
 
     def build(self, state: Any) -> None:
-        if state[1] not in ("<", "|", "="):
+        self.order = "unknown"
+        self.order = state[1]
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        if not isinstance(self.code, str) or self.code not in NUMBERS:
+            raise Refused(f"holds a numpy array of the type {printable(str(self.code))}")
+        if self.order not in ("<", "|", "="):
             raise Refused("holds big-endian numbers")
+        return np.dtype(self.code)
 
     @property
     def torch(self) -> torch.dtype:
@@ -135,15 +167,18 @@ class Array(LazyTensor):
 
     def fill(self, data: object, dtype: object, shape: object, in_columns: object) -> "Array":
         """Bytes, type, shape and order ("F" or true: column by column) of the array, which is returned."""
-        if not isinstance(dtype, DType) or not isinstance(data, Span):
-            raise Refused("has a numpy array without numbers")
-        storage = Storage(dtype.torch, data)
+
+        def numbers() -> Storage:
+            if not isinstance(dtype, DType) or not isinstance(data, Span):
+                raise Refused("has a numpy array without numbers")
+            return Storage(dtype.torch, data)
+
         lengths = sizes(shape)
         if in_columns in (True, "F"):
             steps = products(lengths)
         else:
             steps = products(lengths[::-1])[::-1]
-        super().__init__(lambda: storage, 0, lengths, steps)
+        super().__init__(numbers, 0, lengths, steps)
         return self
 
 

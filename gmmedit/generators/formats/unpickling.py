@@ -1,7 +1,8 @@
 """Pickles and torch.save containers of others, read as data: an allow-list of names, and inert stand-ins for them.
 
 `read_pickle` serves NVIDIA's checkpoints (PyTorch and TensorFlow), `read_torch` whatever torch.save wrote.
-Classes become `Node`s, tensors and arrays `LazyTensor`s. Whatever else a file names is refused by that name.
+Classes become `Node`s, tensors and arrays `LazyTensor`s. Whatever else a file names is refused by that name; with a set
+`inert`, which collects those names, it becomes an `Inert` instead, and only who needs it refuses it.
 """
 
 import struct
@@ -50,16 +51,18 @@ def explained(path: Path, hint: str = HINT) -> Iterator[None]:
         raise InputError(f"{path} is damaged, or not what it looks like ({reason})", hint=hint) from error
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, inert: set[str] | None = None) -> Any:
     """The object of a plain pickle, protocols 2 to 5. InputError: truncated, hostile, or naming something unknown."""
     with explained(path), path.open("rb") as file:
-        return Machine(Stream(file, path), CONSTRUCTORS).run()
+        return Machine(Stream(file, path), CONSTRUCTORS, inert=inert).run()
 
 
-def read_torch(path: Path) -> Any:
+def read_torch(path: Path, inert: set[str] | None = None) -> Any:
     """The object that torch.save wrote, in the zip format or the older one. InputError as in `read_pickle`."""
     with explained(path):
-        return read_zip(path) if zipfile.is_zipfile(path) else read_legacy(Span(path, 0, path.stat().st_size))
+        if zipfile.is_zipfile(path):
+            return read_zip(path, inert)
+        return read_legacy(Span(path, 0, path.stat().st_size), inert)
 
 
 @dataclass(eq=False)
@@ -120,8 +123,11 @@ class Shelf:
             reference.place(span)
 
 
-def read_legacy(span: Span) -> Any:
-    """The object of a torch.save stream without zip: five pickles, then each storage's length and numbers."""
+def read_legacy(span: Span, inert: set[str] | None = None) -> Any:
+    """The object of a torch.save stream without zip: five pickles, then each storage's length and numbers.
+
+    Refused, besides: numbers of a type whose size is unknown, as nobody knows where the next ones begin.
+    """
     shelf = Shelf()
     with span.source.open("rb") as file:
         stream = Stream(file, span.source, span.start, span.size)
@@ -129,16 +135,16 @@ def read_legacy(span: Span) -> Any:
             raise Refused("is no checkpoint that torch.save wrote")
         if not Machine(stream, CONSTRUCTORS).run()["little_endian"]:
             raise Refused("holds big-endian numbers")
-        content = Machine(stream, CONSTRUCTORS, shelf.load).run()
+        content = Machine(stream, CONSTRUCTORS, shelf.load, inert).run()
         for key in Machine(stream, CONSTRUCTORS).run():
             if type(key) is not str or key not in shelf.references:
-                raise Refused("has a storage that nothing refers to")
+                raise Refused("has a storage that nothing refers to, or of an unknown type")
             width = STORAGES[shelf.references[key][0].kind].itemsize
             shelf.place(key, stream.span(stream.number(8) * width))
     return content
 
 
-def read_zip(path: Path) -> Any:
+def read_zip(path: Path, inert: set[str] | None = None) -> Any:
     """The object of a torch.save zip: PREFIX/data.pkl, and storages in PREFIX/data/KEY, none compressed."""
     shelf = Shelf()
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -147,7 +153,7 @@ def read_zip(path: Path) -> Any:
         if len(pickles) != 1:
             raise Refused("is a zip, but no checkpoint that torch.save wrote")
         main = spans[pickles[0]]
-        content = Machine(Stream(file, path, main.start, main.size), CONSTRUCTORS, shelf.load).run()
+        content = Machine(Stream(file, path, main.start, main.size), CONSTRUCTORS, shelf.load, inert).run()
     folder = pickles[0].removesuffix("data.pkl") + "data/"
     for key in shelf.references:
         if f"{folder}{key}" in spans:

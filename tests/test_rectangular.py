@@ -1,0 +1,118 @@
+"""StyleGAN2 whose images are not square, as StyleGAN-Human's 1024 x 512, in every format and through every step."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import done
+from nvidia_pickles import random_network, write
+from PIL import Image
+from small_states import as_basicsr, as_genforce, as_rosinality
+from test_every_generator import QUICK, classifier_of
+
+from gmmedit import artifacts
+from gmmedit.errors import InputError
+from gmmedit.generators import load
+from gmmedit.generators.stylegan2 import StyleGAN2, save
+from gmmedit.run.rendering import SEEN, disturbed, shrunk
+
+SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
+SIZES = {"upright": (4, 2), "lying": (2, 4), "of other sides": (3, 5)}
+
+
+@pytest.mark.parametrize("const_size", SIZES.values(), ids=SIZES)
+def test_every_format_brings_it_back(const_size, tmp_path):
+    network = random_network(**SHAPE, const_size=const_size)
+    paths = [write(tmp_path / "nvidia.pkl", network), tmp_path / "ours.safetensors"]
+    save(network, paths[1])
+    for name, state in {
+        "state.pt": network.state_dict(),
+        "rosinality.pt": {"g_ema": as_rosinality(network), "latent_avg": network.w_avg},
+        "basicsr.pth": {"params_ema": as_basicsr(network)},
+        "genforce.pth": {"generator_smooth": as_genforce(network)},
+    }.items():
+        torch.save(state, tmp_path / name)
+        paths.append(tmp_path / name)
+    w = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    images = network.synthesize(w)
+    assert images.shape[1:] == network.image_shape == (3, 8 * const_size[0], 8 * const_size[1])
+    for path in paths:
+        read = load(str(path))
+        assert read.image_shape == network.image_shape
+        torch.testing.assert_close(read.synthesize(w), images, atol=2e-5, rtol=0, msg=path.name)
+
+
+def test_a_generator_on_its_side_makes_images_on_their_side():
+    """Height and width are treated alike: a network whose planes and kernels are transposed makes transposed images."""
+    upright = random_network(**SHAPE, const_size=(4, 2), architecture="resnet")
+    lying = random_network(**SHAPE, const_size=(2, 4), architecture="resnet")
+    state = {name: tensor.mT if tensor.ndim > 2 or name.endswith("noise_const") else tensor
+             for name, tensor in upright.state_dict().items()}  # fmt: skip
+    lying.load_state_dict(state)
+    w = torch.randn(2, 16)
+    for mode in ("const", "none"):
+        upright.noise_mode = lying.noise_mode = mode
+        torch.testing.assert_close(lying.synthesize(w), upright.synthesize(w).mT, atol=1e-5, rtol=0)
+    upright.noise_mode, upright.noise_seed = "random", 3
+    assert upright.synthesize(w).shape == (2, 3, 32, 16)
+
+
+def test_noise_that_a_file_lacks_has_its_shape(tmp_path):
+    network = random_network(**SHAPE, const_size=(4, 2))
+    state = {name: tensor for name, tensor in as_rosinality(network).items() if not name.startswith("noises.")}
+    torch.save({"g_ema": state}, tmp_path / "g.pt")
+    assert load(str(tmp_path / "g.pt")).image_shape == (3, 32, 16)
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 4), (1, 8, 4, 2)])
+def test_a_constant_of_another_form_is_refused(shape, tmp_path):
+    network = random_network(**SHAPE)
+    network.synthesis.b4.const.data = torch.zeros(shape)
+    with pytest.raises(InputError, match="constant of shape"):
+        load(str(write(tmp_path / "g.pkl", network)))
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 64), (64, 128), (200, 30), (64, 64), (40, 20), (256, 256)])
+def test_images_are_shrunk_in_their_proportions(height, width):
+    small = shrunk(torch.ones(1, 3, height, width))
+    scale = min(1, SEEN / max(height, width))
+    assert small.shape[-2:] == (round(height * scale), round(width * scale)) and max(small.shape[-2:]) <= SEEN
+
+
+def test_images_are_disturbed_by_their_shorter_side():
+    ramp = torch.arange(64.0)[:, None].expand(1, 3, 64, 32) * 1000
+    one, other = (disturbed(turned, torch.Generator().manual_seed(1)) for turned in (ramp, ramp.mT))
+    assert one.shape == (1, 3, 64, 32) and other.shape == (1, 3, 32, 64)
+    assert (one - ramp).abs().max() < 1500, "a 32nd of the shorter side is a pixel"
+
+
+def test_every_step(tmp_path: Path) -> None:
+    """Sample, label, both fits, edit, evaluate, compare, report, verify and inspect of a generator of 32 x 16."""
+    network: StyleGAN2 = random_network(**SHAPE, const_size=(4, 2))
+    path, folder, quick = write(tmp_path / "human.pkl", network), tmp_path / "run", tmp_path / "quick.yaml"
+    run, config = ("--run", folder), ("--config", quick, "--quiet")
+    quick.write_text(QUICK)
+    assert json.loads(done("inspect", path, "--json").stdout)["image_shape"] == [3, 32, 16]
+    done("sample", *run, "--gan", path, "-n", 160, "--images")
+    with artifacts.open(folder / "samples.h5") as samples:
+        pixels = samples["images"]
+        z = torch.from_numpy(samples["z"][:2])
+    assert pixels.shape[1:] == (32, 16, 3)
+    images = network.synthesize(network.map(z)).permute(0, 2, 3, 1)
+    assert np.abs(pixels[:2] - (images.detach().numpy() * 127.5 + 128).clip(0, 255)).max() <= 1
+    done("label", *run, "--classifier", classifier_of(tmp_path, pixels), "--from-images", "--quiet")
+    done("fit-single", *run, *config)
+    done("fit-mixture", *run, *config)
+    done("edit", *run, "--attr", "light", "--alphas", "0:1:0.5", "--polish", 4, "--quiet")
+    with Image.open(folder / "edits" / "image_0_00.png") as image:
+        assert image.size == (16, 32)
+    with Image.open(folder / "edits" / "sheet.png") as sheet:
+        assert sheet.height > sheet.width / 4
+    judge = ("--classifier", tmp_path / "classifier.yaml", "--quiet")
+    done("evaluate", *run, "-n", 16, "--editors", "mixture", *judge)
+    done("report", *run, "--quiet")
+    done("verify", *run, "--rows", 4, "--quiet")
+    facts = json.loads(done("inspect", folder / "samples.h5", "--json").stdout)
+    assert "images" in json.dumps(facts)
