@@ -50,26 +50,29 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         categories = [aim.category(labels.attributes) for aim in request.aims]
         workshop = open_workshop(samples, labels, mixture, settings, execution)
         index, latent = chosen_latents(request, samples, workshop)
-        question = ask(mixture, latent, index, workshop, request)
+        first = samples.question.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
+        images = [first + number for number in index.tolist()]
+        question = ask(mixture, latent, index, images, workshop, request)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
     if not artifacts.finished(path, question, force=True):
         picture_folder(path)  # what stands in its way is found before the work
-        fill(path, question, workshop, request, aims, index, latent)
+        fill(path, question, workshop, request, aims, index, images, latent)
     write_pictures(path, request.title())
     return path
 
 
 def fill(
-    path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims, index: np.ndarray, latent: Tensor
-) -> None:
+    path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims,
+    index: np.ndarray, images: list[int], latent: Tensor,
+) -> None:  # fmt: skip
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
     with artifacts.create_rows(path, question, alphas, chunk, restart=execution.restart, attrs=notes) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
-            editor = workshop.editor(start)
+            editor = workshop.editor(images[start:stop])
             rows = edit_rows(workshop, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")
@@ -177,7 +180,7 @@ def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
 
 
 def ask(
-    mixture: Artifact, latent: Tensor, index: np.ndarray, workshop: Workshop, request: Request
+    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], workshop: Workshop, request: Request
 ) -> Question:  # fmt: skip
     channels, height, width = workshop.generator.image_shape
     config = workshop.settings.model_dump() | {
@@ -190,6 +193,8 @@ def ask(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
+    if workshop.settings.draw == "sample":
+        config["images"] = images  # each has a draw of its own
     return Question(
         kind="edits",
         n=len(latent),

@@ -55,18 +55,21 @@ class Workshop:
     def paint(self) -> Callable[[Tensor], Tensor]:
         return painter(self.generator, self.space, self.drawn)
 
-    def editor(self, number: int) -> MixtureEditor:
-        """An editor with random draws of its own."""
+    def editor(self, images: Sequence[int]) -> MixtureEditor:
+        """An editor of these images: seeds, or places in a file of latents. Random draws depend on them and the seed."""
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
-        seed = settings.seed + number
         return MixtureEditor(
-            self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
-        )
+            self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
+            self.members, tuple(images),
+        )  # fmt: skip
 
     @property
     def chunk(self) -> int:
-        """How many images are moved at once."""
+        """How many images are moved at once: one where nothing is polished, as then little is gained by more, and in
+        matrix products of several rows the last bits depend on the row's place."""
+        if not self.settings.polish:
+            return 1
         _, height, width = self.generator.image_shape
         return max(EDITED // (height * width), 1)
 
