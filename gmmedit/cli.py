@@ -19,6 +19,8 @@ from gmmedit.edge import (
     Edge,
     Force,
     Json,
+    NoBatch,
+    NoForce,
     Quiet,
     Restart,
     Run,
@@ -27,7 +29,7 @@ from gmmedit.edge import (
 )
 from gmmedit.files_cli import inspect, verify
 from gmmedit.models_cli import models
-from gmmedit.terminal import executing, wrote
+from gmmedit.terminal import executing, ignore, wrote
 
 HALF = "Of generator and classifier: bf16 is faster where the hardware multiplies it, and rounds."
 FullPrecision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default fp32.")]
@@ -148,8 +150,8 @@ def fit_mixture(
 
 @app.command()
 def edit(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: Seed = None,
+    force: NoForce = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     attr: Annotated[list[str] | None, typer.Option(help=SEVERAL)] = None,
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
@@ -170,10 +172,11 @@ def edit(
     from gmmedit.stages import edit as stage
     from gmmedit.tables import show_edit
 
+    ignore("edit", quiet, batch=batch, force=force)
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
-    with executing(run, device, batch, force, restart, quiet) as execution:
+    with executing(run, device, 1, False, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
 
@@ -226,14 +229,15 @@ def compare(
 
 @app.command()
 def report(
-    run: Run = RUN, device: Device = "cpu", batch: Batch = 16, restart: Restart = False, quiet: Quiet = False,
+    run: Run = RUN, device: Device = "cpu", batch: NoBatch = None, restart: Restart = False, quiet: Quiet = False,
     debug: Debug = False, trust: Trust = False,
     out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
 ) -> None:  # fmt: skip
     """One page of pictures and figures about a run -> report.html."""
     from gmmedit.stages import report as stage
 
-    with executing(run, device, batch, False, restart, quiet) as execution:
+    ignore("report", quiet, batch=batch)
+    with executing(run, device, 1, False, restart, quiet) as execution:
         path, lacks = stage.run(run, execution, out)
     for line in [] if quiet else lacks:
         typer.echo(f"note: {line}")

@@ -20,9 +20,10 @@ POLISHED = 64  # rows at once, to bound memory
 class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
-    `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the number of the image (`images`,
-    one for each row of x; rows beyond them are padding), and on no other image. With `steps`, zs begins at `members` of the component and is polished through the real generator and classifier (`score`) for each
-    image, layer by layer. Attributes are read from the mean of the layers.
+    `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
+    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `members` of the component
+    and is polished through the real generator and classifier (`score`) for each image, layer by layer. Attributes are
+    read from the mean of the layers.
     """
 
     model: AttributeMixture

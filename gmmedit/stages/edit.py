@@ -13,6 +13,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings
+from gmmedit.disk import alone
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
@@ -56,10 +57,11 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
-    if not artifacts.finished(path, question, force=True):
+    with alone(path):  # two edits into one folder would mix their images
         picture_folder(path)  # what stands in its way is found before the work
-        fill(path, question, workshop, request, aims, index, images, latent)
-    write_pictures(path, request.title())
+        if not artifacts.finished(path, question, force=True):
+            fill(path, question, workshop, request, aims, index, images, latent)
+        write_pictures(path, request.title())
     return path
 
 
@@ -69,7 +71,8 @@ def fill(
 ) -> None:  # fmt: skip
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
-    with artifacts.create_rows(path, question, alphas, chunk, restart=execution.restart, attrs=notes) as writer:
+    restart = execution.restart
+    with artifacts.create_rows(path, question, alphas, chunk, restart, attrs=notes, held=True) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
             editor = workshop.editor(images[start:stop])

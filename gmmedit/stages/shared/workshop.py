@@ -56,7 +56,7 @@ class Workshop:
         return painter(self.generator, self.space, self.drawn)
 
     def editor(self, images: Sequence[int]) -> MixtureEditor:
-        """An editor of these images: seeds, or places in a file of latents. Random draws depend on them and the seed."""
+        """An editor of images with these numbers (seeds, or places in a file of latents), on which draws depend."""
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
         return MixtureEditor(
