@@ -163,7 +163,10 @@ def edit(
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
-    latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
+    latents: Annotated[
+        Path | None, typer.Option(help="File of latents instead, FILE or FILE:KEY (.npz, .npy, .pt).")
+    ] = None,
+    latents_space: Annotated[Literal["z", "w", "w+"] | None, typer.Option(help="Of --latents, if unclear.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
@@ -175,7 +178,7 @@ def edit(
     ignore("edit", quiet, batch=batch, force=force)
     resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
     known = stage.attributes_of(run) if attr else []
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
+    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)
     with executing(run, device, 1, False, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)

@@ -1,16 +1,22 @@
 """What goes into an edit and comes out: draws, files of latents, another generator, locks, exported files."""
 
+import functools
 import itertools
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import check, done, gmmedit, untouched
 
-from gmmedit import artifacts, disk
-from gmmedit.errors import RunError
+from gmmedit import artifacts, disk, generators
+from gmmedit.errors import InputError, RunError
 from gmmedit.stages import edit
+from gmmedit.stages.shared.latents import read_latents
+from gmmedit.stages.shared.request import LatentSpace
 
 Edit = Callable[..., artifacts.Artifact]
 
@@ -105,3 +111,152 @@ def test_options_without_effect_are_taken_and_not_offered(run: Path, tmp_path: P
     for command, options in (("edit", ("--batch", "--force")), ("report", ("--batch",))):
         text = done(command, "--help").stdout
         assert not any(option in text for option in options)
+
+
+# Files of latents
+
+
+@pytest.fixture(scope="module")
+def w(run: Path) -> np.ndarray:
+    with artifacts.open(run / "samples.h5") as samples:
+        return samples["w"][:3]
+
+
+@pytest.fixture(scope="module")
+def plus(w: np.ndarray, run: Path) -> np.ndarray:
+    """W+ (3, L, D) whose layers differ."""
+    layers = avatars().w_shape[0]
+    return np.stack([np.roll(w, layer, 0) for layer in range(layers)], 1)
+
+
+avatars = functools.cache(lambda: generators.load("avatars"))
+
+
+def latents_of(path: Path | str, space: str = "w", told: LatentSpace | None = None) -> tuple[str, np.ndarray]:
+    kind, latent = read_latents(Path(path), space, avatars(), told)
+    return kind, latent.numpy()
+
+
+def refused(path: Path | str, *phrases: str, space: str = "w", told: LatentSpace | None = None) -> None:
+    with pytest.raises(InputError) as caught:
+        latents_of(path, space, told)
+    for phrase in phrases:
+        assert phrase in f"{caught.value.message}; {caught.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["w", "z", "wp", "latent", "latents", "arr_0", "w_plus", "projected_w"])
+def test_every_container_holds_the_same_latents(name: str, w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    told: LatentSpace = {"z": "z", "w": "w", "projected_w": "w"}.get(name, "w+")
+    array = plus if told == "w+" else w
+    np.save(tmp_path / f"{name}.npy", array)
+    np.savez(tmp_path / "a.npz", **{name: array.astype(np.float64), "other": np.zeros(3)})
+    np.savez_compressed(tmp_path / "b.npz", **{name.upper(): array, "ids": np.arange(3)})
+    torch.save(torch.from_numpy(array), tmp_path / f"{name}.pt")
+    torch.save(
+        torch.nn.Parameter(torch.from_numpy(array)), tmp_path / f"{name}.pth", _use_new_zipfile_serialization=False
+    )
+    torch.save({name: torch.from_numpy(array), "loss": 0.5}, tmp_path / "c.pt")
+    torch.save({"face.png": {"latent": torch.from_numpy(array), "noise": [torch.zeros(4)]}}, tmp_path / "rosinality.pt")
+    (tmp_path / "d.pkl").write_bytes(pickle.dumps({name: array}))
+    files = [path for path in tmp_path.iterdir() if path.name != "rosinality.pt"]
+    assert len(files) == 7
+    for path in files:
+        kind, latent = latents_of(path)
+        assert kind == told and latent.dtype == np.float32 and np.array_equal(latent, array), path
+    assert np.array_equal(latents_of(tmp_path / "rosinality.pt", told=told)[1], array)
+
+
+def test_half_precision_and_other_orders_of_numbers(w: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", w=np.asfortranarray(w.astype(">f8")))
+    torch.save({"w": torch.from_numpy(w).bfloat16()}, tmp_path / "b.pt")
+    torch.save({"w": torch.from_numpy(w).T.contiguous().T}, tmp_path / "c.pt")
+    assert np.array_equal(latents_of(tmp_path / "a.npz")[1], w)
+    assert np.allclose(latents_of(tmp_path / "b.pt")[1], w, rtol=0.01)
+    assert np.array_equal(latents_of(tmp_path / "c.pt")[1], w)
+
+
+def test_shapes_of_one_latent(w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    for array in (w[0], w[:1], w[:1, None]):
+        np.savez(path, w=array)
+        kind, latent = latents_of(path)
+        assert (kind, latent.shape) == ("w", (1, w.shape[1])) and np.array_equal(latent[0], w[0])
+    np.savez(path, w=w[:, None])
+    assert np.array_equal(latents_of(path)[1], w), "(N, 1, D)"
+    for name, array in (("w_plus", plus[0]), ("w", plus[:1]), ("latents", plus[:1])):
+        np.savez(path, **{name: array})
+        kind, latent = latents_of(path)
+        assert kind == "w+" and np.array_equal(latent, plus[:1])
+
+
+def test_a_shape_that_may_be_two_things_is_refused_and_both_are_named(plus: np.ndarray, tmp_path: Path) -> None:
+    path, layers = tmp_path / "latents.npz", plus.shape[1]
+    np.savez(path, w=plus[0])
+    ways = f"may be {layers} latents of W or one latent of W+"
+    refused(path, f"w, of shape ({layers}, 128), {ways}", "--latents-space w or --latents-space w+")
+    assert latents_of(path, told="w")[1].shape == (layers, 128)
+    assert latents_of(path, told="w+")[1].shape == (1, layers, 128)
+    np.savez(path, latents=plus[:, 0])  # of Z and of W there are 128 numbers each
+    refused(path, "may be 3 latents of Z or 3 latents of W", "--latents-space z or --latents-space w")
+    assert latents_of(path, told="z")[0] == "z" and latents_of(path, told="w")[0] == "w"
+    np.savez(path, latents=plus[0])
+    refused(path, f"may be {layers} latents of Z or {layers} latents of W or one latent of W+")
+
+
+def test_several_arrays_that_may_be_the_latents(w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    np.savez(path, w=w, w_plus=plus, z=w)
+    refused(path, "holds w, w_plus, z: any of them may be the latents", f"say which: --latents {path}:w")
+    assert latents_of(f"{path}:w_plus")[0] == "w+" and latents_of(f"{path}:z")[0] == "z"
+    refused(f"{path}:wplus", "has no 'wplus', it holds w, w_plus, z")
+    np.savez(path, w=w, z=w)
+    assert (latents_of(path)[0], latents_of(path, space="z")[0]) == ("w", "z"), "each run takes those of its space"
+    torch.save(
+        {"a.png": {"latent": torch.from_numpy(plus[0])}, "b.png": {"latent": torch.from_numpy(plus[1])}},
+        tmp_path / "c.pt",
+    )
+    refused(tmp_path / "c.pt", "holds a.png/latent, b.png/latent")
+    assert np.array_equal(latents_of(f"{tmp_path / 'c.pt'}:b.png/latent", told="w+")[1], plus[1:2])
+    odd = tmp_path / "a:w.npz"
+    np.savez(odd, w=w)
+    assert latents_of(odd)[0] == "w" and latents_of(f"{odd}:w")[0] == "w", "a colon in the name of a file"
+
+
+def test_latents_of_w_where_z_is_edited(plus: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "latents.npz", latents=plus)
+    refused(tmp_path / "latents.npz", "holds latents of W, and the run edits in Z", "--space w", space="z")
+
+
+def test_files_that_would_run_something_or_hold_no_numbers(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "evil"),))
+
+    torch.save({"w": Evil()}, tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(pickle.dumps({"w": Evil()}))
+    np.save(tmp_path / "c.npy", np.array({"w": Evil()}, dtype=object))
+    for name, says in (("a.pt", "asks for "), ("b.pt", "asks for "), ("c.npy", "objects instead of numbers")):
+        refused(tmp_path / name, str(tmp_path / name), says, "docs/latents.md")
+    assert not (tmp_path / "evil").exists()
+    round = {"w": 1}
+    round["again"] = round
+    (tmp_path / "d.pkl").write_bytes(pickle.dumps(round))
+    refused(tmp_path / "d.pkl", "holds no arrays")
+    (tmp_path / "e.onnx").write_bytes(b"\x08\x07")
+    refused(tmp_path / "e.onnx", "is neither npy nor npz nor what torch.save wrote")
+
+
+def test_z_of_a_file_is_mapped_as_the_seeds_are(edited: Edit, tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", np.stack([np.random.RandomState(seed).randn(128) for seed in (5, 599)]))
+    seeds, file = (
+        edited("--attr", "smile", *words) for words in (("--seeds", "5,599"), ("--latents", tmp_path / "z.npy"))
+    )
+    assert np.array_equal(seeds["latent"], file["latent"]) and np.array_equal(
+        seeds["images_after"], file["images_after"]
+    )
+
+
+def test_a_space_without_a_file(run: Path) -> None:
+    check(
+        gmmedit("edit", "--run", run, "--attr", "smile", "--latents-space", "w"), "--latents-space says what --latents"
+    )

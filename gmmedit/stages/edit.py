@@ -16,9 +16,8 @@ from gmmedit.config import EditSettings
 from gmmedit.disk import alone
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.generators import Generator
 from gmmedit.stages.shared.common import Execution, prepare
-from gmmedit.stages.shared.npz import read_array
+from gmmedit.stages.shared.latents import read_latents
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import picture_folder, write_pictures
 from gmmedit.stages.shared.workshop import Move, Workshop, open_workshop
@@ -26,7 +25,6 @@ from gmmedit.stopping import stop_if_asked
 
 __all__ = ["Request", "run"]
 
-HUGE = 1e6  # for a coordinate of a latent
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 Aims = list[tuple[int, float]]  # a category and a strength each
@@ -146,10 +144,12 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     space = workshop.space
     if request.latents is not None:
-        if workshop.drawn.cutoff is not None and space == "w":
+        kind, latent = read_latents(request.latents, space, workshop.generator, request.latents_space)
+        if kind == "z" and space == "w":
+            latent = workshop.map(latent)
+        elif workshop.drawn.cutoff is not None and space == "w":
             message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
             raise InputError(message, hint="gmmedit sample without --cutoff")
-        latent = read_latents(request.latents, space, workshop.generator)
         return np.arange(len(latent)), latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
@@ -160,26 +160,6 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
             )
         return index, torch.from_numpy(samples[space][index])
     return index, workshop.seeded(request.rows)
-
-
-def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
-    """The latents of an npz with the key of the edited space: w (N, D) or W+ (N, L, D), or z (N, D).
-
-    InputError: no such file, no such key, other shapes, NaN.
-    """
-    hint = f"numpy.savez(file, {space}=...)"
-    array = read_array(path, space, hint)
-    size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
-    layers = generator.w_shape[0] if generator.w_shape else 0
-    fits = array.shape[1:] == (size,) or (space == "w" and array.shape[1:] == (layers, size))
-    if not fits or not len(array) or array.dtype.kind != "f":
-        expected = f"(N, {size})" + (f" or (N, {layers}, {size})" if space == "w" else "")
-        found = f"{array.dtype} of shape {array.shape}"
-        raise InputError(f"{path}: {space} is {found}, floats of shape {expected} were expected", hint=hint)
-    latent = torch.from_numpy(array.astype(np.float64)).float()
-    if not (latent.abs() < HUGE).all():
-        raise InputError(f"{path}: {space} holds NaN or infinite or huge values", hint=hint)
-    return latent
 
 
 def ask(

@@ -104,8 +104,10 @@ class Workshop:
     def seeded(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
         z = torch.from_numpy(seeded_latents(seeds, self.generator.z_dim))
-        if self.space == "z":
-            return z
+        return z if self.space == "z" else self.map(z)
+
+    def map(self, z: Tensor) -> Tensor:
+        """z (N, z_dim) to the w (N, w_dim) that samples.h5 would keep, one after the other."""
         device = self.generator.device
         return torch.cat([mapped(self.generator, row[None].to(device), self.drawn).cpu() for row in z])
 
