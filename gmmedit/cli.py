@@ -167,6 +167,9 @@ def edit(
         Path | None, typer.Option(help="File of latents instead, FILE or FILE:KEY (.npz, .npy, .pt).")
     ] = None,
     latents_space: Annotated[Literal["z", "w", "w+"] | None, typer.Option(help="Of --latents, if unclear.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="Another generator of the same latent space, e.g. a fine-tuned copy (PTI).")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
@@ -176,7 +179,8 @@ def edit(
     from gmmedit.tables import show_edit
 
     ignore("edit", quiet, batch=batch, force=force)
-    resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
+    flags = {"draw": draw, "polish": polish, "precision": precision, "seed": seed, "gan": gan}
+    resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)
     with executing(run, device, 1, False, restart, quiet) as execution:

@@ -1,7 +1,9 @@
 """What goes into an edit and comes out: draws, files of latents, another generator, locks, exported files."""
 
+import copy
 import functools
 import itertools
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -10,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import check, done, gmmedit, untouched
+from conftest import check, done, gmmedit, refuse, untouched
 
 from gmmedit import artifacts, disk, generators
 from gmmedit.errors import InputError, RunError
+from gmmedit.generators import stylegan2
 from gmmedit.stages import edit
 from gmmedit.stages.shared.latents import read_latents
 from gmmedit.stages.shared.request import LatentSpace
 
+DATA = Path(__file__).parent / "data"
 Edit = Callable[..., artifacts.Artifact]
 
 
@@ -260,3 +264,73 @@ def test_a_space_without_a_file(run: Path) -> None:
     check(
         gmmedit("edit", "--run", run, "--attr", "smile", "--latents-space", "w"), "--latents-space says what --latents"
     )
+
+
+# Another generator
+
+
+def tuned_copy(path: Path, part: str) -> str:
+    """The embedded generator with one of its parts changed a little; its fingerprint."""
+    generator = copy.deepcopy(avatars())
+    with torch.no_grad():
+        for parameter in getattr(generator, part).parameters():
+            parameter.mul_(1.05)
+    stylegan2.save(generator, path)
+    return stylegan2.read(path).fingerprint
+
+
+def test_an_edit_through_a_fine_tuned_generator(own_run: Path, tmp_path: Path) -> None:
+    tuned, words = (
+        tmp_path / "tuned.safetensors",
+        ("--run", own_run, "--attr", "smile", "--index", "0-2", "--polish", 0),
+    )
+    fingerprint = tuned_copy(tuned, "synthesis")
+    done("edit", *words, "--out", tmp_path / "plain")
+    told = json.loads(done("edit", *words, "--gan", tuned, "--json").stdout)
+    note = f"images by tuned.safetensors ({fingerprint[:12]}) and not by the run's avatars"
+    assert told["verdicts"][-1] == note
+    with artifacts.open(tmp_path / "plain/edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
+        assert edits.question.config["gan_fingerprint"] == fingerprint and "gan" not in plain.question.config
+        assert np.array_equal(edits["latents"], plain["latents"]), "the fit is the run's"
+        (image,) = stylegan2.read(tuned).eval().synthesize(torch.from_numpy(edits["latents"][0, 1:2])).detach()
+        seen = ((image + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
+        assert np.abs(edits["images_after"][0, 1] - seen).max() <= 1
+        assert not np.array_equal(edits["images_after"], plain["images_after"])
+    before = (own_run / "edits.h5").stat().st_mtime_ns
+    done("edit", *words, "--gan", os.path.relpath(tuned))
+    assert (own_run / "edits.h5").stat().st_mtime_ns == before, "another spelling of the same file"
+    verified = json.loads(done("verify", "--run", own_run, own_run / "edits.h5", "--json").stdout)
+    details = {it["check"]: it["detail"] for it in verified["checks"]}
+    assert "tuned.safetensors" in details["weights"] and "3 rows" in details["rows"]
+    tuned_copy(tuned, "mapping")
+    failed = json.loads(gmmedit("verify", "--run", own_run, own_run / "edits.h5", "--json").stdout)
+    assert {it["check"] for it in failed["checks"] if it["result"] == "failed"} == {"weights", "rows"}
+
+
+def test_seeds_are_mapped_as_the_run_maps_them(own_run: Path, tmp_path: Path) -> None:
+    tuned, words = tmp_path / "tuned.safetensors", ("--run", own_run, "--attr", "smile", "--seeds", "3", "--polish", 0)
+    tuned_copy(tuned, "mapping")
+    told = json.loads(done("edit", *words, "--gan", tuned, "--json").stdout)
+    assert told["verdicts"][-1].endswith("; it maps z to another w, so that the fit may not suit it")
+    done("edit", *words, "--out", tmp_path)
+    with artifacts.open(tmp_path / "edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
+        assert np.array_equal(edits["latent"], plain["latent"])
+        assert np.array_equal(edits["images_after"], plain["images_after"]), "only the mapping differs"
+
+
+def test_a_generator_of_another_latent_space(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--attr", "smile", "--index", "1", "--gan")
+    small = DATA / "rosi_a_32.pt"
+    refuse(run, *words, small, says=(f"{small.name} has z_dim ", "the run's generator has 128: its latents are others"))
+    refuse(run, *words, tmp_path / "gone.pkl", says=("there is no generator file",))
+
+
+def test_a_program_that_only_an_edit_names_does_not_run_on_verify(
+    own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mine.py"
+    program.write_text("from gmmedit import generators\n\ndef load():\n    return generators.load('avatars')\n")
+    done("edit", "--run", own_run, "--attr", "smile", "--index", "1", "--polish", 0, "--gan", f"{program}:load")
+    monkeypatch.setenv("GMMEDIT_STATE", str(tmp_path / "another account"))
+    failed = gmmedit("verify", "--run", own_run, own_run / "edits.h5", "--json")
+    assert failed.exit_code == 1 and "it was not run" in failed.stdout

@@ -16,7 +16,7 @@ from gmmedit.config import EditSettings
 from gmmedit.disk import alone
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.stages.shared.common import Execution, prepare
+from gmmedit.stages.shared.common import Execution, network_source, prepare
 from gmmedit.stages.shared.latents import read_latents
 from gmmedit.stages.shared.request import Request
 from gmmedit.stages.shared.showing import picture_folder, write_pictures
@@ -47,6 +47,8 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     ):
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
+        if settings.gan:
+            settings = settings.model_copy(update={"gan": network_source(settings.gan)})
         workshop = open_workshop(samples, labels, mixture, settings, execution)
         index, latent = chosen_latents(request, samples, workshop)
         first = samples.question.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
@@ -144,13 +146,11 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     space = workshop.space
     if request.latents is not None:
-        kind, latent = read_latents(request.latents, space, workshop.generator, request.latents_space)
-        if kind == "z" and space == "w":
-            latent = workshop.map(latent)
-        elif workshop.drawn.cutoff is not None and space == "w":
+        if workshop.drawn.cutoff is not None and space == "w" and request.latents_space != "z":
             message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
-            raise InputError(message, hint="gmmedit sample without --cutoff")
-        return np.arange(len(latent)), latent
+            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z and --latents-space z")
+        kind, latent = read_latents(request.latents, space, workshop.generator, request.latents_space)
+        return np.arange(len(latent)), workshop.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
         if index.max() >= samples.question.n:
@@ -166,7 +166,7 @@ def ask(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], workshop: Workshop, request: Request
 ) -> Question:  # fmt: skip
     channels, height, width = workshop.generator.image_shape
-    config = workshop.settings.model_dump() | {
+    config = workshop.settings.model_dump(exclude_none=True) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
         "target": request.target,
@@ -176,6 +176,8 @@ def ask(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
+    if workshop.settings.gan:
+        config["gan_fingerprint"] = workshop.generator.fingerprint
     if workshop.settings.draw == "sample":
         config["images"] = images  # each has a draw of its own
     return Question(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gmmedit import artifacts, classifiers
+from gmmedit import artifacts, classifiers, trust
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.table import Table
@@ -22,6 +22,7 @@ from gmmedit.stages.shared.common import (
     in_batches,
     load_classifier,
     load_generator,
+    load_tuned,
     seeded_latents,
 )
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
@@ -75,7 +76,15 @@ class Run:
             judged = artifact.kind.name in ("evaluation", "comparison")
             judge = classifiers.load(question.config["classifier"], self.execution.device) if judged else None
             said.append(same("classifier", question.classifier, (judge or self.classifier).fingerprint))
+        if artifact.kind.name == "edits" and "gan" in question.config:
+            said.append(self.tuned_weights(question.config["gan"], question.config["gan_fingerprint"]))
         return ", ".join(said)
+
+    def tuned_weights(self, source: str, fingerprint: str) -> str:
+        """As `weights`, of the generator that an edit used instead of the run's."""
+        with trust.named_by_an_artifact():
+            tuned = load_tuned(source, self.artifact("samples"), self.generator, self.execution)
+        return same("generator", {"name": source, "fingerprint": fingerprint}, tuned.fingerprint)
 
 
 def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
@@ -127,7 +136,8 @@ def edited_again(edits: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
     parents = (run.artifact("samples"), run.artifact("labels"), run.artifact("mixture"))
     unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
-    workshop = open_workshop(*parents, unpolished, run.execution)
+    with trust.named_by_an_artifact():
+        workshop = open_workshop(*parents, unpolished, run.execution)
     images, labels = workshop.picture(torch.from_numpy(picked(edits, "latent", rows)))
     after = [workshop.picture(torch.from_numpy(latent)) for latent in picked(edits, "latents", rows)]
     return {

@@ -109,7 +109,7 @@ def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Questio
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump() | {"first_seed": FIRST_SEED, "picks": asked},
+        config=settings.model_dump(exclude_none=True) | {"first_seed": FIRST_SEED, "picks": asked},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
         classifier=mixture.question.classifier,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from gmmedit.stages.shared.common import (
     layers_of,
     load_classifier,
     load_generator,
+    load_tuned,
     padded,
     scorer,
     seeded_latents,
@@ -32,14 +34,17 @@ from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
 
 EDITED = 1 << 14  # pixels that are moved at once: small pictures go faster together, a lone one slower
 
+MAPPED, SAME = 8, 1e-3  # latents that tell whether two generators have one mapping, and how far they may be apart
+
 Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """All that an edit needs; `notes` say what the networks do not allow."""
+    """All that an edit needs; `notes` say what the networks do not allow, and which other generator is used."""
 
-    generator: Generator
+    generator: Generator  # makes the images
+    sampler: Generator  # made the samples, and maps z to the w of the run; mostly the same
     classifier: Classifier
     space: Space
     drawn: SampleSettings
@@ -103,13 +108,13 @@ class Workshop:
 
     def seeded(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
-        z = torch.from_numpy(seeded_latents(seeds, self.generator.z_dim))
+        z = torch.from_numpy(seeded_latents(seeds, self.sampler.z_dim))
         return z if self.space == "z" else self.map(z)
 
     def map(self, z: Tensor) -> Tensor:
         """z (N, z_dim) to the w (N, w_dim) that samples.h5 would keep, one after the other."""
-        device = self.generator.device
-        return torch.cat([mapped(self.generator, row[None].to(device), self.drawn).cpu() for row in z])
+        device = self.sampler.device
+        return torch.cat([mapped(self.sampler, row[None].to(device), self.drawn).cpu() for row in z])
 
     def layered(self, latent: Tensor) -> Tensor:
         """Latents (N, D) or (N, L, D) to (N, L, D)."""
@@ -121,17 +126,31 @@ def open_workshop(
     samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution
 ) -> Workshop:
     """From the artifacts of a run. InputError: the networks are not those any more."""
-    generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    sampler, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    generator = load_tuned(settings.gan, samples, sampler, execution) if settings.gan else sampler
     settings, notes = without_gradients(settings, labels, generator, classifier)
+    if settings.gan:
+        notes.append(other_generator(settings.gan, generator, sampler, samples))
     space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
     drawn, model = sample_settings(samples), model_from(mixture)
     config = mixture.question.config
     members = None
     if settings.polish:
-        members = members_of(space, chart, model, samples, labels, generator, config["held_out"])
+        members = members_of(space, chart, model, samples, labels, sampler, config["held_out"])
     return Workshop(
-        generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
-    )
+        generator, sampler, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"],
+        members,
+    )  # fmt: skip
+
+
+def other_generator(source: str, generator: Generator, sampler: Generator, samples: Artifact) -> str:
+    """A line on the generator that is used instead of the run's, and on whether it maps z to the same w."""
+    z = torch.from_numpy(seeded_latents(range(MAPPED), sampler.z_dim)).to(sampler.device)
+    drawn, name = sample_settings(samples), (samples.question.generator or {})["name"]
+    line = f"images by {Path(source).name} ({generator.fingerprint[:12]}) and not by the run's {name}"
+    if sampler.w_shape is None or torch.allclose(mapped(sampler, z, drawn), mapped(generator, z, drawn), atol=SAME):
+        return line
+    return f"{line}; it maps z to another w, so that the fit may not suit it"
 
 
 def without_gradients(
