@@ -79,6 +79,7 @@ class EditSettings(Section):
     draw: Literal["coupled", "sample", "mean"] = "coupled"
     polish: Annotated[int, Field(ge=0, le=1000)] = 32  # steps on each image's zs, through G and f
     precision: Precision = "fp32"  # of generator and classifier in those steps; pictures are painted in full
+    gan: str | None = None  # another generator of the same latent space; None: the run's
     seed: Seed = 0
 
 
@@ -108,8 +109,8 @@ class Config(Section):
     compare: EvaluateSettings = EvaluateSettings()
 
 
-FILES = (("sample", "gan"), ("label", "classifier"), ("evaluate", "classifier"), ("evaluate", "features"),
-         ("compare", "classifier"), ("compare", "features"))  # fmt: skip  # may name files
+FILES = (("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("evaluate", "classifier"),
+         ("evaluate", "features"), ("compare", "classifier"), ("compare", "features"))  # fmt: skip  # may name files
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 
 

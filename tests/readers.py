@@ -55,7 +55,10 @@ def seeds(folder: Path) -> dict[str, Path]:
     with h5py.File(folder / "table.h5", "w") as file:
         file["seed"], file["smile"] = np.arange(9), np.linspace(0, 1, 9)
         file.create_dataset("glasses", data=np.linspace(0, 1, 9), compression="gzip", chunks=(3,))
-    np.savez_compressed(folder / "latents.npz", w=np.linspace(-1, 1, 64, dtype=np.float32).reshape(4, 16))
+    latents = np.linspace(-1, 1, 64, dtype=np.float32).reshape(4, 16)
+    np.savez_compressed(folder / "latents.npz", w=latents)
+    np.save(folder / "latents.npy", latents)
+    torch.save({"image.png": {"latent": torch.from_numpy(latents)}}, folder / "latents.pt")
     (folder / "settings.yaml").write_text("sample: {gan: avatars, n: 600}\nfit_single: {steps: 24, lr: 1.0e-3}\n")
     (folder / "classifier.yaml").write_text(f"file: network.pt2\n{BODY}")
     config = convnet.avatars().config
@@ -73,6 +76,7 @@ def seeds(folder: Path) -> dict[str, Path]:
     return found | {
         "samples": run, "single": folder / "single.h5", "checkpoint": folder / "mixture.h5.partial",
         "csv": folder / "table.csv", "hdf5 table": folder / "table.h5", "npz": folder / "latents.npz",
+        "npy": folder / "latents.npy", "latents": folder / "latents.pt",
         "settings": folder / "settings.yaml", "description": folder / "classifier.yaml",
         "safetensors": folder / "classifier.safetensors", "nvidia": folder / "nvidia.pkl",
         "pt2": folder / "network.pt2", "torchscript": folder / "generator.ts", "onnx": folder / "generator.onnx",
@@ -106,19 +110,29 @@ def read_network(path: Path) -> None:
     exported.load(path)
 
 
+def read_latents(path: Path) -> None:
+    from gmmedit.editing.latent_files import list_arrays
+    from gmmedit.errors import InputError
+
+    arrays = list_arrays(path, "a hint")
+    if not arrays:
+        raise InputError("no arrays")
+    for read in arrays.values():
+        read()
+
+
 def readers() -> dict[str, Callable[[Path], object]]:
     """What reads each kind."""
     from gmmedit import artifacts, config
     from gmmedit.classifiers.description import Description
     from gmmedit.classifiers.description import read as read_description
-    from gmmedit.editing.latent_files import read_array
 
     return {
         **dict.fromkeys([*CHECKPOINTS, "nvidia", "torchscript", "onnx"], read_generator),
         **dict.fromkeys(["csv", "hdf5 table", "safetensors"], read_classifier),
         **dict.fromkeys(["samples", "single"], read_artifact),
         "checkpoint": artifacts.describe,
-        "npz": lambda path: read_array(path, "w", "a hint"),
+        **dict.fromkeys(["npz", "npy", "latents"], read_latents),
         "settings": config.load,
         "description": lambda path: read_description(path, Description),
         "pt2": read_network,

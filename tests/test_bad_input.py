@@ -283,12 +283,14 @@ def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({}, ("has no 'w'",)),
-        ({"z": np.zeros((2, D), np.float32)}, ("has no 'w', it holds z", "numpy.savez(file, w=...)")),
+        ({}, ("holds no arrays", "docs/latents.md")),
+        ({"a": np.zeros((2, D)), "b": np.zeros((2, D))}, ("holds a, b: any of them may be", "latents.npz:a")),
         ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), floats of shape (N, 128) or (N, ",)),
         ({"w": np.zeros((2, 3, D), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
-        ({"w": np.zeros(D, np.float32)}, ("w is float32 of shape (128,)",)),
         ({"w": np.zeros((0, D), np.float32)}, ("w is float32 of shape (0, 128)",)),
+        ({"w": np.zeros((1, 1, 1, D), np.float32)}, ("w is float32 of shape (1, 1, 1, 128)",)),
+        ({"w": np.zeros((), np.float32)}, ("w is float32 of shape ()",)),
+        ({"w": np.array(["a"])}, ("w is <U1 of shape (1,)",)),
         ({"w": np.zeros((2, D), np.int32)}, ("w is int32 of shape (2, 128), floats",)),
         ({"w": np.full((2, D), np.nan, np.float32)}, ("holds NaN",)),
         ({"w": np.full((2, D), 1e300)}, ("holds NaN or infinite",)),
@@ -306,11 +308,11 @@ def test_latents_files_that_are_none(run: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     broken = bytearray(whole)
     broken[200:900] = bytes(700)
-    np.save(tmp_path / "plain.npy", np.zeros((2, D), np.float32))
-    contents = [b"", b"w", whole[:500], bytes(broken), (tmp_path / "plain.npy").read_bytes()]
-    for content in contents:
+    contents = {b"": "is empty", b"w": "is neither"}
+    contents |= dict.fromkeys([whole[:500], bytes(broken), b"PK\x03\x04"], "cannot be read as npz")
+    for content, says in contents.items():
         path.write_bytes(content)
-        refuse(run, "edit", "--attr", "smile", "--latents", path, says=(f"{path} cannot be read as npz",))
+        refuse(run, "edit", "--attr", "smile", "--latents", path, says=(f"{path} {says}", "docs/latents.md"))
     for gone in (tmp_path / "gone.npz", tmp_path):
         refuse(run, "edit", "--attr", "smile", "--latents", gone, says=(f"cannot read {gone}: ",))
 

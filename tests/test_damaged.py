@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory b
 FLIPS = {"pt2": 10, "torchscript": 20}  # 40 of the others
 LARGEST = 2 << 20  # KiB of memory in use
 KINDS = [
-    *CHECKPOINTS, "samples", "single", "checkpoint", "csv", "hdf5 table", "npz", "settings", "description",
-    "safetensors", "nvidia", "pt2", "torchscript", "onnx",
+    *CHECKPOINTS, "samples", "single", "checkpoint", "csv", "hdf5 table", "npz", "npy", "latents", "settings",
+    "description", "safetensors", "nvidia", "pt2", "torchscript", "onnx",
 ]  # fmt: skip
 
 

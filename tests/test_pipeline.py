@@ -493,9 +493,13 @@ def test_the_patent_read_literally(own_run: Path, tmp_path: Path) -> None:
     with artifacts.open(own_run / "mixture.h5") as mixture:
         assert not [name for name in mixture.names if name.startswith(("parameters/coordinates", "parameters/corr"))]
     results = []
-    for rows in ("0-2", "5-7"):
-        done("edit", *literal, "--attr", "smile", "--alphas", "0.5,1", "--index", rows, "--out", tmp_path / rows)
-        results.append(artifacts.open(tmp_path / rows / "edits.h5"))
+    with artifacts.open(own_run / "samples.h5") as samples:
+        latents = samples["w"][:8]
+    for rows in (latents[:3], latents[5:]):
+        np.savez(tmp_path / "latents.npz", w=rows)
+        words = ("--attr", "smile", "--alphas", "0.5,1", "--latents", tmp_path / "latents.npz")
+        done("edit", *literal, *words, "--out", tmp_path / str(len(results)))
+        results.append(artifacts.open(tmp_path / str(len(results)) / "edits.h5"))
     one, other = results
     # x' = (1 - alpha) x + alpha zs: at alpha 1 nothing is left of the sample, and equal draws give equal pictures.
     assert np.allclose(one["latents"][1], other["latents"][1], atol=1e-3)

@@ -7,7 +7,7 @@ bytes are written into it, rows before their chunk's done-mark, so that no insta
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,20 +134,21 @@ def create_rows(
     restart: bool = False,
     attrs: Mapping[str, Any] | None = None,
     shared: bool = False,
+    held: bool = False,
 ) -> Iterator[RowWriter]:
     """Begin `path`, or continue its partial file where that was begun for the same question; damaged chunks of it
     are made again.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
     the batch size. attrs: further facts to keep, plain data, that follow from the question. shared: others will
-    `join_rows`. Leaving the context without `finish` keeps the partial file. InputError: the partial file belongs to
-    another question or is damaged, or the folder cannot be written. RunError: full disk, or another process is
-    writing it.
+    `join_rows`. held: the caller is in `alone(path)` already, and stays there. Leaving the context without `finish`
+    keeps the partial file. InputError: the partial file belongs to another question or is damaged, or the folder cannot
+    be written. RunError: full disk, or another process is writing it.
     """
     path = Path(path)
     header, fixed = _planned(question, constants, chunk, attrs)
     partial = partial_path(path)
-    with alone(path):
+    with nullcontext() if held else alone(path):
         with writing(path):
             if restart:
                 partial.unlink(missing_ok=True)

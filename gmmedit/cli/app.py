@@ -21,13 +21,15 @@ from gmmedit.cli.options import (
     Edge,
     Force,
     Json,
+    NoBatch,
+    NoForce,
     Quiet,
     Restart,
     Run,
     Seed,
     Trust,
 )
-from gmmedit.cli.output import executing, wrote
+from gmmedit.cli.output import executing, ignore, wrote
 
 HALF = "Of generator and classifier: bf16 is faster where the hardware multiplies it, and rounds."
 FullPrecision = Annotated[Literal["fp32", "bf16"] | None, typer.Option("--precision", help=f"{HALF} Default fp32.")]
@@ -148,8 +150,8 @@ def fit_mixture(
 
 @app.command()
 def edit(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: Seed = None,
-    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: Seed = None,
+    force: NoForce = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     attr: Annotated[list[str] | None, typer.Option(help=SEVERAL)] = None,
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
@@ -161,7 +163,13 @@ def edit(
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
-    latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
+    latents: Annotated[
+        Path | None, typer.Option(help="File of latents instead, FILE or FILE:KEY (.npz, .npy, .pt).")
+    ] = None,
+    latents_space: Annotated[Literal["z", "w", "w+"] | None, typer.Option(help="Of --latents, if unclear.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="Another generator of the same latent space, e.g. a fine-tuned copy (PTI).")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
     precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
@@ -170,10 +178,12 @@ def edit(
     from gmmedit.cli.tables import show_edit
     from gmmedit.stages import edit as stage
 
-    resolved = settings.load(config, edit={"draw": draw, "polish": polish, "precision": precision, "seed": seed})
+    ignore("edit", quiet, batch=batch, force=force)
+    flags = {"draw": draw, "polish": polish, "precision": precision, "seed": seed, "gan": gan}
+    resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known)
-    with executing(run, device, batch, force, restart, quiet) as execution:
+    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)
+    with executing(run, device, 1, False, restart, quiet) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
 
@@ -226,14 +236,15 @@ def compare(
 
 @app.command()
 def report(
-    run: Run = RUN, device: Device = "cpu", batch: Batch = 16, restart: Restart = False, quiet: Quiet = False,
+    run: Run = RUN, device: Device = "cpu", batch: NoBatch = None, restart: Restart = False, quiet: Quiet = False,
     debug: Debug = False, trust: Trust = False,
     out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
 ) -> None:  # fmt: skip
     """One page of pictures and figures about a run -> report.html."""
     from gmmedit.stages import report as stage
 
-    with executing(run, device, batch, False, restart, quiet) as execution:
+    ignore("report", quiet, batch=batch)
+    with executing(run, device, 1, False, restart, quiet) as execution:
         path, lacks = stage.run(run, execution, out)
     for line in [] if quiet else lacks:
         typer.echo(f"note: {line}")

@@ -62,6 +62,13 @@ def wrote(path: Path, quiet: bool) -> None:
         typer.echo(f"wrote {path}")
 
 
+def ignore(command: str, quiet: bool, **options: object) -> None:
+    """A line on stderr for each option that the user gave and that has no effect on the command."""
+    for name, value in options.items():
+        if value and not quiet:
+            typer.echo(f"note: --{name} has no effect on {command}", err=True)
+
+
 def say(text: str, folder: Path) -> None:
     """A note or a warning about a run, kept in its log."""
     typer.echo(text)

@@ -19,11 +19,13 @@ ANIMATED = 5  # strengths from which on a strip is also an animation
 def write_pictures(path: Path, title: str) -> list[Path]:
     """Write them into the folder `edits` beside edits.h5 and return their paths, the sheet first.
 
+    Older ones go, also what a killed process left. The caller is in `alone(path)`.
+
     InputError: there is no such folder and none can be made. RunError: the disk is full.
     """
     folder = picture_folder(path)
     with artifacts.open(path, "edits") as edits, writing(folder / "sheet.png"):
-        for old in (*folder.glob("image_*.png"), *folder.glob("animation.webp")):
+        for old in (*folder.glob("image_*.png*"), *folder.glob("animation.webp*")):
             old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
         sheet = folder / "sheet.png"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError, nearest
@@ -16,6 +16,8 @@ MOST_ALPHAS = 201
 FARTHEST = 1000  # strength; pictures end long before
 ROUNDING = 1e-9  # steps that FROM:TO:STEP may lack of a whole number
 MOST_ROWS, SEEDS = 100_000, 2**32
+LatentSpace = Literal["z", "w", "w+"]  # of a file; W+ has a latent for each layer
+LATENT_SPACES: tuple[LatentSpace, ...] = get_args(LatentSpace)
 Attributes = Sequence[tuple[str, Sequence[str]]]  # names and values, in the order of the K categories
 SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
 
@@ -85,7 +87,8 @@ class Request:
     target: float | None
     source: Literal["index", "seeds", "latents"]
     rows: tuple[int, ...]
-    latents: Path | None
+    latents: Path | None  # FILE or FILE:KEY
+    latents_space: LatentSpace | None = None  # None: as the file tells
 
     @classmethod
     def parse(
@@ -99,6 +102,7 @@ class Request:
         latents: Path | None = None,
         each: bool = False,
         attributes: Attributes = (),
+        latents_space: LatentSpace | None = None,
     ) -> "Request":
         """InputError: nothing to edit, options that exclude each other, or numbers that are none."""
         if not attr:
@@ -107,6 +111,8 @@ class Request:
         if each and (alphas is not None or target is not None):
             raise InputError("--each goes with neither --alphas nor --target", hint="leave one of them out")
         exclusive("--index, --seeds and --latents", index, seeds, latents)
+        if latents_space is not None and latents is None:
+            raise InputError("--latents-space says what --latents holds", hint="--latents FILE")
         if target is not None and not 0 < target < 1:
             raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
         if alpha is not None:
@@ -136,7 +142,7 @@ class Request:
         elif latents is not None:
             source = "latents"
         rows = () if source == "latents" else numbers(text, f"--{source}")
-        return cls(scaled, grid, each, target, source, rows, latents)
+        return cls(scaled, grid, each, target, source, rows, latents, latents_space)
 
     def title(self) -> str:
         """`smile`, `hair_color=blond, glasses:-1`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,20 +20,23 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.neighbours import members_of
 from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, padded, scorer
+from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, load_tuned, padded, scorer
 from gmmedit.spaces import Chart
 
 EDITED = 1 << 14  # pixels that are moved at once: small images go faster together, a lone one slower
 MOST_EDITED = 8  # images, however small: a lone one is padded to as many
+
+MAPPED, SAME = 8, 1e-3  # latents that tell whether two generators have one mapping, and how far they may be apart
 
 Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """All that an edit needs; `notes` say what the networks do not allow."""
+    """All that an edit needs; `notes` say what the networks do not allow, and which other generator is used."""
 
-    generator: Generator
+    generator: Generator  # makes the images
+    sampler: Generator  # made the samples, and maps z to the w of the run; mostly the same
     classifier: Classifier
     space: str
     drawn: SampleSettings
@@ -48,18 +52,21 @@ class Workshop:
     def paint(self) -> Callable[[Tensor], Tensor]:
         return painter(self.generator, self.space, self.drawn)
 
-    def editor(self, number: int) -> MixtureEditor:
-        """An editor with random draws of its own."""
+    def editor(self, images: Sequence[int]) -> MixtureEditor:
+        """An editor of images with these numbers (seeds, or places in a file of latents), on which draws depend."""
         settings = self.settings
         score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
-        seed = settings.seed + number
         return MixtureEditor(
-            self.model, self.chart, settings.draw, seed, settings.polish, score, self.picture_weight, self.members
-        )
+            self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
+            self.members, tuple(images),
+        )  # fmt: skip
 
     @property
     def chunk(self) -> int:
-        """How many images are moved at once."""
+        """How many images are moved at once: one where nothing is polished, as then little is gained by more, and in
+        matrix products of several rows the last bits depend on the row's place."""
+        if not self.settings.polish:
+            return 1
         _, height, width = self.generator.image_shape
         return min(max(EDITED // (height * width), 1), MOST_EDITED)
 
@@ -93,11 +100,13 @@ class Workshop:
 
     def seeded(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
-        z = self.generator.draw(seeds)
-        if self.space == "z":
-            return z
-        device = self.generator.device
-        return torch.cat([mapped(self.generator, row[None].to(device), self.drawn).cpu() for row in z])
+        z = self.sampler.draw(seeds)
+        return z if self.space == "z" else self.map(z)
+
+    def map(self, z: Tensor) -> Tensor:
+        """z (N, z_dim) to the w (N, w_dim) that samples.h5 would keep, one after the other."""
+        device = self.sampler.device
+        return torch.cat([mapped(self.sampler, row[None].to(device), self.drawn).cpu() for row in z])
 
     def layered(self, latent: Tensor) -> Tensor:
         """Latents (N, D) or (N, L, D) to (N, L, D)."""
@@ -109,19 +118,32 @@ def open_workshop(
     samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution
 ) -> Workshop:
     """From the artifacts of a run. InputError: the networks are not those any more."""
-    generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    sampler, classifier = load_generator(samples, execution), load_classifier(labels, execution)
+    generator = load_tuned(settings.gan, samples, sampler, execution) if settings.gan else sampler
     settings, notes = without_gradients(settings, labels, generator, classifier)
+    if settings.gan:
+        notes.append(other_generator(settings.gan, generator, sampler, samples))
     space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
     drawn, model = sample_settings(samples), model_from(mixture)
     config = mixture.question.config
     members = None
     if settings.polish:
-        members = members_of(
-            space, chart, model, samples, labels, generator, config["held_out"], every_other(len(model.layout.values))
-        )
+        held = every_other(len(labels.attributes))
+        members = members_of(space, chart, model, samples, labels, sampler, config["held_out"], held)
     return Workshop(
-        generator, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"], members
-    )
+        generator, sampler, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"],
+        members,
+    )  # fmt: skip
+
+
+def other_generator(source: str, generator: Generator, sampler: Generator, samples: Artifact) -> str:
+    """A line on the generator that is used instead of the run's, and on whether it maps z to the same w."""
+    z = sampler.draw(range(MAPPED)).to(sampler.device)
+    drawn, name = sample_settings(samples), (samples.question.generator or {})["name"]
+    line = f"images by {Path(source).name} ({generator.fingerprint[:12]}) and not by the run's {name}"
+    if sampler.w_shape is None or torch.allclose(mapped(sampler, z, drawn), mapped(generator, z, drawn), atol=SAME):
+        return line
+    return f"{line}; it maps z to another w, so that the fit may not suit it"
 
 
 def without_gradients(

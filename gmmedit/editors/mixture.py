@@ -20,9 +20,10 @@ POLISHED = 64  # rows at once, to bound memory
 class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
-    `draw` says how zs is drawn; with "sample" equal seeds and equally many rows give equal draws. With `steps`,
-    zs begins at `members` of the component and is polished through the real generator and classifier (`score`) for each
-    image, layer by layer. Attributes are read from the mean of the layers.
+    `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
+    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `members` of the component
+    and is polished through the real generator and classifier (`score`) for each image, layer by layer. Attributes are
+    read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -33,6 +34,7 @@ class MixtureEditor(Editor):
     score: Score | None = None
     picture: float = PICTURE
     members: Members | None = None
+    images: tuple[int, ...] = ()
     known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
@@ -50,13 +52,24 @@ class MixtureEditor(Editor):
             others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logs: far away, both are 0 otherwise
             others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
-        read, generator = x.mean(1), generator_for(self.seed, category)
-        if self.score is None or self.members is None or not self.steps:
-            return self.model.offset(read, goal, self.draw, generator)
+        read = x.mean(1)
         y = self.model.coordinates(read)
-        wanted = y + self.model.wanted(y, goal, self.draw, generator)
-        parts = zip(x.split(POLISHED), wanted.split(POLISHED), goal.split(POLISHED), strict=True)
+        change = self.draw_changes(y, goal)
+        if self.score is None or self.members is None or not self.steps:
+            return self.model.write(read, y, change, goal)
+        parts = zip(x.split(POLISHED), (y + change).split(POLISHED), goal.split(POLISHED), strict=True)
         return torch.cat([polish(*part, self.score, self.members, self.steps, self.picture) for part in parts])
+
+    def draw_changes(self, y: Tensor, goal: Tensor) -> Tensor:
+        """From coordinates y (N, r) to each row's control vector of its category (N,), as a change (N, r) of y."""
+        if self.draw != "sample":
+            return self.model.wanted(y, goal, self.draw)
+        images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))]
+        rows = zip(y.split(1), goal.split(1), images, strict=True)
+        return torch.cat([
+            self.model.wanted(row, category, "sample", generator_for(self.seed, image, int(category)))
+            for row, category, image in rows
+        ])  # fmt: skip
 
 
 def fit_mixture(it: Material) -> MixtureEditor:

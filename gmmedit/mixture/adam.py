@@ -20,9 +20,9 @@ Terms = dict[str, Tensor]
 ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
-def generator_for(seed: int, step: int) -> torch.Generator:
-    """The CPU generator of one step: a function of (seed, step), unrelated between neighbours."""
-    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=7).digest()
+def generator_for(seed: int, *place: int) -> torch.Generator:
+    """The CPU generator of one place, e.g. a step: a function of all the numbers, unrelated between neighbours."""
+    digest = hashlib.blake2b(" ".join(map(str, (seed, *place))).encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 

@@ -109,7 +109,7 @@ def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Questio
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump() | {"first_seed": FIRST_SEED, "picks": asked},
+        config=settings.model_dump(exclude_none=True) | {"first_seed": FIRST_SEED, "picks": asked},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
         classifier=mixture.question.classifier,
@@ -122,10 +122,11 @@ def strips_towards(
 ) -> dict[str, np.ndarray]:
     """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
     shown = without(workshop, category, seen)
+    seeds = [*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]
     latent = torch.cat([pool[shown], *(workshop.layered(workshop.seeded([pick.seed])) for pick in picks)])
     reach = torch.tensor([*[1.0] * len(shown), *(pick.strength for pick in picks)])
     strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)
-    editor = workshop.editor(category)
+    editor = workshop.editor(seeds)
     images, labels = [], []
     for strength in strengths.unbind(1):
         pixels, scores = workshop.picture(workshop.move(editor, latent, [(category, strength)]))
@@ -133,7 +134,7 @@ def strips_towards(
         labels.append(scores)
     return {
         "categories": np.full(len(latent), category),
-        "seeds": np.array([*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]),
+        "seeds": np.array(seeds),
         "roles": np.array([*[ORDINARY] * len(shown), *(pick.role for pick in picks)]),
         "strengths": strengths.numpy(),
         "labels": np.stack(labels, 1),

@@ -172,6 +172,20 @@ def load_generator(samples: Artifact, execution: Execution) -> Generator:
     return as_asked(generator, settings)
 
 
+def load_tuned(source: str, samples: Artifact, original: Generator, execution: Execution) -> Generator:
+    """Another generator of the latent space of `original`, which made the samples: to be used as that one was.
+
+    InputError: it takes other latents, makes images of another shape, or has other classes.
+    """
+    tuned = generators.load(source, execution.device)
+    for name in ("z_dim", "w_shape", "image_shape", "n_classes"):
+        found, wanted = getattr(tuned, name), getattr(original, name)
+        if found != wanted:
+            message = f"{source} has {name} {found}, the run's generator has {wanted}: its latents are others"
+            raise InputError(message, hint="edit --gan takes a fine-tuned copy of the run's generator")
+    return as_asked(tuned, sample_settings(samples).model_copy(update={"gan": source}))
+
+
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
     """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
     with trust.named_by_an_artifact():

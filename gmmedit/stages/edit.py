@@ -13,19 +13,18 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings
-from gmmedit.editing.latent_files import read_array
 from gmmedit.editing.outputs import picture_folder, write_pictures
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import Move, Workshop, open_workshop
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.generators import Generator
-from gmmedit.run.rendering import Execution, prepare
+from gmmedit.run.rendering import Execution, network_source, prepare
 from gmmedit.runtime.signals import stop_if_asked
+from gmmedit.runtime.storage import alone
+from gmmedit.stages.shared.latents import read_latents
 
 __all__ = ["Request", "run"]
 
-HUGE = 1e6  # for a coordinate of a latent
 FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
 
 Aims = list[tuple[int, float]]  # a category and a strength each
@@ -48,28 +47,35 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     ):
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         categories = [aim.category(labels.attributes) for aim in request.aims]
+        if settings.gan:
+            settings = settings.model_copy(update={"gan": network_source(settings.gan)})
         workshop = open_workshop(samples, labels, mixture, settings, execution)
         index, latent = chosen_latents(request, samples, workshop)
-        question = ask(mixture, latent, index, workshop, request)
+        first = samples.question.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
+        images = [first + number for number in index.tolist()]
+        question = ask(mixture, latent, index, images, workshop, request)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
-    if not artifacts.finished(path, question, force=True):
+    with alone(path):  # two edits into one folder would mix their images
         picture_folder(path)  # what stands in its way is found before the work
-        fill(path, question, workshop, request, aims, index, latent)
-    write_pictures(path, request.title())
+        if not artifacts.finished(path, question, force=True):
+            fill(path, question, workshop, request, aims, index, images, latent)
+        write_pictures(path, request.title())
     return path
 
 
 def fill(
-    path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims, index: np.ndarray, latent: Tensor
-) -> None:
+    path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims,
+    index: np.ndarray, images: list[int], latent: Tensor,
+) -> None:  # fmt: skip
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
-    with artifacts.create_rows(path, question, alphas, chunk, restart=execution.restart, attrs=notes) as writer:
+    restart = execution.restart
+    with artifacts.create_rows(path, question, alphas, chunk, restart, attrs=notes, held=True) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
-            editor = workshop.editor(start)
+            editor = workshop.editor(images[start:stop])
             rows = edit_rows(workshop, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")
@@ -140,11 +146,11 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
     space = workshop.space
     if request.latents is not None:
-        if workshop.drawn.cutoff is not None and space == "w":
+        if workshop.drawn.cutoff is not None and space == "w" and request.latents_space != "z":
             message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
-            raise InputError(message, hint="gmmedit sample without --cutoff")
-        latent = read_latents(request.latents, space, workshop.generator)
-        return np.arange(len(latent)), latent
+            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z and --latents-space z")
+        kind, latent = read_latents(request.latents, space, workshop.generator, request.latents_space)
+        return np.arange(len(latent)), workshop.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
         if index.max() >= samples.question.n:
@@ -156,31 +162,11 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
     return index, workshop.seeded(request.rows)
 
 
-def read_latents(path: Path, space: str, generator: Generator) -> Tensor:
-    """The latents of an npz with the key of the edited space: w (N, D) or W+ (N, L, D), or z (N, D).
-
-    InputError: no such file, no such key, other shapes, NaN.
-    """
-    hint = f"numpy.savez(file, {space}=...)"
-    array = read_array(path, space, hint)
-    size = generator.w_shape[1] if space == "w" and generator.w_shape else generator.z_dim
-    layers = generator.w_shape[0] if generator.w_shape else 0
-    fits = array.shape[1:] == (size,) or (space == "w" and array.shape[1:] == (layers, size))
-    if not fits or not len(array) or array.dtype.kind != "f":
-        expected = f"(N, {size})" + (f" or (N, {layers}, {size})" if space == "w" else "")
-        found = f"{array.dtype} of shape {array.shape}"
-        raise InputError(f"{path}: {space} is {found}, floats of shape {expected} were expected", hint=hint)
-    latent = torch.from_numpy(array.astype(np.float64)).float()
-    if not (latent.abs() < HUGE).all():
-        raise InputError(f"{path}: {space} holds NaN or infinite or huge values", hint=hint)
-    return latent
-
-
 def ask(
-    mixture: Artifact, latent: Tensor, index: np.ndarray, workshop: Workshop, request: Request
+    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], workshop: Workshop, request: Request
 ) -> Question:  # fmt: skip
     channels, height, width = workshop.generator.image_shape
-    config = workshop.settings.model_dump() | {
+    config = workshop.settings.model_dump(exclude_none=True) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
         "target": request.target,
@@ -190,6 +176,10 @@ def ask(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
+    if workshop.settings.gan:
+        config["gan_fingerprint"] = workshop.generator.fingerprint
+    if workshop.settings.draw == "sample":
+        config["images"] = images  # each has a draw of its own
     return Question(
         kind="edits",
         n=len(latent),

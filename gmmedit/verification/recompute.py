@@ -17,7 +17,8 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, autocast, in_batches, load_classifier, load_generator
+from gmmedit.run.rendering import Execution, autocast, in_batches, load_classifier, load_generator, load_tuned
+from gmmedit.runtime import trust
 
 Arrays = dict[str, np.ndarray]
 
@@ -67,7 +68,15 @@ class Run:
             judged = artifact.kind.name in ("evaluation", "comparison")
             judge = classifiers.load(question.config["classifier"], self.execution.device) if judged else None
             said.append(same("classifier", question.classifier, (judge or self.classifier).fingerprint))
+        if artifact.kind.name == "edits" and "gan" in question.config:
+            said.append(self.tuned_weights(question.config["gan"], question.config["gan_fingerprint"]))
         return ", ".join(said)
+
+    def tuned_weights(self, source: str, fingerprint: str) -> str:
+        """As `weights`, of the generator that an edit used instead of the run's."""
+        with trust.named_by_an_artifact():
+            tuned = load_tuned(source, self.artifact("samples"), self.generator, self.execution)
+        return same("generator", {"name": source, "fingerprint": fingerprint}, tuned.fingerprint)
 
 
 def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
@@ -119,7 +128,8 @@ def edited_again(edits: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
     parents = (run.artifact("samples"), run.artifact("labels"), run.artifact("mixture"))
     unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
-    workshop = open_workshop(*parents, unpolished, run.execution)
+    with trust.named_by_an_artifact():
+        workshop = open_workshop(*parents, unpolished, run.execution)
     images, labels = workshop.picture(torch.from_numpy(picked(edits, "latent", rows)))
     after = [workshop.picture(torch.from_numpy(latent)) for latent in picked(edits, "latents", rows)]
     return {

@@ -1,0 +1,337 @@
+"""What goes into an edit and comes out: draws, files of latents, another generator, locks, exported files."""
+
+import copy
+import functools
+import itertools
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import check, done, gmmedit, refuse, untouched
+
+from gmmedit import artifacts, generators
+from gmmedit.editing.request import LatentSpace
+from gmmedit.errors import InputError, RunError
+from gmmedit.generators import stylegan2
+from gmmedit.runtime import storage as disk
+from gmmedit.stages import edit
+from gmmedit.stages.shared.latents import read_latents
+
+DATA = Path(__file__).parent / "data"
+Edit = Callable[..., artifacts.Artifact]
+
+
+@pytest.fixture
+def edited(run: Path, tmp_path: Path) -> Edit:
+    """`edited("--attr", "smile")` runs gmmedit edit, unpolished, on the shared run and opens its edits.h5."""
+    count = itertools.count()
+
+    def command(*words: object, folder: Path = run) -> artifacts.Artifact:
+        out = tmp_path / f"edit{next(count)}"
+        done("edit", "--run", folder, "--out", out, "--polish", 0, *words)
+        return artifacts.open(out / "edits.h5", "edits")
+
+    return command
+
+
+# Draws
+
+
+def test_the_draw_of_an_image_depends_on_the_seed_and_the_image_alone(edited: Edit) -> None:
+    words = ("--attr", "hair_color=red", "--attr", "glasses:-1", "--draw", "sample")
+    many = edited(*words, "--index", "0-7")["latents"][0]
+    for index, rows in (("3", [3]), ("5,3,7,1,0", [5, 3, 7, 1, 0]), ("6-7", [6, 7])):
+        assert np.array_equal(edited(*words, "--index", index)["latents"][0], many[rows]), index
+
+
+def test_the_draw_of_a_row_is_that_of_its_seed(edited: Edit) -> None:
+    words = ("--attr", "smile", "--draw", "sample")
+    rows, seeds = (edited(*words, source, "2,9")["latents"] for source in ("--index", "--seeds"))
+    assert np.allclose(rows, seeds, atol=1e-3)
+
+
+def test_no_two_images_or_seeds_share_a_draw(run: Path, edited: Edit, tmp_path: Path) -> None:
+    """Of equal latents, so that nothing but the draw can differ."""
+    with artifacts.open(run / "samples.h5") as samples:
+        np.savez(tmp_path / "same.npz", w=np.repeat(samples["w"][:1], 12, 0))
+    words = ("--attr", "hair_color=red", "--draw", "sample", "--latents", tmp_path / "same.npz")
+    latents = [edited(*words, "--seed", seed)["latents"][0] for seed in (0, 4)]
+    drawn = np.concatenate(latents).reshape(24, -1)
+    assert len(np.unique(drawn, axis=0)) == 24
+
+
+# Two edits into one folder, and options without effect
+
+
+def test_images_are_written_while_the_lock_is_held(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a new edit, and of one that is done already."""
+    words, real, refused = (
+        ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--polish", 0),
+        edit.write_pictures,
+        [],
+    )
+
+    def write(path: Path, title: str) -> list[Path]:
+        with pytest.raises(RunError, match="is being written by another process"), disk.alone(path):
+            pass
+        refused.append(title)
+        return real(path, title)
+
+    monkeypatch.setattr(edit, "write_pictures", write)
+    for _ in range(2):
+        done(*words, "--index", "1")
+    assert refused == ["smile", "smile"] and not (tmp_path / "edits.h5.lock").exists()
+
+
+def test_an_edit_waits_for_no_other_and_changes_none_of_its_images(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--index", "1", "--polish", 0)
+    done(*words)
+    with disk.alone(tmp_path / "edits.h5"), untouched(tmp_path):
+        for more in ((), ("--alpha", 0.5)):
+            check(gmmedit(*words, *more), "is being written by another process", code=1)
+
+
+def test_images_that_a_killed_process_did_not_write_are_written_when_it_runs_again(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--index", "0-2", "--polish", 0)
+    done(*words)
+    folder = tmp_path / "edits"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "sheet.png").unlink()
+    (folder / "image_1.png").unlink()
+    (folder / "image_2.png").write_bytes(b"of an older edit")
+    (folder / "image_77.png.tmp").write_bytes(b"of a killed process")
+    done(*words)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_options_without_effect_are_taken_and_not_offered(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--index", "1", "--polish", 0)
+    said = done(*words, "--batch", 4, "--force").stderr.splitlines()
+    assert said == ["note: --batch has no effect on edit", "note: --force has no effect on edit"]
+    for command, options in (("edit", ("--batch", "--force")), ("report", ("--batch",))):
+        text = done(command, "--help").stdout
+        assert not any(option in text for option in options)
+
+
+# Files of latents
+
+
+@pytest.fixture(scope="module")
+def w(run: Path) -> np.ndarray:
+    with artifacts.open(run / "samples.h5") as samples:
+        return samples["w"][:3]
+
+
+@pytest.fixture(scope="module")
+def plus(w: np.ndarray, run: Path) -> np.ndarray:
+    """W+ (3, L, D) whose layers differ."""
+    layers = avatars().w_shape[0]
+    return np.stack([np.roll(w, layer, 0) for layer in range(layers)], 1)
+
+
+avatars = functools.cache(lambda: generators.load("avatars"))
+
+
+def latents_of(path: Path | str, space: str = "w", told: LatentSpace | None = None) -> tuple[str, np.ndarray]:
+    kind, latent = read_latents(Path(path), space, avatars(), told)
+    return kind, latent.numpy()
+
+
+def refused(path: Path | str, *phrases: str, space: str = "w", told: LatentSpace | None = None) -> None:
+    with pytest.raises(InputError) as caught:
+        latents_of(path, space, told)
+    for phrase in phrases:
+        assert phrase in f"{caught.value.message}; {caught.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["w", "z", "wp", "latent", "latents", "arr_0", "w_plus", "projected_w"])
+def test_every_container_holds_the_same_latents(name: str, w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    told: LatentSpace = {"z": "z", "w": "w", "projected_w": "w"}.get(name, "w+")
+    array = plus if told == "w+" else w
+    np.save(tmp_path / f"{name}.npy", array)
+    np.savez(tmp_path / "a.npz", **{name: array.astype(np.float64), "other": np.zeros(3)})
+    np.savez_compressed(tmp_path / "b.npz", **{name.upper(): array, "ids": np.arange(3)})
+    torch.save(torch.from_numpy(array), tmp_path / f"{name}.pt")
+    torch.save(
+        torch.nn.Parameter(torch.from_numpy(array)), tmp_path / f"{name}.pth", _use_new_zipfile_serialization=False
+    )
+    torch.save({name: torch.from_numpy(array), "loss": 0.5}, tmp_path / "c.pt")
+    torch.save({"face.png": {"latent": torch.from_numpy(array), "noise": [torch.zeros(4)]}}, tmp_path / "rosinality.pt")
+    (tmp_path / "d.pkl").write_bytes(pickle.dumps({name: array}))
+    files = [path for path in tmp_path.iterdir() if path.name != "rosinality.pt"]
+    assert len(files) == 7
+    for path in files:
+        kind, latent = latents_of(path)
+        assert kind == told and latent.dtype == np.float32 and np.array_equal(latent, array), path
+    assert np.array_equal(latents_of(tmp_path / "rosinality.pt", told=told)[1], array)
+
+
+def test_half_precision_and_other_orders_of_numbers(w: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", w=np.asfortranarray(w.astype(">f8")))
+    torch.save({"w": torch.from_numpy(w).bfloat16()}, tmp_path / "b.pt")
+    torch.save({"w": torch.from_numpy(w).T.contiguous().T}, tmp_path / "c.pt")
+    assert np.array_equal(latents_of(tmp_path / "a.npz")[1], w)
+    assert np.allclose(latents_of(tmp_path / "b.pt")[1], w, rtol=0.01)
+    assert np.array_equal(latents_of(tmp_path / "c.pt")[1], w)
+
+
+def test_shapes_of_one_latent(w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    for array in (w[0], w[:1], w[:1, None]):
+        np.savez(path, w=array)
+        kind, latent = latents_of(path)
+        assert (kind, latent.shape) == ("w", (1, w.shape[1])) and np.array_equal(latent[0], w[0])
+    np.savez(path, w=w[:, None])
+    assert np.array_equal(latents_of(path)[1], w), "(N, 1, D)"
+    for name, array in (("w_plus", plus[0]), ("w", plus[:1]), ("latents", plus[:1])):
+        np.savez(path, **{name: array})
+        kind, latent = latents_of(path)
+        assert kind == "w+" and np.array_equal(latent, plus[:1])
+
+
+def test_a_shape_that_may_be_two_things_is_refused_and_both_are_named(plus: np.ndarray, tmp_path: Path) -> None:
+    path, layers = tmp_path / "latents.npz", plus.shape[1]
+    np.savez(path, w=plus[0])
+    ways = f"may be {layers} latents of W or one latent of W+"
+    refused(path, f"w, of shape ({layers}, 128), {ways}", "--latents-space w or --latents-space w+")
+    assert latents_of(path, told="w")[1].shape == (layers, 128)
+    assert latents_of(path, told="w+")[1].shape == (1, layers, 128)
+    np.savez(path, latents=plus[:, 0])  # of Z and of W there are 128 numbers each
+    refused(path, "may be 3 latents of Z or 3 latents of W", "--latents-space z or --latents-space w")
+    assert latents_of(path, told="z")[0] == "z" and latents_of(path, told="w")[0] == "w"
+    np.savez(path, latents=plus[0])
+    refused(path, f"may be {layers} latents of Z or {layers} latents of W or one latent of W+")
+
+
+def test_several_arrays_that_may_be_the_latents(w: np.ndarray, plus: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "latents.npz"
+    np.savez(path, w=w, w_plus=plus, z=w)
+    refused(path, "holds w, w_plus, z: any of them may be the latents", f"say which: --latents {path}:w")
+    assert latents_of(f"{path}:w_plus")[0] == "w+" and latents_of(f"{path}:z")[0] == "z"
+    refused(f"{path}:wplus", "has no 'wplus', it holds w, w_plus, z")
+    np.savez(path, w=w, z=w)
+    assert (latents_of(path)[0], latents_of(path, space="z")[0]) == ("w", "z"), "each run takes those of its space"
+    torch.save(
+        {"a.png": {"latent": torch.from_numpy(plus[0])}, "b.png": {"latent": torch.from_numpy(plus[1])}},
+        tmp_path / "c.pt",
+    )
+    refused(tmp_path / "c.pt", "holds a.png/latent, b.png/latent")
+    assert np.array_equal(latents_of(f"{tmp_path / 'c.pt'}:b.png/latent", told="w+")[1], plus[1:2])
+    odd = tmp_path / "a:w.npz"
+    np.savez(odd, w=w)
+    assert latents_of(odd)[0] == "w" and latents_of(f"{odd}:w")[0] == "w", "a colon in the name of a file"
+
+
+def test_latents_of_w_where_z_is_edited(plus: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "latents.npz", latents=plus)
+    refused(tmp_path / "latents.npz", "holds latents of W, and the run edits in Z", "--space w", space="z")
+
+
+def test_files_that_would_run_something_or_hold_no_numbers(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "evil"),))
+
+    torch.save({"w": Evil()}, tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(pickle.dumps({"w": Evil()}))
+    np.save(tmp_path / "c.npy", np.array({"w": Evil()}, dtype=object))
+    for name, says in (("a.pt", "asks for "), ("b.pt", "asks for "), ("c.npy", "objects instead of numbers")):
+        refused(tmp_path / name, str(tmp_path / name), says, "docs/latents.md")
+    assert not (tmp_path / "evil").exists()
+    round = {"w": 1}
+    round["again"] = round
+    (tmp_path / "d.pkl").write_bytes(pickle.dumps(round))
+    refused(tmp_path / "d.pkl", "holds no arrays")
+    (tmp_path / "e.onnx").write_bytes(b"\x08\x07")
+    refused(tmp_path / "e.onnx", "is neither npy nor npz nor what torch.save wrote")
+
+
+def test_z_of_a_file_is_mapped_as_the_seeds_are(edited: Edit, tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", np.stack([np.random.RandomState(seed).randn(128) for seed in (5, 599)]))
+    seeds, file = (
+        edited("--attr", "smile", *words) for words in (("--seeds", "5,599"), ("--latents", tmp_path / "z.npy"))
+    )
+    assert np.array_equal(seeds["latent"], file["latent"]) and np.array_equal(
+        seeds["images_after"], file["images_after"]
+    )
+
+
+def test_a_space_without_a_file(run: Path) -> None:
+    check(
+        gmmedit("edit", "--run", run, "--attr", "smile", "--latents-space", "w"), "--latents-space says what --latents"
+    )
+
+
+# Another generator
+
+
+def tuned_copy(path: Path, part: str) -> str:
+    """The embedded generator with one of its parts changed a little; its fingerprint."""
+    generator = copy.deepcopy(avatars())
+    with torch.no_grad():
+        for parameter in getattr(generator, part).parameters():
+            parameter.mul_(1.05)
+    stylegan2.save(generator, path)
+    return stylegan2.read(path).fingerprint
+
+
+def test_an_edit_through_a_fine_tuned_generator(own_run: Path, tmp_path: Path) -> None:
+    tuned, words = (
+        tmp_path / "tuned.safetensors",
+        ("--run", own_run, "--attr", "smile", "--index", "0-2", "--polish", 0),
+    )
+    fingerprint = tuned_copy(tuned, "synthesis")
+    done("edit", *words, "--out", tmp_path / "plain")
+    told = json.loads(done("edit", *words, "--gan", tuned, "--json").stdout)
+    note = f"images by tuned.safetensors ({fingerprint[:12]}) and not by the run's avatars"
+    assert told["verdicts"][-1] == note
+    with artifacts.open(tmp_path / "plain/edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
+        assert edits.question.config["gan_fingerprint"] == fingerprint and "gan" not in plain.question.config
+        assert np.array_equal(edits["latents"], plain["latents"]), "the fit is the run's"
+        (image,) = stylegan2.read(tuned).eval().synthesize(torch.from_numpy(edits["latents"][0, 1:2])).detach()
+        seen = ((image + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
+        assert np.abs(edits["images_after"][0, 1] - seen).max() <= 1
+        assert not np.array_equal(edits["images_after"], plain["images_after"])
+    before = (own_run / "edits.h5").stat().st_mtime_ns
+    done("edit", *words, "--gan", os.path.relpath(tuned))
+    assert (own_run / "edits.h5").stat().st_mtime_ns == before, "another spelling of the same file"
+    verified = json.loads(done("verify", "--run", own_run, own_run / "edits.h5", "--json").stdout)
+    details = {it["check"]: it["detail"] for it in verified["checks"]}
+    assert "tuned.safetensors" in details["weights"] and "3 rows" in details["rows"]
+    tuned_copy(tuned, "mapping")
+    failed = json.loads(gmmedit("verify", "--run", own_run, own_run / "edits.h5", "--json").stdout)
+    assert {it["check"] for it in failed["checks"] if it["result"] == "failed"} == {"weights", "rows"}
+
+
+def test_seeds_are_mapped_as_the_run_maps_them(own_run: Path, tmp_path: Path) -> None:
+    tuned, words = tmp_path / "tuned.safetensors", ("--run", own_run, "--attr", "smile", "--seeds", "3", "--polish", 0)
+    tuned_copy(tuned, "mapping")
+    told = json.loads(done("edit", *words, "--gan", tuned, "--json").stdout)
+    assert told["verdicts"][-1].endswith("; it maps z to another w, so that the fit may not suit it")
+    done("edit", *words, "--out", tmp_path)
+    with artifacts.open(tmp_path / "edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
+        assert np.array_equal(edits["latent"], plain["latent"])
+        assert np.array_equal(edits["images_after"], plain["images_after"]), "only the mapping differs"
+
+
+def test_a_generator_of_another_latent_space(run: Path, tmp_path: Path) -> None:
+    words = ("edit", "--attr", "smile", "--index", "1", "--gan")
+    small = DATA / "rosi_a_32.pt"
+    refuse(run, *words, small, says=(f"{small.name} has z_dim ", "the run's generator has 128: its latents are others"))
+    refuse(run, *words, tmp_path / "gone.pkl", says=("there is no generator file",))
+
+
+def test_a_program_that_only_an_edit_names_does_not_run_on_verify(
+    own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mine.py"
+    program.write_text("from gmmedit import generators\n\ndef load():\n    return generators.load('avatars')\n")
+    done("edit", "--run", own_run, "--attr", "smile", "--index", "1", "--polish", 0, "--gan", f"{program}:load")
+    monkeypatch.setenv("GMMEDIT_STATE", str(tmp_path / "another account"))
+    failed = gmmedit("verify", "--run", own_run, own_run / "edits.h5", "--json")
+    assert failed.exit_code == 1 and "it was not run" in failed.stdout
