@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import artifacts, classifiers, generators, trust
+from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.embedding import Embedder
@@ -47,6 +47,7 @@ class Execution:
     batch: int = 16
     restart: bool = False  # discard unfinished work
     force: bool = False  # overwrite a finished artifact of another question
+    trusting: bool = False  # run Python files that only an artifact names
     tick: Tick = silent
     ranks: Ranks = ALONE
 
@@ -164,22 +165,37 @@ def check_channels(network: Classifier | Embedder, name: str, channels: int) -> 
 
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
-    """The generator that made the samples. InputError: its weights are not those any more."""
+    """The generator that made the samples. InputError: its weights are not those any more, or it is a program that the
+    user has not named."""
     settings = sample_settings(samples)
-    with trust.named_by_an_artifact():
-        generator = generators.load(settings.gan, execution.device)
+    generator = generators.load(settings.gan, execution.device, trusted=execution.trusting)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return as_asked(generator, settings)
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
-    """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
-    with trust.named_by_an_artifact():
-        classifier = classifiers.load(labels.question.config["classifier"], execution.device)
+    """The classifier that made the labels, calibrated as for them. InputError: as `open_classifier`, or its weights are
+    not those any more."""
+    classifier = open_classifier(labels, execution)
     _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
+    calibrate_as(classifier, labels)
+    return classifier
+
+
+def open_classifier(artifact: Artifact, execution: Execution) -> Classifier:
+    """The classifier that the artifact names, whatever its weights are. InputError: it is not there, or it is a program
+    that the user has not named."""
+    name = artifact.question.config.get("classifier")
+    if not isinstance(name, str):
+        message = f"{artifact.path} does not say which classifier it was made with"
+        raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
+    return classifiers.load(name, execution.device, trusted=execution.trusting)
+
+
+def calibrate_as(classifier: Classifier, labels: Artifact) -> None:
+    """Give the labelling classifier the scale and shift with which it made the labels, where it has such."""
     if classifier.calibration:
         classifier.calibration.load(labels.attrs["calibration"])
-    return classifier
 
 
 def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:

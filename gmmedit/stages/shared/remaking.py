@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gmmedit import artifacts, classifiers
+from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
-from gmmedit.classifiers import Classifier
+from gmmedit.classifiers import Classifier, load_embedder
 from gmmedit.classifiers.table import Table
 from gmmedit.config import EditSettings
 from gmmedit.errors import InputError
@@ -22,6 +22,7 @@ from gmmedit.stages.shared.common import (
     in_batches,
     load_classifier,
     load_generator,
+    open_classifier,
     seeded_latents,
 )
 from gmmedit.stages.shared.sampling import mapped, painter, sample_settings
@@ -73,8 +74,13 @@ class Run:
             said.append(same("generator", question.generator, self.generator.fingerprint))
         if question.classifier:
             judged = artifact.kind.name in ("evaluation", "comparison")
-            judge = classifiers.load(question.config["classifier"], self.execution.device) if judged else None
-            said.append(same("classifier", question.classifier, (judge or self.classifier).fingerprint))
+            classifier = open_classifier(artifact, self.execution) if judged else self.classifier
+            said.append(same("classifier", question.classifier, classifier.fingerprint))
+        if question.config.get("embedder"):
+            name = question.config["features"]
+            embedder = load_embedder(name, self.execution.device, trusted=self.execution.trusting)
+            record = {"name": Path(name).name, "fingerprint": question.config["embedder"]}
+            said.append(same("feature network", record, embedder.fingerprint))
         return ", ".join(said)
 
 
