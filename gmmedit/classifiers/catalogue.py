@@ -30,17 +30,19 @@ EVALUATION = {"avatars": "avatars-eval"}
 READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
 
 
-def load(name_or_path: str, device: str = "cpu") -> Classifier:
+def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Classifier:
     """The classifier of that name or file, frozen and in evaluation mode.
 
-    InputError: unknown name, missing, foreign or damaged file, or a description that does not fit it.
+    trusted: whether the user answers for the name. If not, as when a file names it, a Python file runs only if he has
+    named it before. InputError: unknown name, missing, foreign or damaged file, a description that does not fit it, or
+    a function that is not to run.
     """
     if name_or_path in READY:
-        classifier = opened(str(READY[name_or_path]), device)
+        classifier = opened(str(READY[name_or_path]), device, trusted)
     elif name_or_path in REGISTRY.targets():
         classifier = checked(REGISTRY.load(name_or_path)(), name_or_path)
     else:
-        classifier = opened(name_or_path, device)
+        classifier = opened(name_or_path, device, trusted)
     return classifier.to(device).eval().requires_grad_(False)
 
 
@@ -64,25 +66,25 @@ def checked(made: object, where: str) -> Classifier:
     return made
 
 
-def opened(name: str, device: str) -> Classifier:
+def opened(name: str, device: str, trusted: bool) -> Classifier:
     """The classifier in a file, in a folder, or described by a YAML file."""
     path = Path(name)
     if path.suffix in YAML:
-        return build(read_description(path, Description), path.parent, f"{name}: ", device)
+        return build(read_description(path, Description), path.parent, f"{name}: ", device, trusted)
     if python.PATTERN.fullmatch(name):
-        return checked(python.call(name), name)
+        return checked(python.call(name, trusted), name)
     if path.is_file() and kind_of(path) == "safetensors":
         return convnet.read(path)
-    return build(Description(file=name), Path(), "", device)
+    return build(Description(file=name), Path(), "", device, trusted)
 
 
-def build(description: Description, base: Path, prefix: str, device: str) -> Classifier:
+def build(description: Description, base: Path, prefix: str, device: str, trusted: bool) -> Classifier:
     """The classifier of a description whose file lies relative to `base`."""
     name = description.file
     where = f"{prefix}{name}"
     if python.PATTERN.fullmatch(name):
         check_prompts(description, where)
-        return Described(outside.from_python(str(base / name), device), description, where, device)
+        return Described(outside.from_python(str(base / name), device, trusted), description, where, device)
     path = located(description, base, names())
     kind = kind_of(path)
     if kind == "table":

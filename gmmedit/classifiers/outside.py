@@ -21,12 +21,12 @@ def read_onnx(path: Path, device: str) -> Opened:
     return Opened(onnx.load(path, device).module, file_fingerprint(*onnx.files_of(path)))
 
 
-def from_python(name: str, device: str) -> Opened:
+def from_python(name: str, device: str, trusted: bool) -> Opened:
     """What `my_classifier.py:load` returns: a module, or any function of a batch of pictures.
 
-    InputError: no such file or function, it fails, or returns something else.
+    InputError: as `python.call`, or it returns something else.
     """
-    made = python.call(name)
+    made = python.call(name, trusted)
     digest = file_fingerprint(Path(name.rpartition(":")[0]))
     if isinstance(made, nn.Module):
         module = frozen(made, device)

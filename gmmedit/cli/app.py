@@ -77,7 +77,7 @@ def sample(
     flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images}
     flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
     resolved = settings.load(config, sample=flags)
-    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.sample, execution)
     wrote(path, quiet)
 
@@ -100,7 +100,7 @@ def label(
     from gmmedit.stages import label as stage
 
     resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
-    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images)
     show_labels(path, quiet, json_)
 
@@ -121,7 +121,7 @@ def fit_single(
 
     flags = {"space": space, "read": read, "steps": steps, "seed": seed}
     resolved = settings.load(config, fit_single=flags)
-    with executing(run, device, 1, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.fit_single, execution)
     show_fit(path, quiet, json_)
 
@@ -143,7 +143,7 @@ def fit_mixture(
 
     flags = {"consistency": consistency, "steps": steps, "precision": precision, "seed": seed}
     resolved = settings.load(config, fit_mixture=flags)
-    with executing(run, device, 1, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.fit_mixture, execution)
     show_fit(path, quiet, json_)
 
@@ -183,7 +183,7 @@ def edit(
     resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)
-    with executing(run, device, 1, False, restart, quiet) as execution:
+    with executing(run, device, 1, False, restart, quiet, trust) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
 
@@ -209,7 +209,7 @@ def evaluate(
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen["precision"] = precision
     resolved = settings.load(config, evaluate=chosen)
-    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.evaluate, execution)
     show_scores(path, quiet, json_)
 
@@ -229,7 +229,7 @@ def compare(
     chosen = {"n": n, "editors": listed(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen["precision"] = precision
     resolved = settings.load(config, compare=chosen)
-    with executing(run, device, batch, force, restart, quiet, wide=True) as execution:
+    with executing(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.compare, execution)
     show_scores(path, quiet, json_)
 
@@ -244,7 +244,7 @@ def report(
     from gmmedit.stages import report as stage
 
     ignore("report", quiet, batch=batch)
-    with executing(run, device, 1, False, restart, quiet) as execution:
+    with executing(run, device, 1, False, restart, quiet, trust) as execution:
         path, lacks = stage.run(run, execution, out)
     for line in [] if quiet else lacks:
         typer.echo(f"note: {line}")

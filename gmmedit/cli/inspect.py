@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gmmedit.cli.options import RUN, Batch, Debug, Device, Json, Quiet, Run
+from gmmedit.cli.options import RUN, Batch, Debug, Device, Json, Quiet, Run, Trust
 from gmmedit.cli.output import executing
 
 
@@ -32,6 +32,7 @@ def inspect(
 def verify(
     files: Annotated[list[Path] | None, typer.Argument(help="Artifacts; default: all of the run folder.")] = None,
     run: Run = RUN, device: Device = "cpu", batch: Batch = 16, quiet: Quiet = False, debug: Debug = False,
+    trust: Trust = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows of each file to make once more; 0: none.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Which rows.")] = 0,
     json_: Json = False,
@@ -43,7 +44,7 @@ def verify(
     from gmmedit.cli.tables import show_checks
     from gmmedit.stages import verify as stage
 
-    with executing(None, device, batch, False, False, quiet or json_) as execution:
+    with executing(None, device, batch, False, False, quiet or json_, trust) as execution:
         checks = stage.run(run, files or [], rows, seed, execution)
     show_checks(checks, quiet, json_)
     if any(check.result == stage.FAILED for check in checks):

@@ -13,7 +13,6 @@ from typer.core import TyperGroup
 from gmmedit.cli.output import complain
 from gmmedit.errors import GmmeditError, RunError, debugging, out_of_memory
 from gmmedit.runtime.signals import Stopped
-from gmmedit.runtime.trust import switch_trusting
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
 
@@ -85,7 +84,5 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show a traceback on errors.", is_eager=True, callback=switch_debugging)
 ]
-Trust = Annotated[
-    bool, typer.Option("--trust", help="Run Python files that only the run names.", callback=switch_trusting)
-]
+Trust = Annotated[bool, typer.Option("--trust", help="Run Python files that only the run names.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

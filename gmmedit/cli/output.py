@@ -34,8 +34,9 @@ def complain(message: str, hint: str) -> None:
 
 @contextmanager
 def executing(
-    run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, wide: bool = False
-) -> Iterator[Execution]:
+    run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, trusting: bool = False,
+    wide: bool = False,
+) -> Iterator[Execution]:  # fmt: skip
     """An Execution whose ticks are shown, and kept in the run's log. Signals wait for `stop_if_asked`.
 
     wide: torchrun may have started the command several times; then only the main process comes back from here.
@@ -52,7 +53,9 @@ def executing(
         pace = Pace(device if ranks.count == 1 else f"{ranks.count} processes on {device}")
         log = Logbook(run if ranks.main else None)
         with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not ranks.main) as tick:
-            yield Execution(device=device, batch=batch, restart=restart, force=force, tick=tick, ranks=ranks)
+            yield Execution(
+                device=device, batch=batch, restart=restart, force=force, trusting=trusting, tick=tick, ranks=ranks
+            )
     if not ranks.main:
         raise typer.Exit
 

@@ -115,11 +115,15 @@ class Workshop:
 
 
 def open_workshop(
-    samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution
-) -> Workshop:
-    """From the artifacts of a run. InputError: the networks are not those any more."""
+    samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution,
+    trusted: bool = True,
+) -> Workshop:  # fmt: skip
+    """From the artifacts of a run. InputError: the networks are not those any more.
+
+    trusted: whether the user names the generator in the settings, and not an artifact.
+    """
     sampler, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    generator = load_tuned(settings.gan, samples, sampler, execution) if settings.gan else sampler
+    generator = load_tuned(settings.gan, samples, sampler, execution, trusted) if settings.gan else sampler
     settings, notes = without_gradients(settings, labels, generator, classifier)
     if settings.gan:
         notes.append(other_generator(settings.gan, generator, sampler, samples))

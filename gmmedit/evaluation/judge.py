@@ -18,10 +18,10 @@ from gmmedit.run.prior import mapped
 from gmmedit.run.rendering import (
     Execution,
     autocast,
+    calibrate_as,
     check_channels,
     in_batches,
     layers_of,
-    load_classifier,
     network_source,
 )
 
@@ -38,6 +38,7 @@ class Judge:
     precision: str
     execution: Execution
     notes: list[str]
+    labelling: bool  # the evaluation classifier is the one that made the labels, and calibrated as for them
 
     def look(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
@@ -76,8 +77,9 @@ def load_judge(
     generator: Generator,
     paint: Callable[[Tensor], Tensor],
     execution: Execution,
+    trusted: bool,
 ) -> Judge:
-    """The judge that the settings name.
+    """The judge that the settings name; `trusted`: whether the user answers for the name of its classifier.
 
     InputError: it has other attributes than the labels, sees no pictures, or an edit has nothing to keep.
     """
@@ -85,8 +87,7 @@ def load_judge(
         raise InputError(f"{labels.path} has one attribute: there are no others for an edit to keep",
                          hint="gmmedit label with a classifier of several attributes")  # fmt: skip
     name = settings.classifier
-    own = labels.question.config["classifier"]
-    classifier = load_classifier(labels, execution) if name == own else classifiers.load(name, execution.device)
+    classifier = classifiers.load(name, execution.device, trusted=trusted)
     if not classifier.sees_images:
         raise InputError(f"{name} is a table of labels and cannot look at edited pictures",
                          hint="--classifier: a network with the same attributes")  # fmt: skip
@@ -95,13 +96,15 @@ def load_judge(
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
     check_channels(classifier, name, generator.image_shape[0])
     notes = []
-    if labels.question.classifier and labels.question.classifier["fingerprint"] == classifier.fingerprint:
+    labelling = labels.question.classifier
+    if labelling and labelling["fingerprint"] == classifier.fingerprint:  # wherever its file lies
+        calibrate_as(classifier, labels)
         notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
     embedder = None
     if settings.features != "auto":
-        embedder = load_embedder(settings.features, execution.device)
+        embedder = load_embedder(settings.features, execution.device, trusted=True)
         check_channels(embedder, settings.features, generator.image_shape[0])
-    return Judge(paint, classifier, embedder, settings.precision, execution, notes)
+    return Judge(paint, classifier, embedder, settings.precision, execution, notes, labelling)
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
@@ -114,7 +117,7 @@ def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
 def subjects(judge: Judge, latent: Tensor) -> Subjects:
     """The samples as the judge sees them, who is calibrated on them if he asks for that."""
     calibration = judge.classifier.calibration
-    if calibration is not None and not judge.notes:  # the labeller has been calibrated on its own samples
+    if calibration is not None and not judge.labelling:
         calibration.fit(judge.look_together(latent)[0])
     return Subjects(latent, *judge.look_together(latent))
 

@@ -121,12 +121,13 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         artifacts.open(folder / "mixture.h5", "mixture") as mixture,
     ):
         artifacts.check_parents(mixture, samples=samples, labels=labels)
+        named = settings.classifier != "auto"
         precision = resolve_precision(settings.precision, execution.device)
         settings = settings.model_copy(update={"precision": precision, "classifier": evaluator_of(settings, labels)})
         generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
         drawn, space = sample_settings(samples), mixture.question.config["space"]
         paint = painter(generator, space, drawn)
-        judge = load_judge(settings, labels, generator, paint, execution)
+        judge = load_judge(settings, labels, generator, paint, execution, trusted=named or execution.trusting)
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
         held_out = mixture.question.config["held_out"]

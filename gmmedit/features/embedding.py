@@ -58,36 +58,36 @@ class Embedding:
         return outputs.flatten(1).float()
 
 
-def load_embedder(name_or_path: str, device: str = "cpu") -> Embedder:
+def load_embedder(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Embedder:
     """The feature network of that name, file or folder, frozen and in evaluation mode.
 
     A name, or a safetensors file, means a ConvNet of gmmedit; a folder or hub name one of transformers; a YAML file
-    describes any other. InputError: unknown name, missing, foreign or damaged file, or a description that does not
-    fit it.
+    describes any other. trusted: as in `classifiers.load`. InputError: unknown name, missing, foreign or damaged file,
+    a description that does not fit it, or a function that is not to run.
     """
     path = Path(name_or_path)
     if name_or_path in REGISTRY.targets():
-        return own(name_or_path, device)
+        return own(name_or_path, device, trusted)
     if path.suffix in YAML:
-        return build(read(path, FeatureDescription), path.parent, f"{name_or_path}: ", device)
+        return build(read(path, FeatureDescription), path.parent, f"{name_or_path}: ", device, trusted)
     if path.is_file() and kind_of(path) == "safetensors":
         return convnet.read(path).to(device)
-    return build(FeatureDescription(file=name_or_path), Path(), "", device)
+    return build(FeatureDescription(file=name_or_path), Path(), "", device, trusted)
 
 
-def own(name: str, device: str) -> ConvNet:
+def own(name: str, device: str, trusted: bool) -> ConvNet:
     """InputError: the classifier of that name is no ConvNet."""
-    classifier = load(name, device)
+    classifier = load(name, device, trusted)
     if not isinstance(classifier, ConvNet):
         raise InputError(f"classifier {name} has no features", hint=f"name the network behind it; {HINT}")
     return classifier
 
 
-def build(description: FeatureDescription, base: Path, prefix: str, device: str) -> Embedding:
+def build(description: FeatureDescription, base: Path, prefix: str, device: str, trusted: bool) -> Embedding:
     """The feature network of a description whose file lies relative to `base`."""
     name = description.file
     if python.PATTERN.fullmatch(name):
-        network = outside.from_python(str(base / name), device)
+        network = outside.from_python(str(base / name), device, trusted)
     else:
         path = located(description, base, REGISTRY.targets())
         kind = kind_of(path)

@@ -11,10 +11,12 @@ REGISTRY = Registry("generator", {}, "gmmedit.generators")
 """Generators of other packages: names to functions without arguments that return a module (see outside.py)."""
 
 
-def load(name_or_path: str, device: str = "cpu") -> Generator:
+def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Generator:
     """The generator of that name, file, address that has been fetched, or `my_gan.py:function`, in evaluation mode.
 
-    InputError: unknown name, missing, foreign or damaged file, or a function that fails.
+    trusted: whether the user answers for the name. If not, as when a file names it, a Python file runs only if he has
+    named it before. InputError: unknown name, missing, foreign or damaged file, a function that fails, or one that is
+    not to run.
     """
     import torch
 
@@ -22,7 +24,7 @@ def load(name_or_path: str, device: str = "cpu") -> Generator:
     from gmmedit.generators.formats import detect
 
     if not is_url(name_or_path) and outside.is_python(name_or_path):
-        network = outside.from_python(name_or_path)
+        network = outside.from_python(name_or_path, trusted)
     elif name_or_path not in CATALOGUE and name_or_path in REGISTRY.targets():
         network = outside.from_package(name_or_path, REGISTRY)
     else:

@@ -201,9 +201,9 @@ def is_python(name: str) -> bool:
     return python.PATTERN.fullmatch(name) is not None
 
 
-def from_python(name: str) -> Generator:
-    """`my_gan.py:load`. InputError: no such file or function, it fails, or returns no generator."""
-    return adapted(python.call(name), name)
+def from_python(name: str, trusted: bool) -> Generator:
+    """`my_gan.py:load`. InputError: as `python.call`, or it returns no generator."""
+    return adapted(python.call(name, trusted), name)
 
 
 def from_package(name: str, registry: Registry) -> Generator:

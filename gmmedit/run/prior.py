@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 
 from gmmedit import generators
@@ -19,8 +20,13 @@ MOST = 1 << 30  # images
 
 
 def sample_settings(samples: Artifact) -> SampleSettings:
-    """What the samples were drawn with."""
-    return SampleSettings.model_validate(samples.question.config)
+    """What the samples were drawn with. InputError: the file does not say so in settings that there are."""
+    try:
+        return SampleSettings.model_validate(samples.question.config)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        message = f"{samples.path}: its config has {problem['loc'][0]!r} that cannot be read: {problem['msg']}"
+        raise InputError(message, hint=f"make it again: {samples.kind.command} --force") from None
 
 
 def space_of(samples: Artifact, name: str) -> Space:
@@ -32,8 +38,8 @@ def space_of(samples: Artifact, name: str) -> Space:
 
 
 def load_sampled(settings: SampleSettings, device: str) -> Generator:
-    """The generator as the settings ask for it. InputError as in `as_asked`."""
-    return as_asked(generators.load(settings.gan, device), settings)
+    """The generator that the user names, as his settings ask for it. InputError as in `as_asked`."""
+    return as_asked(generators.load(settings.gan, device, trusted=True), settings)
 
 
 def as_asked(generator: Generator, settings: SampleSettings) -> Generator:

@@ -21,7 +21,6 @@ from gmmedit.features.embedding import Embedder
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
 from gmmedit.run.prior import as_asked, sample_settings
-from gmmedit.runtime import trust
 from gmmedit.runtime.distributed import Ranks
 from gmmedit.spaces import Chart
 
@@ -47,6 +46,7 @@ class Execution:
     batch: int = 16
     restart: bool = False  # discard unfinished work
     force: bool = False  # overwrite a finished artifact of another question
+    trusting: bool = False  # run Python files that only an artifact names
     tick: Tick = silent
     ranks: Ranks = ALONE
 
@@ -164,20 +164,20 @@ def check_channels(network: Classifier | Embedder, name: str, channels: int) -> 
 
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:
-    """The generator that made the samples. InputError: its weights are not those any more."""
+    """The generator that made the samples. InputError: its weights are not those any more, or it is a program that the
+    user has not named."""
     settings = sample_settings(samples)
-    with trust.named_by_an_artifact():
-        generator = generators.load(settings.gan, execution.device)
+    generator = generators.load(settings.gan, execution.device, trusted=execution.trusting)
     _check(samples, "generator", samples.question.generator, generator.fingerprint)
     return as_asked(generator, settings)
 
 
-def load_tuned(source: str, samples: Artifact, original: Generator, execution: Execution) -> Generator:
+def load_tuned(source: str, samples: Artifact, original: Generator, execution: Execution, trusted: bool) -> Generator:
     """Another generator of the latent space of `original`, which made the samples: to be used as that one was.
 
-    InputError: it takes other latents, makes images of another shape, or has other classes.
+    trusted: whether the user names it.     InputError: it takes other latents, makes images of another shape, or has other classes.
     """
-    tuned = generators.load(source, execution.device)
+    tuned = generators.load(source, execution.device, trusted=trusted)
     for name in ("z_dim", "w_shape", "image_shape", "n_classes"):
         found, wanted = getattr(tuned, name), getattr(original, name)
         if found != wanted:
@@ -187,13 +187,28 @@ def load_tuned(source: str, samples: Artifact, original: Generator, execution: E
 
 
 def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
-    """The classifier that made the labels, calibrated as for them. InputError: its weights are not those any more."""
-    with trust.named_by_an_artifact():
-        classifier = classifiers.load(labels.question.config["classifier"], execution.device)
+    """The classifier that made the labels, calibrated as for them. InputError: as `open_classifier`, or its weights are
+    not those any more."""
+    classifier = open_classifier(labels, execution)
     _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
+    calibrate_as(classifier, labels)
+    return classifier
+
+
+def open_classifier(artifact: Artifact, execution: Execution) -> Classifier:
+    """The classifier that the artifact names, whatever its weights are. InputError: it is not there, or it is a program
+    that the user has not named."""
+    name = artifact.question.config.get("classifier")
+    if not isinstance(name, str):
+        message = f"{artifact.path} does not say which classifier it was made with"
+        raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
+    return classifiers.load(name, execution.device, trusted=execution.trusting)
+
+
+def calibrate_as(classifier: Classifier, labels: Artifact) -> None:
+    """Give the labelling classifier the scale and shift with which it made the labels, where it has such."""
     if classifier.calibration:
         classifier.calibration.load(labels.attrs["calibration"])
-    return classifier
 
 
 def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
@@ -227,11 +242,11 @@ def scorer(
 
 def shrunk(images: Tensor) -> Tensor:
     """Images (N, C, H, W) of at most SEEN pixels along the longer side, in their proportions."""
-    sides = images.shape[-2:]
-    largest = max(sides)
+    largest = max(images.shape[-2:])
     if largest <= SEEN:
         return images
-    return F.adaptive_avg_pool2d(images, [max(round(side * SEEN / largest), 1) for side in sides])
+    height, width = (max(round(side * SEEN / largest), 1) for side in images.shape[-2:])
+    return F.adaptive_avg_pool2d(images, (height, width))
 
 
 def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,54 +1,47 @@
 """Which Python files may run: those that the user has named, not those that a file of somebody else names.
 
-An artifact keeps `my_gan.py:load` as the source of its pictures, and later steps run that again. Whoever names a
+An artifact keeps `my_gan.py:load` as the source of its images, and later steps run that again. Whoever names a
 Python file himself (`--gan`, `--classifier`, a YAML file that he gives) trusts it: its place and its SHA-256 are
 kept in a list in the user's state folder. What only an artifact names has to be on that list, unchanged, or needs
 `--trust`.
+
+So everything that loads a network takes `trusted`: whether the user answers for the name. It is handed on from the
+stage to `read_program`, in arguments: a variable of the module would be another's in a server, and a context variable
+does not reach the threads that a stage starts.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from gmmedit.errors import InputError
 
-state = {"trusting": False, "named by an artifact": False}
 
+def read_program(path: Path, trusted: bool) -> bytes:
+    """The content of a Python file that is about to run. A trusted one is on the user's list from now on.
 
-def switch_trusting(on: bool) -> bool:
-    """For `--trust`: what artifacts name is run as if the user had named it."""
-    state["trusting"] = on
-    return on
+    trusted: the user names it himself, or says `--trust`. InputError: he does not, and it is not on his list, or not
+    as it is now.
+    """
+    from hashlib import sha256  # here, for the command line imports this module and checks nothing
 
-
-@contextmanager
-def named_by_an_artifact() -> Iterator[None]:
-    """Inside, Python files run only if the user has named them before."""
-    before = state["named by an artifact"]
-    state["named by an artifact"] = True
-    try:
-        yield
-    finally:
-        state["named by an artifact"] = before
-
-
-def check(path: Path) -> None:
-    """To be called before a Python file runs. InputError: nobody but an artifact has named it, or it has changed."""
-    from hashlib import sha256  # here, for the option `--trust` is known to commands that check nothing
-
-    line = f"{sha256(path.read_bytes()).hexdigest()}  {path.resolve()}"
+    content = path.read_bytes()
+    line = f"{sha256(content).hexdigest()}  {path.resolve()}"
     known = known_lines()
     if line in known:
-        return
-    if state["named by an artifact"] and not state["trusting"]:
-        changed = any(it.endswith(f"  {path.resolve()}") for it in known)
-        reason = "has changed since you named it" if changed else "is named by a file of the run and not by you"
+        return content
+    others = [it for it in known if not it.endswith(f"  {path.resolve()}")]
+    if not trusted:
+        reason = (
+            "has changed since you named it"
+            if len(others) < len(known)
+            else "is named by a file of the run and not by you"
+        )
         raise InputError(f"{path} is a program that {reason}: it was not run", hint="read it; --trust runs it")
-    if "\n" in line:
-        return  # it would be two lines of the list
-    with suppress(OSError):  # no home to write to: then --trust is needed each time
-        remember([*(it for it in known if not it.endswith(f"  {path.resolve()}")), line])
+    if "\n" not in line:  # it would be two lines of the list
+        with suppress(OSError):  # no home to write to: then --trust is needed each time
+            remember([*others, line])
+    return content
 
 
 def list_path() -> Path:

@@ -48,7 +48,7 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
     path = folder / "labels.h5"
     with artifacts.open(folder / "samples.h5", "samples") as samples:
         name = paired(settings.classifier, samples.question.config["gan"])
-        classifier = classifiers.load(name, execution.device)
+        classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": network_source(name)})
         question = ask(samples, classifier, settings)
         if execution.finished(path, question):

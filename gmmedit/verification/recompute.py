@@ -8,17 +8,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gmmedit import artifacts, classifiers
+from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.config import EditSettings
 from gmmedit.editing.session import open_workshop
 from gmmedit.errors import InputError
+from gmmedit.features import load_embedder
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, autocast, in_batches, load_classifier, load_generator, load_tuned
-from gmmedit.runtime import trust
+from gmmedit.run.rendering import (
+    Execution,
+    autocast,
+    in_batches,
+    load_classifier,
+    load_generator,
+    load_tuned,
+    open_classifier,
+)
 
 Arrays = dict[str, np.ndarray]
 
@@ -66,16 +74,21 @@ class Run:
             said.append(same("generator", question.generator, self.generator.fingerprint))
         if question.classifier:
             judged = artifact.kind.name in ("evaluation", "comparison")
-            judge = classifiers.load(question.config["classifier"], self.execution.device) if judged else None
-            said.append(same("classifier", question.classifier, (judge or self.classifier).fingerprint))
+            classifier = open_classifier(artifact, self.execution) if judged else self.classifier
+            said.append(same("classifier", question.classifier, classifier.fingerprint))
+        if question.config.get("embedder"):
+            name = question.config["features"]
+            embedder = load_embedder(name, self.execution.device, trusted=self.execution.trusting)
+            record = {"name": Path(name).name, "fingerprint": question.config["embedder"]}
+            said.append(same("feature network", record, embedder.fingerprint))
         if artifact.kind.name == "edits" and "gan" in question.config:
             said.append(self.tuned_weights(question.config["gan"], question.config["gan_fingerprint"]))
         return ", ".join(said)
 
     def tuned_weights(self, source: str, fingerprint: str) -> str:
         """As `weights`, of the generator that an edit used instead of the run's."""
-        with trust.named_by_an_artifact():
-            tuned = load_tuned(source, self.artifact("samples"), self.generator, self.execution)
+        execution = self.execution
+        tuned = load_tuned(source, self.artifact("samples"), self.generator, execution, execution.trusting)
         return same("generator", {"name": source, "fingerprint": fingerprint}, tuned.fingerprint)
 
 
@@ -128,8 +141,7 @@ def edited_again(edits: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
     parents = (run.artifact("samples"), run.artifact("labels"), run.artifact("mixture"))
     unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
-    with trust.named_by_an_artifact():
-        workshop = open_workshop(*parents, unpolished, run.execution)
+    workshop = open_workshop(*parents, unpolished, run.execution, trusted=run.execution.trusting)
     images, labels = workshop.picture(torch.from_numpy(picked(edits, "latent", rows)))
     after = [workshop.picture(torch.from_numpy(latent)) for latent in picked(edits, "latents", rows)]
     return {
