@@ -52,7 +52,7 @@ class Judge:
                 found = self.read(images)
             return tuple(it.float() for it in found)  # type: ignore[return-value]
 
-        logits, nuisances, features = in_batches(answers, latent, self.execution.batch)
+        logits, nuisances, features = in_batches(answers, latent, self.execution.rows_per_call)
         return logits, nuisances, features
 
     def look_together(self, latent: Tensor) -> tuple[Tensor, ...]:
