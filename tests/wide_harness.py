@@ -21,12 +21,10 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # no threads before a fork
 
 import kill_harness
-import numpy as np
 import torch
 import torch.distributed as dist
 from kill_harness import SETTINGS, Progress, check_whole, finish, results, same, start
 
-from gmmedit import artifacts
 from gmmedit.errors import RunError
 from gmmedit.runtime import process_group as several
 from gmmedit.runtime import torchrun as launched
@@ -107,24 +105,14 @@ def fresh(place: Path, name: str, source: Path | None = None, *without: str) -> 
 
 
 def two_and_four(place: Path, calm: Path) -> None:
-    """As one process: the bytes of all stages, of a fit within 1e-6."""
+    """As one process: the bytes of all stages."""
     for count, stages in ((2, STAGES), (4, ("sample", "label", "fit-mixture"))):
         folder = fresh(place, f"wide{count}", calm, *(f"{MADE[stage]}.h5" for stage in stages))
         for stage in stages:
             done(count, stage, folder)
-            if stage == "fit-mixture":
-                near(folder / "run" / "mixture.h5", calm / "run" / "mixture.h5")
-                shutil.copy(calm / "run" / "mixture.h5", folder / "run")  # evaluate is to be asked the same
         mine, theirs = results(folder / "run"), results(calm / "run")
         different = [name for name in mine if not same(mine[name], theirs[name])]
         assert not different, f"{different} differ by {count} processes"
-
-
-def near(one: Path, other: Path) -> None:
-    with artifacts.open(one) as mine, artifacts.open(other) as theirs:
-        assert mine.names == theirs.names
-        for name in mine.names:
-            assert np.allclose(mine[name], theirs[name], rtol=0, atol=1e-6, equal_nan=True), name
 
 
 def killed(place: Path, calm: Path) -> None:
@@ -151,10 +139,7 @@ def killed(place: Path, calm: Path) -> None:
             before = now
         done(chance.choice((1, 2, 3)), stage, folder)
         path = Path("run", f"{made}.h5")
-        if stage == "fit-mixture":
-            near(folder / path, calm / path)
-        else:
-            assert same(folder / path, calm / path), f"seed {seed}: {path} differs"
+        assert same(folder / path, calm / path), f"seed {seed}: {path} differs"
     assert hits, f"seed {seed}: no kill hit anything"
 
 

@@ -74,7 +74,7 @@ RUN = Path("runs/default")
 Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
-Batch = Annotated[int, typer.Option(min=1, help="Images at once; no result depends on it.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images at once on a GPU (a CPU takes 16); no result depends on it.")]
 NoBatch = Annotated[int | None, typer.Option("--batch", min=1, hidden=True)]  # once offered, and without effect
 NoForce = Annotated[bool, typer.Option("--force", hidden=True)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")]

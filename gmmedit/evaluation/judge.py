@@ -49,7 +49,7 @@ class Judge:
                 found = self.read(images)
             return tuple(it.float() for it in found)  # type: ignore[return-value]
 
-        logits, nuisances, features = in_batches(answers, latent, self.execution.batch)
+        logits, nuisances, features = in_batches(answers, latent, self.execution.rows_per_call)
         return logits, nuisances, features
 
     def look_together(self, latent: Tensor) -> tuple[Tensor, ...]:
@@ -96,8 +96,9 @@ def load_judge(
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
     check_channels(classifier, name, generator.image_shape[0])
     notes = []
-    labelling = labels.question.classifier
-    if labelling and labelling["fingerprint"] == classifier.fingerprint:  # wherever its file lies
+    labeller = labels.question.classifier
+    labelling = labeller is not None and labeller["fingerprint"] == classifier.fingerprint
+    if labelling:  # wherever its file lies
         calibrate_as(classifier, labels)
         notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
     embedder = None

@@ -27,7 +27,7 @@ from gmmedit.spaces import Chart
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the shorter side; standard deviation, pixels are in [-1, 1]
 SEEN = 64  # pixels along the longer side at which two images are compared
-TILE = 16  # rows; every batch is a whole number of tiles
+TILE = 16  # rows; every batch is a whole number of tiles, on a CPU a single one
 most = {"rows": sys.maxsize}  # at once, once memory has been found too small for more
 log = logging.getLogger("gmmedit")
 Tick = Callable[[int, int, str], None]  # done, total, a few words
@@ -49,6 +49,14 @@ class Execution:
     trusting: bool = False  # run Python files that only an artifact names
     tick: Tick = silent
     ranks: Ranks = ALONE
+
+    @property
+    def rows_per_call(self) -> int:
+        """How many rows the networks see at once: on a CPU one tile, whatever `batch` says.
+
+        oneDNN chooses a convolution's algorithm by the number of rows, and its algorithms round differently.
+        """
+        return TILE if self.device == "cpu" else self.batch
 
     def finished(self, path: Path, question: Question) -> bool:
         """Whether the stage has nothing to do, as `artifacts.finished`."""
@@ -92,8 +100,8 @@ def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, b
     """function(rows) in batches, its answers joined on the CPU.
 
     Every call sees a whole number of tiles: matrix products of fewer rows round differently, and no row's
-    result may depend on the batch size or on how many rows follow it. So a batch for which there is no memory is
-    halved, for the rest of the stage too. RunError: there is none for a single tile.
+    result may depend on how many rows follow it. A batch for which there is no memory is halved, for the rest of the
+    stage too. RunError: there is none for a single tile.
     """
     found: tuple[Tensor, ...] = ()
     first = 0
@@ -138,6 +146,22 @@ def padded(rows: Tensor, tile: int) -> Tensor:
     return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
 
 
+def in_tiles(score: Score, tile: int) -> Score:
+    """A score that sees so many rows at a time always, forward and backward: how many there are changes no rounding."""
+
+    def score_tiles(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        start = None if disturbance is None else disturbance.get_state()
+        parts = []
+        for rows in padded(x, tile).split(tile):
+            if disturbance is not None and start is not None:
+                disturbance.set_state(start)  # all rows alike
+            parts.append(score(rows, disturbance))
+        logits, images = (torch.cat(part)[: len(x)].contiguous() for part in zip(*parts, strict=True))
+        return logits, images
+
+    return score_tiles
+
+
 def network_source(text: str) -> str:
     """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
 
@@ -175,7 +199,8 @@ def load_generator(samples: Artifact, execution: Execution) -> Generator:
 def load_tuned(source: str, samples: Artifact, original: Generator, execution: Execution, trusted: bool) -> Generator:
     """Another generator of the latent space of `original`, which made the samples: to be used as that one was.
 
-    trusted: whether the user names it.     InputError: it takes other latents, makes images of another shape, or has other classes.
+    trusted: whether the user names it. InputError: it takes other latents, makes images of another shape, or has other
+    classes.
     """
     tuned = generators.load(source, execution.device, trusted=trusted)
     for name in ("z_dim", "w_shape", "image_shape", "n_classes"):

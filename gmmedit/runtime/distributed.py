@@ -90,11 +90,14 @@ class Ranks:
         return ((item, work(item)) for item in items)
 
     def over_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
-        """function(rows), answers on the CPU with a row for each, every process computing its share; for all."""
+        """function(rows), answers on the CPU with a row for each, every process computing its share; for all.
+
+        A share is a whole number of tiles.
+        """
         return function(rows)
 
-    def spread(self, score: Score) -> Score:
-        """A score that computes like this one, forward and backward, every process its share of the rows."""
+    def spread(self, score: Score, tile: int) -> Score:
+        """A score that computes like this one, forward and backward, every process its share of tiles of rows."""
         return score
 
 

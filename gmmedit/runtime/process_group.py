@@ -23,6 +23,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Question, RowWriter
 from gmmedit.errors import GmmeditError, RunError
 from gmmedit.mixture.refining import Score
+from gmmedit.run.rendering import TILE, padded
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.distributed import Ranks, T, Tensors
 from gmmedit.runtime.signals import stop_if_asked
@@ -203,12 +204,15 @@ class Several(Ranks):
                 yield items[number], result
 
     def over_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.joined_rows(part)[: len(rows)] for part in function(self.share(rows)))
+        return tuple(self.joined_rows(part)[: len(rows)] for part in function(self.share(rows, TILE)))
 
-    def share(self, rows: Tensor) -> Tensor:
-        """This process's stretch of the rows, as many as everybody's: the last row stands in for those that lack."""
-        size = -(-len(rows) // self.count)
-        whole = torch.cat([rows, rows[-1:].expand(size * self.count - len(rows), *rows.shape[1:])])
+    def share(self, rows: Tensor, tile: int) -> Tensor:
+        """This process's stretch of the rows, in whole tiles and as many as everybody's.
+
+        The last row stands in for those that lack.
+        """
+        whole = padded(rows, tile * self.count)
+        size = len(whole) // self.count
         return whole[self.rank * size : (self.rank + 1) * size]
 
     def joined_rows(self, part: Tensor) -> Tensor:
@@ -231,9 +235,9 @@ class Several(Ranks):
             raise RunError(LOST, hint=AGAIN) from error
         return torch.cat(parts)
 
-    def spread(self, score: Score) -> Score:
+    def spread(self, score: Score, tile: int) -> Score:
         def spread(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-            logits, pictures = Spread.apply(x, self, score, disturbance)
+            logits, pictures = Spread.apply(x, self, score, tile, disturbance)
             return logits, pictures
 
         return spread
@@ -243,18 +247,20 @@ class Spread(torch.autograd.Function):
     """A score of rows that are shared out. Every process gets all answers, and the gradients of all rows."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ranks: Several, score: Score, disturbance: torch.Generator | None) -> Any:
-        ctx.ranks, ctx.size = ranks, len(x)
+    def forward(
+        ctx: Any, x: Tensor, ranks: Several, score: Score, tile: int, disturbance: torch.Generator | None
+    ) -> Any:
+        ctx.ranks, ctx.size, ctx.tile = ranks, len(x), tile
         with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-            ctx.mine = ranks.share(x).detach().requires_grad_(ctx.needs_input_grad[0])
+            ctx.mine = ranks.share(x, tile).detach().requires_grad_(ctx.needs_input_grad[0])
             ctx.seen = score(ctx.mine, disturbance)
         return tuple(ranks.joined_rows(part.detach())[: len(x)] for part in ctx.seen)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        wanted = [ctx.ranks.share(grad) for grad in grads]
+        wanted = [ctx.ranks.share(grad, ctx.tile) for grad in grads]
         (mine,) = torch.autograd.grad(ctx.seen, ctx.mine, wanted)
-        return ctx.ranks.joined_rows(mine)[: ctx.size], None, None, None
+        return ctx.ranks.joined_rows(mine)[: ctx.size], None, None, None, None
 
 
 @contextmanager

@@ -21,9 +21,11 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
-from gmmedit.run.prior import painter, sample_settings
+from gmmedit.run.prior import images_at_once, painter, sample_settings
 from gmmedit.run.rendering import (
+    TILE,
     Execution,
+    in_tiles,
     layers_of,
     load_classifier,
     load_generator,
@@ -146,4 +148,17 @@ def score_of(
         raise InputError(message, hint="--consistency surrogate, or off")
     paint = painter(generator, space, drawn)
     score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
-    return execution.ranks.spread(score), layers_of(generator, space)
+    tile = 1
+    if generator.device.type == "cpu":
+        tile = edits_at_once(settings.batch, images_at_once(generator))
+        score = in_tiles(score, tile)
+    return execution.ranks.spread(score, tile), layers_of(generator, space)
+
+
+def edits_at_once(edits: int, most: int) -> int:
+    """Rows of a tile: edits in equal tiles of up to TILE rows, no more than the generator takes at once.
+
+    A CPU rounds products of more or fewer rows differently: by tiles, any number of processes fits the same bytes.
+    Other devices are faster with all rows at once; there the fit by several processes is that of one but for rounding.
+    """
+    return -(-edits // -(-edits // min(most, TILE)))

@@ -123,7 +123,7 @@ def looker(
             execution.tick(last, samples.question.n, "labels")
             return (answer,)
 
-        return in_batches(logits, stored(start, stop), execution.batch)[0]
+        return in_batches(logits, stored(start, stop), execution.rows_per_call)[0]
 
     if precision == "bf16" and execution.ranks.main:
         log.warning("note: %s", rounding(see, classifier, stored(0, min(TILE, samples.question.n))))

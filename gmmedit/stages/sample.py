@@ -29,7 +29,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         return path
 
     def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
-        rows = draw(generator, settings, start, stop, execution.batch)
+        rows = draw(generator, settings, start, stop, execution.rows_per_call)
         execution.tick(stop, settings.n, "samples")
         return rows
 

@@ -107,11 +107,11 @@ def sampled_again(samples: Artifact, rows: np.ndarray, run: Run) -> Arrays:
     made = {"z": z.numpy()}
     latent = z.to(generator.device)
     if "w" in samples:
-        (latent,) = in_batches(lambda it: (mapped(generator, it, settings),), latent, run.execution.batch)
+        (latent,) = in_batches(lambda it: (mapped(generator, it, settings),), latent, run.execution.rows_per_call)
         made["w"] = latent.numpy()
     if "images" in samples:
         paint = painter(generator, "w", settings)
-        (pictures,) = in_batches(lambda it: (paint(it),), latent, run.execution.batch)
+        (pictures,) = in_batches(lambda it: (paint(it),), latent, run.execution.rows_per_call)
         made["images"] = to_bytes(pictures)
     return made
 
@@ -129,7 +129,7 @@ def labelled_again(labels: Artifact, rows: np.ndarray, run: Run) -> Arrays:
         precision = labels.question.config.get("precision", "fp32")  # older files do not say
         with autocast(precision, run.execution.device):
             (logits,) = in_batches(
-                lambda it: (classifier.logits(as_shown(paint(it))).float(),), latent, run.execution.batch
+                lambda it: (classifier.logits(as_shown(paint(it))).float(),), latent, run.execution.rows_per_call
             )
     return {"labels": classifier.from_logits(logits).numpy()}
 
