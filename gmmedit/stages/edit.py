@@ -66,7 +66,9 @@ def fill(
 ) -> None:
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
-    with artifacts.create_rows(path, question, alphas, chunk, restart=execution.restart, attrs=notes) as writer:
+    with artifacts.create_rows(
+        path, question, alphas, chunk, restart=execution.restart, attrs=notes, force=execution.force
+    ) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
             editor = workshop.editor(start)

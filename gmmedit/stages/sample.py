@@ -40,7 +40,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         execution.tick(stop, settings.n, "samples")
         return rows
 
-    with execution.ranks.rows(path, question, execution.restart) as out:
+    with execution.ranks.rows(path, question, execution.restart, force=execution.force) as out:
         fill(out, drawn)
     return path
 

@@ -19,7 +19,7 @@ from gmmedit.pictures.pixels import as_shown
 from gmmedit.stages.shared.common import (
     Execution,
     autocast,
-    check_channels,
+    conversion_notes,
     in_batches,
     layers_of,
     load_classifier,
@@ -42,6 +42,7 @@ class Judge:
     precision: str
     execution: Execution
     notes: list[str]
+    converted: list[str]  # what is done to the images first
 
     def look(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
@@ -102,15 +103,15 @@ def load_judge(
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
-    check_channels(classifier, name, generator.image_shape[0])
+    converted = conversion_notes(classifier, name, generator.image_shape[0])
     notes = []
     if labels.question.classifier and labels.question.classifier["fingerprint"] == classifier.fingerprint:
         notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
     embedder = None
     if settings.features != "auto":
         embedder = load_embedder(settings.features, execution.device)
-        check_channels(embedder, settings.features, generator.image_shape[0])
-    return Judge(paint, classifier, embedder, settings.precision, execution, notes)
+        converted += conversion_notes(embedder, settings.features, generator.image_shape[0])
+    return Judge(paint, classifier, embedder, settings.precision, execution, notes, converted)
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
