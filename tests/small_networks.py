@@ -109,6 +109,7 @@ TEXT: dict[str, Any] = {
     "max_position_embeddings": 24,
 }  # fmt: skip
 PROCESSOR: dict[str, Any] = {
+    "image_processor_type": "CLIPImageProcessor",
     "do_resize": True, "size": {"shortest_edge": 36}, "resample": 3, "do_center_crop": True,
     "crop_size": {"height": SIZE, "width": SIZE}, "do_rescale": True, "rescale_factor": 1 / 255,
     "do_normalize": True, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28],

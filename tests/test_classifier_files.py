@@ -174,7 +174,7 @@ def test_pairs_of_logits_and_grey_pictures(tmp_path: Path, images: Tensor) -> No
     small.export(network, tmp_path / "pairs.pt2", channels=1)
     body = "input: {size: 32, colors: grey, range: [-1, 1]}\nactivation: pairs\noutputs: [a, b, c]\n"
     classifier = classifiers.load(described(tmp_path, "pairs.pt2", body + "attributes: {c: {}, a: {}}"))
-    assert classifier.channels == (1, 3)
+    assert classifier.channels == (1,)
     labels, wanted = classifier.probabilities(images[:, :1]), network(images[:, :1]).softmax(2)
     torch.testing.assert_close(labels, torch.cat([wanted[:, 2], wanted[:, 0]], 1))
     assert classifier.probabilities(images).shape == (5, 4)

@@ -14,7 +14,7 @@ from gmmedit.classifiers.described import calibration_of, columns_of
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.description import read as read_description
 from gmmedit.classifiers.opened import Opened
-from gmmedit.classifiers.preprocessing import Preprocessing, cropped
+from gmmedit.classifiers.preprocessing import Preprocessing, conversion, cropped, recolored
 from gmmedit.errors import InputError
 
 SMILE, HAIR = Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "red", "grey"))
@@ -153,9 +153,31 @@ def test_range_mean_and_colours() -> None:
     assert torch.equal(grey(images[:, :1]), images[:, :1])
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(grey(images), grey(images.float())) and grey(images.bfloat16()).dtype == torch.float32
-    for few in (1, 2, 4):
-        with pytest.raises(InputError, match=f"pictures of 3 channels, these have {few}"):
-            plain(torch.zeros(1, few, 4, 4))
+
+
+@pytest.mark.parametrize("takes", [(1,), (3,)])
+def test_images_of_other_channels_are_converted(takes: tuple[int]) -> None:
+    """Grey is repeated, colours become luma as Pillow's do, alpha is composited over white; gradients pass."""
+    rgba = torch.rand(2, 4, 5, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rgba[0, 3], rgba[1, 3] = 1, -1  # opaque, transparent
+    mode = "L" if takes == (1,) else "RGB"
+    for have in (1, 2, 3, 4):
+        images = rgba[:, 4 - have :] if have in (2, 4) else rgba[:, :have]
+        found = recolored(images, takes)
+        assert found.shape == (2, takes[0], 5, 6)
+        told = conversion(have, takes)
+        assert bool(told) == (have != takes[0]) and ("alpha" in told) == (have in (2, 4))
+        if have in (2, 4):
+            assert torch.equal(found[1], torch.ones(*takes, 5, 6)), "nothing is seen but the white behind it"
+            images = images[:, :-1]
+        pixels = ((images[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        wanted = np.array(Image.fromarray(pixels.squeeze(-1) if have <= 2 else pixels).convert(mode), np.float32)
+        assert np.abs(found[0].permute(1, 2, 0).numpy().squeeze() - (wanted / 127.5 - 1)).max() < 1.5 / 127.5
+    half = torch.zeros(1, 4, 2, 2).requires_grad_(True)
+    recolored(half, takes).sum().backward()
+    assert half.grad is not None and half.grad.abs().amin() > 0
+    with pytest.raises(InputError, match="the network takes images of 4 channels, these have 3"):
+        conversion(3, (4,))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -176,8 +176,9 @@ def test_networks_that_do_other_things(made: Path, tmp_path: Path) -> None:
 def test_pictures_that_it_cannot_see(made: Path, tmp_path: Path, images: Tensor) -> None:
     shutil.copy(made / "net.pt2", tmp_path)
     phi = load_embedder(described(tmp_path, "net.pt2"))
-    with pytest.raises(InputError, match="takes pictures of 3 channels, these have 1"):
-        phi.features(images[:, :1])
+    assert torch.equal(phi.features(images[:, :1]), phi.features(images[:, :1].expand(-1, 3, -1, -1)))
+    with pytest.raises(InputError, match="takes images of 3 channels, these have 5"):
+        phi.features(torch.zeros(2, 5, 32, 32))
     with pytest.raises(InputError, match="infinite or NaN"):
         phi.features(images * torch.nan)
 

@@ -277,16 +277,71 @@ def test_there_are_no_stored_pictures(folder: Path) -> None:
 def test_pictures_of_another_channel_count(tmp_path: Path) -> None:
     grey = Path(__file__).parent / "data" / "sg2_d_orig16gray.pkl"
     done("sample", "--run", tmp_path / "run", "--gan", grey, "-n", 20)
-    with untouched(tmp_path / "run"):
-        check(
-            gmmedit("label", "--run", tmp_path / "run", "--classifier", "avatars"),
-            "avatars takes pictures of 3 channels, the generator's have 1",
-        )
+    told = done("label", "--run", tmp_path / "run", "--classifier", "avatars")
+    note = "avatars takes images of 3 channels, the generator's have 1: grey is repeated as red, green and blue"
+    assert f"note: {note}" in told.stdout
+    with artifacts.open(tmp_path / "run" / "labels.h5") as labels:
+        assert labels.attrs["notes"] == [note]
+    done("verify", "--run", tmp_path / "run")
+    (tmp_path / "run" / "labels.h5").unlink()
     small.export(small.Linear(2, channels=1), tmp_path / "grey.pt2", channels=1)
     (tmp_path / "my.yaml").write_text(
         "file: grey.pt2\ninput: {size: 32, colors: grey}\nactivation: sigmoid\nattributes: {a: {}, b: {}}\n"
     )
     done("label", "--run", tmp_path / "run", "--classifier", tmp_path / "my.yaml")
+    with artifacts.open(tmp_path / "run" / "labels.h5") as labels:
+        assert "notes" not in labels.attrs
+
+
+ODD = """
+import torch
+from gmmedit.classifiers import Attribute, Classifier
+
+class Odd(Classifier):
+    attributes = [Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "red", "grey"))]
+    input_size, fingerprint = (8, 8), "odd"
+
+    def logits(self, images):
+        return LOGITS
+
+def load():
+    return Odd()
+"""
+
+
+def test_outputs_that_do_not_fit_the_attributes_cost_nothing(folder: Path) -> None:
+    """Whatever the kind of classifier, and before anything is stored."""
+    cases = {
+        "images.flatten(1)[:, :2]": "logits of my.py:load are [2, 2] for 2 images, its attributes have 5 values",
+        "images.flatten(1)[:1, :5]": "are [1, 5] for 2 images",
+        "tuple(images)": "are a tuple for 2 images",
+        "images @ images": "are [2, 3, 8, 8] for 2 images",
+        "1 / 0": "fails on images [2, 3, 8, 8]: division by zero",
+        "images.flatten(1)[:, : 5 if len(images) == 2 else 4]": "gave logits [256, 4] for 256 pictures and 5 values",
+    }
+    for body, says in cases.items():
+        (folder.parent / "my.py").write_text(ODD.replace("LOGITS", body))
+        (folder / "labels.h5.partial").unlink(missing_ok=True)
+        told = gmmedit("label", "--run", folder, "--classifier", folder.parent / "my.py:load")
+        check(told, says.replace("my.py:load", str(folder.parent / "my.py:load")))
+    for values in ('("yes",)', '("yes", "yes")', "()"):
+        (folder.parent / "my.py").write_text(ODD.replace('("no", "yes")', values))
+        check(gmmedit("label", "--run", folder, "--classifier", folder.parent / "my.py:load"), "smile has the values")
+    assert not (folder / "labels.h5").exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_unfinished_labels_of_another_classifier_do_not_stop_force(folder: Path, damaged: bool) -> None:
+    done("label", "--run", folder)
+    wanted = (folder / "labels.h5").read_bytes()
+    done("label", "--run", folder, "--classifier", "avatars-eval", "--force")
+    other = (folder / "labels.h5").read_bytes()
+    (folder / "labels.h5").rename(folder / "labels.h5.partial")
+    if damaged:
+        (folder / "labels.h5.partial").write_bytes(other[:3000])
+    check(gmmedit("label", "--run", folder), "labels.h5.partial", "--restart discards it")
+    done("label", "--run", folder, "--force")
+    assert (folder / "labels.h5").read_bytes() == wanted and not (folder / "labels.h5.partial").exists()
 
 
 def test_progress_is_told_for_every_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

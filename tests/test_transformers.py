@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gmmedit import classifiers
 from gmmedit.classifiers import Attribute
-from gmmedit.classifiers.huggingface import preprocessing, preprocessing_from, unique
+from gmmedit.classifiers.huggingface import preprocessing, unique
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.errors import InputError
 
@@ -108,44 +108,71 @@ def test_labels_chosen_and_named_anew(models: Path, images: Tensor) -> None:
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
-        (  # ViT of 2021
-            {"size": 224, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2},
-            Preprocessing((224, 224), mean=(0.5,) * 3, std=(0.5,) * 3),
+        (
+            {"feature_extractor_type": "ViTFeatureExtractor", "size": 192, "image_mean": [0.5] * 3,
+             "image_std": [0.5] * 3, "resample": 2},
+            Preprocessing((192, 192), mean=(0.5,) * 3, std=(0.5,) * 3),
         ),
         (  # CLIP of 2021
-            {"size": 224, "do_center_crop": True, "crop_size": 224, "resample": 3, "image_mean": 0.4, "image_std": 0.3},
-            Preprocessing((224, 224), 224, "bicubic", mean=(0.4,), std=(0.3,)),
+            {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "do_center_crop": True, "crop_size": 200,
+             "resample": 3, "image_mean": 0.4, "image_std": 0.3},
+            Preprocessing((200, 200), 224, "bicubic", mean=(0.4,), std=(0.3,)),
         ),
         (
-            {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 200},
-             "do_normalize": False, "do_rescale": False, "resample": 0, "do_flip_channel_order": True},
-            Preprocessing((224, 200), 256, "nearest", "bgr", (0, 255)),
+            {"image_processor_type": "MobileViTImageProcessorFast",
+             "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 200}, "do_rescale": False},
+            Preprocessing((224, 200), 256, "bicubic", "bgr", (0, 255)),
         ),
-        (  # ConvNeXT
-            {"size": {"shortest_edge": 224}, "crop_pct": 0.875, "do_normalize": False},
-            Preprocessing((224, 224), 256),
+        (  # only the model says what it is
+            {"size": {"height": 40, "width": 30}, "do_normalize": False, "rescale_factor": 1 / 127.5},
+            Preprocessing((40, 30), range=(0, 2)),
         ),
-        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875, "do_normalize": False}, Preprocessing((384, 384))),
-        ({"do_normalize": False, "rescale_factor": 1 / 127.5}, Preprocessing((60, 60), range=(0, 2))),
     ],
 )  # fmt: skip
-def test_processors_of_any_age(settings: dict[str, Any], wanted: Preprocessing) -> None:
-    assert preprocessing_from(settings, image_size=60) == wanted
+def test_processors_of_any_age(tmp_path: Path, settings: dict[str, Any], wanted: Preprocessing) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
+    (tmp_path / "preprocessor_config.json").write_text("{}")  # the library reads the other one first
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    assert preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
 
 
-@pytest.mark.parametrize("kind", ["CLIPImageProcessorPil", "SiglipImageProcessorPil", "ViTImageProcessorPil"])
-def test_pixels_are_those_of_the_library(tmp_path: Path, kind: str, pixels: np.ndarray, images: Tensor) -> None:
-    settings = {"size": {"height": 24, "width": 28}} if "CLIP" not in kind else {"size": {"shortest_edge": 40}}
-    crop = {"crop_size": {"height": 32, "width": 32}} if "CLIP" in kind else {}
-    getattr(small.transformers(), kind)(**settings, **crop).save_pretrained(tmp_path)
-    found = preprocessing(tmp_path)
-    assert found is not None
-    difference = (found(images) - processed(tmp_path, kind, pixels)).abs() * 0.27 * 255  # to bytes, about
-    assert difference.max() < 4 and difference.mean() < 0.5
-    whole = json.loads((tmp_path / "preprocessor_config.json").read_text())
-    (tmp_path / "preprocessor_config.json").unlink()
-    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": whole}))
-    assert preprocessing(tmp_path) == found
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"image_processor_type": "Siglip2ImageProcessor"}, "what Siglip2ImageProcessor does to images is not known"),
+        ({"image_processor_type": 5}, "what 5 does to images is not known"),
+        ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "do_resize is false"),
+        ({"image_processor_type": "ViTImageProcessor", "size": {"height": 1 << 40, "width": 8}}, "1 to 1024"),
+        ({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 8}}, "a size of longest_edge"),
+        ({"image_processor_type": "ViTImageProcessor", "size": "large"}, "is no ViTImageProcessor"),
+        ({"image_processor_type": "ViTImageProcessor", "resample": 4}, "resample 4"),
+        ({"image_processor_type": "ViTImageProcessor", "image_mean": [0.5, 0.5]}, "2 means"),
+        ({"image_processor_type": "CLIPImageProcessor", "do_pad": True, "pad_size": 300}, "pad_size"),
+        ([1], "is no image processor"),
+    ],
+)
+def test_processors_that_are_not_followed(own: Path, images: Tensor, settings: Any, says: str) -> None:
+    (own / "vit" / "preprocessor_config.json").write_text(json.dumps(settings))
+    refused(own / "vit", says, "describe it in YAML instead: input: {size: 224")
+    followed = classifiers.load(described(own, "vit", "input: {size: 32, mean: [0.5], std: [0.5]}"))
+    assert followed.probabilities(images).shape == (6, 3), "the hint works"
+
+
+def test_what_is_seen_belongs_to_the_fingerprint(own: Path) -> None:
+    """Other pixels are another classifier: labels of the one do not guide edits by the other."""
+    before = classifiers.load(str(own / "vit")).fingerprint
+    path = own / "vit" / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"resample": 2}))
+    assert classifiers.load(str(own / "vit")).fingerprint != before
+
+
+def test_one_output_is_no_choice(tmp_path: Path, images: Tensor) -> None:
+    small.vit(tmp_path / "one", ["smile"])
+    refused(tmp_path / "one", "one has a single output, 'smile'", "activation: sigmoid")
+    body = "activation: sigmoid\nattributes: {smile: {outputs: smile}}"
+    found = classifiers.load(described(tmp_path, "one", body))
+    assert found.attributes == [Attribute("smile", ("no", "yes"))] and found.logits(images).shape == (6, 2)
 
 
 # Zero-shot classifiers

@@ -135,22 +135,24 @@ def create_rows(
     attrs: Mapping[str, Any] | None = None,
     shared: bool = False,
     held: bool = False,
+    force: bool = False,
 ) -> Iterator[RowWriter]:
     """Begin `path`, or continue its partial file where that was begun for the same question; damaged chunks of it
     are made again.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
     the batch size. attrs: further facts to keep, plain data, that follow from the question. shared: others will
-    `join_rows`. held: the caller is in `alone(path)` already, and stays there. Leaving the context without `finish`
-    keeps the partial file. InputError: the partial file belongs to another question or is damaged, or the folder cannot
-    be written. RunError: full disk, or another process is writing it.
+    `join_rows`. held: the caller is in `alone(path)` already, and stays there. force: a partial file that cannot be
+    continued is discarded, as `restart` discards any. Leaving the context without `finish` keeps the partial file.
+    InputError: the partial file belongs to another question or is damaged, or the folder cannot be written. RunError:
+    full disk, or another process is writing it.
     """
     path = Path(path)
     header, fixed = _planned(question, constants, chunk, attrs)
     partial = partial_path(path)
     with nullcontext() if held else alone(path):
         with writing(path):
-            if restart:
+            if restart or (force and not _continues(partial, header, fixed)):
                 partial.unlink(missing_ok=True)
             if not partial.exists():
                 publish(partial, lambda draft: build_rows(draft, header, fixed))
@@ -218,8 +220,11 @@ def save_checkpoint(path: str | Path, question: Question, arrays: Arrays) -> Non
     _write_partial(Path(path), Header(question, CHECKPOINT, __version__, 0, {}), arrays)
 
 
-def load_checkpoint(path: str | Path, question: Question, restart: bool = False) -> dict[str, np.ndarray] | None:
-    """The arrays last saved for the unfinished `path`; None: there are none, or `restart` discarded them.
+def load_checkpoint(
+    path: str | Path, question: Question, restart: bool = False, force: bool = False
+) -> dict[str, np.ndarray] | None:
+    """The arrays last saved for the unfinished `path`; None: there are none, or `restart` discarded them, or `force`
+    because they cannot be continued.
 
     The stage holds `alone(path)` from here on until it has written the whole.
 
@@ -231,6 +236,17 @@ def load_checkpoint(path: str | Path, question: Question, restart: bool = False)
             partial.unlink(missing_ok=True)
     if not partial.exists():
         return None
+    try:
+        return _saved(partial, question)
+    except InputError:
+        if not force:
+            raise
+    with writing(Path(path)):
+        partial.unlink(missing_ok=True)
+    return None
+
+
+def _saved(partial: Path, question: Question) -> dict[str, np.ndarray] | None:
     with _resuming(partial), open_file(partial) as file:
         header = read_header(file)
         _check_same_question(partial, header, Header(question, CHECKPOINT, __version__, 0, {}))
@@ -258,6 +274,15 @@ def _examine(partial: Path, header: Header, fixed: Arrays, contents: bool = True
         places = {name: Place(file[name].id.get_offset(), file[name].shape) for name in [*names, DONE, CHECKSUMS]}
         looked_at = done.astype(bool) & contents
         return places, {damage.chunk for damage in damages(file, there.cut, kept, looked_at.tolist())}
+
+
+def _continues(partial: Path, header: Header, fixed: Arrays) -> bool:
+    """Whether there is a sound partial file that answers the question."""
+    try:
+        _examine(partial, header, fixed, contents=False)
+    except InputError:
+        return False
+    return True
 
 
 @contextmanager

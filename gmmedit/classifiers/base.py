@@ -1,12 +1,14 @@
 """The contract of a classifier: an image goes in, labels come out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from gmmedit.classifiers.calibration import Calibration
+from gmmedit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,16 @@ class Attribute:
 
     name: str
     values: tuple[str, ...]
+
+
+def check_attributes(attributes: Sequence[Attribute], where: str) -> None:
+    """InputError: an attribute has no two values to choose between, or two have the same name."""
+    for attribute in attributes:
+        if len(set(attribute.values)) < 2 or len(set(attribute.values)) < len(attribute.values):
+            message = f"{where}: {attribute.name} has the values {', '.join(attribute.values) or 'none'}"
+            raise InputError(message, hint="an attribute has at least two values, all different")
+    if len({attribute.name for attribute in attributes}) < len(attributes):
+        raise InputError(f"{where} has two attributes of one name", hint="give each attribute a name of its own")
 
 
 class Classifier(nn.Module, ABC):
@@ -27,7 +39,8 @@ class Classifier(nn.Module, ABC):
     attributes: list[Attribute]
     input_size: tuple[int, int]  # (height, width) that the network sees; other images are resized
     fingerprint: str  # SHA-256 over the weights, and over how they are used
-    channels: tuple[int, ...] = (3,)  # of the images that it takes
+    channels: tuple[int, ...] = (3,)  # of the images that it takes; others are converted before it sees them
+    converts: bool = False  # whether it converts them itself
     differentiable: bool = True
     sees_images: bool = True  # False: a table of labels, which knows the `rows` of one run and nothing else
     calibration: Calibration | None = None  # what is to be found from the first labels of a run; None: nothing

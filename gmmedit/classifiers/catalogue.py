@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from gmmedit.classifiers import convnet, huggingface, outside, zeroshot
-from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.base import Classifier, check_attributes
 from gmmedit.classifiers.described import Described
 from gmmedit.classifiers.description import HINT, Description
 from gmmedit.classifiers.description import read as read_description
 from gmmedit.classifiers.files import READERS, YAML, kind_of, located
-from gmmedit.classifiers.opened import Opened
+from gmmedit.classifiers.opened import TRIED, Opened
 from gmmedit.classifiers.table import Table
-from gmmedit.errors import InputError
-from gmmedit.networks import python
+from gmmedit.errors import InputError, out_of_memory
+from gmmedit.networks import python, reason
 from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry(
@@ -63,7 +66,31 @@ def checked(made: object, where: str) -> Classifier:
     lacking = [name for name in ("attributes", "input_size", "fingerprint") if not getattr(made, name, None)]
     if lacking:
         raise InputError(f"the Classifier of {where} has no {', '.join(lacking)}", hint="gmmedit.classifiers.base")
-    return made
+    check_attributes(made.attributes, where)
+    if made.converts:  # one of gmmedit's own
+        return made
+    check_answers(made, where)
+    return outside.Converted(made)
+
+
+@torch.no_grad()
+def check_answers(made: Classifier, where: str) -> None:
+    """InputError: it fails on two images, or its logits do not fit its attributes."""
+    shape = (TRIED, made.channels[-1], *made.input_size)
+    try:
+        found = made.logits(torch.linspace(-1, 1, torch.Size(shape).numel()).view(shape))
+    except InputError:
+        raise
+    except Exception as error:  # somebody else's code
+        if out_of_memory(error):
+            raise
+        message = f"the Classifier of {where} fails on images {list(shape)}: {reason(error)}"
+        raise InputError(message, hint="--debug shows where") from error
+    columns = sum(len(attribute.values) for attribute in made.attributes)
+    told = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    if told != [TRIED, columns]:
+        message = f"logits of {where} are {told} for {TRIED} images, its attributes have {columns} values"
+        raise InputError(message, hint="one column for each value of each attribute")
 
 
 def opened(name: str, device: str, trusted: bool) -> Classifier:
@@ -98,7 +125,7 @@ def build(description: Description, base: Path, prefix: str, device: str, truste
         check_prompts(description, where)
     network: Opened
     if kind == "folder":
-        network = zeroshot.read(path, description, device) if description.prompts else huggingface.read(path, device)
+        network = (zeroshot if description.prompts else huggingface).read(path, description, device)
     else:
         network = READERS[kind](path, device)
     return Described(network, description, where, device)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.preprocessing import resize
+from gmmedit.classifiers.preprocessing import recolored, resize
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
 
@@ -41,6 +41,8 @@ class ConvNetConfig:
 class ConvNet(Classifier):
     """Attributes' labels, and estimates of the nuisances, from one vector of features."""
 
+    converts = True
+
     def __init__(self, config: ConvNetConfig, fingerprint: str = ""):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
@@ -56,9 +58,9 @@ class ConvNet(Classifier):
         self.head = nn.Linear(config.features, config.n_columns + len(config.nuisances))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] to the features (N, F), float32, that the answers are linear in."""
+        """Images (N, C, H, W) in [-1, 1] to the features (N, F), float32, that the answers are linear in."""
         # Folding 2x2 pixels into channels loses nothing and saves the dearest layer.
-        x = F.pixel_unshuffle(resize(images, self.input_size), 2)
+        x = F.pixel_unshuffle(resize(recolored(images, self.channels), self.input_size), 2)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # the faster layout
         for stage in self.stages:
             x = stage(F.silu(x))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute, Classifier
+from gmmedit.classifiers.base import Attribute, Classifier, check_attributes
 from gmmedit.classifiers.calibration import Calibration, Goal
 from gmmedit.classifiers.columns import Columns, by_name, consecutive
 from gmmedit.classifiers.description import BEST, HINT, Description
@@ -16,16 +16,19 @@ SAME = 0.01  # of the answers' size: how much they may depend on the place in th
 class Described(Classifier):
     """The description's attributes, read from the network's outputs. Always frozen and in evaluation mode."""
 
+    converts = True
+
     def __init__(self, network: Opened, description: Description, where: str, device: str) -> None:
         """InputError: the description does not fit the network; `where` names the two."""
         super().__init__()
         self.network = prepared(network, description, where)
         self.attributes = description.stated() or list(network.attributes)
+        check_attributes(self.attributes, where)
         self.columns = columns_of(network, description, self.attributes, where)
         self.calibration = calibration_of(description, self.attributes, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
-        self.fingerprint = combined(network.fingerprint, description)
+        self.fingerprint = combined(network.fingerprint, description, network.preprocessing)
         outputs = self.checked(self.network.tried(device))
         self.differentiable = outputs.requires_grad
         first, second = outputs.detach().float(), self.network.tried(device, turned=True).detach().float()

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
+from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.opened import Opened
-from gmmedit.classifiers.preprocessing import Interpolation, Preprocessing
+from gmmedit.classifiers.preprocessing import Preprocessing
+from gmmedit.classifiers.processors import RULES, preprocessing_of
 from gmmedit.errors import InputError
 from gmmedit.networks import frozen, reason, weights
 
@@ -29,10 +31,7 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-
-# Pillow's numbers of its filters; the windowed sinc has no counterpart in PyTorch, the cubic is the nearest to it.
-RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
-FULL = 384  # from this size on ConvNeXT's processor crops nothing
+DESCRIBE = "describe it in YAML instead: input: {size: 224, mean: [...], std: [...]}, see docs/classifiers.md"
 
 
 def transformers() -> Any:
@@ -88,21 +87,24 @@ def check_complete(folder: Path, missing: list[str]) -> None:
         raise InputError(message, hint="give a model that was trained to classify, or add prompts for CLIP")
 
 
-def read(folder: Path, device: str) -> Opened:
+def read(folder: Path, description: Description, device: str) -> Opened:
     """An image classifier. Its labels are the values of one attribute, or attributes where several may hold."""
     model, missing = load(folder, "AutoModelForImageClassification", device)
     check_complete(folder, missing)
     config = model.config
     names = tuple(unique([str(config.id2label[i]) for i in range(config.num_labels)]))
     several = config.problem_type == "multi_label_classification"
+    if len(names) == 1 and not several and description.attributes is None:
+        message = f"{folder} has a single output, {names[0]!r}, which is no choice between values"
+        raise InputError(message, hint=f"activation: sigmoid and attributes: {{NAME: {{outputs: {names[0]}}}}} in YAML")
     activation: Activation = "sigmoid" if several else "softmax"
     attributes = tuple(Attribute(name, ("no", "yes")) for name in names) if several else (Attribute("class", names),)
 
     def forward(pixels: Tensor) -> Tensor:
         return model(pixel_values=pixels).logits
 
-    size = getattr(config, "image_size", None)
-    return Opened(forward, fingerprint_of(model), preprocessing(folder, size), attributes, names, activation)
+    prepare = None if description.input else preprocessing(folder, config)
+    return Opened(forward, fingerprint_of(model), prepare, attributes, names, activation)
 
 
 def embedded(found: Any) -> Tensor:
@@ -120,53 +122,43 @@ def unique(names: list[str]) -> list[str]:
     return [f"{name} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def preprocessing(folder: Path, image_size: object = None) -> Preprocessing | None:
-    """What the folder's processor does to pictures; None: it has none. InputError: it cannot be read."""
-    for name in ("preprocessor_config.json", "processor_config.json"):
+def preprocessing(folder: Path, config: Any = None) -> Preprocessing | None:
+    """What the folder's image processor does to images; None: it has none.
+
+    `config` is the model's, which tells the class of a processor whose own file does not. InputError: the file cannot
+    be read, or there is no rule for its class.
+    """
+    for name in ("processor_config.json", "preprocessor_config.json"):  # as the library looks for them
         path = folder / name
-        if path.is_file():
-            try:
-                settings = json.loads(path.read_text(encoding="utf-8"))
-                return preprocessing_from(settings.get("image_processor", settings), image_size)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError(f"{path} is no image processor: {error}", hint="describe `input` in YAML") from error
+        if not path.is_file():
+            continue
+        try:
+            whole = json.loads(path.read_text(encoding="utf-8"))
+            settings = whole if name.startswith("pre") else whole.get("image_processor")
+            if settings is None:
+                continue
+            kind = processor_class(settings, config)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is no image processor: {error}", hint=DESCRIBE) from error
+        if kind not in RULES:
+            message = f"{path}: what {kind or 'a processor without image_processor_type'} does to images is not known"
+            raise InputError(message, hint=DESCRIBE)
+        try:
+            return preprocessing_of(kind, settings, transformers())
+        except Exception as error:  # the library raises whatever its parts raise
+            raise InputError(f"{path} is no {kind} as it is known here: {reason(error)}", hint=DESCRIBE) from error
     return None
 
 
-def preprocessing_from(settings: dict[str, Any], image_size: object = None) -> Preprocessing:
-    """The values of a preprocessor_config.json, of any age."""
-    wanted = settings.get("size", image_size)
-    crops = settings.get("do_center_crop", False)
-    edge: int | None = None
-    if isinstance(wanted, dict) and "shortest_edge" in wanted:
-        edge = int(wanted["shortest_edge"])
-    elif crops and isinstance(wanted, int):
-        edge = wanted
-    size = pair(settings["crop_size"]) if crops and "crop_size" in settings else pair(wanted)
-    if edge and not crops and settings.get("crop_pct"):
-        edge = int(edge / settings["crop_pct"]) if edge < FULL else None
-    normalizes = settings.get("do_normalize", True)
-    white = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
-    return Preprocessing(
-        size=size,
-        edge=edge,
-        interpolation=RESAMPLING.get(settings.get("resample", 2), "bilinear"),
-        colors="bgr" if settings.get("do_flip_channel_order") else "rgb",
-        range=(0.0, white),
-        mean=numbers(settings.get("image_mean", 0.5)) if normalizes else (0.0,),
-        std=numbers(settings.get("image_std", 0.5)) if normalizes else (1.0,),
-    )
+def processor_class(settings: dict[str, Any], config: Any) -> str:
+    """The class that the library would take, as its name without the marks of a backend; "" if nothing tells it."""
+    name = settings.get("image_processor_type")
+    if name is None and "feature_extractor_type" in settings:  # before 2023
+        name = settings["feature_extractor_type"].replace("FeatureExtractor", "ImageProcessor")
+    if name is None:
+        transformers()
+        from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
-
-def pair(size: Any) -> tuple[int, int]:
-    """(height, width) of a number, of a list, or of one of the three spellings."""
-    if isinstance(size, dict) and "shortest_edge" in size:
-        size = size["shortest_edge"]
-    if isinstance(size, dict):
-        return int(size["height"]), int(size["width"])
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    return int(height), int(width)
-
-
-def numbers(values: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in values) if isinstance(values, list) else (float(values),)
+        names = IMAGE_PROCESSOR_MAPPING_NAMES.get(getattr(config, "model_type", ""), ())
+        name = next((it for it in (names.values() if isinstance(names, dict) else names) if it), "")
+    return str(name).removesuffix("Fast").removesuffix("Pil")

@@ -83,6 +83,9 @@ def prepared(network: Opened, description: Source, where: str) -> Prepared:
     return Prepared(network, preprocessing, where)
 
 
-def combined(fingerprint: str, description: Source) -> str:
-    """SHA-256 over what a file is and how it is used."""
-    return sha256(f"{fingerprint}\n{description.record()}".encode()).hexdigest()
+def combined(fingerprint: str, description: Source, own: Preprocessing | None = None) -> str:
+    """SHA-256 over what a file is and how it is used; `own`: what it says itself of its images."""
+    used = f"{fingerprint}\n{description.record()}"
+    if own and description.input is None:
+        used += f"\n{own.record()}"
+    return sha256(used.encode()).hexdigest()

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.opened import Opened
+from gmmedit.classifiers.preprocessing import recolored
 from gmmedit.errors import InputError
 from gmmedit.networks import exported, file_fingerprint, frozen, onnx, python, torchscript, weights
 
@@ -39,3 +41,18 @@ def from_python(name: str, device: str, trusted: bool) -> Opened:
         return made(images)
 
     return Opened(forward, digest)
+
+
+class Converted(Classifier):
+    """A classifier of somebody's own, for images of any channels."""
+
+    converts = True
+
+    def __init__(self, made: Classifier) -> None:
+        super().__init__()
+        self.made = made
+        self.attributes, self.input_size, self.fingerprint = made.attributes, made.input_size, made.fingerprint
+        self.channels, self.differentiable, self.calibration = made.channels, made.differentiable, made.calibration
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.made.logits(recolored(images, self.channels))

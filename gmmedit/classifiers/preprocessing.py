@@ -1,7 +1,8 @@
 """What a network wants its pictures to look like: size, crop, colours, range. All on tensors, on their device."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 MOST_EDGE = 1024  # pixels that a picture may be resized to; the largest public classifiers see 518
 MOST_PIXELS = 2 * MOST_EDGE**2
+WITH_ALPHA = (2, 4)  # channels: grey or RGB, and alpha
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
 
@@ -27,55 +29,107 @@ def resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation =
     return F.interpolate(images, size, mode=interpolation, antialias=True)
 
 
+def conversion(have: int, takes: tuple[int, ...]) -> str:
+    """What `recolored` does to images of `have` channels, in words; "" if nothing.
+
+    InputError: the network takes neither these, RGB nor grey images.
+    """
+    wanted = target(have, takes)
+    if wanted == have:
+        return ""
+    done = ["alpha is composited over white"] if have in WITH_ALPHA else []
+    if have <= 2 and wanted == 3:
+        done.append("grey is repeated as red, green and blue")
+    if have > 2 and wanted == 1:
+        done.append("colours become grey by their luma")
+    return ", ".join(done)
+
+
+def target(have: int, takes: tuple[int, ...]) -> int:
+    """The number of channels that images of `have` get for a network that takes these numbers."""
+    if have in takes:
+        return have
+    wanted = next((number for number in ((1, 3) if have <= 2 else (3, 1)) if number in takes), None)
+    if wanted is None or not 1 <= have <= 4:
+        numbers = " or ".join(str(number) for number in takes)
+        message = f"the network takes images of {numbers} channels, these have {have}"
+        raise InputError(message, hint="a classifier of RGB or grey images")
+    return wanted
+
+
+def recolored(images: Tensor, takes: tuple[int, ...]) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1], grey, grey and alpha, RGB or RGBA, with the channels that a network takes.
+
+    Alpha is composited over white, grey repeated, colours become luma; gradients pass. InputError: see `conversion`.
+    """
+    wanted = target(images.shape[1], takes)
+    if wanted == images.shape[1]:
+        return images
+    if images.shape[1] in WITH_ALPHA:
+        images, alpha = images[:, :-1], ((images[:, -1:] + 1) / 2).clamp(0, 1)
+        images = 1 - alpha * (1 - images)  # 1 is white
+    if images.shape[1] == wanted:
+        return images
+    if wanted == 3:
+        return images.expand(-1, 3, -1, -1)
+    return torch.einsum("nchw,c->nhw", images, torch.tensor(LUMA).to(images))[:, None]
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """Images (N, 3 or 1, H, W) in [-1, 1] to what the network takes, (N, C, *size).
+    """Images (N, C, H, W) in [-1, 1] to what the network takes, (N, 3 or 1, *size).
 
-    They are resized, to `size` straight away or so that their shorter edge becomes `edge` before the centre is cut
-    out; their pixels then go from 0 (black) and 1 (white) to `range`; `mean` is subtracted, `std` divided by.
+    They are given the network's colours, and resized: to `size` straight away, or to `edge`, from which the centre is
+    then cut out. Their pixels go from 0 (black) and 1 (white) to `range`; `mean` is subtracted, `std` divided by.
     """
 
     size: tuple[int, int]
-    edge: int | None = None
+    edge: int | tuple[int, int] | None = None  # of the shorter edge, or (height, width)
     interpolation: Interpolation = "bilinear"
     colors: Colors = "rgb"
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    crops: bool = True  # False: the whole of an image is kept, `size` is that of a square one
+    divisor: int = 1  # the sides before the crop are rounded up to multiples of it
+    share: tuple[float, float] | None = None  # of the shorter edge, (height, width) of a centre that is cut out first
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """How many the images may have."""
-        return (1, 3) if self.colors == "grey" else (3,)
+        """How many the network itself takes; other images are converted."""
+        return (1,) if self.colors == "grey" else (3,)
+
+    def record(self) -> str:
+        """All that is not as usual, as JSON: part of a fingerprint, so that a field added later changes none."""
+        unusual = {it.name: value for it in fields(self) if (value := getattr(self, it.name)) != it.default}
+        return json.dumps(unusual, sort_keys=True)
 
     def __call__(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot resize
-            images = self.colored(images.float())
+            images = recolored(images.float(), self.channels)
+            images = images.flip(1) if self.colors == "bgr" else images
+            if self.share:
+                shorter = min(images.shape[-2:])
+                images = cropped(images, (int(self.share[0] * shorter), int(self.share[1] * shorter)))
             wanted = self.resized(images.shape[-2], images.shape[-1])
             if max(math.prod(wanted), math.prod(self.size)) > MOST_PIXELS:
                 have = f"{images.shape[-2]} x {images.shape[-1]}"
                 message = f"pictures of {have} pixels would become {wanted[0]} x {wanted[1]}"
                 raise InputError(message, hint=f"`size` and `resize` of at most {MOST_EDGE}")
             pixels = resize(images, wanted, self.interpolation)
-            pixels = ((cropped(pixels, self.size) + 1) / 2).clamp(0, 1)  # bicubic overshoots
+            pixels = cropped(pixels, self.size) if self.crops else pixels
+            pixels = ((pixels + 1) / 2).clamp(0, 1)  # bicubic overshoots
             black, white = self.range
             mean, std = (torch.tensor(values).to(pixels)[:, None, None] for values in (self.mean, self.std))
             return (black + (white - black) * pixels - mean) / std
 
-    def colored(self, images: Tensor) -> Tensor:
-        if images.shape[1] not in self.channels:
-            message = f"the network takes pictures of {self.channels[-1]} channels, these have {images.shape[1]}"
-            raise InputError(message, hint="input: {colors: grey} describes a network of one channel")
-        if self.colors == "grey" and images.shape[1] == 3:
-            return torch.einsum("nchw,c->nhw", images, torch.tensor(LUMA).to(images))[:, None]
-        return images.flip(1) if self.colors == "bgr" else images
-
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """The size before the crop, rounded down as Pillow-based processors do."""
-        if self.edge is None:
-            return self.size
-        shorter = min(height, width)
-        return self.edge * height // shorter, self.edge * width // shorter
+        edge = self.edge or self.size
+        if isinstance(edge, int):
+            shorter = min(height, width)
+            edge = edge * height // shorter, edge * width // shorter
+        return -(-edge[0] // self.divisor) * self.divisor, -(-edge[1] // self.divisor) * self.divisor
 
 
 def cropped(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -27,6 +27,7 @@ KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them
 class Table(Classifier):
     """Columns of numbers by their names, one row for each row of samples.h5, or for each seed."""
 
+    converts = True
     differentiable = False
     sees_images = False
     input_size = (0, 0)

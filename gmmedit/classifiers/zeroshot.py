@@ -49,8 +49,8 @@ def read(folder: Path, description: Description, device: str) -> Opened:
         with torch.autocast(vectors.device.type, enabled=False):  # a hundredth of a cosine is a whole logit
             return F.normalize(vectors, dim=1) @ scaled.mT
 
-    size = getattr(model.config.vision_config, "image_size", None)
-    return Opened(forward, fingerprint, preprocessing(folder, size), activation="softmax")
+    prepare = None if description.input else preprocessing(folder, model.config)
+    return Opened(forward, fingerprint, prepare, activation="softmax")
 
 
 def tokenizer_of(folder: Path) -> Any:

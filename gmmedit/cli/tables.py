@@ -36,6 +36,8 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
         typer.echo(json.dumps(report, indent=1))
     else:
         print_tables(report["tables"])
+        for note in report["notes"]:
+            say(f"note: {note}", path.parent)
         for warning in report["warnings"]:
             say(f"warning: {warning}", path.parent)
         wrote(path, quiet)

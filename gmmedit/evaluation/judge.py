@@ -19,7 +19,7 @@ from gmmedit.run.rendering import (
     Execution,
     autocast,
     calibrate_as,
-    check_channels,
+    conversion_notes,
     in_batches,
     layers_of,
     network_source,
@@ -39,6 +39,7 @@ class Judge:
     execution: Execution
     notes: list[str]
     labelling: bool  # the evaluation classifier is the one that made the labels, and calibrated as for them
+    converted: list[str]  # what is done to the images first
 
     def look(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
@@ -94,7 +95,7 @@ def load_judge(
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
-    check_channels(classifier, name, generator.image_shape[0])
+    converted = conversion_notes(classifier, name, generator.image_shape[0])
     notes = []
     labeller = labels.question.classifier
     labelling = labeller is not None and labeller["fingerprint"] == classifier.fingerprint
@@ -104,8 +105,8 @@ def load_judge(
     embedder = None
     if settings.features != "auto":
         embedder = load_embedder(settings.features, execution.device, trusted=True)
-        check_channels(embedder, settings.features, generator.image_shape[0])
-    return Judge(paint, classifier, embedder, settings.precision, execution, notes, labelling)
+        converted += conversion_notes(embedder, settings.features, generator.image_shape[0])
+    return Judge(paint, classifier, embedder, settings.precision, execution, notes, labelling, converted)
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:

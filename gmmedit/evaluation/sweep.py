@@ -83,9 +83,9 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
     """One editor after the other, from the checkpoint if there is one. All that is found is in the main process."""
     folder, found = path.parent, {}
     if execution.ranks.main:
-        found = artifacts.load_checkpoint(path, bench.question, restart=execution.restart) or {}
+        found = artifacts.load_checkpoint(path, bench.question, execution.restart, execution.force) or {}
         found |= known_of(folder / "evaluation.h5", bench.question)
-    notes, scored = list(bench.judge.notes), []
+    notes, scored = [*bench.judge.notes, *bench.judge.converted], []
     for name in names:
         try:
             score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), folder)

@@ -23,7 +23,7 @@ class Embedder(Protocol):
 
     input_size: tuple[int, int]  # (height, width) that the network sees; other images are resized
     fingerprint: str  # SHA-256 over the weights, and over how they are used
-    channels: tuple[int, ...]  # of the images that it takes
+    channels: tuple[int, ...]  # of the images that it takes; others are converted
 
     def features(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to features (N, F), float32."""
@@ -37,7 +37,7 @@ class Embedding:
         self.network = prepared(network, description, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
-        self.fingerprint = combined(network.fingerprint, description)
+        self.fingerprint = combined(network.fingerprint, description, network.preprocessing)
         first, second = (self.checked(self.network.tried(device, it).detach(), TRIED) for it in (False, True))
         if not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.std())):
             message = f"{where} gives other features each time, or in another place"
@@ -96,11 +96,11 @@ def build(description: FeatureDescription, base: Path, prefix: str, device: str,
         if kind != "folder" and kind not in READERS:
             message = f"{path} is no feature network: neither .pt2, TorchScript, ONNX nor safetensors"
             raise InputError(message, hint=HINT)
-        network = backbone(path, device) if kind == "folder" else READERS[kind](path, device)
+        network = backbone(path, description, device) if kind == "folder" else READERS[kind](path, device)
     return Embedding(network, description, prefix + name, device)
 
 
-def backbone(folder: Path, device: str) -> Opened:
+def backbone(folder: Path, description: FeatureDescription, device: str) -> Opened:
     """The model in a transformers folder, without the head of a classifier or the part of CLIP that reads words.
 
     InputError: there is none, or weights are missing.
@@ -113,14 +113,14 @@ def backbone(folder: Path, device: str) -> Opened:
     if hasattr(model, "text_model"):
         model.text_model = None
     digest = weights.fingerprint({name: it for name, it in model.state_dict().items() if name not in missing})
-    size = getattr(getattr(model.config, "vision_config", model.config), "image_size", None)
 
     def forward(pixels: Tensor) -> Tensor:
         if hasattr(model, "get_image_features"):
             return huggingface.embedded(model.get_image_features(pixel_values=pixels))
         return pooled(model(pixel_values=pixels), trained=not unpooled)
 
-    return Opened(forward, digest, huggingface.preprocessing(folder, size))
+    prepare = None if description.input else huggingface.preprocessing(folder, model.config)
+    return Opened(forward, digest, prepare)
 
 
 def pooled(found: Any, trained: bool) -> Tensor:

@@ -42,7 +42,7 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
     RunError: the fit diverged; the checkpoint before that is kept. Stopped: it goes on from the step it was at.
     """
     main = execution.ranks.main
-    saved = execution.ranks.first(lambda: artifacts.load_checkpoint(path, question, restart=execution.restart))
+    saved = execution.ranks.first(lambda: artifacts.load_checkpoint(path, question, execution.restart, execution.force))
     history: History = {}
     if saved is not None:
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}

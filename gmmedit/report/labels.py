@@ -17,12 +17,13 @@ SHOWN_PAIRS = 20
 
 def label_report(path: Path) -> dict[str, Any]:
     """Per attribute the rate of each value (share of samples to which it is the likeliest) and the mean confidence;
-    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted.
+    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted; notes.
 
     `tables` holds all this as text.
     """
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
+        notes = labels.attrs.get("notes", [])
         for name, values in labels.attributes:
             part = labels["labels"][:, start : start + len(values)].astype(np.float64)
             start += len(values)
@@ -38,7 +39,10 @@ def label_report(path: Path) -> dict[str, Any]:
         for (a, one), (b, other) in combinations(enumerate(attributes), 2)
     ]
     found = [warning for it, part in zip(attributes, parts, strict=True) for warning in warnings(it, part)]
-    return {"attributes": attributes, "correlations": pairs, "warnings": found, "tables": tables(attributes, pairs)}
+    return {
+        "attributes": attributes, "correlations": pairs, "warnings": found, "notes": notes,
+        "tables": tables(attributes, pairs),
+    }  # fmt: skip
 
 
 def basis(labels: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def make_strips(
     if artifacts.finished(path, question, force=True):
         return path
     with alone(path):
-        found = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
+        found = artifacts.load_checkpoint(path, question, execution.restart, execution.force) or {}
         workshop = open_workshop(samples, labels, mixture, settings, execution)
         fill(path, question, found, workshop, picks)
     return path

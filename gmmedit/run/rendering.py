@@ -16,6 +16,7 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.preprocessing import conversion
 from gmmedit.errors import InputError, RunError, out_of_memory
 from gmmedit.features.embedding import Embedder
 from gmmedit.generators import Generator
@@ -179,12 +180,14 @@ def network_record(name: str, fingerprint: str) -> dict[str, str]:
     return {"name": Path(name).name, "fingerprint": fingerprint}
 
 
-def check_channels(network: Classifier | Embedder, name: str, channels: int) -> None:
-    """InputError: the network does not take pictures of so many channels."""
-    if channels not in network.channels:
-        wanted = " or ".join(str(number) for number in network.channels)
-        message = f"{name} takes pictures of {wanted} channels, the generator's have {channels}"
-        raise InputError(message, hint="input: {colors: grey} in its YAML describes a network of one channel")
+def conversion_notes(network: Classifier | Embedder, name: str, channels: int) -> list[str]:
+    """What is done to the generator's images of so many channels before the network sees them; [] if nothing.
+
+    InputError: nothing would make them images that it takes.
+    """
+    done = conversion(channels, network.channels)
+    wanted = " or ".join(str(number) for number in network.channels)
+    return [f"{name} takes images of {wanted} channels, the generator's have {channels}: {done}"] if done else []
 
 
 def load_generator(samples: Artifact, execution: Execution) -> Generator:

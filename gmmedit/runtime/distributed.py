@@ -80,10 +80,10 @@ class Ranks:
         return alone(path)
 
     def rows(
-        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None
+        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None, force: bool = False
     ) -> AbstractContextManager[Rows]:
         """`artifacts.create_rows` for all of them: chunks are handed out, whoever is free takes the next."""
-        return artifacts.create_rows(path, question, restart=restart, attrs=attrs)
+        return artifacts.create_rows(path, question, restart=restart, attrs=attrs, force=force)
 
     def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
         """(item, work(item)) of all items, as they get done, for the main process; the others only work."""

@@ -159,10 +159,10 @@ class Several(Ranks):
 
     @contextmanager
     def rows(
-        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None
+        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None, force: bool = False
     ) -> Iterator[SharedRows]:
         if self.main:
-            with artifacts.create_rows(path, question, restart=restart, attrs=attrs, shared=True) as out:
+            with artifacts.create_rows(path, question, restart=restart, attrs=attrs, shared=True, force=force) as out:
                 yield SharedRows(out, self.told(out.pending), self)
         else:
             spans: list[tuple[int, int]] = self.told(list)

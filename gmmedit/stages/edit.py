@@ -72,7 +72,9 @@ def fill(
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
     execution = workshop.execution
     restart = execution.restart
-    with artifacts.create_rows(path, question, alphas, chunk, restart, attrs=notes, held=True) as writer:
+    with artifacts.create_rows(
+        path, question, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
+    ) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
             editor = workshop.editor(images[start:stop])

@@ -23,7 +23,7 @@ from gmmedit.run.rendering import (
     TILE,
     Execution,
     autocast,
-    check_channels,
+    conversion_notes,
     in_batches,
     load_generator,
     network_record,
@@ -53,9 +53,9 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         question = ask(samples, classifier, settings)
         if execution.finished(path, question):
             return path
-        look = looker(samples, classifier, name, settings.precision, execution, from_images)
-        facts = calibrate(classifier, look, question.n, execution.ranks)
-        with execution.ranks.rows(path, question, execution.restart, facts) as out:
+        look, notes = looker(samples, classifier, name, settings.precision, execution, from_images)
+        facts = ({"notes": notes} if notes else {}) | calibrate(classifier, look, question.n, execution.ranks)
+        with execution.ranks.rows(path, question, execution.restart, facts, execution.force) as out:
             fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
 
@@ -87,19 +87,20 @@ def ask(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> Q
 
 def looker(
     samples: Artifact, classifier: Classifier, name: str, precision: str, execution: Execution, from_images: bool
-) -> Look:
-    """How rows get their logits: from a table, from stored pictures, or from pictures made on the fly.
+) -> tuple[Look, list[str]]:
+    """How rows get their logits, from a table, from stored pictures, or from pictures made on the fly; and notes on
+    what is done to the pictures first.
 
     InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
     """
     if not classifier.sees_images:
         classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
-        return lambda start, stop: classifier.rows(start, stop, samples.question.seed)
+        return lambda start, stop: classifier.rows(start, stop, samples.question.seed), []
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
         raise InputError(f"{samples.path} holds no pictures", hint=hint)
     generator = load_generator(samples, execution)
-    check_channels(classifier, name, generator.image_shape[0])
+    notes = conversion_notes(classifier, name, generator.image_shape[0])
     space = "w" if "w" in samples else "z"
     paint = painter(generator, space, sample_settings(samples))
 
@@ -127,7 +128,7 @@ def looker(
 
     if precision == "bf16" and execution.ranks.main:
         log.warning("note: %s", rounding(see, classifier, stored(0, min(TILE, samples.question.n))))
-    return look
+    return look, notes
 
 
 @torch.no_grad()
@@ -160,8 +161,12 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
 
 
 def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Labels and logits of rows start to stop. InputError: NaN."""
+    """Labels and logits of rows start to stop. InputError: NaN, or another number of columns than of values."""
     logits = look(start, stop)
+    columns = sum(len(attribute.values) for attribute in classifier.attributes)
+    if tuple(logits.shape) != (stop - start, columns):
+        message = f"the classifier gave logits {list(logits.shape)} for {stop - start} pictures and {columns} values"
+        raise InputError(message, hint="one column for each value of each attribute")
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if not all(np.isfinite(array).all() for array in rows.values()):
         message = f"the classifier gave NaN or infinite labels for rows {start} to {stop - 1} of samples.h5"

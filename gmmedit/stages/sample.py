@@ -34,7 +34,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         return rows
 
     facts = {"spaces": {name: space.record() for name, space in generator.spaces.items()}}
-    with execution.ranks.rows(path, question, execution.restart, facts) as out:
+    with execution.ranks.rows(path, question, execution.restart, facts, execution.force) as out:
         fill(out, drawn)
     return path
 

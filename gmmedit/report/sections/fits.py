@@ -32,7 +32,7 @@ def labels_section(run: Gathered) -> Section:
             f"What the classifier sees in {labels.question.n} samples. Values that hardly anybody has are hard to "
             "learn, and attributes that go together are hard to keep apart."
         ),
-        *(note(warning) for warning in report["warnings"]),
+        *(note(line) for line in (*report["notes"], *report["warnings"])),
         table(["label", "share of samples", "mean confidence"], rows),
     ]
     if report["correlations"]:

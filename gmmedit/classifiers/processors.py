@@ -1,0 +1,160 @@
+"""What the image processors of the transformers library do to images, as a `Preprocessing`.
+
+The library itself fills in the settings that a preprocessor_config.json leaves out; a rule for each class of processor
+says what becomes of them. A class without a rule is refused: no image is prepared by guesswork.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from gmmedit.classifiers.preprocessing import MOST_EDGE, Interpolation, Preprocessing
+
+Settings = dict[str, Any]
+
+# Pillow's numbers of its filters; the windowed sinc has no counterpart in PyTorch, the cubic is the nearest to it.
+RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
+WARPED = 384  # from this size on ConvNeXT's processor crops nothing
+
+
+def plain(settings: Settings) -> Preprocessing:
+    """Resize, cut out the centre, rescale, normalise: what most classes do."""
+    return placed(settings, edge_of(settings["size"]))
+
+
+def uncropped(settings: Settings) -> Preprocessing:
+    return plain(settings | {"do_center_crop": False})
+
+
+def mobilevit(settings: Settings) -> Preprocessing:
+    """Never normalised, and usually BGR."""
+    found = plain(settings | {"do_normalize": False})
+    return replace(found, colors="bgr" if settings.get("do_flip_channel_order") else "rgb")
+
+
+def convnext(settings: Settings) -> Preprocessing:
+    """Small sizes are cut out of a larger image, large ones warped."""
+    size = settings["size"]["shortest_edge"]
+    if settings.get("do_center_crop"):
+        raise ValueError("do_center_crop is true, which this class does beside its own crop")
+    if size >= WARPED:
+        return placed(settings, (size, size))
+    crop = {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
+    return placed(settings | crop, int(size / settings["crop_pct"]))
+
+
+def poolformer(settings: Settings) -> Preprocessing:
+    """Resized to more than what is asked for, by crop_pct."""
+    edge, share = edge_of(settings["size"]), settings["crop_pct"]
+    if isinstance(edge, int) or edge[0] == edge[1]:
+        return placed(settings, int((edge if isinstance(edge, int) else edge[0]) / share))
+    return placed(settings, (int(edge[0] / share), int(edge[1] / share)))
+
+
+def levit(settings: Settings) -> Preprocessing:
+    edge = edge_of(settings["size"])
+    return placed(settings, int(256 / 224 * edge) if isinstance(edge, int) else edge)
+
+
+def textnet(settings: Settings) -> Preprocessing:
+    """Sides are rounded up to multiples."""
+    edge, divisor = settings["size"]["shortest_edge"], settings["size_divisor"]
+    found = placed(settings, edge)
+    side = -(-edge // divisor) * divisor
+    return replace(found, size=found.size if found.crops else (side, side), edge=edge, divisor=divisor)
+
+
+def perceiver(settings: Settings) -> Preprocessing:
+    """The centre is cut out before it is resized: a share of the shorter edge."""
+    found = uncropped(settings)
+    if not settings.get("do_center_crop"):
+        return found
+    crop = height_and_width(settings["crop_size"])
+    return replace(found, share=(found.size[0] / crop[0], found.size[1] / crop[1]))
+
+
+def efficientnet(settings: Settings) -> Preprocessing:
+    """Pixels may start at -1, and for the classifier they are divided by the standard deviation once more."""
+    found = plain(settings)
+    if settings.get("rescale_offset") and settings.get("do_rescale"):
+        found = replace(found, range=(-1.0, found.range[1] - 1))
+    if settings.get("include_top"):
+        std = [first * again for first, again in zip(found.std * 3, numbers(settings["image_std"]) * 3, strict=False)]
+        found = replace(found, std=tuple(std[:3]))
+    return found
+
+
+CLASSES: dict[Callable[[Settings], Preprocessing], str] = {
+    plain: (
+        "Beit Bit Blip CLIP ChineseCLIP DeiT Flava Idefics MobileNetV1 MobileNetV2 OwlViT PPChart2Table Pvt Siglip ViT"
+    ),
+    uncropped: "SegGpt Segformer",
+    convnext: "ConvNext",
+    efficientnet: "EfficientNet",
+    levit: "Levit",
+    mobilevit: "MobileViT",
+    perceiver: "Perceiver",
+    poolformer: "PoolFormer",
+    textnet: "TextNet",
+}
+RULES = {f"{name}ImageProcessor": rule for rule, names in CLASSES.items() for name in names.split()}
+
+
+def preprocessing_of(name: str, given: Settings, library: Any) -> Preprocessing:
+    """What the processor of that class does with these settings, those of a preprocessor_config.json of any age.
+
+    KeyError: there is no rule for the class. Other exceptions: the settings are none that it could have.
+    """
+    rule = RULES[name]
+    kind = getattr(library, f"{name}Pil", None) or getattr(library, name)
+    settings = kind.from_dict(given).to_dict()
+    if not settings.get("do_resize"):
+        raise ValueError("do_resize is false, so it does not tell the size of the images")
+    if settings.get("do_pad") and settings.get("pad_size"):
+        raise ValueError("images are to be padded to pad_size")
+    return rule(settings)
+
+
+def placed(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
+    """Resize the shorter edge to `edge`, or all to (height, width), cut out the centre, rescale, normalise."""
+    crops = bool(settings.get("do_center_crop"))
+    whole = edge if isinstance(edge, tuple) else (edge, edge)
+    size = height_and_width(settings["crop_size"]) if crops else whole
+    for side in (*size, *whole):
+        if not 1 <= side <= MOST_EDGE:
+            raise ValueError(f"a size of {side} pixels, 1 to {MOST_EDGE} are possible")
+    if settings.get("resample") not in RESAMPLING:
+        raise ValueError(f"resample {settings.get('resample')} is not known here")
+    normalizes = settings.get("do_normalize")
+    return Preprocessing(
+        size=size,
+        edge=None if edge == size else edge,
+        crops=crops or isinstance(edge, tuple),
+        interpolation=RESAMPLING[settings["resample"]],
+        range=(0.0, 255 * settings["rescale_factor"] if settings.get("do_rescale") else 255.0),
+        mean=numbers(settings["image_mean"]) if normalizes else (0.0,),
+        std=numbers(settings["image_std"]) if normalizes else (1.0,),
+    )
+
+
+def edge_of(size: Any) -> int | tuple[int, int]:
+    """The shorter edge, or (height, width)."""
+    keys = {key for key in ("shortest_edge", "longest_edge", "height", "width", "max_height", "max_width")
+            if size.get(key) is not None}  # fmt: skip
+    if keys == {"shortest_edge"}:
+        return int(size["shortest_edge"])
+    if keys == {"height", "width"}:
+        return height_and_width(size)
+    raise ValueError(f"a size of {', '.join(sorted(keys))}")
+
+
+def height_and_width(size: Any) -> tuple[int, int]:
+    return int(size["height"]), int(size["width"])
+
+
+def numbers(values: Any) -> tuple[float, ...]:
+    """One number, or one for each of three colours."""
+    found = tuple(float(value) for value in values) if isinstance(values, list | tuple) else (float(values),)
+    if len(found) not in (1, 3):
+        raise ValueError(f"{len(found)} means or standard deviations for three colours")
+    return found
