@@ -36,6 +36,8 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
         typer.echo(json.dumps(report, indent=1))
     else:
         print_tables(report["tables"])
+        for note in report["notes"]:
+            say(f"note: {note}", path.parent)
         for warning in report["warnings"]:
             say(f"warning: {warning}", path.parent)
         wrote(path, quiet)
@@ -57,6 +59,8 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
             )  # fmt: skip
         console.print(table)
         typer.echo(report["verdict"])
+        for note in report["notes"]:
+            say(f"note: {note}", path.parent)
         wrote(path, quiet)
 
 

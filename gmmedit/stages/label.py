@@ -31,6 +31,7 @@ from gmmedit.stages.shared.common import (
     prepare,
 )
 from gmmedit.stages.shared.ranks import Ranks, fill
+from gmmedit.stages.shared.request import check_addressable
 from gmmedit.stages.shared.sampling import painter, sample_settings
 
 CALIBRATED_ON = 1024  # first rows
@@ -51,11 +52,12 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         name = paired(settings.classifier, samples.question.config["gan"])
         classifier = classifiers.load(name, execution.device)
         settings = settings.model_copy(update={"classifier": network_source(name)})
+        check_addressable(classifier.attributes, name)
         question = ask(samples, classifier, settings)
         if execution.finished(path, question):
             return path
         look = looker(samples, classifier, name, settings.precision, execution, from_images)
-        facts = calibrate(classifier, look, question.n, execution.ranks)
+        facts = left_out(classifier, samples) | calibrate(classifier, look, question.n, execution.ranks)
         with execution.ranks.rows(path, question, execution.restart, facts) as out:
             fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
@@ -91,10 +93,9 @@ def looker(
 ) -> Look:
     """How rows get their logits: from a table, from stored pictures, or from pictures made on the fly.
 
-    InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
+    InputError: there are no stored pictures, or the classifier does not take their channels.
     """
     if isinstance(classifier, Table):
-        classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
         return lambda start, stop: classifier.rows(start, stop, samples.question.seed)
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
@@ -145,6 +146,14 @@ def rounding(see: See, classifier: Classifier, rows: Tensor) -> str:
     )
 
 
+def left_out(classifier: Classifier, samples: Artifact) -> dict[str, object]:
+    """What labels.h5 keeps of samples that a table does not label: their number, and notes. InputError: all of them."""
+    if not isinstance(classifier, Table):
+        return {}
+    unlabelled, notes = classifier.left_out(samples.question.n, samples.question.seed)
+    return ({"unlabelled": unlabelled} if unlabelled else {}) | ({"notes": notes} if notes else {})
+
+
 def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[str, object]:
     """Let a classifier that asks for it see the first rows; what labels.h5 keeps of that."""
     calibration = classifier.calibration
@@ -152,7 +161,11 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
         return {}
 
     def fitted() -> dict[str, list[float]]:
-        calibration.fit(look(0, min(n, CALIBRATED_ON)))
+        logits = look(0, min(n, CALIBRATED_ON))
+        labelled = logits.isfinite().all(1)
+        if not labelled.any():
+            raise InputError(f"none of the first {len(logits)} samples has a label to calibrate on", hint="label them")
+        calibration.fit(logits[labelled])
         return calibration.state()
 
     state = ranks.told(fitted)
@@ -161,10 +174,10 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
 
 
 def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Labels and logits of rows start to stop. InputError: NaN."""
+    """Labels and logits of rows start to stop; NaN where a table has none. InputError: NaN of a network."""
     logits = look(start, stop)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
-    if not all(np.isfinite(array).all() for array in rows.values()):
+    if not isinstance(classifier, Table) and not all(np.isfinite(array).all() for array in rows.values()):
         message = f"the classifier gave NaN or infinite labels for rows {start} to {stop - 1} of samples.h5"
         raise InputError(message, hint="NaN in latents or weights is the usual cause")
     return rows

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gmmedit import artifacts
-from gmmedit.stages.shared.problem import FEWEST_OF_A_VALUE
+from gmmedit.stages.shared.problem import FEWEST_OF_A_VALUE, labelled_rows
 
 SURE = 0.3  # of the way from guessing to certainty; labels less sure than this say little about a latent
 MOST_IN_A_MATRIX = 10  # attributes
@@ -17,14 +17,14 @@ SHOWN_PAIRS = 20
 
 def label_report(path: Path) -> dict[str, Any]:
     """Per attribute the rate of each value (share of samples to which it is the likeliest) and the mean confidence;
-    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted.
-
-    `tables` holds all this as text.
+    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted; notes on what
+    was left out. All is said of the `samples` that have labels. `tables` holds all this as text.
     """
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
+        scores, notes = labels["labels"][labelled_rows(labels)].astype(np.float64), labels.attrs.get("notes", [])
         for name, values in labels.attributes:
-            part = labels["labels"][:, start : start + len(values)].astype(np.float64)
+            part = scores[:, start : start + len(values)]
             start += len(values)
             rates = np.bincount(part.argmax(1), minlength=len(values)) / len(part)
             attributes.append({
@@ -38,7 +38,10 @@ def label_report(path: Path) -> dict[str, Any]:
         for (a, one), (b, other) in combinations(enumerate(attributes), 2)
     ]
     found = [warning for it, part in zip(attributes, parts, strict=True) for warning in warnings(it, part)]
-    return {"attributes": attributes, "correlations": pairs, "warnings": found, "tables": tables(attributes, pairs)}
+    return {
+        "attributes": attributes, "correlations": pairs, "warnings": found, "notes": notes,
+        "samples": len(scores), "tables": tables(attributes, pairs),
+    }  # fmt: skip
 
 
 def basis(labels: np.ndarray) -> np.ndarray:

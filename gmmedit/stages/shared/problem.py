@@ -20,7 +20,10 @@ FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
 
 @dataclass(frozen=True)
 class Problem:
-    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones."""
+    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones.
+
+    Samples without a label are in neither; `notes` say how many.
+    """
 
     chart: Chart
     layout: Layout
@@ -29,6 +32,7 @@ class Problem:
     logits: Tensor
     held_x: Tensor
     held_labels: Tensor
+    notes: list[str]
 
 
 def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Literal["z", "w"]:
@@ -51,20 +55,57 @@ def load_problem(
     n = samples.question.n
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
+    labelled = labelled_rows(labels)
+    if len(labelled) < FEWEST:
+        message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
+        raise InputError(message, hint="gmmedit label with a table of more samples")
     latents = torch.from_numpy(samples[space])
     row = first_odd(latents)
     if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
-    check_values(labels, scores)
-    fitted = fitted_of(n, held_out)
-    chart = chart or fit_chart(space, latents[:fitted])
+    check_values(labels, scores[compact(labelled)])
+    count = fitted_of(len(labelled), held_out)
+    fitted, held = compact(labelled[:count]), compact(labelled[count:])
+    chart = chart or fit_chart(space, latents[fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
+    without = n - len(labelled)
+    notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
     return Problem(
         chart, layout_of(labels),
-        x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
+        x[fitted], scores[fitted], logits[fitted], x[held], scores[held], notes,
     )  # fmt: skip
+
+
+def labelled_rows(labels: Artifact) -> np.ndarray:
+    """The rows of samples.h5 that have a label, int64, in order. A table may lack those of others.
+
+    InputError: there are labels of NaN that `label` has not recorded as missing.
+    """
+    known = np.isfinite(labels["labels"])
+    whole = known.all(1)
+    if (~whole).sum() != labels.attrs.get("unlabelled", 0) or (known.any(1) != whole).any():
+        raise InputError(f"{labels.path}:/labels holds NaN", hint="gmmedit label --force")
+    return whole.nonzero()[0]
+
+
+def fitted_rows(labels: Artifact, held_out: float) -> np.ndarray:
+    """The rows of samples.h5 that a fit sees, int64: of those that have a label, the first."""
+    labelled = labelled_rows(labels)
+    return labelled[: fitted_of(len(labelled), held_out)]
+
+
+def compact(rows: np.ndarray) -> slice | np.ndarray:
+    """Rows in order; as a slice, which copies nothing, where they follow one another."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last + 1 - first == len(rows) else rows
+
+
+def read_rows(artifact: Artifact, name: str, rows: np.ndarray) -> Tensor:
+    """These rows, in order, of a dataset."""
+    first, chosen = int(rows[0]), compact(rows - rows[0])
+    return torch.from_numpy(artifact.rows(name, first, int(rows[-1]) + 1)[chosen])
 
 
 def layout_of(labels: Artifact) -> Layout:
@@ -72,14 +113,12 @@ def layout_of(labels: Artifact) -> Layout:
 
 
 def fitted_of(n: int, held_out: float) -> int:
-    """How many of n samples are fitted: the first ones; the others are held out."""
+    """How many of n labelled samples are fitted: the first ones; the others are held out."""
     return n - max(1, round(held_out * n))
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:
-    """InputError: labels are NaN, or the classifier gives an attribute's value to almost nobody."""
-    if not scores.isfinite().all():
-        raise InputError(f"{labels.path}:/labels holds NaN", hint="gmmedit label --force")
+    """InputError: the classifier gives an attribute's value to almost nobody; scores (n, K) are of labelled samples."""
     start = 0
     for name, values in labels.attributes:
         counts = scores[:, start : start + len(values)].argmax(1).bincount(minlength=len(values)).tolist()

@@ -37,7 +37,7 @@ from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.judging import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
 from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
-from gmmedit.stages.shared.problem import fitted_of, layout_of
+from gmmedit.stages.shared.problem import fitted_rows, layout_of, read_rows
 from gmmedit.stages.shared.sampling import painter, sample_settings
 from gmmedit.stopping import Stopped, stop_if_asked
 
@@ -129,13 +129,13 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
         held_out = mixture.question.config["held_out"]
-        fitted = fitted_of(samples.question.n, held_out)
+        fitted = fitted_rows(labels, held_out)
         differentiable = generator.differentiable and labeller.differentiable
         material = Material(
             space=space,
-            latents=torch.from_numpy(samples.rows(space, 0, fitted)),
-            labels=torch.from_numpy(labels.rows("labels", 0, fitted)),
-            logits=torch.from_numpy(labels.rows("logits", 0, fitted)),
+            latents=read_rows(samples, space, fitted),
+            labels=read_rows(labels, "labels", fitted),
+            logits=read_rows(labels, "logits", fitted),
             layout=layout_of(labels),
             styles=generator.styles() if space == "w" else [],
             layers=layers_of(generator, space),
