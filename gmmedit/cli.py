@@ -24,6 +24,7 @@ from gmmedit.edge import (
     Run,
     Seed,
     Trust,
+    expand_home,
 )
 from gmmedit.files_cli import inspect, verify
 from gmmedit.models_cli import models
@@ -161,8 +162,12 @@ def edit(
     polish: Annotated[int | None, typer.Option(help="Steps on each zs through G and f; 0 for none.")] = None,
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
-    latents: Annotated[Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
+    latents: Annotated[
+        Path | None, typer.Option(help="npz with key w or z instead (projected_w.npz).", callback=expand_home)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the result; default: the run folder.", callback=expand_home)
+    ] = None,
     precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 5: move latents towards a component -> edits.h5, PNGs."""
@@ -228,7 +233,10 @@ def compare(
 def report(
     run: Run = RUN, device: Device = "cpu", batch: Batch = 16, restart: Restart = False, quiet: Quiet = False,
     debug: Debug = False, trust: Trust = False,
-    out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of the page; default: report.html in the run folder.", callback=expand_home),
+    ] = None,
 ) -> None:  # fmt: skip
     """One page of pictures and figures about a run -> report.html."""
     from gmmedit.stages import report as stage
@@ -248,7 +256,7 @@ app.command()(inspect)
 app.command()(verify)
 
 Data = Annotated[Literal["avatars"], typer.Option(help="What to train on.")]
-Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.")]
+Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.", callback=expand_home)]
 
 
 @train.command("generator")

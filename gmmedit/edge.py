@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from gmmedit.errors import GmmeditError, RunError, debugging, out_of_memory
 from gmmedit.stopping import Stopped
-from gmmedit.terminal import complain
+from gmmedit.terminal import complain, escape_unprintable_text
 from gmmedit.trust import switch_trusting
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # a wrong option, argument or command; typer exports no name
@@ -22,6 +22,7 @@ class Edge(TyperGroup):
     """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        escape_unprintable_text()
         with edge(ctx):
             return super().parse_args(ctx, args)
 
@@ -50,6 +51,12 @@ def edge(ctx: Any) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
         raise
+    except UnicodeEncodeError as error:
+        if debugging["on"]:
+            raise
+        text = ascii(error.object[error.start : error.end])
+        complain(f"{text} cannot be written in the encoding {error.encoding} of this terminal", "export PYTHONUTF8=1")
+        raise typer.Exit(RunError.exit_code) from None
     except OSError as error:
         if debugging["on"]:
             raise
@@ -71,9 +78,16 @@ def switch_debugging(on: bool) -> bool:
     return on
 
 
+def expand_home(path: Path | None) -> Path | None:
+    """`--run=~/runs` and GMMEDIT_RUN="~/runs" come here as they are written."""
+    return path and path.expanduser()
+
+
 RUN = Path("runs/default")
-Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
+Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.", callback=expand_home)]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML settings; flags win over it.", callback=expand_home)
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
 Batch = Annotated[int, typer.Option(min=1, help="Images at once; no result depends on it.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")]

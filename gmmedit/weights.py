@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gmmedit.disk import write_file
 from gmmedit.errors import InputError
+from gmmedit.files import check_utf8
 
 HINT = "give the safetensors file of a network that gmmedit wrote"
 
@@ -30,6 +31,7 @@ def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}", hint=HINT)
+    check_utf8(path, "safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {})[key])

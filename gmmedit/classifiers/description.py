@@ -22,6 +22,7 @@ from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError, nearest
+from gmmedit.files import expanded
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
@@ -236,6 +237,8 @@ def read(path: Path, kind: type[S]) -> S:
     data = yaml_files.read(path, kind.hint)
     if not isinstance(data, dict) or "file" not in data:
         raise InputError(f"{path} does not name the {kind.what}'s file", hint="file: my_network.pt2")
+    if isinstance(data["file"], str):
+        data["file"] = expanded(data["file"], path.parent)
     try:
         return kind.model_validate(data)
     except ValidationError as error:

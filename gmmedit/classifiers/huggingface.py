@@ -20,6 +20,7 @@ from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.preprocessing import Interpolation, Preprocessing
 from gmmedit.errors import InputError
+from gmmedit.files import check_utf8
 from gmmedit.networks import frozen, reason
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -66,6 +67,7 @@ def load(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
     InputError: no such model there, or one that needs foreign code or further libraries.
     """
     library = transformers()
+    check_utf8(folder, "transformers")
     try:
         model, found = getattr(library, kind).from_pretrained(
             folder,
