@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gmmedit.errors import InputError, nearest
 from gmmedit.runtime import yaml_files
+from gmmedit.runtime.regular_files import expanded
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -122,21 +123,29 @@ def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
     data = beside(path, read_yaml(path)) if path else {}
     validated(data, f"{path}: ")
     for section, values in flags.items():
-        given = {key: value for key, value in values.items() if value is not None}
+        given = {
+            key: expanded(value) if (section, key) in FILES else value
+            for key, value in values.items()
+            if value is not None
+        }
         if given:
             data[section] = {**(data.get(section) or {}), **given}
     return validated(data)
 
 
 def beside(path: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the files that they name found relative to the YAML file, where there are such files."""
+    """The settings with the files that they name found relative to the YAML file, where there are such files.
+
+    ~ and $VARIABLES are replaced. InputError: a variable is not set.
+    """
     for section, key in FILES:
         values = data.get(section) or {}
         name = values.get(key)
         if isinstance(name, str) and ("/" in name or "." in name):
+            name = expanded(name, path.parent)
             there = path.parent / name
-            if there.with_name(there.name.partition(":")[0]).exists():  # module.py:factory
-                data[section] = values | {key: str(there)}
+            found = there.with_name(there.name.partition(":")[0]).exists()  # module.py:factory
+            data[section] = values | {key: str(there) if found else name}
     return data
 
 

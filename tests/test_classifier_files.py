@@ -165,6 +165,11 @@ def test_networks_that_cut_the_gradient_are_found_out(tmp_path: Path) -> None:
     assert not classifiers.load(described(tmp_path, "cut.ts")).differentiable
 
 
+def test_outputs_are_named_by_all_attributes_or_none(files: Path) -> None:
+    body = "input: {size: 32}\nactivation: sigmoid\nattributes: {a: {outputs: x}, b: {}}"
+    refused(described(files, "net.ts", body), "either every attribute names its outputs, or none does")
+
+
 def test_pairs_of_logits_and_grey_pictures(tmp_path: Path, images: Tensor) -> None:
     class Pairs(small.Linear):
         def forward(self, x: Tensor) -> Tensor:

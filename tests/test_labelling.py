@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -156,9 +157,90 @@ def test_five_stages_with_a_table(folder: Path, tiles: Tensor) -> None:
     age = next(row for row in report["labels"] if row["label"] == "age=yes")
     assert age["means"][1] > age["means"][0]
     assert edit(folder, "--attr", "age", "--target", 0.8)["headings"] == ["label 0.8"]
-    path.write_text("\n".join(["seed,smile,age", *lines[:-1]]) + "\n")
+
+
+NOTE = f"83 of {N} samples have no label and are left out of fits: 80 not in the table (first: seed 240), 3 with an"
+
+
+def test_samples_without_a_label_are_left_out(folder: Path, tiles: Tensor) -> None:
+    """Of fits, and of the members that edits start from; it is said at each step, and kept."""
+    with torch.no_grad():
+        scores = small.balanced(small.Linear(2), tiles)(tiles).sigmoid().numpy()
+    lines = [f"{seed},{a},{b if seed % 80 else ''}" for seed, (a, b) in enumerate(scores)][: N - 80]
+    path = folder.parent / "labels.csv"
+    path.write_text("\n".join(["Seed,smile,age", *lines]) + "\n")
+    told = json.loads(done("label", "--run", folder, "--classifier", path, "--json").stdout)
+    assert told["samples"] == N - 83 and told["notes"] == [f"{NOTE} empty cell (first: seed 0)"]
+    assert all(sum(row["rates"].values()) == pytest.approx(1) for row in told["attributes"])
+    labelled = np.array([seed for seed in range(N - 80) if seed % 80])
+    with artifacts.open(folder / "labels.h5") as labels:
+        assert labels.attrs == {"unlabelled": 83, "notes": told["notes"]}
+        assert np.isfinite(labels["labels"]).all(1).nonzero()[0].tolist() == labelled.tolist()
+    assert f"note: {NOTE}" in done("label", "--run", folder, "--classifier", path).stdout
+    assert NOTE in (folder / "gmmedit.log").read_text()
+    config = ("--run", folder, "--config", folder.parent / "quick.yaml")
+    short = f"note: 83 of {N} samples have no label and are left out of the fit"
+    assert short in done("fit-single", *config).stdout
+    assert short in done("fit-mixture", *config, "--consistency", "off").stdout
+    done("edit", "--run", folder, "--attr", "age", "--index", "0-3,319")
+    done("report", "--run", folder)
+    assert NOTE in (folder / "report.html").read_text()
+    done("verify", "--run", folder, "--quiet")
+
+    # The fit is that of a run that has the labelled samples and no others.
+    only = folder.parent / "only"
+    with artifacts.open(folder / "samples.h5") as samples, artifacts.open(folder / "labels.h5") as labels:
+        for name, whole in (("samples", samples), ("labels", labels)):
+            question = replace(whole.question, n=len(labelled), parents={})
+            if name == "labels":
+                question = replace(question, parents={"samples": artifacts.file_fingerprint(only / "samples.h5")})
+            with artifacts.create_rows(only / f"{name}.h5", question) as out:
+                for start, stop in out.pending():
+                    out.write(start, stop, {key: whole[key][labelled[start:stop]] for key in whole.names})
+                out.finish()
+    done("fit-single", "--run", only, "--config", folder.parent / "quick.yaml", "--quiet")
+    with artifacts.open(folder / "single.h5") as one, artifacts.open(only / "single.h5") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in one.names)
+
+
+def test_a_table_of_too_few_samples(folder: Path) -> None:
+    path = folder.parent / "labels.csv"
+    path.write_text("seed,smile\n" + "".join(f"{seed},{seed % 2}\n" for seed in range(60)))
+    done("label", "--run", folder, "--classifier", path)
     with untouched(folder):
-        check(gmmedit("label", "--run", folder, "--classifier", path, "--force"), f"has no seed {N - 1}")
+        refused = gmmedit("fit-single", "--run", folder)
+    check(refused, "labels.h5 has labels of 60 samples, a fit needs 100", "a table of more samples")
+
+
+def test_a_table_is_calibrated_on_the_samples_that_it_labels(folder: Path) -> None:
+    text = "".join(f"{seed},{seed % 10 / 10 if seed % 4 else ''}\n" for seed in range(N))
+    (folder.parent / "labels.csv").write_text("seed,smile\n" + text)
+    body = "accuracy: 0.9\nrates: {smile: {no: 0.7, yes: 0.3}}"
+    told = json.loads(
+        done("label", "--run", folder, "--classifier", described(folder, "labels.csv", body), "--json").stdout
+    )
+    assert told["samples"] == N * 3 // 4 and told["attributes"][0]["confidence"] == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("hair=a=b,hair=c", "a value of 'hair' called 'a=b'"),
+        ("mood:1,b", "an attribute called 'mood:1'"),
+        ("hair=a:b,hair=c", "a value of 'hair' called 'a:b'"),
+        ("=a,=b", "an attribute called ''"),
+        ("a\u200b,b", "an attribute called 'a"),
+    ],
+)
+def test_names_that_attr_cannot_say_are_refused_before_the_work(header: str, says: str, folder: Path) -> None:
+    path = folder.parent / "labels.csv"
+    path.write_text(f"{header}\n" + "0.5,0.5\n" * N)
+    with untouched(folder):
+        check(gmmedit("label", "--run", folder, "--classifier", path), says, "attributes: {NAME: {outputs: ")
+    first, second = header.split(",")
+    outputs = f"[{json.dumps(first)}, {json.dumps(second)}]" if second != "b" else json.dumps(first)
+    body = f"attributes: {{x: {{outputs: {outputs}, values: [p, q]}}}}"
+    done("label", "--run", folder, "--classifier", described(folder, "labels.csv", body))
 
 
 # Prompts

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import small_networks as small
 import torch
 from test_classifier_files import described, refused
 
@@ -60,12 +61,12 @@ def test_hdf5(tmp_path: Path) -> None:
 
 
 def test_a_description_names_columns_and_their_meaning(tmp_path: Path) -> None:
-    written(tmp_path, "id,score,b,c\n0,-2,1,3\n1,2,,3\n")
+    written(tmp_path, "id,score,b,c\n0,-2.5,1,3\n1,2,,3\n")
     body = "activation: sigmoid\nattributes: {smile: {outputs: score}, hair: {values: [x, y], outputs: [c, b]}}\n"
     table = described(tmp_path, "labels.csv", body)
-    torch.testing.assert_close(rows(table, 0, 1)[0, :2], torch.tensor([2.0, -2.0]).sigmoid())
+    torch.testing.assert_close(rows(table, 0, 1)[0, :2], torch.tensor([2.5, -2.5]).sigmoid())
     torch.testing.assert_close(rows(table, 0, 1)[0, 2:], torch.tensor([3.0, 1]).softmax(0))
-    refused_rows(table, 0, 2, "b is empty or NaN for row 1")
+    assert rows(table, 0, 2).isfinite().all(1).tolist() == [True, False], "b has no label for row 1"
     only = described(tmp_path, "labels.csv", body.replace(", hair: {values: [x, y], outputs: [c, b]}", ""))
     assert rows(only, 0, 2).shape == (2, 2), "an unused column may be empty"
     refused(described(tmp_path, "labels.csv", body.replace("outputs: score", "outputs: scores")),
@@ -73,18 +74,189 @@ def test_a_description_names_columns_and_their_meaning(tmp_path: Path) -> None:
     refused(described(tmp_path, "labels.csv", "attributes: {smyle: {}}"), "smyle has no output 'smyle=no'")
 
 
-def refused_rows(name: str | Path, start: int, stop: int, says: str) -> None:
+def left_out(name: str | Path, n: int, seed: int = 0) -> tuple[int, list[str]]:
+    table = classifiers.load(str(name))
+    assert isinstance(table, Table)
+    return table.left_out(n, seed)
+
+
+def refused_for(name: str | Path, n: int, seed: int, *says: str) -> None:
     with pytest.raises(InputError) as caught:
-        rows(name, start, stop)
-    assert says in caught.value.message and caught.value.hint
+        left_out(name, n, seed)
+    for phrase in says:
+        assert phrase in f"{caught.value.message}; {caught.value.hint}"
 
 
-def test_rows_that_are_missing(tmp_path: Path) -> None:
-    path = written(tmp_path, CSV)
-    refused_rows(path, 2, 4, "labels.csv has no row 3")
-    refused_rows(path, 2, 6, "labels.csv has no row 3, nor 2 others")
-    refused_rows(written(tmp_path, "seed,a\n0,0.5\n7,0.5\n"), 0, 2, "has no seed 1")
-    refused_rows(written(tmp_path, "a\n0.5\nnan\n"), 0, 2, "a is empty or NaN for row 1")
+def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
+    path = written(tmp_path, "seed,a,b\n10,0.5,0.1\n11,,0.2\n13,0.4,nan\n14,0.1,NA\n15,1,1\n40,0,0\n")
+    found = rows(path, 0, 6, seed=10)
+    assert found.isnan().any(1).tolist() == found.isnan().all(1).tolist() == [False, True, True, True, True, False]
+    missing, (first, second) = left_out(path, 6, seed=10)
+    assert missing == 4 and first == (
+        "4 of 6 samples have no label and are left out of fits: "
+        "1 not in the table (first: seed 12), 3 with an empty cell (first: seed 11)"
+    )
+    assert second == "1 of 6 lines of labels.csv are of no sample here"
+    assert left_out(written(tmp_path, CSV), 3) == (0, [])
+    says = "a label for none of the 3 samples, seed 0 to seed 2", "its seed goes from 7 to 8"
+    refused_for(written(tmp_path, "seed,a\n7,0.5\n8,0.5\n"), 3, 0, *says)
+    refused_for(written(tmp_path, CSV), 6, 0, "has 3 lines for 6 samples, and no column that says whose")
+
+
+@pytest.mark.parametrize(
+    ("cells", "says", "way", "wanted"),
+    [
+        ("-1 1 -1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 1: yes}", [0, 1, 0]),
+        ("-1 0 1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 0: null, 1: yes}", [0, None, 1]),
+        ("17 62 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
+        ("17 162 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
+        ("5 20.5 100", "percentages", "scale: 100", [0.05, 0.205, 1]),
+        ("0 2 1", "class indices", "values: {0: no, 1: yes, 2: yes}", [0, 1, 1]),
+        ("1 2 1", "class indices", "values: {1: no, 2: yes}", [0, 1, 0]),
+        ("-2.5 0.5 3", "log-odds, or scores", "threshold: 0", [0, 1, 1]),
+    ],
+)
+def test_numbers_that_are_no_probabilities(
+    cells: str, says: str, way: str, wanted: list[float | None], tmp_path: Path
+) -> None:
+    """They are named for what they may be, and what the hint asks for gives the right labels."""
+    text = "".join(f"{seed},{cell}\n" for seed, cell in enumerate(cells.split()))
+    path = written(tmp_path, f"seed,x\n{text}")
+    refused(path, "no probabilities", says, way.partition(":")[0])
+    found = rows(described(tmp_path, "labels.csv", f"attributes: {{a: {{outputs: x, {way}}}}}"), 0, 3)[:, 1]
+    torch.testing.assert_close(
+        found, torch.tensor([np.nan if it is None else it for it in wanted]).float(), atol=2e-6, rtol=0, equal_nan=True
+    )
+    if "." not in cells:
+        refused(described(tmp_path, "labels.csv", "activation: sigmoid\nattributes: {x: {}}"), "x holds whole numbers",
+                "no log-odds")  # fmt: skip
+
+
+def test_probabilities_of_0_and_1_are_no_log_odds(tmp_path: Path) -> None:
+    written(tmp_path, "a\n0\n1\n")
+    refused(described(tmp_path, "labels.csv", "activation: sigmoid\nattributes: {a: {}}"), "whole numbers from 0 to 1",
+            "leave activation: sigmoid out")  # fmt: skip
+
+
+def test_cells_that_name_values(tmp_path: Path) -> None:
+    written(tmp_path, "seed,sex,hat,mood\n0,Male,True,2\n1,female,False,0\n2,?,yes,1\n3,male,No,1.0\n")
+    sex = "sex: {values: {female: female, male: male, '?': null}}"
+    body = f"attributes: {{{sex}, hat: {{}}, kind: {{outputs: mood, values: {{0: sad, 1: calm, 2: glad}}}}}}"
+    table = described(tmp_path, "labels.csv", body)
+    assert [attribute.values for attribute in classifiers.load(table).attributes] == [
+        ("female", "male"), ("no", "yes"), ("sad", "calm", "glad"),
+    ]  # fmt: skip
+    found = rows(table, 0, 4)
+    assert found[2].isnan().all(), "a cell of no label"
+    wanted = torch.tensor([[0, 1, 0, 1, 0, 0, 1], [1, 0, 1, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1, 0]]).float()
+    torch.testing.assert_close(found[[0, 1, 3]], wanted, atol=3e-6, rtol=0)
+    table = described(tmp_path, "labels.csv", body.replace(", '?': null", ""))
+    refused(table, "line 4, sex: '?' is none of female, male", "or ?: null for no label")
+    refused(tmp_path / "labels.csv", "line 2, sex: 'Male' is not a number", "says what its texts mean")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("attributes: {a: {threshold: 1, scale: 2}}", "exclude each other"),
+        ("attributes: {a: {threshold: 1, values: [x, y, z]}}", "a threshold is between two values"),
+        ("attributes: {a: {threshold: 1, outputs: [a, b]}}", "read one column"),
+        ("attributes: {a: {scale: [1, 1]}}", "a scale has two ends"),
+        ("attributes: {a: {values: {0: no, 1: no}}}", "at least two values"),
+        ("attributes: {a: {values: {0: no, 1: a=b}}}", "cannot be empty or hold = or :"),
+        ("activation: sigmoid\nscale: 100", "reads logits"),
+        ("first: 1", "needs by: row"),
+        ("scale: 0.4", "goes from 0 to 1, outside its scale from 0 to 0.4"),
+        ("activation: pairs", "a table has no pairs"),
+    ],
+)
+def test_readings_that_make_no_sense(body: str, says: str, tmp_path: Path) -> None:
+    written(tmp_path, "a,b\n0,0\n1,1\n")
+    refused(described(tmp_path, "labels.csv", body), says)
+
+
+def test_what_is_for_tables_is_refused_of_networks(tmp_path: Path) -> None:
+    small.script(small.Linear(1), tmp_path / "net.ts")
+    body = "input: {size: 32}\nactivation: sigmoid\nattributes: {a: {%s}}"
+    for key, way in (("threshold", "threshold: 0"), ("values: {CELL: NAME}", "values: {0: no, 1: yes}")):
+        refused(described(tmp_path, "net.ts", body % way), f"is no table of labels, {key} is for tables")
+
+
+# Whose labels they are
+
+
+CELEBA = """3
+5_o_Clock_Shadow Smiling
+seed0012.png -1  1
+seed0010.png  1  1
+seed0011.png  1 -1
+"""
+
+
+def test_the_lists_of_celeba_as_they_are(tmp_path: Path) -> None:
+    path = written(tmp_path, CELEBA, "list_attr_celeba.txt")
+    assert [a.name for a in classifiers.load(str(path)).attributes] == ["5_o_Clock_Shadow", "Smiling"]
+    wanted = torch.tensor([[1, 1], [1, 0], [0, 1]]).float()
+    torch.testing.assert_close(rows(path, 0, 3, seed=10)[:, [1, 3]], wanted, atol=2e-6, rtol=0)
+    assert left_out(path, 3, seed=10) == (0, [])
+    refused(
+        written(tmp_path, CELEBA.replace("3", "5", 1), "list_attr_celeba.txt"), "says that it has 5 lines, and has 3"
+    )
+    path = written(tmp_path, CELEBA.replace("seed00", "0000").replace("12.png", "09.png"), "list.txt")
+    refused_for(
+        path, 30, 10, "list.txt: file does not say whether its numbers are rows of samples.h5 or seeds, from 10"
+    )
+    assert left_out(described(tmp_path, "list.txt", "by: seed"), 30, seed=5)[0] == 27
+    assert rows(described(tmp_path, "list.txt", "by: row\nfirst: 9"), 0, 3)[:, 1].round().tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("column", ["Seed", "SEED", "seed"])
+def test_keys_in_any_case(column: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"{column},smile\n12,0.9\n10,0.1\n11,0.5\n")
+    torch.testing.assert_close(rows(path, 0, 3, seed=10)[:, 1], torch.tensor([0.1, 0.5, 0.9]))
+    assert [a.name for a in classifiers.load(str(path)).attributes] == ["smile"]
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ("id", "2 0 1"), ("Image_ID", "2 0 1"), ("", "2 0 1"), ("file name", "image_2.png image_0.png image_1.png"),
+        ("what", "a/2.JPG a/0.JPG b/1.JPG"), ("file", "sample_02 sample_00 sample_01"),
+    ],
+)  # fmt: skip
+def test_columns_that_look_like_keys_join(column: str, names: str, tmp_path: Path) -> None:
+    lines = [f"{name},{score}\n" for name, score in zip(names.split(), (0.9, 0.1, 0.5), strict=True)]
+    path = written(tmp_path, "".join([f"{column},smile\n", *lines]))
+    torch.testing.assert_close(rows(path, 0, 3)[:, 1], torch.tensor([0.1, 0.5, 0.9]))
+    assert left_out(path, 3) == (0, [f"the numbers in {column or 'index'} are taken for rows of samples.h5"])
+    refused_for(path, 3, 7, "does not say whether its numbers are rows of samples.h5 or seeds", "by: seed in a YAML")
+    by_seed = described(tmp_path, "labels.csv", "by: seed")
+    assert left_out(by_seed, 2, seed=1) == (0, ["1 of 3 lines of labels.csv are of no sample here"])
+    torch.testing.assert_close(rows(by_seed, 0, 2, seed=1)[:, 1], torch.tensor([0.5, 0.9]))
+
+
+def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
+    from_one = written(tmp_path, "id,a\n1,0.1\n2,0.2\n3,0.3\n")
+    refused_for(from_one, 3, 0, "id may count from 1", "first: 1 if 1 is row 0")
+    found = rows(described(tmp_path, "labels.csv", "by: row\nfirst: 1"), 0, 3)[:, 1]
+    torch.testing.assert_close(found, torch.tensor([0.1, 0.2, 0.3]))
+    for text, says in (
+        ("file,a\nimage_1_00.png,0.1\nimage_2_00.png,0.2\n", "line 3, file: 'image_2_00.png' names no sample"),
+        ("image,a\nanna.png,0.1\nbert.png,0.2\n", "line 2, image: 'anna.png' names no sample"),
+        ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' names no sample"),
+        ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "x names a sample twice"),
+    ):
+        refused(written(tmp_path, text), says)
+    written(tmp_path, "seed,a\n1,0.1\n")
+    refused(described(tmp_path, "labels.csv", "by: row"), "seed holds the seed, not the row")
+
+
+def test_the_unread_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "labels.h5"
+    with h5py.File(path, "w") as file:
+        file["seed"], file["smile"], file["notes"] = np.arange(3), np.array([0.2, 0.4, 0.6]), np.zeros((3, 2))
+        file["file"] = np.array([b"a.png", b"b.png", b"c.png"])
+    assert left_out(path, 3) == (0, ["no columns of labels in labels.h5, not read: notes, file"])
 
 
 @pytest.mark.parametrize(
@@ -94,9 +266,10 @@ def test_rows_that_are_missing(tmp_path: Path) -> None:
         ("smile,age\n", "has no columns of equal length"),
         ("smile\nhappy\n", "line 2, smile: 'happy' is not a number"),
         ("smile,age\n1,0\n\n1\n", "line 4 has 1 cells, its header 2"),
+        ("smile,age\n1,0,\n", "line 2 has 3 cells, its header 2"),
         ("smile,smile\n1,0\n", "columns without a name or of the same"),
         ("smile,\n1,0\n", "columns without a name or of the same"),
-        ("smile\n0.5\n2\n", "smile goes from 0.5 to 2, no probabilities; a YAML file with activation: sigmoid"),
+        ("smile\n0.5\n2\n", "smile goes from 0.5 to 2, no probabilities"),
         ("hair=black\n0.5\n", "hair has one value"),
         ("seed,a\n1,0.5\n1,0.5\n", "seed needs whole numbers, each once"),
         ("seed,a\n1.5,0.5\n", "seed needs whole numbers, each once"),

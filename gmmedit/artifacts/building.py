@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from gmmedit.artifacts.checksums import CHECKSUMS, STORED, checksums
-from gmmedit.artifacts.header import SEAL, Header, seal
+from gmmedit.artifacts.header import ODD_BYTES, SEAL, Header, seal
 from gmmedit.artifacts.schema import DONE, Field, Kind, Shape
 from gmmedit.errors import InputError
 
@@ -63,7 +63,7 @@ def write_header(file: h5py.File, header: Header) -> None:
     facts |= {"extra": extra, "chunk": header.chunk}
     facts |= header.question.record()
     for name, value in {**facts, SEAL: seal(facts)}.items():
-        stored = np.bytes_(value.encode()) if isinstance(value, str) else value
+        stored = np.bytes_(value.encode(errors=ODD_BYTES)) if isinstance(value, str) else value
         if isinstance(stored, bytes) and len(stored) > LONGEST_TEXT:
             raise InputError(f"{file.filename}: {name!r} takes {len(stored)} bytes, {LONGEST_TEXT} are possible")
         file.attrs[name] = stored

@@ -21,6 +21,7 @@ from gmmedit.runtime.regular_files import check_regular
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
 SEAL = "attributes_checksum"
+ODD_BYTES = "surrogateescape"  # as in names of files that are not UTF-8
 # What h5py and the parsers raise on damaged or foreign files.
 DAMAGE = (
     OSError, RuntimeError, SystemError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
@@ -118,7 +119,7 @@ def read_header(file: h5py.File) -> Header:
 
 
 def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors=ODD_BYTES) if isinstance(value, bytes) else value
 
 
 def seal(attrs: Mapping[str, Any]) -> int:

@@ -145,7 +145,7 @@ LABELS = Kind(
     summary="What the classifier sees in each sample's picture, as 8 bits show it: stored or not, the same.",
     rows="N",
     fields=(
-        Field("labels", ("N", "K"), "f4", "probabilities in [0, 1]; of one attribute they sum to 1"),
+        Field("labels", ("N", "K"), "f4", "probabilities in [0, 1], of one attribute they sum to 1; NaN: no label"),
         Field("logits", ("N", "K"), "f4", "the classifier's scores before softmax or sigmoid"),
     ),
 )

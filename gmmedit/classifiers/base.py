@@ -56,6 +56,10 @@ class Classifier(nn.Module, ABC):
         """Logits (stop - start, K) of rows of a samples.h5 with the seeds `first_seed` + row; of tables alone."""
         raise NotImplementedError
 
+    def left_out(self, n: int, first_seed: int) -> tuple[int, list[str]]:
+        """How many of the rows 0 to n - 1 of such a file get no label, and notes on why; of tables alone."""
+        return 0, []
+
     def observe(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (N, C, H, W) in [-1, 1] to logits (N, K), nuisances (N, M) in [-1, 1] and features (N, F).
 

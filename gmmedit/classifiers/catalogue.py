@@ -116,6 +116,8 @@ def build(description: Description, base: Path, prefix: str, device: str, truste
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
+    for key in description.table_keys():
+        raise InputError(f"{where} is no table of labels, {key} is for tables", hint=f"leave {key} out; {HINT}")
     if kind == "safetensors":
         raise InputError(f"{where} needs no description", hint=f"--classifier {path}")
     if not kind:

@@ -68,6 +68,8 @@ def columns_of(network: Opened, description: Description, attributes: list[Attri
         hint = "activation: sigmoid, softmax, probabilities or pairs"
         raise InputError(f"{where} does not say what its outputs are", hint=hint)
     names = description.outputs or network.outputs
+    if names is None and len({readout.outputs is None for readout in (description.attributes or {}).values()}) > 1:
+        raise InputError(f"{where}: either every attribute names its outputs, or none does", hint=HINT)
     if names is None or not description.attributes:
         return consecutive(attributes, activation)
     chosen = {name: tuple(readout.outputs or ()) for name, readout in description.attributes.items()}

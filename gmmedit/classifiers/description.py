@@ -6,13 +6,23 @@ docs/classifiers.md has one for every kind of file, docs/evaluation.md those of 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError, nearest
 from gmmedit.runtime import yaml_files
+from gmmedit.runtime.regular_files import expanded
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
@@ -20,6 +30,7 @@ BEST = 0.9  # share of right labels that prompts are trusted to give
 Pixels = Annotated[int, Field(ge=1, le=MOST_EDGE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Scale = Annotated[tuple[float, float], BeforeValidator(lambda value: value if isinstance(value, list) else (0, value))]
 
 
 def twice(size: Any) -> Any:
@@ -28,6 +39,12 @@ def twice(size: Any) -> Any:
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+    added: ClassVar[tuple[str, ...]] = ()  # keys that older versions did not have
+
+    @model_serializer(mode="wrap")
+    def without_unset_additions(self, serialize: Any) -> dict[str, Any]:
+        """A description that uses no added key keeps the fingerprint that an older version gave it."""
+        return {key: value for key, value in serialize(self).items() if key not in self.added or value is not None}
 
 
 class Input(Part):
@@ -54,17 +71,55 @@ class Input(Part):
 
 
 class Readout(Part):
-    """One attribute: its values, and the names of the outputs that speak of it."""
+    """One attribute: its values, and the names of the outputs that speak of it.
 
-    values: list[str] = ["no", "yes"]
+    In a table, `values` may say which cell stands for which value (None: for no label), `threshold` where the second of
+    two values begins, `scale` which numbers stand for no and yes.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("threshold", "scale")
+
+    values: list[str] | dict[str, str | None] = ["no", "yes"]
     outputs: Texts | None = None
+    threshold: float | None = None
+    scale: Scale | None = None
 
     @field_validator("values")
     @classmethod
-    def several(cls, values: list[str]) -> list[str]:
-        if len(set(values)) < 2 or len(set(values)) < len(values):
+    def several(cls, values: list[str] | dict[str, str | None]) -> list[str] | dict[str, str | None]:
+        names = names_of(values)
+        if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ValueError("an attribute has at least two values, all different")
         return values
+
+    @model_validator(mode="after")
+    def one_reading(self) -> "Readout":
+        single = self.cells is not None or self.threshold is not None
+        if single and self.outputs is not None and len(self.outputs) > 1:
+            raise ValueError("a threshold, or values that name cells, read one column")
+        if sum([self.cells is not None, self.threshold is not None, self.scale is not None]) > 1:
+            raise ValueError("values that name cells, threshold and scale exclude each other")
+        if self.threshold is not None and len(self.names) > 2:
+            raise ValueError("a threshold is between two values")
+        if self.scale and self.scale[0] == self.scale[1]:
+            raise ValueError("a scale has two ends")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return names_of(self.values)
+
+    @property
+    def cells(self) -> dict[str, str | None] | None:
+        """What a table's cells stand for; None: `values` only names the values."""
+        return self.values if isinstance(self.values, dict) else None
+
+
+def names_of(values: list[str] | dict[str, str | None]) -> list[str]:
+    """The names of the values; several cells may stand for one."""
+    if isinstance(values, dict):
+        return list(dict.fromkeys(name for name in values.values() if name is not None))
+    return values
 
 
 class Source(Part):
@@ -93,6 +148,7 @@ class Description(Source):
 
     what = "classifier"
     hint = HINT
+    added: ClassVar[tuple[str, ...]] = ("first", "scale")
 
     activation: Activation | None = None  # what the outputs are
     outputs: list[str] | None = None  # their names, in order
@@ -101,7 +157,9 @@ class Description(Source):
     templates: Texts = ["a photo of {}"]
     accuracy: Share | dict[str, Share] | None = None  # share of labels that are right; calibrates
     rates: dict[str, dict[str, Share]] = {}  # attribute -> value -> how often it occurs; calibrates
-    by: Literal["row", "seed"] | None = None  # of a table
+    by: Literal["row", "seed"] | None = None  # of a table: what the numbers in its key column are
+    first: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # of a table: the key of row 0; None: 0
+    scale: Scale | None = None  # of a table: the numbers that stand for no and yes; None: 0 and 1
 
     @field_validator("prompts")
     @classmethod
@@ -142,15 +200,31 @@ class Description(Source):
             raise ValueError("outputs need different names")
         if self.activation == "pairs" and any(len(a.values) != 2 for a in (self.attributes or {}).values()):
             raise ValueError("pairs of logits are for attributes of two values")
-        if self.attributes and self.outputs is None and len({a.outputs is None for a in self.attributes.values()}) > 1:
-            raise ValueError("either every attribute names its outputs, or none does")
+        if self.scale and self.scale[0] == self.scale[1]:
+            raise ValueError("a scale has two ends")
+        scaled = self.scale or any(readout.scale for readout in (self.attributes or {}).values())
+        if scaled and self.activation not in (None, "probabilities"):
+            raise ValueError(f"a scale is one of probabilities, activation: {self.activation} reads logits")
+        if self.first is not None and self.by != "row":
+            raise ValueError("first is the key of row 0 and needs by: row")
         return self
 
     def stated(self) -> list[Attribute]:
         """The attributes that the file states."""
         if self.prompts:
             return [Attribute(name, tuple(values)) for name, values in self.prompts.items()]
-        return [Attribute(name, tuple(readout.values)) for name, readout in (self.attributes or {}).items()]
+        return [Attribute(name, tuple(readout.names)) for name, readout in (self.attributes or {}).items()]
+
+    def table_keys(self) -> list[str]:
+        """The keys in use that only a table has."""
+        readouts = (self.attributes or {}).values()
+        used = {
+            "first": self.first is not None,
+            "scale": self.scale is not None or any(readout.scale for readout in readouts),
+            "threshold": any(readout.threshold is not None for readout in readouts),
+            "values: {CELL: NAME}": any(readout.cells is not None for readout in readouts),
+        }
+        return [key for key, present in used.items() if present]
 
 
 S = TypeVar("S", bound=Source)
@@ -163,6 +237,8 @@ def read(path: Path, kind: type[S]) -> S:
     data = yaml_files.read(path, kind.hint)
     if not isinstance(data, dict) or "file" not in data:
         raise InputError(f"{path} does not name the {kind.what}'s file", hint="file: my_network.pt2")
+    if isinstance(data["file"], str):
+        data["file"] = expanded(data["file"], path.parent)
     try:
         return kind.model_validate(data)
     except ValidationError as error:

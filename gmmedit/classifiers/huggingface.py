@@ -22,6 +22,7 @@ from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.classifiers.processors import RULES, preprocessing_of
 from gmmedit.errors import InputError
 from gmmedit.networks import frozen, reason, weights
+from gmmedit.runtime.regular_files import check_utf8
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 EXTRA = "pip install gmmedit[hf]"
@@ -64,6 +65,7 @@ def load(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
     InputError: no such model there, or one that needs foreign code or further libraries.
     """
     library = transformers()
+    check_utf8(folder, "transformers")
     try:
         model, found = getattr(library, kind).from_pretrained(
             folder,

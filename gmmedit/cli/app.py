@@ -28,6 +28,7 @@ from gmmedit.cli.options import (
     Run,
     Seed,
     Trust,
+    expand_home,
 )
 from gmmedit.cli.output import executing, ignore, wrote
 
@@ -164,13 +165,16 @@ def edit(
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5, each once, e.g. 0-7,20 (default 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of rows, each once, e.g. 85,100-110.")] = None,
     latents: Annotated[
-        Path | None, typer.Option(help="File of latents instead, FILE or FILE:KEY (.npz, .npy, .pt).")
+        Path | None,
+        typer.Option(help="File of latents instead, FILE or FILE:KEY (.npz, .npy, .pt).", callback=expand_home),
     ] = None,
     latents_space: Annotated[Literal["z", "w", "w+"] | None, typer.Option(help="Of --latents, if unclear.")] = None,
     gan: Annotated[
         str | None, typer.Option(help="Another generator of the same latent space, e.g. a fine-tuned copy (PTI).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the result; default: the run folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the result; default: the run folder.", callback=expand_home)
+    ] = None,
     precision: Polishing = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 5: move latents towards a component -> edits.h5, PNGs."""
@@ -238,7 +242,10 @@ def compare(
 def report(
     run: Run = RUN, device: Device = "cpu", batch: NoBatch = None, restart: Restart = False, quiet: Quiet = False,
     debug: Debug = False, trust: Trust = False,
-    out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in the run folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of the page; default: report.html in the run folder.", callback=expand_home),
+    ] = None,
 ) -> None:  # fmt: skip
     """One page of pictures and figures about a run -> report.html."""
     from gmmedit.stages import report as stage
@@ -259,7 +266,7 @@ app.command()(inspect)
 app.command()(verify)
 
 Data = Annotated[Literal["avatars"], typer.Option(help="What to train on.")]
-Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.")]
+Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.", callback=expand_home)]
 
 
 @train.command("generator")

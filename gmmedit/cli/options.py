@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gmmedit.cli.output import complain
+from gmmedit.cli.output import complain, escape_unprintable_text
 from gmmedit.errors import GmmeditError, RunError, debugging, out_of_memory
 from gmmedit.runtime.signals import Stopped
 
@@ -21,6 +21,7 @@ class Edge(TyperGroup):
     """Turns the project's errors into one line and an exit code; a traceback only with --debug."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        escape_unprintable_text()
         with edge(ctx):
             return super().parse_args(ctx, args)
 
@@ -49,6 +50,12 @@ def edge(ctx: Any) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `gmmedit inspect FILE | head`: typer ends quietly
         raise
+    except UnicodeEncodeError as error:
+        if debugging["on"]:
+            raise
+        text = ascii(error.object[error.start : error.end])
+        complain(f"{text} cannot be written in the encoding {error.encoding} of this terminal", "export PYTHONUTF8=1")
+        raise typer.Exit(RunError.exit_code) from None
     except OSError as error:
         if debugging["on"]:
             raise
@@ -70,9 +77,16 @@ def switch_debugging(on: bool) -> bool:
     return on
 
 
+def expand_home(path: Path | None) -> Path | None:
+    """`--run=~/runs` and GMMEDIT_RUN="~/runs" come here as they are written."""
+    return path and path.expanduser()
+
+
 RUN = Path("runs/default")
-Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML settings; flags win over it.")]
+Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.", callback=expand_home)]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML settings; flags win over it.", callback=expand_home)
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
 Batch = Annotated[int, typer.Option(min=1, help="Images at once on a GPU (a CPU takes 16); no result depends on it.")]
 NoBatch = Annotated[int | None, typer.Option("--batch", min=1, hidden=True)]  # once offered, and without effect

@@ -5,6 +5,8 @@ Nothing heavy is imported here either; tables.py has what it shows at the end.
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,13 @@ from gmmedit.runtime.signals import stoppable
 
 if TYPE_CHECKING:
     from gmmedit.run.rendering import Execution
+
+
+def escape_unprintable_text() -> None:
+    """A name that the terminal cannot show is shown with escapes; it would end a command whose work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(message: str, hint: str) -> None:

@@ -59,6 +59,8 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
             )  # fmt: skip
         console.print(table)
         typer.echo(report["verdict"])
+        for note in report["notes"]:
+            say(f"note: {note}", path.parent)
         wrote(path, quiet)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gmmedit.artifacts import Artifact
+from gmmedit.classifiers import Attribute
 from gmmedit.errors import InputError, nearest
 
 DEFAULT_ROWS = "0-7"
@@ -155,6 +156,21 @@ class Request:
         if self.target is not None:
             return [f"label {self.target:g}"]
         return [f"alpha {alpha:g}" for alpha in self.alphas]
+
+
+def check_addressable(attributes: Sequence[Attribute], where: str) -> None:
+    """InputError: a name that `--attr NAME=VALUE:STRENGTH` could not name, or that is there twice."""
+    names = [attribute.name for attribute in attributes]
+    for attribute in attributes:
+        for name in (attribute.name, *attribute.values):
+            if not name or name != name.strip() or not name.isprintable() or set(name) & set("=:"):
+                whose = "an attribute" if name == attribute.name else f"a value of {attribute.name!r}"
+                message = f"{where} has {whose} called {name!r}, which --attr NAME=VALUE:STRENGTH cannot name"
+                hint = f"a YAML file gives other names: attributes: {{NAME: {{outputs: {name!r}, values: [A, B]}}}}"
+                raise InputError(message, hint=hint)
+        if names.count(attribute.name) > 1 or len(set(attribute.values)) < len(attribute.values):
+            hint = "a YAML file chooses and names them: attributes: {NAME: {outputs: COLUMN}}"
+            raise InputError(f"{where} has the attribute {attribute.name!r} twice, or a value of it", hint=hint)
 
 
 def exclusive(what: str, *options: object) -> None:

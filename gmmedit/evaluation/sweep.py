@@ -26,7 +26,7 @@ from gmmedit.fitting.data import layout_of
 from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.mixture.held import every_other
 from gmmedit.mixture.refining import Score
-from gmmedit.run.hold_out import fitted_of
+from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.neighbours import members_of
 from gmmedit.run.prior import painter, sample_settings
 from gmmedit.run.rendering import (
@@ -131,13 +131,13 @@ def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execu
         chart = Chart.from_arrays(tensors(mixture.group("chart")))
         model = model_from(mixture)
         held_out = mixture.question.config["held_out"]
-        fitted = fitted_of(samples.question.n, held_out)
+        fitted = fitted_rows(labels, held_out)
         differentiable = generator.differentiable and labeller.differentiable
         material = Material(
             space=space,
-            latents=torch.from_numpy(samples.rows(space, 0, fitted)),
-            labels=torch.from_numpy(labels.rows("labels", 0, fitted)),
-            logits=torch.from_numpy(labels.rows("logits", 0, fitted)),
+            latents=read_rows(samples, space, fitted),
+            labels=read_rows(labels, "labels", fitted),
+            logits=read_rows(labels, "logits", fitted),
             layout=layout_of(labels),
             styles=generator.styles() if space == "w" else [],
             layers=layers_of(generator, space),

@@ -12,7 +12,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.hold_out import fitted_of
+from gmmedit.run.hold_out import compact, fitted_of, labelled_rows
 from gmmedit.run.prior import space_of
 from gmmedit.spaces import Chart, first_odd, fit_chart
 
@@ -22,7 +22,10 @@ FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
 
 @dataclass(frozen=True)
 class Problem:
-    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones."""
+    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones.
+
+    Samples without a label are in neither; `notes` say how many.
+    """
 
     chart: Chart
     layout: Layout
@@ -31,6 +34,7 @@ class Problem:
     logits: Tensor
     held_x: Tensor
     held_labels: Tensor
+    notes: list[str]
 
 
 def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Literal["z", "w"]:
@@ -53,19 +57,26 @@ def load_problem(
     n = samples.question.n
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
+    labelled = labelled_rows(labels)
+    if len(labelled) < FEWEST:
+        message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
+        raise InputError(message, hint="gmmedit label with a table of more samples")
     latents = torch.from_numpy(samples[space])
     row = first_odd(latents)
     if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
-    check_values(labels, scores)
-    fitted = fitted_of(n, held_out)
-    chart = chart or fit_chart(space_of(samples, space), latents[:fitted])
+    check_values(labels, scores[compact(labelled)])
+    count = fitted_of(len(labelled), held_out)
+    fitted, held = compact(labelled[:count]), compact(labelled[count:])
+    chart = chart or fit_chart(space_of(samples, space), latents[fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
+    without = n - len(labelled)
+    notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
     return Problem(
         chart, layout_of(labels),
-        x[:fitted], scores[:fitted], logits[:fitted], x[fitted:], scores[fitted:],
+        x[fitted], scores[fitted], logits[fitted], x[held], scores[held], notes,
     )  # fmt: skip
 
 
@@ -74,9 +85,7 @@ def layout_of(labels: Artifact) -> Layout:
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:
-    """InputError: labels are NaN, or the classifier gives an attribute's value to almost nobody."""
-    if not scores.isfinite().all():
-        raise InputError(f"{labels.path}:/labels holds NaN", hint="gmmedit label --force")
+    """InputError: the classifier gives an attribute's value to almost nobody; scores (n, K) are of labelled samples."""
     start = 0
     for name, values in labels.attributes:
         counts = scores[:, start : start + len(values)].argmax(1).bincount(minlength=len(values)).tolist()

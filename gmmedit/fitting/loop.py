@@ -83,7 +83,8 @@ def write_fit(
     parameters = {f"parameters/{name}": value.detach().numpy() for name, value in model.state_dict().items()}
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}
-    artifacts.write_whole(path, question, parameters | chart | report | history_arrays(history), facts)
+    notes = {"notes": problem.notes} if problem.notes else {}
+    artifacts.write_whole(path, question, parameters | chart | report | history_arrays(history), {**facts, **notes})
 
 
 def checkpoint(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:

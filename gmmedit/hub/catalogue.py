@@ -60,7 +60,7 @@ class Entry:
 def models_folder() -> Path:
     """Where fetched generators lie: GMMEDIT_CACHE/models, by default in the user's cache folder."""
     cache = os.environ.get("GMMEDIT_CACHE")
-    return (Path(cache) if cache else platformdirs.user_cache_path("gmmedit")) / "models"
+    return (Path(cache).expanduser() if cache else platformdirs.user_cache_path("gmmedit")) / "models"
 
 
 def public() -> Iterator[tuple[str, Entry]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gmmedit.errors import InputError
 from gmmedit.networks import Network, opening
-from gmmedit.runtime.regular_files import check_regular
+from gmmedit.runtime.regular_files import check_regular, check_utf8
 
 HINT = "export it with a dynamic batch dimension and one output"
 
@@ -33,6 +33,7 @@ class Session(nn.Module):
 def load(path: Path, device: str = "cpu") -> Network:
     """The network; on a GPU where onnxruntime has one. InputError: no onnxruntime, not such a file, or damaged."""
     check_locations(path)
+    check_utf8(path, "onnxruntime")
     runtime = onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

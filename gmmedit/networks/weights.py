@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import check_utf8
 from gmmedit.runtime.storage import write_file
 
 HINT = "give the safetensors file of a network that gmmedit wrote"
@@ -30,6 +31,7 @@ def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}", hint=HINT)
+    check_utf8(path, "safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {})[key])

@@ -8,6 +8,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.fitting.data import FEWEST_OF_A_VALUE
+from gmmedit.run.hold_out import labelled_rows
 
 SURE = 0.3  # of the way from guessing to certainty; labels less sure than this say little about a latent
 MOST_IN_A_MATRIX = 10  # attributes
@@ -17,15 +18,16 @@ SHOWN_PAIRS = 20
 
 def label_report(path: Path) -> dict[str, Any]:
     """Per attribute the rate of each value (share of samples to which it is the likeliest) and the mean confidence;
-    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted; notes.
+    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted; notes on what
+    was left out and on what was done to the images first. All is said of the `samples` that have labels.
 
     `tables` holds all this as text.
     """
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
-        notes = labels.attrs.get("notes", [])
+        scores, notes = labels["labels"][labelled_rows(labels)].astype(np.float64), labels.attrs.get("notes", [])
         for name, values in labels.attributes:
-            part = labels["labels"][:, start : start + len(values)].astype(np.float64)
+            part = scores[:, start : start + len(values)]
             start += len(values)
             rates = np.bincount(part.argmax(1), minlength=len(values)) / len(part)
             attributes.append({
@@ -41,7 +43,7 @@ def label_report(path: Path) -> dict[str, Any]:
     found = [warning for it, part in zip(attributes, parts, strict=True) for warning in warnings(it, part)]
     return {
         "attributes": attributes, "correlations": pairs, "warnings": found, "notes": notes,
-        "tables": tables(attributes, pairs),
+        "samples": len(scores), "tables": tables(attributes, pairs),
     }  # fmt: skip
 
 

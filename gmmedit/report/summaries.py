@@ -12,7 +12,7 @@ from gmmedit.mixture.held import every_other, held_beside
 
 
 def fit_report(path: Path) -> dict[str, Any]:
-    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; and a verdict.
+    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; a verdict, and notes.
 
     Of a single attribute, `closest` and `angle` are None.
     """
@@ -37,7 +37,7 @@ def fit_report(path: Path) -> dict[str, Any]:
         history = fit.group("history")
         settled = "converged" if fit.attrs["converged"] else "the loss was still moving: more --steps may help"
         verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {fit.attrs['steps']} steps; {settled}"
-        return {"attributes": rows, "verdict": verdict}
+        return {"attributes": rows, "verdict": verdict, "notes": fit.attrs.get("notes", [])}
 
 
 def edit_report(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.generators import Generator
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.hold_out import fitted_of
+from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.prior import mapped, sample_settings, space_of
 from gmmedit.spaces import Chart, fit_chart
 
@@ -22,12 +22,12 @@ def members_of(
     samples: Artifact, labels: Artifact, generator: Generator, held_out: float, held: Tensor,
 ) -> Members:  # fmt: skip
     """The samples that the fit has seen. Near means near in W, where the generator has one."""
-    n = min(fitted_of(samples.question.n, held_out), MOST, MOST_NUMBERS // model.layout.width)
-    latents, logits = (torch.from_numpy(it) for it in (samples.rows(space, 0, n), labels.rows("logits", 0, n)))
+    rows = fitted_rows(labels, held_out)[: min(MOST, MOST_NUMBERS // model.layout.width)]
+    latents, logits = read_rows(samples, space, rows), read_rows(labels, "logits", rows)
     x = chart.to_x_(latents)
     places, place = x, lambda rows: rows
     if space == "z" and "w" in samples:
-        w, drawn = torch.from_numpy(samples.rows("w", 0, n)), sample_settings(samples)
+        w, drawn = read_rows(samples, "w", rows), sample_settings(samples)
         near = fit_chart(space_of(samples, "w"), w)
 
         def place(rows: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Logbook:
         with suppress(OSError):
             handle = os.open(self._folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                os.write(handle, self._waiting.encode())
+                os.write(handle, self._waiting.encode(errors="backslashreplace"))
             finally:
                 os.close(handle)
         self._waiting = ""

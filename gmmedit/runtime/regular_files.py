@@ -1,11 +1,38 @@
-"""Files that somebody else has named: only regular ones are opened, for a pipe or a device never ends."""
+"""Files that somebody has named: names as they are meant, and only regular files, for a pipe or a device never ends."""
 
+import os
+import re
 import stat
 from pathlib import Path
 
 from gmmedit.errors import InputError
 
 LARGEST_TEXT = 1 << 18  # bytes of a file of settings; PyYAML reads a hundred thousand a second
+
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+
+
+def expanded(name: str, base: Path = Path()) -> str:
+    """A file's name with ~ and $VARIABLES replaced, as a shell does, unless one lies in `base` that is called so.
+
+    InputError: a variable is not set.
+    """
+    if (not name.startswith("~") and "$" not in name) or os.path.lexists(base / name):
+        return name
+    for match in VARIABLE.finditer(name):
+        variable = match[1] or match[2]
+        if variable not in os.environ:
+            raise InputError(f"{name}: the variable {variable} is not set", hint=f"export {variable}=...")
+    return os.path.expandvars(os.path.expanduser(name))
+
+
+def check_utf8(path: Path, library: str) -> None:
+    """InputError: the path is not UTF-8, and the library that reads the file takes no other."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        message = f"{path}: its name or that of its folder is not UTF-8, and {library} reads no such file"
+        raise InputError(message, hint="rename it") from error
 
 
 def check_regular(path: Path, hint: str, most: int | None = None) -> None:

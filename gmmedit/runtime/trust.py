@@ -49,7 +49,7 @@ def list_path() -> Path:
     import platformdirs
 
     folder = os.environ.get("GMMEDIT_STATE")
-    return (Path(folder) if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
+    return (Path(folder).expanduser() if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
 
 
 def known_lines() -> list[str]:

@@ -1,5 +1,6 @@
 """YAML as its writers mean it: `no`, `off` and `yes` are words, and no key counts that is given twice."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 # What PyYAML raises on wrong dates, tags and depth too.
 DAMAGE = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -24,6 +26,14 @@ class Plain(yaml.SafeLoader):
 
 class Loader(Plain):
     """Without YAML 1.1's truth values, which made a number of `n: true` and nothing of `noise: off`."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if SURROGATE.search(value):
+            raise yaml.MarkedYAMLError(
+                problem="a surrogate (\\uD800 to \\uDFFF) is no letter", problem_mark=node.start_mark
+            )
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         given: set[str] = set()

@@ -16,6 +16,7 @@ from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
 from gmmedit.config import LabelSettings
+from gmmedit.editing.request import check_addressable
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.run.prior import painter, sample_settings
@@ -50,11 +51,12 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         name = paired(settings.classifier, samples.question.config["gan"])
         classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": network_source(name)})
+        check_addressable(classifier.attributes, name)
         question = ask(samples, classifier, settings)
         if execution.finished(path, question):
             return path
         look, notes = looker(samples, classifier, name, settings.precision, execution, from_images)
-        facts = ({"notes": notes} if notes else {}) | calibrate(classifier, look, question.n, execution.ranks)
+        facts = facts_of(classifier, samples, notes) | calibrate(classifier, look, question.n, execution.ranks)
         with execution.ranks.rows(path, question, execution.restart, facts, execution.force) as out:
             fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
@@ -91,10 +93,9 @@ def looker(
     """How rows get their logits, from a table, from stored pictures, or from pictures made on the fly; and notes on
     what is done to the pictures first.
 
-    InputError: the table lacks rows, there are no stored pictures, or the classifier does not take their channels.
+    InputError: there are no stored pictures, or the classifier does not take their channels.
     """
     if not classifier.sees_images:
-        classifier.rows(0, samples.question.n, samples.question.seed)  # complains before anything is written
         return lambda start, stop: classifier.rows(start, stop, samples.question.seed), []
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
@@ -145,6 +146,16 @@ def rounding(see: See, classifier: Classifier, rows: Tensor) -> str:
     )
 
 
+def facts_of(classifier: Classifier, samples: Artifact, notes: list[str]) -> dict[str, object]:
+    """What labels.h5 keeps beside labels: the notes, and of a table the number of samples that it does not label.
+
+    InputError: that is all of them.
+    """
+    unlabelled, reasons = classifier.left_out(samples.question.n, samples.question.seed)
+    notes = [*reasons, *notes]
+    return ({"unlabelled": unlabelled} if unlabelled else {}) | ({"notes": notes} if notes else {})
+
+
 def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[str, object]:
     """Let a classifier that asks for it see the first rows; what labels.h5 keeps of that."""
     calibration = classifier.calibration
@@ -152,7 +163,11 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
         return {}
 
     def fitted() -> dict[str, list[float]]:
-        calibration.fit(look(0, min(n, CALIBRATED_ON)))
+        logits = look(0, min(n, CALIBRATED_ON))
+        labelled = logits.isfinite().all(1)
+        if not labelled.any():
+            raise InputError(f"none of the first {len(logits)} samples has a label to calibrate on", hint="label them")
+        calibration.fit(logits[labelled])
         return calibration.state()
 
     state = ranks.told(fitted)
@@ -161,14 +176,17 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
 
 
 def label(classifier: Classifier, look: Look, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Labels and logits of rows start to stop. InputError: NaN, or another number of columns than of values."""
+    """Labels and logits of rows start to stop; NaN where a table has none.
+
+    InputError: NaN of a network, or another number of columns than of values.
+    """
     logits = look(start, stop)
     columns = sum(len(attribute.values) for attribute in classifier.attributes)
     if tuple(logits.shape) != (stop - start, columns):
         message = f"the classifier gave logits {list(logits.shape)} for {stop - start} pictures and {columns} values"
         raise InputError(message, hint="one column for each value of each attribute")
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
-    if not all(np.isfinite(array).all() for array in rows.values()):
+    if classifier.sees_images and not all(np.isfinite(array).all() for array in rows.values()):
         message = f"the classifier gave NaN or infinite labels for rows {start} to {stop - 1} of samples.h5"
         raise InputError(message, hint="NaN in latents or weights is the usual cause")
     return rows

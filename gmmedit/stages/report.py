@@ -75,4 +75,4 @@ def pictures(it: Gathered, picks: list[Pick], settings: EditSettings, execution:
 def write(path: Path, page: str) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, page.encode())
+        write_file(path, page.encode(errors="backslashreplace"))

@@ -163,6 +163,8 @@ def compared(artifact: Artifact, rows: np.ndarray, made: Arrays) -> str:
     for name, again in made.items():
         axis = artifact.kind.row_axis(name) or 0
         kept = picked(artifact, name, rows)
+        missing = np.isnan(kept) & np.isnan(again)  # labels that a table does not have
+        kept, again = (np.where(missing, 0, array) for array in (kept, again))
         scale = 255 if kept.dtype == np.uint8 else max(1.0, float(np.abs(kept).max()))
         gaps = np.abs(again.astype(np.float64) - kept) / scale
         worst = gaps.max(axis=tuple(i for i in range(gaps.ndim) if i != axis))

@@ -29,7 +29,7 @@ def labels_section(run: Gathered) -> Section:
     names = [it["attribute"] for it in report["attributes"]]
     contents = [
         paragraph(
-            f"What the classifier sees in {labels.question.n} samples. Values that hardly anybody has are hard to "
+            f"What the classifier sees in {report['samples']} samples. Values that hardly anybody has are hard to "
             "learn, and attributes that go together are hard to keep apart."
         ),
         *(note(line) for line in (*report["notes"], *report["warnings"])),

@@ -1,0 +1,135 @@
+"""What the cells of a table say of an attribute: probabilities, log-odds, marks, measures, names of values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.columns import Activation, Columns, by_name
+from gmmedit.classifiers.description import Readout
+from gmmedit.classifiers.table_files import MARKS, Sheet
+from gmmedit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table's columns are read where the attribute does not say otherwise."""
+
+    activation: Activation
+    scale: tuple[float, float]
+
+
+def columns_of(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequence[str]) -> list[str]:
+    """The columns that speak of an attribute: as named, called as it is, or one for each of its values.
+
+    InputError: there is no such column, or another number of them than of values.
+    """
+    single = readout.cells is not None or readout.threshold is not None
+    wanted = tuple(readout.outputs or ())
+    if not wanted and attribute.name not in names and not single:
+        wanted = tuple(f"{attribute.name}={value}" for value in attribute.values)
+    read_as = Attribute(attribute.name, attribute.values[:2]) if single else attribute  # one column, whatever it names
+    (places,) = by_name([read_as], {attribute.name: wanted}, names, "probabilities", str(sheet.path)).chosen
+    return [names[place] for place in places]
+
+
+def read_cells(sheet: Sheet, columns: Sequence[str], attribute: Attribute, readout: Readout, way: Reading) -> Tensor:
+    """Logits (lines, C) of an attribute, NaN where it has no label.
+
+    InputError: a cell is not what the description says, or a column holds no probabilities and nothing says what else.
+    """
+    activation: Activation = "probabilities"
+    if readout.cells is not None:
+        part = mapped(sheet, columns[0], readout.cells, attribute.values)
+    elif readout.threshold is not None:
+        numbers = sheet.numbers(columns[0])[:, None]
+        part = np.where(np.isnan(numbers), np.nan, numbers >= readout.threshold)
+    else:
+        activation = way.activation
+        part = np.stack([sheet.numbers(column) for column in columns], axis=1)
+        part[~np.isfinite(part)] = np.nan
+        if activation == "probabilities":
+            part = probabilities(sheet, columns, part, readout.scale or way.scale)
+        elif activation == "sigmoid" and len(columns) == 1:
+            check_log_odds(sheet, columns[0], part[:, 0])
+    width = part.shape[1]
+    return Columns((tuple(range(width)),), activation, width)(torch.from_numpy(part).float())
+
+
+def mapped(sheet: Sheet, column: str, cells: dict[str, str | None], values: Sequence[str]) -> np.ndarray:
+    """1 for the value (lines, C) that each cell stands for, NaN for an empty cell and for those of no label.
+
+    InputError: a cell is not among them.
+    """
+    known: dict[str | float, str | None] = {}
+    for text, value in cells.items():
+        known |= {text.lower(): value} | ({float(text): value} if is_number(text) else {})
+    numbers, texts = sheet.columns[column], sheet.texts.get(column, {})
+    part = np.full((len(sheet), len(values)), np.nan)
+    for place in range(len(sheet)):
+        cell: str | float = texts[place].lower() if place in texts else float(numbers[place])
+        if cell != cell:  # empty
+            continue
+        if cell not in known:
+            shown = sheet.cell(column, place)
+            message = f"{sheet.where(place, column)}: {shown!r} is none of {', '.join(cells)}"
+            raise InputError(message, hint=f"values: {{..., {shown}: NAME}}, or {shown}: null for no label")
+        value = known[cell]
+        if value is not None:
+            part[place] = [value == other for other in values]
+    return part
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Numbers (lines, C) to probabilities. InputError: they lie outside the scale; the hint says what they may be."""
+    low, high = scale
+    for column, numbers in zip(columns, part.T, strict=True):
+        known = numbers[~np.isnan(numbers)]
+        if len(known) and not min(scale) <= known.min() <= known.max() <= max(scale):
+            what, hint = recognise(column, known) if scale == (0, 1) else ("", "correct the scale, or the table")
+            span = f"goes from {known.min():g} to {known.max():g}"
+            asked = "no probabilities" if scale == (0, 1) else f"outside its scale from {low:g} to {high:g}"
+            raise InputError(f"{sheet.path}: {column} {span}, {asked}{what}", hint=hint)
+    return part if scale == (0, 1) else (part - low) / (high - low)
+
+
+def recognise(column: str, known: np.ndarray) -> tuple[str, str]:
+    """What numbers are that are no probabilities, as far as they show it, and how to say so in a YAML file."""
+    whole = bool((known == np.floor(known)).all())
+    if set(known.tolist()) <= {*MARKS, 0.0}:
+        return (
+            ": marks, as CelebA's -1 for no and 1 for yes",
+            f"in a YAML file scale: [-1, 1] for all columns, or {column}: {{values: {{-1: no, 1: yes}}}}",
+        )
+    if known.min() < 0:
+        return (
+            ": log-odds, or scores of some unit",
+            f"in a YAML file activation: sigmoid for log-odds, or {column}: {{threshold: 0}} for scores",
+        )
+    kinds = {"a measure, as age is": "{threshold: 40}"}
+    if known.max() <= 100:
+        kinds = {"percentages": "{scale: 100}"} | kinds
+    if whole and known.max() - known.min() < len(np.unique(known)):  # none is left out
+        kinds = {"class indices": f"{{values: {{{known.min():g}: NAME, {known.min() + 1:g}: NAME, ...}}}}"} | kinds
+    ways = ", ".join(f"{way} for {kind.partition(',')[0]}" for kind, way in kinds.items())
+    return f": {' or '.join(kinds)}", f"in a YAML file {column}: {ways}"
+
+
+def check_log_odds(sheet: Sheet, column: str, numbers: np.ndarray) -> None:
+    """InputError: all are whole, as marks and counts are; as log-odds they would be wrong labels without a word."""
+    known = numbers[~np.isnan(numbers)]
+    if len(known) and bool((known == np.floor(known)).all()):
+        message = f"{sheet.path}: {column} holds whole numbers from {known.min():g} to {known.max():g}, no log-odds"
+        inside = known.min() >= 0 and known.max() <= 1
+        raise InputError(message, hint="leave activation: sigmoid out" if inside else recognise(column, known)[1])

@@ -1,0 +1,175 @@
+"""Read a table of labels from a file: CSV, a list as CelebA has them, or HDF5."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import check_regular
+
+MOST_NUMBERS = 1 << 26
+LARGEST_TEXT = 1 << 28  # bytes
+KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
+MARKS = (-1.0, 1.0)  # what CelebA's lists write for no and yes
+INDEX, FILE = "index", "file"  # what the key columns are called that have no name: of pandas, of CelebA
+WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+NOTHING = ("na", "n/a", "null", "none")  # float() knows nan
+CSV_HINT = "a line of column names, then a line for each sample, separated by commas"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns by name, float64 (N,): NaN where a cell is empty or a text, and then `texts[column][place]` has it.
+
+    `lines` are the cells' lines in the file, for errors; `scale` the numbers that stand for no and yes where the format
+    says so; `skipped` names what the file holds beside columns.
+    """
+
+    path: Path
+    columns: dict[str, np.ndarray]
+    texts: dict[str, dict[int, str]]
+    lines: list[int] = field(default_factory=list)
+    scale: tuple[float, float] | None = None
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def numbers(self, column: str) -> np.ndarray:
+        """A column (N,) as numbers, NaN where there is none; true and yes are 1. InputError: a cell is another text."""
+        values = self.columns[column].copy()
+        for place, text in self.texts.get(column, {}).items():
+            word = text.lower()
+            if word not in WORDS and word not in NOTHING:
+                hint = f"{column}: {{values: {{{text}: NAME, ...}}}} in a YAML file says what its texts mean"
+                raise InputError(f"{self.where(place, column)}: {text!r} is not a number", hint=hint)
+            values[place] = WORDS.get(word, np.nan)
+        return values
+
+    def cell(self, column: str, place: int) -> str:
+        """A cell as text."""
+        return self.texts.get(column, {}).get(place) or f"{self.columns[column][place]:g}"
+
+    def where(self, place: int, column: str) -> str:
+        """The cell's place, for errors."""
+        line = f"line {self.lines[place]}" if self.lines else f"element {place}"
+        return f"{self.path}: {line}, {column}"
+
+
+def read_table(path: Path) -> Sheet:
+    """InputError: the file cannot be read, or is no table."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    sheet = read_hdf5(path) if start == b"\x89HDF\r\n\x1a\n" else read_text(path)
+    lengths = {len(values) for values in sheet.columns.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise InputError(f"{path} has no columns of equal length", hint="one line for each sample")
+    return sheet
+
+
+def read_text(path: Path) -> Sheet:
+    check_regular(path, CSV_HINT, LARGEST_TEXT)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            count, header, first = (file.readline() for _ in range(3))
+            file.seek(0)
+            if count.strip().isdecimal() and len(first.split()) == len(header.split()) + 1:
+                return read_celeba(path, file)
+            return read_csv(path, file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read: {error}", hint=CSV_HINT) from error
+
+
+def read_csv(path: Path, file: Iterable[str]) -> Sheet:
+    rows = ((number, row) for number, row in enumerate(csv.reader(file), 1) if row)
+    names = [name.strip() for name in next(rows, (0, []))[1]]
+    if names and not names[0]:
+        names[0] = INDEX
+    return parse_rows(path, names, rows)
+
+
+def read_celeba(path: Path, file: Iterator[str]) -> Sheet:
+    """A list like CelebA's list_attr_celeba.txt: the count, the names, then a file name and -1 or 1 for each name."""
+    count, names = int(next(file)), next(file).split()
+    rows = ((number, line.split()) for number, line in enumerate(file, 3) if line.strip())
+    sheet = parse_rows(path, [FILE, *names], rows, MARKS)
+    if len(sheet) != count:
+        message = f"{path} says that it has {count} lines, and has {len(sheet)}"
+        raise InputError(message, hint="it may have been cut; if it is whole, correct its first line")
+    return sheet
+
+
+def parse_rows(
+    path: Path, names: list[str], rows: Iterable[tuple[int, list[str]]], scale: tuple[float, float] | None = None
+) -> Sheet:
+    """Rows of cells, each with its line in the file. InputError: names are missing or twice, or a row is too short."""
+    if len(set(names)) < len(names) or not all(names):
+        raise InputError(f"{path} has columns without a name or of the same", hint=CSV_HINT)
+    texts: dict[str, dict[int, str]] = {}
+    parsed: list[np.ndarray] = []
+    lines: list[int] = []
+    for number, row in rows:
+        if len(row) != len(names):
+            message = f"{path}: line {number} has {len(row)} cells, its header {len(names)}"
+            raise InputError(message, hint=CSV_HINT)
+        parsed.append(np.empty(len(names)))
+        for column, cell in enumerate(row):
+            parsed[-1][column] = value = parse_cell(cell)
+            if value != value and cell.strip().lower() not in ("", "nan"):
+                texts.setdefault(names[column], {})[len(lines)] = cell.strip()
+        lines.append(number)
+    table = np.stack(parsed) if parsed else np.empty((0, len(names)))
+    return Sheet(path, dict(zip(names, table.T, strict=True)), texts, lines, scale)
+
+
+def parse_cell(cell: str) -> float:
+    """The number in a cell; NaN: it is empty or a text."""
+    try:
+        return float(cell)
+    except ValueError:
+        return float("nan")
+
+
+def read_hdf5(path: Path) -> Sheet:
+    """One dataset of numbers, or of texts of fixed length, (N,) for each column."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
+            columns = {name: dataset for name, dataset in found.items() if is_column(dataset)}
+            check_count(path, sum(dataset.size * max(dataset.dtype.itemsize // 8, 1) for dataset in columns.values()))
+            arrays = {name: dataset[()] for name, dataset in columns.items()}
+            skipped = tuple(name for name in file if name not in columns)
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises whatever the damage leads to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read: {reason}", hint="one dataset of numbers (N,) per column") from error
+    texts = {name: dict(enumerate(decoded(array))) for name, array in arrays.items() if array.dtype.kind == "S"}
+    numbers = {
+        name: np.full(len(array), np.nan) if name in texts else array.astype(np.float64)
+        for name, array in arrays.items()
+    }
+    return Sheet(path, numbers, texts, skipped=skipped)
+
+
+def decoded(texts: np.ndarray) -> list[str]:
+    return [text.decode(errors="backslashreplace").strip() for text in texts.tolist()]
+
+
+def is_column(dataset: h5py.Dataset) -> bool:
+    """Whether it is a column, in this file. Others are not looked at; a foreign filter would load a library."""
+    filters = dataset.id.get_create_plist()
+    known = all(filters.get_filter(place)[0] in KNOWN_FILTERS for place in range(filters.get_nfilters()))
+    plain = known and not dataset.external and not dataset.is_virtual
+    return dataset.ndim == 1 and dataset.dtype.kind in "fiubS" and plain
+
+
+def check_count(path: Path, numbers: int) -> None:
+    """InputError: more than anybody has labels; a file of a few bytes may claim so."""
+    if numbers > MOST_NUMBERS:
+        raise InputError(f"{path} holds {numbers} numbers, {MOST_NUMBERS} are read at most", hint="fewer columns")
