@@ -13,7 +13,7 @@ import numpy as np
 from gmmedit.artifacts import store
 from gmmedit.artifacts.checksums import checksum, checksums
 from gmmedit.config import SampleSettings
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 from gmmedit.stages import sample
 
 

@@ -28,7 +28,7 @@ from loops import Loops, Versus
 from machine import CLOCKS, copying, described, peak
 from startup import ASKED, startup, without_torch
 
-from gmmedit.run.rendering import Execution, prepare, resolve_precision
+from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 
 EDIT = ("edit", "--attr", "smile", "--alpha", "0.6")
 EDITED, CANDIDATES, POLISH = 8, 36, 32  # images; members and ways to them that polishing tries; its steps

@@ -119,7 +119,7 @@ def prepare_mixture(run: Path, ticks: Ticks, **settings: object) -> Callable[[],
 
 def timed(ticks: Ticks) -> Any:
     """A run that notes when each step ended."""
-    from gmmedit.run.rendering import Execution
+    from gmmedit.runtime.execution import Execution
 
     return Execution(force=True, tick=lambda *_: ticks.append((time.perf_counter(), time.process_time())))
 

@@ -17,16 +17,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from machine import timed
 from networks import stylegan2
 
-from gmmedit import artifacts, classifiers, generators
+from gmmedit import classifiers, generators
 from gmmedit.classifiers import Classifier
 from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
 from gmmedit.fitting.data import load_problem
-from gmmedit.fitting.loop import tensors
 from gmmedit.generators import Generator
 from gmmedit.generators.stylegan2 import save
-from gmmedit.run.prior import painter
-from gmmedit.run.rendering import Execution, autocast, resolve_precision, scorer
-from gmmedit.spaces import Chart
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.execution import Execution, autocast, resolve_precision
 from gmmedit.stages import fit_mixture, label, sample
 
 CLASSIFIER = "avatars"
@@ -134,23 +133,18 @@ class Loops:
         """
         settings = FitMixtureSettings(steps=10**6)
         precision = resolve_precision(settings.precision, self.device)
-        with (
-            artifacts.open(run / "samples.h5", "samples") as samples,
-            artifacts.open(run / "labels.h5", "labels") as labels,
-            artifacts.open(run / "single.h5", "single") as single,
-        ):
-            generator, classifier = self.networks(samples.question.config["gan"])
+        with RunFolder(run, Execution(self.device)) as folder:
+            generator, classifier = self.networks(folder.sampled.gan)
             if large:
                 generator = stylegan2(256, 16384, w_dim=generator.w_shape[1])
             settings = settings.model_copy(update={"precision": precision})
-            question = fit_mixture.ask(samples, labels, single, settings)
-            chart = Chart.from_arrays(tensors(single.group("chart")))
-            problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
-            paint = painter(generator, "w", SampleSettings())
-            score = scorer(chart, paint, classifier, precision, self.device)
-            model = fit_mixture.start(single, problem, settings, generator.w_shape[0])
+            question = fit_mixture.ask(folder, settings)
+            chart = folder.chart("single")
+            problem = load_problem(folder, question.config["space"], question.config["held_out"], chart)
+            score = Renderer(generator, SampleSettings()).score("w", chart, classifier, precision)
+            model = fit_mixture.start(folder.model("single"), problem, settings, generator.w_shape[0])
             fit = fit_mixture.fit_of(model, problem, score, settings, question.config["likelihood"])
-            w = torch.from_numpy(samples.rows("w", 0, settings.batch)).to(self.device)
+            w = torch.from_numpy(folder.samples.rows("w", 0, settings.batch)).to(self.device)
 
         def painting() -> Tensor:
             with torch.no_grad(), autocast(precision, self.device):

@@ -28,8 +28,8 @@ from networks import stylegan2, stylegan3_t
 
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator, load
-from gmmedit.run.prior import painter
-from gmmedit.run.rendering import Execution, autocast, prepare
+from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.execution import Execution, autocast, prepare
 
 NETWORKS: dict[str, Callable[[], Generator]] = {
     "embedded 64": lambda: load("avatars"),
@@ -92,7 +92,7 @@ class Bench:
         random = torch.Generator().manual_seed(0)
         w = torch.randn(row.batch, network.w_shape[1], generator=random).to(self.device)
         with autocast(row.precision, self.device):
-            return painter(network, "w", SampleSettings())(w).float()
+            return Renderer(network, SampleSettings()).generate(w, "w").float()
 
     def flops(self, name: str) -> int:
         with FlopCounterMode(display=False) as counter:

@@ -15,12 +15,12 @@ import torch
 from conftest import check, done, gmmedit, refuse, untouched
 
 from gmmedit import artifacts, generators
+from gmmedit.editing.latents import read_latents
 from gmmedit.editing.request import LatentSpace
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
 from gmmedit.runtime import storage as disk
 from gmmedit.stages import edit
-from gmmedit.stages.shared.latents import read_latents
 
 DATA = Path(__file__).parent / "data"
 Edit = Callable[..., artifacts.Artifact]

@@ -18,7 +18,7 @@ from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
 from gmmedit.evaluation.results import figure_rows
 from gmmedit.generators import Generator
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.registry import Registry
 from gmmedit.stages import compare, evaluate
 

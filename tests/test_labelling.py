@@ -428,7 +428,7 @@ def test_unfinished_labels_of_another_classifier_do_not_stop_force(folder: Path,
 
 def test_progress_is_told_for_every_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gmmedit.config import LabelSettings
-    from gmmedit.run.rendering import Execution
+    from gmmedit.runtime.execution import Execution
     from gmmedit.stages import label
 
     told: list[tuple[int, int]] = []

@@ -18,7 +18,7 @@ ALLOWED = {
     "errors": set(),
     "mixture": set(),
     "spaces": set(),
-    "runtime": {"errors", "artifacts", "mixture"},
+    "runtime": {"errors"},
     "config": GROUND,
     "artifacts": GROUND,
     "hub": GROUND,
@@ -161,7 +161,7 @@ def test_the_rules_catch(place: str, line: str) -> None:
     [
         ("mixture/gaussians.py", "import math, torch\nfrom gmmedit.mixture.coordinates import Read"),
         ("artifacts/store.py", "from gmmedit import __version__\nfrom . import schema"),
-        ("stages/edit.py", "from gmmedit.run.folder import gathered\nfrom gmmedit import artifacts, config"),
+        ("stages/edit.py", "from gmmedit.run.folder import RunFolder\nfrom gmmedit import artifacts, config"),
         ("cli/app.py", "import typer\ndef sample():\n    import torch\n    from gmmedit.stages import sample"),
         ("config.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
     ],

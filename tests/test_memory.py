@@ -13,7 +13,7 @@ from small_generators import module
 from torch import Tensor
 
 from gmmedit.errors import RunError
-from gmmedit.run import rendering as common
+from gmmedit.runtime.batching import Memory, in_batches
 
 ROOT = Path(__file__).parents[1]
 IMPOSSIBLE = 1 << 50  # numbers: no machine has them
@@ -27,11 +27,6 @@ class load(Painter):
 """
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    common.most["rows"] = sys.maxsize
-
-
 def greedy(rows: Tensor) -> tuple[Tensor]:
     if len(rows) > 16:
         torch.empty(IMPOSSIBLE)
@@ -40,12 +35,12 @@ def greedy(rows: Tensor) -> tuple[Tensor]:
 
 @pytest.mark.parametrize("n", [5, 16, 100])
 def test_a_batch_that_is_too_large_is_halved(n: int, caplog: pytest.LogCaptureFixture) -> None:
-    rows = torch.randn(n, 3)
+    rows, memory = torch.randn(n, 3), Memory()
     with caplog.at_level(logging.WARNING):
-        (found,) = common.in_batches(greedy, rows, 128)
+        (found,) = in_batches(greedy, rows, 128, memory)
         assert torch.equal(found, 2 * rows)
         told = len(caplog.messages)
-        assert torch.equal(common.in_batches(greedy, rows, 128)[0], 2 * rows)
+        assert torch.equal(in_batches(greedy, rows, 128, memory)[0], 2 * rows)
     assert len(caplog.messages) == told, "said once"
     assert all("no memory for" in line and "the result is the same" in line for line in caplog.messages)
     assert (told > 0) == (n > 16)
@@ -53,12 +48,12 @@ def test_a_batch_that_is_too_large_is_halved(n: int, caplog: pytest.LogCaptureFi
 
 def test_below_a_tile_it_fails() -> None:
     with pytest.raises(RunError, match="there is no memory for 16 pictures at once"):
-        common.in_batches(lambda rows: (torch.empty(IMPOSSIBLE),), torch.zeros(40, 3), 64)
+        in_batches(lambda rows: (torch.empty(IMPOSSIBLE),), torch.zeros(40, 3), 64, Memory())
 
 
 def test_other_failures_are_no_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="something else"):
-        common.in_batches(lambda rows: throw(RuntimeError("something else")), torch.zeros(40, 3), 64)
+        in_batches(lambda rows: throw(RuntimeError("something else")), torch.zeros(40, 3), 64, Memory())
 
 
 def throw(error: Exception) -> tuple[Tensor]:

@@ -17,7 +17,7 @@ from gmmedit.mixture.adam import Fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Space, affine_chart, fit_chart
 
 LAYOUT = Layout((2, 3))

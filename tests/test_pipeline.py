@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,14 +17,13 @@ from gmmedit import artifacts, classifiers, config, generators
 from gmmedit.classifiers.convnet import WEIGHTS
 from gmmedit.editing.request import Aim
 from gmmedit.fitting import loop as fitting
-from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
-from gmmedit.mixture.held import every_other
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
+from gmmedit.run.folder import RunFolder, model_from, tensors
 from gmmedit.run.neighbours import members_of
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
 
@@ -354,14 +352,14 @@ def test_draws(edited: Edit) -> None:
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
-def test_members_lie_where_the_generator_maps_them(run: Path, space: Literal["z", "w"]) -> None:
-    generator = generators.load("avatars")
-    with artifacts.open(run / "samples.h5") as samples, artifacts.open(run / "labels.h5") as labels:
-        chart = fit_chart(generator.spaces[space], torch.from_numpy(samples[space]))
-        whole = FullSpace(chart.dim, tuple(len(values) for _, values in labels.attributes))
+def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> None:
+    with RunFolder(run, Execution()) as folder:
+        chart = fit_chart(folder.space(space), torch.from_numpy(folder.samples[space]))
+        whole = FullSpace(chart.dim, tuple(len(values) for _, values in folder.labels.attributes))
         model = AttributeMixture(whole, Gaussians(whole.layout))
-        members = members_of(space, chart, model, samples, labels, generator, 0.25, every_other(len(labels.attributes)))
-        assert np.array_equal(members.logits, labels["logits"][:450]) and len(members.x) == len(members.y) == 450
+        members = members_of(folder, space, chart, model, held_out=0.25)
+        logits = folder.labels["logits"][:450]
+        assert np.array_equal(members.logits, logits) and len(members.x) == len(members.y) == 450
     assert torch.allclose(members.place(members.x[:20]), members.places[:20], atol=1e-3)
     assert members.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
 

@@ -24,7 +24,7 @@ from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, heat_map, join, picture, signed
 from gmmedit.report import strips
 from gmmedit.report.examples import BEST, WORST, Pick, picks_of
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 from gmmedit.stages import evaluate, report
 
 HOSTILE = [
@@ -181,9 +181,10 @@ def test_a_place_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
 
 def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Path) -> None:
     from gmmedit.report.sections.run import resolved
-    from gmmedit.run.folder import gathered
+    from gmmedit.run.folder import RunFolder
 
-    with gathered(run) as it:
+    with RunFolder(run, Execution()) as it:
+        it.find_all()
         text = yaml.safe_dump(resolved(it))
     (tmp_path / "report.yaml").write_text(text)
     again = config.load(tmp_path / "report.yaml")

@@ -15,8 +15,8 @@ import pytest
 from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples, z_rows
 
 from gmmedit import artifacts
+from gmmedit.artifacts import fill
 from gmmedit.errors import InputError, RunError
-from gmmedit.runtime.distributed import fill
 
 # Killed, full, locked
 

@@ -12,8 +12,8 @@ from gmmedit import artifacts
 from gmmedit.config import SampleSettings
 from gmmedit.generators import load
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.run import prior as sampling
-from gmmedit.run.prior import load_sampled, mapped, painter
+from gmmedit.run import rendering
+from gmmedit.run.rendering import Renderer
 
 SMALL = {"resolution": 16, "channels": (16, 16, 16), "z_dim": 12, "w_dim": 10, "mapping_layers": 2}
 
@@ -98,25 +98,26 @@ def test_other_settings_are_another_question(plain, tmp_path):
 @pytest.mark.parametrize("settings", [
     {}, {"psi": 0.6}, {"psi": 0.6, "cutoff": 3}, {"noise": "random", "seed": 3}, {"noise": "none", "cutoff": 1},
 ])  # fmt: skip
-def test_z_and_its_w_are_painted_alike(settings, conditional):
+def test_z_and_its_w_give_the_same_images(settings, conditional):
     asked = SampleSettings(gan=str(conditional), class_index=1, **settings)
-    generator = load_sampled(asked, "cpu")
+    renderer = Renderer(load(asked.gan), asked)
+    generator = renderer.generator
     z = torch.randn(3, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    w = mapped(generator, z, asked)
+    w = renderer.map(z)
     c = torch.eye(3)[1].expand(3, -1)
     expected = generator.synthesize(generator.map(z, c, asked.psi, asked.cutoff))
-    assert torch.allclose(painter(generator, "w", asked)(w), expected, atol=1e-5)
-    assert torch.allclose(painter(generator, "z", asked)(z), expected, atol=1e-5)
-    w_plus = w[:, None].expand(-1, generator.w_shape[0], -1)  # what edits move: the same w for every layer
-    assert torch.allclose(painter(generator, "w", asked)(w_plus), expected, atol=1e-5)
-    assert torch.allclose(painter(generator, "z", asked)(z[:, None]), expected, atol=1e-5)
+    assert torch.allclose(renderer.generate(w, "w"), expected, atol=1e-5)
+    assert torch.allclose(renderer.generate(z, "z"), expected, atol=1e-5)
+    w_plus = renderer.layered(w, "w")  # what edits move: the same w for every layer
+    assert w_plus.shape == (3, *generator.w_shape)
+    assert torch.allclose(renderer.generate(w_plus, "w"), expected, atol=1e-5)
+    assert torch.allclose(renderer.generate(z[:, None], "z"), expected, atol=1e-5)
 
 
-def test_large_pictures_are_painted_a_few_at_a_time(plain, monkeypatch):
-    generator, sizes = load(str(plain)), []
-    paint = painter(generator, "z", SampleSettings(gan=str(plain)))
-    z = torch.randn(7, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    whole = paint(z)
-    monkeypatch.setattr(sampling, "AT_ONCE", 3 * 16**2)
-    generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
-    assert torch.allclose(paint(z), whole, atol=1e-5) and sizes == [2, 2, 2, 1]
+def test_large_images_are_generated_a_few_at_a_time(plain, monkeypatch):
+    renderer, sizes = Renderer(load(str(plain)), SampleSettings(gan=str(plain))), []
+    z = torch.randn(7, renderer.generator.z_dim, generator=torch.Generator().manual_seed(0))
+    whole = renderer.generate(z, "z")
+    monkeypatch.setattr(rendering, "PIXELS_AT_ONCE", 3 * 16**2)
+    renderer.generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
+    assert torch.allclose(renderer.generate(z, "z"), whole, atol=1e-5) and sizes == [2, 2, 2, 1]

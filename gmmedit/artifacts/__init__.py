@@ -2,21 +2,26 @@
 
 A stage that fills rows:
 
-    if artifacts.finished(path, question, force=force):
+    if artifacts.up_to_date(path, question, execution):
         return path
-    with artifacts.create_rows(path, question, restart=restart) as out:
-        for start, stop in out.pending():
-            out.write(start, stop, {"labels": ..., "logits": ...})
-        out.finish()
+    with artifacts.open_rows(path, question, execution) as out:
+        artifacts.fill(out, lambda start, stop: {"labels": ..., "logits": ...})
 
 A stage that fits: `disk.alone`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
 """
 
 from gmmedit.artifacts.inspect import damages, describe
-from gmmedit.artifacts.provenance import check_parents, file_fingerprint, tensors_fingerprint
+from gmmedit.artifacts.provenance import (
+    check_parents,
+    file_fingerprint,
+    network_record,
+    network_source,
+    tensors_fingerprint,
+)
 from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.reading import Artifact, finished
 from gmmedit.artifacts.reading import open_artifact as open
+from gmmedit.artifacts.rows import SharedRows, fill, open_rows, up_to_date
 from gmmedit.artifacts.schema import Size
 from gmmedit.artifacts.store import RowWriter, create_rows, join_rows, load_checkpoint, save_checkpoint, write_whole
 
@@ -24,17 +29,23 @@ __all__ = [
     "Artifact",
     "Question",
     "RowWriter",
+    "SharedRows",
     "Size",
     "check_parents",
     "create_rows",
     "damages",
     "describe",
     "file_fingerprint",
+    "fill",
     "finished",
     "join_rows",
     "load_checkpoint",
+    "network_record",
+    "network_source",
     "open",
+    "open_rows",
     "save_checkpoint",
     "tensors_fingerprint",
+    "up_to_date",
     "write_whole",
 ]

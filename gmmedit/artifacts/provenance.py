@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ def tensors_fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def check_parents(child: Artifact, **parents: Artifact) -> None:
-    """Check that `child` was made from exactly these artifacts, with the same generator and classifier.
+    """Check that `child` was made from exactly these artifacts, with the same generator and classifier (a kind
+    with `own_classifier` has another one by design).
 
     `check_parents(labels, samples=samples)`. InputError says what differs.
     """
@@ -47,7 +49,7 @@ def check_parents(child: Artifact, **parents: Artifact) -> None:
             message = f"{child.path} was made from another {parent.path}"
             fingerprints = f"fingerprint {short(recorded)}, expected {short(parent.fingerprint)}"
             raise InputError(f"{message} ({fingerprints})", hint=hint)
-        for part in ("generator", "classifier"):
+        for part in ("generator",) if child.kind.own_classifier else ("generator", "classifier"):
             _check_same_network(child, parent, part, hint)
 
 
@@ -57,3 +59,20 @@ def _check_same_network(child: Artifact, parent: Artifact, part: str, hint: str)
         found, expected = (f"{it['name']} {short(it['fingerprint'])}" for it in (ours, theirs))
         message = f"{child.path} was made with another {part} than {parent.path}"
         raise InputError(f"{message} ({found}, expected {expected})", hint=hint)
+
+
+def network_source(text: str) -> str:
+    """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
+
+    Every spelling of a file is the same question, so that an unchanged stage does not run again. Below the
+    working directory the path is relative: a project copied to another machine goes on there, to the same bytes.
+    """
+    if not Path(text).is_file():
+        return text
+    relative = os.path.relpath(text)
+    return os.path.abspath(text) if relative.startswith(os.pardir) else relative
+
+
+def network_record(name: str, fingerprint: str) -> dict[str, str]:
+    """What an artifact keeps of a network: files go by their name, wherever they lie."""
+    return {"name": Path(name).name, "fingerprint": fingerprint}

@@ -45,7 +45,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of artifact. `rows` names the dim that a stage fills in chunks; None: it is written whole."""
+    """One kind of artifact. `rows` names the dim that a stage fills in chunks; None: it is written whole.
+    `own_classifier`: its classifier is another one than that of the artifacts that it was made from.
+    """
 
     name: str
     version: int
@@ -53,6 +55,7 @@ class Kind:
     summary: str
     rows: str | None
     fields: tuple[Field, ...]
+    own_classifier: bool = False
 
     def field(self, name: str) -> Field | None:
         """The field that describes dataset `name`, an exact name before an open group."""
@@ -214,6 +217,7 @@ EVALUATION = Kind(
     summary="What a judge saw of our edits; evaluation.jsonl holds the figures computed from it.",
     rows=None,
     fields=(*SCORES, Field("fidelity/*", (), "any", "what components drew: coefficients, labels, hits (K, draws)")),
+    own_classifier=True,
 )
 
 COMPARISON = Kind(
@@ -223,6 +227,7 @@ COMPARISON = Kind(
     summary="What the same judge saw of ours and the rivals' edits; comparison.jsonl holds the figures.",
     rows=None,
     fields=SCORES,
+    own_classifier=True,
 )
 
 STRIPS = Kind(

@@ -140,3 +140,13 @@ def cropped(images: Tensor, size: tuple[int, int]) -> Tensor:
         images = F.pad(images, (left, missing[1] - left, top, missing[0] - top), value=-1)
     top, left = ((have - want) // 2 for have, want in zip(images.shape[-2:], size, strict=True))
     return images[..., top : top + size[0], left : left + size[1]]
+
+
+def conversion_notes(taken: tuple[int, ...], name: str, channels: int) -> list[str]:
+    """What is done to images of so many channels before a network that takes others sees them; [] if nothing.
+
+    InputError: nothing would make them images that it takes.
+    """
+    done = conversion(channels, taken)
+    wanted = " or ".join(str(number) for number in taken)
+    return [f"{name} takes images of {wanted} channels, the generator's have {channels}: {done}"] if done else []

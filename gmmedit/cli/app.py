@@ -276,7 +276,7 @@ def train_generator(
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train the embedded StyleGAN2; it resumes."""
-    from gmmedit.run.rendering import prepare
+    from gmmedit.runtime.execution import prepare
     from gmmedit.training.gan_settings import GANSettings
     from gmmedit.training.loop import train_generator as run
 
@@ -294,7 +294,7 @@ def train_classifier(
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train a classifier on drawn avatars; it resumes."""
-    from gmmedit.run.rendering import prepare
+    from gmmedit.runtime.execution import prepare
     from gmmedit.training.loop import train_classifier as run
 
     with executing(None, device, 1, False, False, quiet) as execution:

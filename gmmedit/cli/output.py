@@ -21,7 +21,7 @@ from gmmedit.runtime.progress import Pace, logged, shown_ticks
 from gmmedit.runtime.signals import stoppable
 
 if TYPE_CHECKING:
-    from gmmedit.run.rendering import Execution
+    from gmmedit.runtime.execution import Execution
 
 
 def escape_unprintable_text() -> None:
@@ -54,8 +54,8 @@ def executing(
     if launched.count() > 1 and not wide:
         message = f"torchrun has started {launched.count()} processes, and this command runs in one"
         raise InputError(message, hint="start it without torchrun")
-    from gmmedit.run.rendering import Execution
     from gmmedit.runtime.distributed import joined
+    from gmmedit.runtime.execution import Execution
 
     with joined() as ranks:
         device = launched.own_device(device)

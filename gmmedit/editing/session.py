@@ -1,6 +1,6 @@
-"""What edits are made with: networks, chart and model of a run. `edit` and `report` make theirs here."""
+"""EditSession: networks, chart and model of a run, and what an edit does with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
-from gmmedit.config import EditSettings, SampleSettings
+from gmmedit.config import EditSettings
 from gmmedit.editors.mixture import MixtureEditor
-from gmmedit.fitting.loop import model_from, tensors
 from gmmedit.generators import Generator
-from gmmedit.mixture.held import every_other
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.run.folder import RunFolder
 from gmmedit.run.neighbours import members_of
-from gmmedit.run.prior import mapped, painter, sample_settings
-from gmmedit.run.rendering import Execution, layers_of, load_classifier, load_generator, load_tuned, padded, scorer
+from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.batching import padded
+from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart
 
 EDITED = 1 << 14  # pixels that are moved at once: small images go faster together, a lone one slower
@@ -32,14 +32,13 @@ Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
 
 
 @dataclass(frozen=True)
-class Workshop:
+class EditSession:
     """All that an edit needs; `notes` say what the networks do not allow, and which other generator is used."""
 
-    generator: Generator  # makes the images
-    sampler: Generator  # made the samples, and maps z to the w of the run; mostly the same
+    renderer: Renderer  # makes the images
+    sampler: Renderer  # made the samples, and maps z to the w of the run; mostly the same
     classifier: Classifier
     space: str
-    drawn: SampleSettings
     chart: Chart
     model: AttributeMixture
     settings: EditSettings
@@ -48,14 +47,10 @@ class Workshop:
     picture_weight: float  # of the change of the pixels in polishing, as in the fit
     members: Members | None  # of the components, from which polishing starts
 
-    @property
-    def paint(self) -> Callable[[Tensor], Tensor]:
-        return painter(self.generator, self.space, self.drawn)
-
     def editor(self, images: Sequence[int]) -> MixtureEditor:
         """An editor of images with these numbers (seeds, or places in a file of latents), on which draws depend."""
         settings = self.settings
-        score = scorer(self.chart, self.paint, self.classifier, settings.precision, self.execution.device)
+        score = self.renderer.score(self.space, self.chart, self.classifier, settings.precision)
         return MixtureEditor(
             self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
             self.members, tuple(images),
@@ -67,7 +62,7 @@ class Workshop:
         matrix products of several rows the last bits depend on the row's place."""
         if not self.settings.polish:
             return 1
-        _, height, width = self.generator.image_shape
+        _, height, width = self.renderer.generator.image_shape
         return min(max(EDITED // (height * width), 1), MOST_EDITED)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
@@ -83,69 +78,59 @@ class Workshop:
             x = editor.edit(x, category, strength)
         return self.chart.carry(latent, x)[:rows]
 
-    def picture(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Images as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture reads.
+    def generate(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Images (N, H, W, C) as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture
+        reads.
 
-        One latent after the other, as matrix products of several round differently.
+        One latent (L, D) after the other, as matrix products of several round differently.
         """
 
-        def look(row: Tensor) -> tuple[np.ndarray, Tensor]:
-            image = self.paint(row)
+        def generate_one(row: Tensor) -> tuple[np.ndarray, Tensor]:
+            image = self.renderer.generate(row, self.space)
             if not self.classifier.sees_images:
                 return to_bytes(image), self.model.responsibilities(self.chart.to_x(row).mean(1))
             return to_bytes(image), self.classifier.probabilities(as_shown(image)).cpu()
 
-        images, labels = zip(*map(look, latent.split(1)), strict=True)
+        images, labels = zip(*map(generate_one, latent.split(1)), strict=True)
         return np.concatenate(images), torch.cat(labels).numpy()
 
-    def seeded(self, seeds: Sequence[int]) -> Tensor:
+    def latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of NVIDIA's `--seeds`."""
-        z = self.sampler.draw(seeds)
-        return z if self.space == "z" else self.map(z)
-
-    def map(self, z: Tensor) -> Tensor:
-        """z (N, z_dim) to the w (N, w_dim) that samples.h5 would keep, one after the other."""
-        device = self.sampler.device
-        return torch.cat([mapped(self.sampler, row[None].to(device), self.drawn).cpu() for row in z])
+        return self.sampler.latents(seeds, self.space)
 
     def layered(self, latent: Tensor) -> Tensor:
         """Latents (N, D) or (N, L, D) to (N, L, D)."""
-        latent = latent if latent.ndim == 3 else latent[:, None]
-        return latent.expand(-1, layers_of(self.generator, self.space), -1).contiguous()
+        return self.renderer.layered(latent, self.space).contiguous()
 
 
-def open_workshop(
-    samples: Artifact, labels: Artifact, mixture: Artifact, settings: EditSettings, execution: Execution,
-    trusted: bool = True,
-) -> Workshop:  # fmt: skip
-    """From the artifacts of a run. InputError: the networks are not those any more.
+def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -> EditSession:
+    """What edits of a run are made with.
 
-    trusted: whether the user names the generator in the settings, and not an artifact.
+    trusted: whether the user names the generator in the settings, and not an artifact. InputError: the artifacts do not
+    belong together, or the networks are not those any more.
     """
-    sampler, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    generator = load_tuned(settings.gan, samples, sampler, execution, trusted) if settings.gan else sampler
-    settings, notes = without_gradients(settings, labels, generator, classifier)
+    mixture, samples, labels = (run.artifact(kind) for kind in ("mixture", "samples", "labels"))
+    config, sampler = mixture.question.config, run.renderer
+    renderer = run.tuned_renderer(settings.gan, trusted) if settings.gan else sampler
+    settings, notes = without_gradients(settings, labels, renderer.generator, run.classifier)
     if settings.gan:
-        notes.append(other_generator(settings.gan, generator, sampler, samples))
-    space, chart = mixture.question.config["space"], Chart.from_arrays(tensors(mixture.group("chart")))
-    drawn, model = sample_settings(samples), model_from(mixture)
-    config = mixture.question.config
-    members = None
-    if settings.polish:
-        held = every_other(len(labels.attributes))
-        members = members_of(space, chart, model, samples, labels, sampler, config["held_out"], held)
-    return Workshop(
-        generator, sampler, classifier, space, drawn, chart, model, settings, execution, notes, config["picture"],
+        notes.append(other_generator(settings.gan, renderer, sampler, samples))
+    space, chart, model = config["space"], run.chart(), run.model()
+    members = members_of(run, space, chart, model, config["held_out"]) if settings.polish else None
+    return EditSession(
+        renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, config["picture"],
         members,
     )  # fmt: skip
 
 
-def other_generator(source: str, generator: Generator, sampler: Generator, samples: Artifact) -> str:
+def other_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:
     """A line on the generator that is used instead of the run's, and on whether it maps z to the same w."""
-    z = sampler.draw(range(MAPPED)).to(sampler.device)
-    drawn, name = sample_settings(samples), (samples.question.generator or {})["name"]
-    line = f"images by {Path(source).name} ({generator.fingerprint[:12]}) and not by the run's {name}"
-    if sampler.w_shape is None or torch.allclose(mapped(sampler, z, drawn), mapped(generator, z, drawn), atol=SAME):
+    z, name = sampler.generator.draw(range(MAPPED)), (samples.question.generator or {})["name"]
+    line = f"images by {Path(source).name} ({renderer.generator.fingerprint[:12]}) and not by the run's {name}"
+    device = sampler.generator.device
+    if "w" not in sampler.generator.spaces or torch.allclose(
+        sampler.map(z.to(device)), renderer.map(z.to(device)), atol=SAME
+    ):
         return line
     return f"{line}; it maps z to another w, so that the fit may not suit it"
 

@@ -1,29 +1,20 @@
 """Who judges edits, and on which samples: what `evaluate` and `compare` have in common."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from gmmedit import classifiers
+from gmmedit import artifacts, classifiers
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
-from gmmedit.config import EvaluateSettings, SampleSettings
+from gmmedit.classifiers.preprocessing import conversion_notes
+from gmmedit.config import EvaluateSettings
 from gmmedit.errors import InputError
-from gmmedit.features.embedding import Embedder, load_embedder
-from gmmedit.generators import Generator
+from gmmedit.features import Embedder, load_embedder
 from gmmedit.pictures.pixels import as_shown
-from gmmedit.run.prior import mapped
-from gmmedit.run.rendering import (
-    Execution,
-    autocast,
-    calibrate_as,
-    conversion_notes,
-    in_batches,
-    layers_of,
-    network_source,
-)
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.execution import Execution, autocast
 
 MAPPED = 4096  # latents at once
 
@@ -32,7 +23,8 @@ MAPPED = 4096  # latents at once
 class Judge:
     """Latents to what the evaluation classifier and the feature network see in their pictures."""
 
-    paint: Callable[[Tensor], Tensor]
+    renderer: Renderer
+    space: str
     classifier: Classifier
     embedder: Embedder | None
     precision: str
@@ -46,11 +38,11 @@ class Judge:
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             with autocast(self.precision, self.execution.device):
-                images = as_shown(self.paint(rows))
+                images = as_shown(self.renderer.generate(rows, self.space))
                 found = self.read(images)
             return tuple(it.float() for it in found)  # type: ignore[return-value]
 
-        logits, nuisances, features = in_batches(answers, latent, self.execution.rows_per_call)
+        logits, nuisances, features = self.execution.in_batches(answers, latent)
         return logits, nuisances, features
 
     def look_together(self, latent: Tensor) -> tuple[Tensor, ...]:
@@ -72,47 +64,59 @@ class Subjects:
     features: Tensor
 
 
-def load_judge(
-    settings: EvaluateSettings,
-    labels: Artifact,
-    generator: Generator,
-    paint: Callable[[Tensor], Tensor],
-    execution: Execution,
-    trusted: bool,
-) -> Judge:
-    """The judge that the settings name; `trusted`: whether the user answers for the name of its classifier.
+@dataclass(frozen=True)
+class Evaluators:
+    """The networks that look at edits; `labelling`: the classifier is the one that made the labels."""
 
-    InputError: it has other attributes than the labels, sees no pictures, or an edit has nothing to keep.
+    classifier: Classifier
+    embedder: Embedder | None
+    labelling: bool
+
+
+def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
+    """The evaluation classifier and the feature network that the settings name.
+
+    InputError: the classifier has other attributes than the labels or sees no images, or an edit has nothing to keep.
     """
+    labels, device = run.labels, run.execution.device
     if len(labels.attributes) < 2:
         raise InputError(f"{labels.path} has one attribute: there are no others for an edit to keep",
                          hint="gmmedit label with a classifier of several attributes")  # fmt: skip
-    name = settings.classifier
-    classifier = classifiers.load(name, execution.device, trusted=trusted)
+    name, named_by_user = evaluator_of(settings, labels), settings.classifier != "auto"
+    classifier = classifiers.load(name, device, trusted=named_by_user or run.execution.trusting)
     if not classifier.sees_images:
-        raise InputError(f"{name} is a table of labels and cannot look at edited pictures",
+        raise InputError(f"{name} is a table of labels and cannot look at edited images",
                          hint="--classifier: a network with the same attributes")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
-    converted = conversion_notes(classifier, name, generator.image_shape[0])
+    record = labels.question.classifier
+    labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # wherever its file lies
+    if labelling:
+        run.calibrate(classifier)
+    embedder = load_embedder(settings.features, device) if settings.features != "auto" else None
+    return Evaluators(classifier, embedder, labelling)
+
+
+def judge_of(settings: EvaluateSettings, networks: Evaluators, space: str, run: RunFolder) -> Judge:
+    """What looks at edits in that space with these networks. InputError: they do not take the generator's images."""
+    name, channels = evaluator_of(settings, run.labels), run.generator.image_shape[0]
+    converted = conversion_notes(networks.classifier.channels, name, channels)
+    if networks.embedder:
+        converted += conversion_notes(networks.embedder.channels, settings.features, channels)
     notes = []
-    labeller = labels.question.classifier
-    labelling = labeller is not None and labeller["fingerprint"] == classifier.fingerprint
-    if labelling:  # wherever its file lies
-        calibrate_as(classifier, labels)
+    if networks.labelling:
         notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
-    embedder = None
-    if settings.features != "auto":
-        embedder = load_embedder(settings.features, execution.device, trusted=True)
-        converted += conversion_notes(embedder, settings.features, generator.image_shape[0])
-    return Judge(paint, classifier, embedder, settings.precision, execution, notes, labelling, converted)
+    return Judge(
+        run.renderer, space, networks.classifier, networks.embedder, settings.precision, run.execution, notes,
+        networks.labelling, converted,
+    )  # fmt: skip
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
     """The evaluation classifier: as named, else an independently trained one, else the labelling one."""
     if settings.classifier != "auto":
-        return network_source(settings.classifier)
+        return artifacts.network_source(settings.classifier)
     return classifiers.evaluation_classifier(labels.question.config["classifier"])
 
 
@@ -124,11 +128,7 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
     return Subjects(latent, *judge.look_together(latent))
 
 
-def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:
+def unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:
     """Latents (n, L, D) of samples that no fit has seen."""
     seeds = range(settings.first_seed, settings.first_seed + settings.n)
-    z = generator.draw(seeds)
-    latent = z
-    if space == "w":
-        latent = torch.cat([mapped(generator, rows.to(generator.device), drawn).cpu() for rows in z.split(MAPPED)])
-    return latent[:, None].expand(-1, layers_of(generator, space), -1)
+    return renderer.layered(renderer.latents(seeds, space, MAPPED), space)

@@ -13,9 +13,9 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import writing
 from gmmedit.evaluation.figures import DRAWS, FLIP_RATES, Figure, Seen, entanglement, figures, mean_figure, rescoring
 from gmmedit.evaluation.metrics import editing
-from gmmedit.fitting.data import layout_of
 from gmmedit.mixture import Layout
 from gmmedit.mixture.held import every_other, held_beside, held_categories
+from gmmedit.run.folder import layout_of
 from gmmedit.runtime.storage import write_file
 
 AT = 0.8  # flip rate at which editors are compared where one number is wanted

@@ -20,28 +20,24 @@ from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.errors import InputError
 from gmmedit.evaluation.fidelity import fidelity
-from gmmedit.evaluation.judge import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
+from gmmedit.evaluation.judge import (
+    Evaluators,
+    Judge,
+    Subjects,
+    evaluator_of,
+    judge_of,
+    load_evaluators,
+    subjects,
+    unseen,
+)
 from gmmedit.evaluation.metrics import realism
-from gmmedit.fitting.data import layout_of
-from gmmedit.fitting.loop import model_from, tensors
-from gmmedit.mixture.held import every_other
 from gmmedit.mixture.refining import Score
+from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.neighbours import members_of
-from gmmedit.run.prior import painter, sample_settings
-from gmmedit.run.rendering import (
-    Execution,
-    layers_of,
-    load_classifier,
-    load_generator,
-    network_record,
-    prepare,
-    resolve_precision,
-    scorer,
-)
 from gmmedit.runtime.cost import cost_of_fits, metered
+from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 from gmmedit.runtime.signals import Stopped, stop_if_asked
-from gmmedit.spaces import Chart
 
 SAVED_EVERY = 20  # seconds
 
@@ -67,13 +63,19 @@ def score_editors(
     """Write folder/KIND.h5: what the judge saw of every editor, category, image and strength.
 
     Editors that do not suit the run are left out with a note, unless the settings name them. A killed run goes on
-    with the category that it was at. InputError: an unknown or unsuitable editor, or what `load_judge` refuses.
+    with the category that it was at. InputError: an unknown or unsuitable editor, or what `load_evaluators` refuses.
     """
     prepare(execution)
     path, names = folder / f"{kind}.h5", checked(settings.editors or names)
-    bench = load_bench(kind, folder, settings, execution)
-    if execution.finished(path, bench.question):
-        return path
+    with RunFolder(folder, execution) as run:
+        networks = load_evaluators(settings, run)
+        named = {"classifier": evaluator_of(settings, run.labels)}
+        named["precision"] = resolve_precision(settings.precision, execution.device)
+        settings = settings.model_copy(update=named)
+        question = ask(kind, run.artifact("mixture"), networks, settings)
+        if artifacts.up_to_date(path, question, execution):
+            return path
+        bench = load_bench(question, run, networks, settings)
     with execution.ranks.alone(path):
         score_all(names, bench, path, execution)
     return path
@@ -113,46 +115,32 @@ def checked(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execution: Execution) -> Bench:
-    """From the artifacts of a run. InputError: they do not belong together, or what `load_judge` refuses."""
-    with (
-        artifacts.open(folder / "samples.h5", "samples") as samples,
-        artifacts.open(folder / "labels.h5", "labels") as labels,
-        artifacts.open(folder / "mixture.h5", "mixture") as mixture,
-    ):
-        artifacts.check_parents(mixture, samples=samples, labels=labels)
-        named = settings.classifier != "auto"
-        precision = resolve_precision(settings.precision, execution.device)
-        settings = settings.model_copy(update={"precision": precision, "classifier": evaluator_of(settings, labels)})
-        generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
-        drawn, space = sample_settings(samples), mixture.question.config["space"]
-        paint = painter(generator, space, drawn)
-        judge = load_judge(settings, labels, generator, paint, execution, trusted=named or execution.trusting)
-        chart = Chart.from_arrays(tensors(mixture.group("chart")))
-        model = model_from(mixture)
-        held_out = mixture.question.config["held_out"]
-        fitted = fitted_rows(labels, held_out)
-        differentiable = generator.differentiable and labeller.differentiable
-        material = Material(
-            space=space,
-            latents=read_rows(samples, space, fitted),
-            labels=read_rows(labels, "labels", fitted),
-            logits=read_rows(labels, "logits", fitted),
-            layout=layout_of(labels),
-            styles=generator.styles() if space == "w" else [],
-            layers=layers_of(generator, space),
-            chart=chart,
-            model=model,
-            score=stopping(scorer(chart, paint, labeller, precision, execution.device)) if differentiable else None,
-            members=members_of(
-                space, chart, model, samples, labels, generator, held_out, every_other(len(labels.attributes))
-            ),
-            polish=settings.polish,
-            picture=mixture.question.config["picture"],
-            seed=settings.seed,
-        )
-        question = ask(kind, mixture, judge, settings)
-    it = subjects(judge, unseen(generator, space, settings, drawn))
+def load_bench(question: Question, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> Bench:
+    """From the artifacts of a run. InputError: the networks are not those any more, or do not fit together."""
+    samples, labels, config = run.samples, run.labels, run.artifact("mixture").question.config
+    space, renderer, labeller = config["space"], run.renderer, run.classifier
+    judge = judge_of(settings, networks, space, run)
+    chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
+    score = None
+    if renderer.generator.differentiable and labeller.differentiable:
+        score = stopping(renderer.score(space, chart, labeller, settings.precision))
+    material = Material(
+        space=space,
+        latents=read_rows(samples, space, fitted),
+        labels=read_rows(labels, "labels", fitted),
+        logits=read_rows(labels, "logits", fitted),
+        layout=layout_of(labels),
+        styles=renderer.generator.styles() if space == "w" else [],
+        layers=renderer.generator.spaces[space].layers,
+        chart=chart,
+        model=model,
+        score=score,
+        members=members_of(run, space, chart, model, config["held_out"]),
+        polish=settings.polish,
+        picture=config["picture"],
+        seed=settings.seed,
+    )
+    it = subjects(judge, unseen(renderer, space, settings))
     return Bench(question, material, judge, it, settings)
 
 
@@ -166,7 +154,7 @@ def stopping(score: Score) -> Score:
     return seen
 
 
-def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSettings) -> Question:
+def ask(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> Question:
     return Question(
         kind=kind,
         n=settings.n,
@@ -174,11 +162,11 @@ def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSet
         config=settings.model_dump()
         | {
             "space": mixture.question.config["space"],
-            "embedder": judge.embedder.fingerprint if judge.embedder else None,
+            "embedder": networks.embedder.fingerprint if networks.embedder else None,
         },
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
-        classifier=network_record(settings.classifier, judge.classifier.fingerprint),
+        classifier=artifacts.network_record(settings.classifier, networks.classifier.fingerprint),
         attributes=mixture.question.attributes,
     )
 

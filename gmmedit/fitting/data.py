@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import compact, fitted_of, labelled_rows
-from gmmedit.run.prior import space_of
 from gmmedit.spaces import Chart, first_odd, fit_chart
 
 FEWEST = 100  # samples below which no covariance means anything
@@ -46,14 +45,12 @@ def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Litera
     return space
 
 
-def load_problem(
-    samples: Artifact, labels: Artifact, space: Literal["z", "w"], held_out: float, chart: Chart | None = None
-) -> Problem:
+def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, chart: Chart | None = None) -> Problem:
     """Read and check latents and labels; fit the chart on the fitted rows if none is given.
 
     InputError: files that do not belong together, NaN latents, too few samples, a value that nobody has.
     """
-    artifacts.check_parents(labels, samples=samples)
+    samples, labels = run.samples, run.labels
     n = samples.question.n
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
@@ -70,7 +67,7 @@ def load_problem(
     check_values(labels, scores[compact(labelled)])
     count = fitted_of(len(labelled), held_out)
     fitted, held = compact(labelled[:count]), compact(labelled[count:])
-    chart = chart or fit_chart(space_of(samples, space), latents[fitted])
+    chart = chart or fit_chart(run.space(space), latents[fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     without = n - len(labelled)
     notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
@@ -78,10 +75,6 @@ def load_problem(
         chart, layout_of(labels),
         x[fitted], scores[fitted], logits[fitted], x[held], scores[held], notes,
     )  # fmt: skip
-
-
-def layout_of(labels: Artifact) -> Layout:
-    return Layout(tuple(len(values) for _, values in labels.attributes))
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:

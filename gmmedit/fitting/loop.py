@@ -4,31 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Question
 from gmmedit.errors import RunError
 from gmmedit.fitting.data import Problem, held_out_report
 from gmmedit.mixture.adam import Chain, Fit
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.rendering import Execution
+from gmmedit.run.folder import tensors
 from gmmedit.runtime.cost import metered, write_cost
+from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import asked, stop_if_asked
 
 CHECKPOINT_EVERY = 200  # steps
 RECORD_EVERY = 10
-
-
-def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
-
-
-def model_from(fit: Artifact) -> AttributeMixture:
-    """The model of a single.h5 or mixture.h5."""
-    layout = tuple(len(values) for _, values in fit.attributes)
-    return AttributeMixture.from_state(layout, tensors(fit.group("parameters")))
 
 
 History = dict[str, list[float]]

@@ -7,7 +7,7 @@ import torch
 from gmmedit.artifacts import Artifact
 from gmmedit.evaluation.metrics import editing
 from gmmedit.evaluation.results import held_of, seen_by
-from gmmedit.fitting.data import layout_of
+from gmmedit.run.folder import layout_of
 
 ORDINARY, BEST, WORST = 0, 1, 2  # roles
 

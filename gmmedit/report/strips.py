@@ -16,10 +16,10 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings, EvaluateSettings
-from gmmedit.editing.session import Workshop, open_workshop
+from gmmedit.editing.session import EditSession, open_session
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.report.examples import ORDINARY, Pick
-from gmmedit.run.rendering import Execution
+from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.signals import asked, stop_if_asked
 from gmmedit.runtime.storage import alone
 
@@ -62,37 +62,34 @@ class Strips:
 
 
 @torch.no_grad()
-def make_strips(
-    samples: Artifact, labels: Artifact, mixture: Artifact, picks: list[Pick], settings: EditSettings,
-    execution: Execution,
-) -> Path:  # fmt: skip
+def make_strips(run: RunFolder, picks: list[Pick], settings: EditSettings) -> Path:
     """Write strips.h5 beside mixture.h5, unless it is there and up to date.
 
     InputError: the generator or the classifier is not there, or not as it was.
     """
-    path = mixture.path.with_name("strips.h5")
-    question = ask(mixture, picks, settings)
+    path, execution = run.file("strips"), run.execution
+    question = ask(run.artifact("mixture"), picks, settings)
     if artifacts.finished(path, question, force=True):
         return path
     with alone(path):
         found = artifacts.load_checkpoint(path, question, execution.restart, execution.force) or {}
-        workshop = open_workshop(samples, labels, mixture, settings, execution)
-        fill(path, question, found, workshop, picks)
+        session = open_session(run, settings)
+        fill(path, question, found, session, picks)
     return path
 
 
 def fill(
-    path: Path, question: Question, found: dict[str, np.ndarray], workshop: Workshop, picks: Sequence[Pick]
+    path: Path, question: Question, found: dict[str, np.ndarray], session: EditSession, picks: Sequence[Pick]
 ) -> None:
     """One category after the other, but those that were found already."""
-    pool = workshop.layered(workshop.seeded(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
-    seen = torch.from_numpy(workshop.picture(pool)[1])
-    total, saved = workshop.model.layout.categories, time.monotonic()
+    pool = session.layered(session.latents(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
+    seen = torch.from_numpy(session.generate(pool)[1])
+    total, saved = session.model.layout.categories, time.monotonic()
     for category in range(total):
-        workshop.execution.tick(category, total, "strips")
+        session.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
             own = [pick for pick in picks if pick.category == category]
-            rows = strips_towards(workshop, category, pool, seen, own)
+            rows = strips_towards(session, category, pool, seen, own)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
         if time.monotonic() - saved > SAVED_EVERY or asked():
             artifacts.save_checkpoint(path, question, found)
@@ -100,7 +97,7 @@ def fill(
         stop_if_asked()
     names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
     arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
-    artifacts.write_whole(path, question, arrays, {"notes": workshop.notes})
+    artifacts.write_whole(path, question, arrays, {"notes": session.notes})
 
 
 def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Question:
@@ -118,18 +115,18 @@ def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Questio
 
 
 def strips_towards(
-    workshop: Workshop, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick]
+    session: EditSession, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick]
 ) -> dict[str, np.ndarray]:
     """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
-    shown = without(workshop, category, seen)
+    shown = without(session, category, seen)
     seeds = [*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]
-    latent = torch.cat([pool[shown], *(workshop.layered(workshop.seeded([pick.seed])) for pick in picks)])
+    latent = torch.cat([pool[shown], *(session.layered(session.latents([pick.seed])) for pick in picks)])
     reach = torch.tensor([*[1.0] * len(shown), *(pick.strength for pick in picks)])
     strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)
-    editor = workshop.editor(seeds)
+    editor = session.editor(seeds)
     images, labels = [], []
     for strength in strengths.unbind(1):
-        pixels, scores = workshop.picture(workshop.move(editor, latent, [(category, strength)]))
+        pixels, scores = session.generate(session.move(editor, latent, [(category, strength)]))
         images.append(shrunk(pixels))
         labels.append(scores)
     return {
@@ -142,10 +139,10 @@ def strips_towards(
     }
 
 
-def without(workshop: Workshop, category: int, seen: Tensor) -> list[int]:
+def without(session: EditSession, category: int, seen: Tensor) -> list[int]:
     """The first SHOWN rows of labels (N, K) that do not have the value; where there are fewer, others follow."""
-    attribute, value = workshop.model.layout.locate(category)
-    has = seen[:, workshop.model.layout.columns[attribute]].argmax(1) == value
+    attribute, value = session.model.layout.locate(category)
+    has = seen[:, session.model.layout.columns[attribute]].argmax(1) == value
     rows: list[int] = has.int().argsort(stable=True)[:SHOWN].tolist()
     return rows
 

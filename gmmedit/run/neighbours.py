@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
-from gmmedit.artifacts import Artifact
-from gmmedit.generators import Generator
+from gmmedit.mixture.held import every_other
 from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
-from gmmedit.run.prior import mapped, sample_settings, space_of
 from gmmedit.spaces import Chart, fit_chart
 
 MOST = 50_000  # samples; each edited image is compared with all of them
@@ -18,20 +17,23 @@ RATES = {"z": 0.01, "w": 0.04}
 
 @torch.no_grad()
 def members_of(
-    space: str, chart: Chart, model: AttributeMixture,
-    samples: Artifact, labels: Artifact, generator: Generator, held_out: float, held: Tensor,
-) -> Members:  # fmt: skip
-    """The samples that the fit has seen. Near means near in W, where the generator has one."""
-    rows = fitted_rows(labels, held_out)[: min(MOST, MOST_NUMBERS // model.layout.width)]
-    latents, logits = read_rows(samples, space, rows), read_rows(labels, "logits", rows)
+    run: RunFolder, space: str, chart: Chart, model: AttributeMixture, held_out: float, held: Tensor | None = None
+) -> Members:
+    """The samples that the fit has seen. Near means near in W, where the generator has one.
+
+    held: (A, A) the attributes that edits must leave alone (`gmmedit.mixture.held`); None: every other one.
+    """
+    rows = fitted_rows(run.labels, held_out)[: min(MOST, MOST_NUMBERS // model.layout.width)]
+    latents, logits = read_rows(run.samples, space, rows), read_rows(run.labels, "logits", rows)
     x = chart.to_x_(latents)
     places, place = x, lambda rows: rows
-    if space == "z" and "w" in samples:
-        w, drawn = read_rows(samples, "w", rows), sample_settings(samples)
-        near = fit_chart(space_of(samples, "w"), w)
+    if space == "z" and "w" in run.samples:
+        w, renderer = read_rows(run.samples, "w", rows), run.renderer
+        near = fit_chart(run.space("w"), w)
 
         def place(rows: Tensor) -> Tensor:
-            return near.to_x(mapped(generator, rows.to(generator.device), drawn).cpu())
+            return near.to_x(renderer.map(rows.to(renderer.generator.device)).cpu())
 
         places = near.to_x_(w)
+    held = every_other(len(model.layout.values)) if held is None else held
     return Members(x, model.coordinates(x), logits, places, place, model.layout, held, RATES[space])

@@ -1,271 +1,128 @@
-"""What the stages share: how to execute, progress, and the networks that an artifact names."""
+"""Latents to images as step 1 was asked to make them, and what a classifier says of those."""
 
-import ctypes
-import logging
-import os
-import platform
-import sys
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit import artifacts, classifiers, generators
-from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
-from gmmedit.classifiers.preprocessing import conversion
-from gmmedit.errors import InputError, RunError, out_of_memory
-from gmmedit.features.embedding import Embedder
+from gmmedit.config import SampleSettings
+from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.refining import Score
-from gmmedit.run.prior import as_asked, sample_settings
-from gmmedit.runtime.distributed import Ranks
-from gmmedit.spaces import Chart
+from gmmedit.runtime.execution import autocast
+from gmmedit.spaces import Chart, Space
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+PIXELS_AT_ONCE = 1 << 17  # a CPU is no faster when it generates more at once, and its memory fills up
+MOST_IMAGES = 1 << 30
 SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the shorter side; standard deviation, pixels are in [-1, 1]
 SEEN = 64  # pixels along the longer side at which two images are compared
-TILE = 16  # rows; every batch is a whole number of tiles, on a CPU a single one
-most = {"rows": sys.maxsize}  # at once, once memory has been found too small for more
-log = logging.getLogger("gmmedit")
-Tick = Callable[[int, int, str], None]  # done, total, a few words
-ALONE = Ranks()
-
-
-def silent(done: int, total: int, text: str) -> None:
-    """Report no progress."""
 
 
 @dataclass(frozen=True)
-class Execution:
-    """How a stage computes; nothing here may change its result."""
+class Renderer:
+    """A generator as step 1 was asked to use it: class, truncation, noise. Every later step makes the same images.
 
-    device: str = "cpu"
-    batch: int = 16
-    restart: bool = False  # discard unfinished work
-    force: bool = False  # overwrite a finished artifact of another question
-    trusting: bool = False  # run Python files that only an artifact names
-    tick: Tick = silent
-    ranks: Ranks = ALONE
+    Raises InputError: the generator has no such class, or needs one; it has no W to truncate, or no mean w, or not so
+    many layers.
+    """
+
+    generator: Generator
+    settings: SampleSettings
+
+    def __post_init__(self) -> None:
+        check_settings(self.generator, self.settings)
+        self.generator.noise_mode, self.generator.noise_seed = self.settings.noise, self.settings.seed
 
     @property
-    def rows_per_call(self) -> int:
-        """How many rows the networks see at once: on a CPU one tile, whatever `batch` says.
+    def space(self) -> Space:
+        """The space whose latents samples.h5 keeps and `generate` takes by default: W where there is one."""
+        return list(self.generator.spaces.values())[-1]
 
-        oneDNN chooses a convolution's algorithm by the number of rows, and its algorithms round differently.
+    def map(self, z: Tensor) -> Tensor:
+        """z (N, z_dim) to the w (N, w_dim) that samples.h5 keeps: truncated, unless a cutoff spares some layers."""
+        settings, c = self.settings, None
+        if settings.class_index is not None:
+            hot = F.one_hot(torch.tensor(settings.class_index), self.generator.n_classes)
+            c = hot.float().to(z).expand(len(z), -1)
+        return self.generator.map(z, c, settings.psi if settings.cutoff is None else 1)
+
+    def latents(self, seeds: Sequence[int], space: str, at_once: int = 1) -> Tensor:
+        """Latents (N, D) of NVIDIA's `--seeds` in that space, on the CPU.
+
+        So many are mapped at once: the last bits of a w depend on how many are mapped beside it.
         """
-        return TILE if self.device == "cpu" else self.batch
+        z = self.generator.draw(seeds)
+        if space == "z":
+            return z
+        return torch.cat([self.map(rows.to(self.generator.device)).cpu() for rows in z.split(at_once)])
 
-    def finished(self, path: Path, question: Question) -> bool:
-        """Whether the stage has nothing to do, as `artifacts.finished`."""
-        return self.ranks.told(lambda: artifacts.finished(path, question, force=self.force))
+    def layered(self, latent: Tensor, space: str) -> Tensor:
+        """Latents (N, D) or (N, L, D) of that space to (N, L, D)."""
+        latent = latent if latent.ndim == 3 else latent[:, None]
+        return latent.expand(-1, self.generator.spaces[space].layers, -1)
 
+    def generate(self, latent: Tensor, space: str) -> Tensor:
+        """Latents (N, D) or (N, L, D) of that space, L = 1 or one for each layer, to images (N, C, H, W) about [-1, 1].
 
-def prepare(execution: Execution) -> None:
-    """Process-wide settings. InputError: there is no such device."""
-    most["rows"] = sys.maxsize
-    torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
-    keep_freed_memory()
-    try:
-        torch.zeros(1, device=execution.device).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+        A w is one that `map` gave.
+        """
+        generator, settings = self.generator, self.settings
+        latent = latent.to(generator.device)
+        latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
+        if "w" in generator.spaces:
+            latent = latent if space == "w" else self.map(latent)
+            if settings.cutoff is not None:
+                latent = generator.truncate(latent, settings.psi, settings.cutoff)
+        return torch.cat([generator.synthesize(rows) for rows in latent.split(images_at_once(generator))])
 
+    def score(self, space: str, chart: Chart, classifier: Classifier, precision: str) -> Score:
+        """f(G(x)): coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.
 
-def resolve_precision(precision: str, device: str) -> str:
-    """`auto`: bf16 where the hardware multiplies it, fp32 elsewhere."""
-    if precision != "auto":
-        return precision
-    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "fp32"
+        Images whose longer side has more than SEEN pixels are shrunk to that. Both come on x's device, in float32.
+        """
 
+        def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+            with autocast(precision, str(self.generator.device)):
+                images = self.generate(chart.from_x(x), space)
+                logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
+            return logits.float().to(x.device), shrunk(images.float()).to(x.device)
 
-def autocast(precision: str, device: str) -> torch.autocast:
-    """The context in which generator and classifier compute in that precision."""
-    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bf16")
-
-
-def keep_freed_memory() -> None:
-    """Let glibc hold on to freed activations: faulting their pages in again cost a third of a synthesis."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap too
-        libc.mallopt(M_TRIM_THRESHOLD, -1)  # which never shrinks
-
-
-def in_batches(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, batch: int) -> tuple[Tensor, ...]:
-    """function(rows) in batches, its answers joined on the CPU.
-
-    Every call sees a whole number of tiles: matrix products of fewer rows round differently, and no row's
-    result may depend on how many rows follow it. A batch for which there is no memory is halved, for the rest of the
-    stage too. RunError: there is none for a single tile.
-    """
-    found: tuple[Tensor, ...] = ()
-    first = 0
-    while first < len(rows):
-        size = min(max(batch // TILE, 1) * TILE, most["rows"])
-        answers = attempt(function, padded(rows[first : first + size], TILE))
-        if answers is None:
-            most["rows"] = halved(min(size, len(rows) - first))
-            continue
-        # One place for all, from the start: small answers kept between large blocks that come and go split the heap.
-        found = found or tuple(answer.new_empty(len(rows), *answer.shape[1:]) for answer in answers)
-        for whole, answer in zip(found, answers, strict=True):
-            whole[first : first + size] = answer[: len(rows) - first]
-        first += size
-    return found
+        return score
 
 
-def attempt(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
-    """function(rows) on the CPU; None: there is no memory for it."""
-    try:
-        return tuple(answer.cpu() for answer in function(rows))
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    return None
+def check_settings(generator: Generator, settings: SampleSettings) -> None:
+    """InputError: the generator cannot be used as the settings ask, see `Renderer`."""
+    n, chosen = generator.n_classes, settings.class_index
+    if n and chosen is None:
+        raise InputError(f"{settings.gan} draws one of {n} classes and needs to know which", hint="--class 0")
+    if not n and chosen is not None:
+        raise InputError(f"{settings.gan} has no classes", hint="leave --class out")
+    if n and chosen is not None and chosen >= n:
+        raise InputError(f"{settings.gan} has no class {chosen}", hint=f"--class 0 to --class {n - 1}")
+    if settings.psi != 1 and "w" not in generator.spaces:
+        raise InputError(f"{settings.gan} has no W that psi could truncate", hint="leave --psi out")
+    if settings.cutoff is None:
+        return
+    if generator.w_avg is None:
+        raise InputError(f"{settings.gan} has no mean w that layers could be drawn to", hint="leave --cutoff out")
+    layers = generator.spaces["w"].layers if "w" in generator.spaces else 0
+    if settings.cutoff > layers:
+        message = f"{settings.gan} has {layers} layers, a cutoff of {settings.cutoff} lies beyond them"
+        raise InputError(message, hint="leave --cutoff out to truncate all of them")
 
 
-def halved(size: int) -> int:
-    """The next smaller whole number of tiles; says so. RunError: there is none."""
-    if size <= TILE:
-        message = f"there is no memory for {TILE} pictures at once"
-        raise RunError(message, hint="another --device, or a smaller generator or classifier")
-    smaller = max(size // 2 // TILE, 1) * TILE
-    log.warning("note: no memory for %d pictures at once, going on with %d; the result is the same", size, smaller)
-    return smaller
-
-
-def padded(rows: Tensor, tile: int) -> Tensor:
-    """The rows, the last one repeated until they are a whole number of tiles."""
-    return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
-
-
-def in_tiles(score: Score, tile: int) -> Score:
-    """A score that sees so many rows at a time always, forward and backward: how many there are changes no rounding."""
-
-    def score_tiles(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        start = None if disturbance is None else disturbance.get_state()
-        parts = []
-        for rows in padded(x, tile).split(tile):
-            if disturbance is not None and start is not None:
-                disturbance.set_state(start)  # all rows alike
-            parts.append(score(rows, disturbance))
-        logits, images = (torch.cat(part)[: len(x)].contiguous() for part in zip(*parts, strict=True))
-        return logits, images
-
-    return score_tiles
-
-
-def network_source(text: str) -> str:
-    """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
-
-    Every spelling of a file is the same question, so that an unchanged stage does not run again. Below the
-    working directory the path is relative: a project copied to another machine goes on there, to the same bytes.
-    """
-    if not Path(text).is_file():
-        return text
-    relative = os.path.relpath(text)
-    return os.path.abspath(text) if relative.startswith(os.pardir) else relative
-
-
-def network_record(name: str, fingerprint: str) -> dict[str, str]:
-    """What an artifact keeps of a network: files go by their name, wherever they lie."""
-    return {"name": Path(name).name, "fingerprint": fingerprint}
-
-
-def conversion_notes(network: Classifier | Embedder, name: str, channels: int) -> list[str]:
-    """What is done to the generator's images of so many channels before the network sees them; [] if nothing.
-
-    InputError: nothing would make them images that it takes.
-    """
-    done = conversion(channels, network.channels)
-    wanted = " or ".join(str(number) for number in network.channels)
-    return [f"{name} takes images of {wanted} channels, the generator's have {channels}: {done}"] if done else []
-
-
-def load_generator(samples: Artifact, execution: Execution) -> Generator:
-    """The generator that made the samples. InputError: its weights are not those any more, or it is a program that the
-    user has not named."""
-    settings = sample_settings(samples)
-    generator = generators.load(settings.gan, execution.device, trusted=execution.trusting)
-    _check(samples, "generator", samples.question.generator, generator.fingerprint)
-    return as_asked(generator, settings)
-
-
-def load_tuned(source: str, samples: Artifact, original: Generator, execution: Execution, trusted: bool) -> Generator:
-    """Another generator of the latent space of `original`, which made the samples: to be used as that one was.
-
-    trusted: whether the user names it. InputError: it takes other latents, makes images of another shape, or has other
-    classes.
-    """
-    tuned = generators.load(source, execution.device, trusted=trusted)
-    for name in ("z_dim", "w_shape", "image_shape", "n_classes"):
-        found, wanted = getattr(tuned, name), getattr(original, name)
-        if found != wanted:
-            message = f"{source} has {name} {found}, the run's generator has {wanted}: its latents are others"
-            raise InputError(message, hint="edit --gan takes a fine-tuned copy of the run's generator")
-    return as_asked(tuned, sample_settings(samples).model_copy(update={"gan": source}))
-
-
-def load_classifier(labels: Artifact, execution: Execution) -> Classifier:
-    """The classifier that made the labels, calibrated as for them. InputError: as `open_classifier`, or its weights are
-    not those any more."""
-    classifier = open_classifier(labels, execution)
-    _check(labels, "classifier", labels.question.classifier, classifier.fingerprint)
-    calibrate_as(classifier, labels)
-    return classifier
-
-
-def open_classifier(artifact: Artifact, execution: Execution) -> Classifier:
-    """The classifier that the artifact names, whatever its weights are. InputError: it is not there, or it is a program
-    that the user has not named."""
-    name = artifact.question.config.get("classifier")
-    if not isinstance(name, str):
-        message = f"{artifact.path} does not say which classifier it was made with"
-        raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
-    return classifiers.load(name, execution.device, trusted=execution.trusting)
-
-
-def calibrate_as(classifier: Classifier, labels: Artifact) -> None:
-    """Give the labelling classifier the scale and shift with which it made the labels, where it has such."""
-    if classifier.calibration:
-        classifier.calibration.load(labels.attrs["calibration"])
-
-
-def _check(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
-    expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
-    if expected != fingerprint:
-        found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
-        raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
-
-
-def layers_of(generator: Generator, space: str) -> int:
-    """L, the number of latents that a picture takes in that space: those of W+, one in Z."""
-    return generator.spaces[space].layers
-
-
-def scorer(
-    chart: Chart, paint: Callable[[Tensor], Tensor], classifier: Classifier, precision: str, device: str
-) -> Score:
-    """Coordinates x (N, L, D) through the real networks to logits (N, K) and pictures (N, C, H, W), differentiable.
-
-    Images whose longer side has more than SEEN pixels are shrunk to that. Both come on x's device, in float32.
-    """
-
-    def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        with autocast(precision, device):
-            images = paint(chart.from_x(x))
-            logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
-        return logits.float().to(x.device), shrunk(images.float()).to(x.device)
-
-    return score
+def images_at_once(generator: Generator) -> int:
+    """How many images are synthesized at once, a power of two as in `in_batches`. Other devices gain from many."""
+    if generator.device.type != "cpu":
+        return MOST_IMAGES
+    _, height, width = generator.image_shape
+    most = max(PIXELS_AT_ONCE // (height * width), 1)
+    return 1 << (most.bit_length() - 1)
 
 
 def shrunk(images: Tensor) -> Tensor:

@@ -4,54 +4,19 @@ A stage is written once, for `Ranks`. Alone they are one process, and nothing of
 `several.py` has the others.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
-from gmmedit import artifacts
-from gmmedit.artifacts import Question
-from gmmedit.mixture.refining import Score
 from gmmedit.runtime import torchrun as launched
-from gmmedit.runtime.signals import stop_if_asked
+from gmmedit.runtime.batching import Score
 from gmmedit.runtime.storage import alone
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
-
-
-class Rows(Protocol):
-    """A file of rows that is being filled; what a stage needs of `artifacts.RowWriter`."""
-
-    def pending(self) -> Iterable[tuple[int, int]]:
-        """(start, stop) of chunks that are not done, each for one process."""
-
-    def write(self, start: int, stop: int, rows: Any) -> None:
-        """Store one of them."""
-
-    def finish(self) -> None:
-        """Give the file its name, once all are done."""
-
-
-def fill(out: Rows, make: Callable[[int, int], Any]) -> None:
-    """Every pending chunk made and stored, and the file finished: one is stored while the next is made.
-
-    Whatever ends it, what has been made is stored first.
-    """
-    with ThreadPoolExecutor(1) as beside:
-        storing = None
-        for start, stop in out.pending():
-            stop_if_asked()
-            rows = make(start, stop)
-            if storing:
-                storing.result()
-            storing = beside.submit(out.write, start, stop, rows)
-        if storing:
-            storing.result()
-    out.finish()
 
 
 class Ranks:
@@ -79,11 +44,12 @@ class Ranks:
         """`disk.alone` for all of them."""
         return alone(path)
 
-    def rows(
-        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None, force: bool = False
-    ) -> AbstractContextManager[Rows]:
-        """`artifacts.create_rows` for all of them: chunks are handed out, whoever is free takes the next."""
-        return artifacts.create_rows(path, question, restart=restart, attrs=attrs, force=force)
+    def numbers(self, total: int) -> Iterator[int]:
+        """Numbers below the total, each given to one process."""
+        return iter(range(total))
+
+    def meet(self) -> None:
+        """Wait until all are here."""
 
     def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
         """(item, work(item)) of all items, as they get done, for the main process; the others only work."""

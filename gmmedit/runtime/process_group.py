@@ -19,12 +19,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gmmedit import artifacts
-from gmmedit.artifacts import Question, RowWriter
 from gmmedit.errors import GmmeditError, RunError
-from gmmedit.mixture.refining import Score
-from gmmedit.run.rendering import TILE, padded
 from gmmedit.runtime import torchrun as launched
+from gmmedit.runtime.batching import TILE, Score, padded
 from gmmedit.runtime.distributed import Ranks, T, Tensors
 from gmmedit.runtime.signals import stop_if_asked
 from gmmedit.runtime.storage import alone
@@ -44,21 +41,6 @@ class Echo(GmmeditError):
     def __init__(self, code: int) -> None:
         super().__init__("")
         self.exit_code = code
-
-
-class SharedRows:
-    """One process's part in filling a file; `ranks.Rows`."""
-
-    def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], ranks: "Several") -> None:
-        self.write, self._out, self._spans, self._ranks = out.write, out, spans, ranks
-
-    def pending(self) -> Iterator[tuple[int, int]]:
-        return (self._spans[number] for number in self._ranks.numbers(len(self._spans)))
-
-    def finish(self) -> None:
-        self._ranks.meet()
-        if self._ranks.main:
-            self._out.finish()
 
 
 class Several(Ranks):
@@ -156,18 +138,6 @@ class Several(Ranks):
 
     def alone(self, path: Path) -> Any:
         return alone(path) if self.main else nullcontext()
-
-    @contextmanager
-    def rows(
-        self, path: Path, question: Question, restart: bool, attrs: dict[str, Any] | None = None, force: bool = False
-    ) -> Iterator[SharedRows]:
-        if self.main:
-            with artifacts.create_rows(path, question, restart=restart, attrs=attrs, shared=True, force=force) as out:
-                yield SharedRows(out, self.told(out.pending), self)
-        else:
-            spans: list[tuple[int, int]] = self.told(list)
-            with artifacts.join_rows(path, question, attrs=attrs) as out:
-                yield SharedRows(out, spans, self)
 
     def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
         call, mine = self._call(), self.numbers(len(items))

@@ -9,7 +9,7 @@ from gmmedit.config import EvaluateSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.evaluation.results import write_figures
 from gmmedit.evaluation.sweep import score_editors
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:

@@ -13,15 +13,16 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.config import EditSettings
+from gmmedit.editing.latents import read_latents
 from gmmedit.editing.outputs import picture_folder, write_pictures
 from gmmedit.editing.request import Request
-from gmmedit.editing.session import Move, Workshop, open_workshop
+from gmmedit.editing.session import EditSession, Move, open_session
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.run.rendering import Execution, network_source, prepare
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import stop_if_asked
 from gmmedit.runtime.storage import alone
-from gmmedit.stages.shared.latents import read_latents
 
 __all__ = ["Request", "run"]
 
@@ -40,71 +41,67 @@ def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
 def run(folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None) -> Path:
     """Write edits.h5 and pictures into `out`, by default the run folder; an older edit there is replaced."""
     prepare(execution)
-    with (
-        artifacts.open(folder / "mixture.h5", "mixture") as mixture,
-        artifacts.open(folder / "samples.h5", "samples") as samples,
-        artifacts.open(folder / "labels.h5", "labels") as labels,
-    ):
-        artifacts.check_parents(mixture, samples=samples, labels=labels)
-        categories = [aim.category(labels.attributes) for aim in request.aims]
+    with RunFolder(folder, execution) as run_folder:
+        mixture, samples = run_folder.artifact("mixture"), run_folder.samples
+        categories = [aim.category(mixture.attributes) for aim in request.aims]
         if settings.gan:
-            settings = settings.model_copy(update={"gan": network_source(settings.gan)})
-        workshop = open_workshop(samples, labels, mixture, settings, execution)
-        index, latent = chosen_latents(request, samples, workshop)
+            settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
+        session = open_session(run_folder, settings)
+        index, latent = chosen_latents(request, samples, session)
         first = samples.question.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
         images = [first + number for number in index.tolist()]
-        question = ask(mixture, latent, index, images, workshop, request)
+        question = ask(mixture, latent, index, images, session, request)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
     with alone(path):  # two edits into one folder would mix their images
         picture_folder(path)  # what stands in its way is found before the work
         if not artifacts.finished(path, question, force=True):
-            fill(path, question, workshop, request, aims, index, images, latent)
+            fill(path, question, session, request, aims, index, images, latent)
         write_pictures(path, request.title())
     return path
 
 
 def fill(
-    path: Path, question: Question, workshop: Workshop, request: Request, aims: Aims,
+    path: Path, question: Question, session: EditSession, request: Request, aims: Aims,
     index: np.ndarray, images: list[int], latent: Tensor,
 ) -> None:  # fmt: skip
-    alphas, chunk, notes = {"alphas": np.array(request.alphas)}, workshop.chunk, {"notes": workshop.notes}
-    execution = workshop.execution
+    alphas, chunk, notes = {"alphas": np.array(request.alphas)}, session.chunk, {"notes": session.notes}
+    execution = session.execution
     restart = execution.restart
     with artifacts.create_rows(
         path, question, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
     ) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
-            editor = workshop.editor(images[start:stop])
-            rows = edit_rows(workshop, editor, request, aims, latent[start:stop])
+            editor = session.editor(images[start:stop])
+            rows = edit_rows(session, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")
         writer.finish()
 
 
 def edit_rows(
-    workshop: Workshop, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
+    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> dict[str, np.ndarray]:
     """One chunk of images at every strength, with labels and pictures."""
-    images, labels = workshop.picture(latent)
-    columns = plan(workshop, editor, request, aims, latent)
-    moved = [workshop.move(editor, latent, moves) for _, moves in columns]
-    pictures = [workshop.picture(one) for one in moved]
+    images, labels = session.generate(latent)
+    columns = plan(session, editor, request, aims, latent)
+    moved = [session.move(editor, latent, moves) for _, moves in columns]
+    generated = [session.generate(one) for one in moved]
     return {
         "latent": latent.numpy(),
         "latents": torch.stack(moved).numpy(),
         "strengths": torch.stack([scale for scale, _ in columns]).numpy(),
         "labels_before": labels,
-        "labels_after": np.stack([scores for _, scores in pictures]),
+        "labels_after": np.stack([scores for _, scores in generated]),
         "images_before": images,
-        "images_after": np.stack([pixels for pixels, _ in pictures]),
+        "images_after": np.stack([pixels for pixels, _ in generated]),
     }
 
 
 def plan(
-    workshop: Workshop, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
+    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> list[tuple[Tensor, list[Move]]]:
     """The columns of the result: a strength for every image (N,), and the moves that it stands for."""
     n = len(latent)
@@ -113,17 +110,17 @@ def plan(
         return [(strength, [(category, strength)]) for strength, category in alone]
     scales = [torch.full((n,), alpha) for alpha in request.alphas]
     if request.target is not None:
-        scales = [reaching(workshop, editor, aims, latent, request.target)]
+        scales = [reaching(session, editor, aims, latent, request.target)]
     return [(scale, [(category, strength * scale) for category, strength in aims]) for scale in scales]
 
 
-def reaching(workshop: Workshop, editor: MixtureEditor, aims: Aims, latent: Tensor, target: float) -> Tensor:
+def reaching(session: EditSession, editor: MixtureEditor, aims: Aims, latent: Tensor, target: float) -> Tensor:
     """The least strength (N,) at which the first aim's label reaches the target; where none does, the best."""
     grid = torch.arange(0, FARTHEST + STRIDE, STRIDE)
 
     def label(scale: Tensor) -> Tensor:
-        moved = workshop.move(editor, latent, [(category, strength * scale) for category, strength in aims])
-        return torch.from_numpy(workshop.picture(moved)[1])[:, aims[0][0]]
+        moved = session.move(editor, latent, [(category, strength * scale) for category, strength in aims])
+        return torch.from_numpy(session.generate(moved)[1])[:, aims[0][0]]
 
     scores = torch.stack([label(alpha.expand(len(latent))) for alpha in grid])  # (S, N)
     reached = scores >= target
@@ -138,21 +135,21 @@ def reaching(workshop: Workshop, editor: MixtureEditor, aims: Aims, latent: Tens
     return high
 
 
-def chosen_latents(request: Request, samples: Artifact, workshop: Workshop) -> tuple[np.ndarray, Tensor]:
+def chosen_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
-    index, latent = named_latents(request, samples, workshop)
-    return index, workshop.layered(latent)
+    index, latent = named_latents(request, samples, session)
+    return index, session.layered(latent)
 
 
-def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tuple[np.ndarray, Tensor]:
+def named_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
-    space = workshop.space
+    space = session.space
     if request.latents is not None:
-        if workshop.drawn.cutoff is not None and space == "w" and request.latents_space != "z":
+        if session.renderer.settings.cutoff is not None and space == "w" and request.latents_space != "z":
             message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
             raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z and --latents-space z")
-        kind, latent = read_latents(request.latents, space, workshop.generator, request.latents_space)
-        return np.arange(len(latent)), workshop.map(latent) if (kind, space) == ("z", "w") else latent
+        kind, latent = read_latents(request.latents, space, session.renderer.generator, request.latents_space)
+        return np.arange(len(latent)), session.sampler.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
         if index.max() >= samples.question.n:
@@ -161,14 +158,14 @@ def named_latents(request: Request, samples: Artifact, workshop: Workshop) -> tu
                 hint="--seeds draws others",
             )
         return index, torch.from_numpy(samples[space][index])
-    return index, workshop.seeded(request.rows)
+    return index, session.latents(request.rows)
 
 
 def ask(
-    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], workshop: Workshop, request: Request
+    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request
 ) -> Question:  # fmt: skip
-    channels, height, width = workshop.generator.image_shape
-    config = workshop.settings.model_dump(exclude_none=True) | {
+    channels, height, width = session.renderer.generator.image_shape
+    config = session.settings.model_dump(exclude_none=True) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
         "target": request.target,
@@ -178,14 +175,14 @@ def ask(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
-    if workshop.settings.gan:
-        config["gan_fingerprint"] = workshop.generator.fingerprint
-    if workshop.settings.draw == "sample":
+    if session.settings.gan:
+        config["gan_fingerprint"] = session.renderer.generator.fingerprint
+    if session.settings.draw == "sample":
         config["images"] = images  # each has a draw of its own
     return Question(
         kind="edits",
         n=len(latent),
-        seed=workshop.settings.seed,
+        seed=session.settings.seed,
         config=config,
         sizes={
             "S": len(request.alphas), "L": latent.shape[1], "D": latent.shape[2],

@@ -8,7 +8,7 @@ from pathlib import Path
 from gmmedit.config import EvaluateSettings
 from gmmedit.evaluation.results import write_figures
 from gmmedit.evaluation.sweep import score_editors
-from gmmedit.run.rendering import Execution
+from gmmedit.runtime.execution import Execution
 
 OURS = ["mixture-polished", "mixture", "random", "none"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Question
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem
-from gmmedit.fitting.loop import carry_out, model_from, tensors, write_fit
+from gmmedit.fitting.loop import carry_out, write_fit
 from gmmedit.mixture.adam import Fit, converged, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Form
@@ -21,19 +21,10 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
-from gmmedit.run.prior import images_at_once, painter, sample_settings
-from gmmedit.run.rendering import (
-    TILE,
-    Execution,
-    in_tiles,
-    layers_of,
-    load_classifier,
-    load_generator,
-    prepare,
-    resolve_precision,
-    scorer,
-)
-from gmmedit.spaces import Chart
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.rendering import images_at_once
+from gmmedit.runtime.batching import TILE, in_tiles
+from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 
@@ -42,35 +33,27 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     """Write folder/mixture.h5: parameters, chart, history, report."""
     prepare(execution)
     path = folder / "mixture.h5"
-    with (
-        artifacts.open(folder / "samples.h5", "samples") as samples,
-        artifacts.open(folder / "labels.h5", "labels") as labels,
-        artifacts.open(folder / "single.h5", "single") as single,
-    ):
-        artifacts.check_parents(single, samples=samples, labels=labels)
+    with RunFolder(folder, execution) as run_folder:
         precision = resolve_precision(settings.precision, execution.device)
         settings = settings.model_copy(update={"precision": precision})
-        question = ask(samples, labels, single, settings)
-        if execution.finished(path, question):
+        question = ask(run_folder, settings)
+        if artifacts.up_to_date(path, question, execution):
             return path
         if execution.ranks.main or settings.consistency == "exact":
             with execution.ranks.alone(path):
-                fit_together(path, question, samples, labels, single, settings, execution)
+                fit_together(path, question, run_folder, settings)
     return path
 
 
-def fit_together(
-    path: Path, question: Question, samples: Artifact, labels: Artifact, single: Artifact,
-    settings: FitMixtureSettings, execution: Execution,
-) -> None:  # fmt: skip
+def fit_together(path: Path, question: Question, run_folder: RunFolder, settings: FitMixtureSettings) -> None:
     """Fit, from the checkpoint if there is one, and write the result.
 
     Several processes make every step alike, but for its edits: each has its share of them generated and labelled.
     """
-    chart = Chart.from_arrays(tensors(single.group("chart")))
-    problem = load_problem(samples, labels, question.config["space"], question.config["held_out"], chart)
-    score, layers = score_of(samples, labels, question.config["space"], problem, settings, execution)
-    model = start(single, problem, settings, layers)
+    space, execution = question.config["space"], run_folder.execution
+    problem = load_problem(run_folder, space, question.config["held_out"], run_folder.chart("single"))
+    score, layers = score_of(run_folder, space, problem, settings)
+    model = start(run_folder.model("single"), problem, settings, layers)
     fit = fit_of(model, problem, score, settings, question.config["likelihood"])
     history = carry_out(path, question, fit, execution)
     facts = {"converged": converged(fit.history), "steps": fit.count}
@@ -90,8 +73,9 @@ def fit_of(
     return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
 
 
-def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixtureSettings) -> Question:
-    parents = {name: it.fingerprint for name, it in (("samples", samples), ("labels", labels), ("single", single))}
+def ask(run_folder: RunFolder, settings: FitMixtureSettings) -> Question:
+    parents = {kind: run_folder.artifact(kind).fingerprint for kind in ("samples", "labels", "single")}
+    labels, single = run_folder.labels, run_folder.artifact("single")
     inherited = {key: single.question.config[key] for key in ("space", "likelihood", "held_out")}
     return Question(
         kind="mixture",
@@ -105,12 +89,11 @@ def ask(samples: Artifact, labels: Artifact, single: Artifact, settings: FitMixt
     )
 
 
-def start(single: Artifact, problem: Problem, settings: FitMixtureSettings, layers: int) -> AttributeMixture:
+def start(model: AttributeMixture, problem: Problem, settings: FitMixtureSettings, layers: int) -> AttributeMixture:
     """The single Gaussians as one mixture with weights 1/n, and a correction if edits will teach it.
 
     The subspaces stay those of fit-single: what is fitted is the mixture in them, and how it is written.
     """
-    model = model_from(single)
     model.coordinates.requires_grad_(False)
     for a in range(len(problem.layout.values)):
         torch.nn.init.zeros_(model.gaussians.mixture(a).logits)
@@ -121,12 +104,7 @@ def start(single: Artifact, problem: Problem, settings: FitMixtureSettings, laye
 
 
 def score_of(
-    samples: Artifact,
-    labels: Artifact,
-    space: str,
-    problem: Problem,
-    settings: FitMixtureSettings,
-    execution: Execution,
+    run_folder: RunFolder, space: str, problem: Problem, settings: FitMixtureSettings
 ) -> tuple[Score | None, int]:
     """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
 
@@ -137,22 +115,18 @@ def score_of(
         return None, 1
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
-    generator, classifier = load_generator(samples, execution), load_classifier(labels, execution)
-    drawn = sample_settings(samples)
-    if not classifier.differentiable:
-        name = labels.question.config["classifier"]
-        message = f"--consistency exact needs gradients through the classifier, {name} has none"
-        raise InputError(message, hint="--consistency surrogate, or off")
-    if not generator.differentiable:
-        message = f"--consistency exact needs gradients through the generator, {drawn.gan} has none"
-        raise InputError(message, hint="--consistency surrogate, or off")
-    paint = painter(generator, space, drawn)
-    score = scorer(problem.chart, paint, classifier, settings.precision, execution.device)
+    generator, classifier = run_folder.generator, run_folder.classifier
+    names = {"generator": run_folder.sampled.gan, "classifier": run_folder.labels.question.config["classifier"]}
+    for part, network in (("classifier", classifier), ("generator", generator)):
+        if not network.differentiable:
+            message = f"--consistency exact needs gradients through the {part}, {names[part]} has none"
+            raise InputError(message, hint="--consistency surrogate, or off")
+    score = run_folder.renderer.score(space, problem.chart, classifier, settings.precision)
     tile = 1
     if generator.device.type == "cpu":
         tile = edits_at_once(settings.batch, images_at_once(generator))
         score = in_tiles(score, tile)
-    return execution.ranks.spread(score, tile), layers_of(generator, space)
+    return run_folder.execution.ranks.spread(score, tile), generator.spaces[space].layers
 
 
 def edits_at_once(edits: int, most: int) -> int:

@@ -13,7 +13,8 @@ from gmmedit.fitting.data import Problem, load_problem, resolve_space
 from gmmedit.fitting.loop import carry_out, write_fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.rendering import Execution, prepare
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import alone
 
 SAMPLES_PER_DIMENSION = 2
@@ -23,34 +24,28 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
     """Write folder/single.h5: parameters, chart, history, report."""
     prepare(execution)
     path = folder / "single.h5"
-    with (
-        artifacts.open(folder / "samples.h5", "samples") as samples,
-        artifacts.open(folder / "labels.h5", "labels") as labels,
-    ):
-        settings = settings.model_copy(update={"space": resolve_space(samples, settings.space)})
-        question = ask(samples, labels, settings)
-        if execution.finished(path, question):
+    with RunFolder(folder, execution) as run_folder:
+        settings = settings.model_copy(update={"space": resolve_space(run_folder.samples, settings.space)})
+        question = ask(run_folder, settings)
+        if artifacts.up_to_date(path, question, execution):
             return path
         if execution.ranks.main:  # a step hardly takes longer for more rows: docs/scale.md
             with alone(path):
-                fit_alone(path, question, samples, labels, settings, execution)
+                fit_alone(path, question, run_folder, settings)
     return path
 
 
-def fit_alone(
-    path: Path, question: Question, samples: Artifact, labels: Artifact, settings: FitSingleSettings,
-    execution: Execution,
-) -> None:  # fmt: skip
+def fit_alone(path: Path, question: Question, run_folder: RunFolder, settings: FitSingleSettings) -> None:
     """Fit, from the checkpoint if there is one, and write the result."""
-    problem = load_problem(samples, labels, question.config["space"], settings.held_out)
+    problem = load_problem(run_folder, question.config["space"], settings.held_out)
     if settings.scope == "full":
-        check_enough(samples, problem)
+        check_enough(run_folder.samples, problem)
     fit = ReadFit(
         problem.x, problem.labels, problem.layout,
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
         steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=settings.seed,
     )  # fmt: skip
-    history = carry_out(path, question, fit, execution)
+    history = carry_out(path, question, fit, run_folder.execution)
     result = fit.result()
     model = AttributeMixture(result.coordinates, result.gaussians)
     facts = {"read": result.read, "converged": result.converged, "steps": fit.count}
@@ -66,7 +61,8 @@ def check_enough(samples: Artifact, problem: Problem) -> None:
         raise InputError(f"{message} {SAMPLES_PER_DIMENSION * dim}", hint=hint)
 
 
-def ask(samples: Artifact, labels: Artifact, settings: FitSingleSettings) -> Question:
+def ask(run_folder: RunFolder, settings: FitSingleSettings) -> Question:
+    samples, labels = run_folder.samples, run_folder.labels
     return Question(
         kind="single",
         n=labels.question.n,

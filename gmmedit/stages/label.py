@@ -15,23 +15,15 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact, Question
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.preprocessing import conversion_notes
 from gmmedit.config import LabelSettings
 from gmmedit.editing.request import check_addressable
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
-from gmmedit.run.prior import painter, sample_settings
-from gmmedit.run.rendering import (
-    TILE,
-    Execution,
-    autocast,
-    conversion_notes,
-    in_batches,
-    load_generator,
-    network_record,
-    network_source,
-    prepare,
-)
-from gmmedit.runtime.distributed import Ranks, fill
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.batching import TILE
+from gmmedit.runtime.distributed import Ranks
+from gmmedit.runtime.execution import Execution, autocast, prepare
 
 CALIBRATED_ON = 1024  # first rows
 
@@ -47,18 +39,19 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
     """
     prepare(execution)
     path = folder / "labels.h5"
-    with artifacts.open(folder / "samples.h5", "samples") as samples:
+    with RunFolder(folder, execution) as run_folder:
+        samples = run_folder.samples
         name = paired(settings.classifier, samples.question.config["gan"])
         classifier = classifiers.load(name, execution.device, trusted=True)
-        settings = settings.model_copy(update={"classifier": network_source(name)})
+        settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
         question = ask(samples, classifier, settings)
-        if execution.finished(path, question):
+        if artifacts.up_to_date(path, question, execution):
             return path
-        look, notes = looker(samples, classifier, name, settings.precision, execution, from_images)
+        look, notes = looker(run_folder, classifier, name, settings.precision, from_images)
         facts = facts_of(classifier, samples, notes) | calibrate(classifier, look, question.n, execution.ranks)
-        with execution.ranks.rows(path, question, execution.restart, facts, execution.force) as out:
-            fill(out, lambda start, stop: label(classifier, look, start, stop))
+        with artifacts.open_rows(path, question, execution, facts) as out:
+            artifacts.fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
 
 
@@ -82,33 +75,33 @@ def ask(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> Q
         sizes={"K": sum(len(values) for _, values in attributes)},
         parents={"samples": samples.fingerprint},
         generator=samples.question.generator,
-        classifier=network_record(settings.classifier, classifier.fingerprint),
+        classifier=artifacts.network_record(settings.classifier, classifier.fingerprint),
         attributes=attributes,
     )
 
 
 def looker(
-    samples: Artifact, classifier: Classifier, name: str, precision: str, execution: Execution, from_images: bool
+    run_folder: RunFolder, classifier: Classifier, name: str, precision: str, from_images: bool
 ) -> tuple[Look, list[str]]:
     """How rows get their logits, from a table, from stored pictures, or from pictures made on the fly; and notes on
     what is done to the pictures first.
 
     InputError: there are no stored pictures, or the classifier does not take their channels.
     """
+    samples, execution = run_folder.samples, run_folder.execution
     if not classifier.sees_images:
         return lambda start, stop: classifier.rows(start, stop, samples.question.seed), []
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
         raise InputError(f"{samples.path} holds no pictures", hint=hint)
-    generator = load_generator(samples, execution)
-    notes = conversion_notes(classifier, name, generator.image_shape[0])
-    space = "w" if "w" in samples else "z"
-    paint = painter(generator, space, sample_settings(samples))
+    renderer = run_folder.renderer
+    notes = conversion_notes(classifier.channels, name, renderer.generator.image_shape[0])
+    space = renderer.space.name
 
     def see(rows: Tensor, precision: str) -> tuple[Tensor, Tensor]:
         with autocast(precision, execution.device):
-            pictures = rows.to(generator.device) if from_images else as_shown(paint(rows))
-            return pictures, classifier.logits(pictures).float()
+            images = rows.to(execution.device) if from_images else as_shown(renderer.generate(rows, space))
+            return images, classifier.logits(images).float()
 
     def stored(start: int, stop: int) -> Tensor:
         rows = samples.rows("images" if from_images else space, start, stop)
@@ -125,7 +118,7 @@ def looker(
             execution.tick(last, samples.question.n, "labels")
             return (answer,)
 
-        return in_batches(logits, stored(start, stop), execution.rows_per_call)[0]
+        return execution.in_batches(logits, stored(start, stop))[0]
 
     if precision == "bf16" and execution.ranks.main:
         log.warning("note: %s", rounding(see, classifier, stored(0, min(TILE, samples.question.n))))

@@ -18,8 +18,8 @@ from gmmedit.report.sections.fits import fits_section, labels_section
 from gmmedit.report.sections.run import reproduction, run_section
 from gmmedit.report.sections.scores import at_a_glance, comparison_section, evaluation_section
 from gmmedit.report.strips import Strips, make_strips
-from gmmedit.run.folder import Gathered, gathered, one_line
-from gmmedit.run.rendering import Execution, prepare
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import write_file
 
 
@@ -30,9 +30,11 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
     """
     prepare(execution)
     path = out or folder / "report.html"
-    with gathered(folder) as it:
+    with RunFolder(folder, execution) as it:
+        if not it.find_all():
+            raise InputError(f"{folder} holds no artifact to report on", hint="gmmedit sample, then the steps after it")
         picks, settings = edits_shown(it)
-        strips = pictures(it, picks, settings, execution)
+        strips = strips_of(it, picks, settings)
         sections = [
             edits_section(it, strips), extremes_section(it, strips, picks), evaluation_section(it),
             comparison_section(it), labels_section(it), fits_section(it), run_section(it), reproduction(it),
@@ -43,13 +45,13 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
     return path, lacks
 
 
-def title(it: Gathered) -> str:
+def title(it: RunFolder) -> str:
     """Which generator the report is about."""
     records = [artifact.question.generator for artifact in it.there.values()]
     return next((f"gmmedit report: {record['name']}" for record in records if record), "gmmedit report")
 
 
-def edits_shown(it: Gathered) -> tuple[list[Pick], EditSettings]:
+def edits_shown(it: RunFolder) -> tuple[list[Pick], EditSettings]:
     """Picked edits, and the settings that they were made with: those of `edit`, or of the evaluated editor."""
     default = EditSettings()
     evaluation = it.there.get("evaluation")
@@ -59,16 +61,15 @@ def edits_shown(it: Gathered) -> tuple[list[Pick], EditSettings]:
     return picks_of(evaluation), default.model_copy(update={"polish": evaluation.question.config["polish"], **same})
 
 
-def pictures(it: Gathered, picks: list[Pick], settings: EditSettings, execution: Execution) -> Strips | None:
+def strips_of(it: RunFolder, picks: list[Pick], settings: EditSettings) -> Strips | None:
     """The strips of the run; None, and a line about it, where they cannot be made."""
-    samples, labels, mixture = (it.there.get(kind) for kind in ("samples", "labels", "mixture"))
-    if not (samples and labels and mixture):
+    if not {"samples", "labels", "mixture"} <= it.there.keys():
         it.missing["strips"] = "no pictures: they are made from samples.h5, labels.h5 and mixture.h5"
         return None
     try:
-        return Strips.read(make_strips(samples, labels, mixture, picks, settings, execution))
+        return Strips.read(make_strips(it, picks, settings))
     except InputError as error:
-        it.missing["strips"] = f"no pictures: {one_line(error, samples.path.parent)}"
+        it.missing["strips"] = f"no pictures: {it.one_line(error)}"
         return None
 
 

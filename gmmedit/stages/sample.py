@@ -8,34 +8,33 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gmmedit import artifacts
+from gmmedit import artifacts, generators
 from gmmedit.artifacts import Question
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.run.prior import load_sampled, mapped, painter
-from gmmedit.run.rendering import Execution, in_batches, network_record, network_source, prepare
-from gmmedit.runtime.distributed import fill
+from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.execution import Execution, prepare
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     """Write folder/samples.h5: z, w where the generator has a mapping, images on request."""
     prepare(execution)
     path = folder / "samples.h5"
-    generator = load_sampled(settings, execution.device)
-    settings = settings.model_copy(update={"gan": network_source(settings.gan)})
-    question = ask(generator, settings)
-    if execution.finished(path, question):
+    renderer = Renderer(generators.load(settings.gan, execution.device), settings)
+    settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
+    question = ask(renderer.generator, settings)
+    if artifacts.up_to_date(path, question, execution):
         return path
 
     def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
-        rows = draw(generator, settings, start, stop, execution.rows_per_call)
+        rows = draw(renderer, start, stop, execution)
         execution.tick(stop, settings.n, "samples")
         return rows
 
-    facts = {"spaces": {name: space.record() for name, space in generator.spaces.items()}}
-    with execution.ranks.rows(path, question, execution.restart, facts, execution.force) as out:
-        fill(out, drawn)
+    facts = {"spaces": {name: space.record() for name, space in renderer.generator.spaces.items()}}
+    with artifacts.open_rows(path, question, execution, facts) as out:
+        artifacts.fill(out, drawn)
     return path
 
 
@@ -50,21 +49,24 @@ def ask(generator: Generator, settings: SampleSettings) -> Question:
         seed=settings.seed,
         config=settings.model_dump(),
         sizes=sizes,
-        generator=network_record(settings.gan, generator.fingerprint),
+        generator=artifacts.network_record(settings.gan, generator.fingerprint),
     )
 
 
 @torch.no_grad()
-def draw(generator: Generator, settings: SampleSettings, start: int, stop: int, batch: int) -> dict[str, np.ndarray]:
+def draw(renderer: Renderer, start: int, stop: int, execution: Execution) -> dict[str, np.ndarray]:
     """Rows start to stop. Latents are mapped all at once, so that w does not depend on the batch."""
+    settings, generator = renderer.settings, renderer.generator
     z = generator.draw(range(settings.seed + start, settings.seed + stop))
     rows = {"z": z.numpy()}
     latent = z.to(generator.device)
     if "w" in generator.spaces:
-        latent = mapped(generator, latent, settings)
+        latent = renderer.map(latent)
         rows["w"] = latent.cpu().numpy()
     if settings.images:
-        paint = painter(generator, "w", settings)
-        (pixels,) = in_batches(lambda rows: (torch.from_numpy(to_bytes(paint(rows))),), latent, batch)
+        space = renderer.space.name
+        (pixels,) = execution.in_batches(
+            lambda part: (torch.from_numpy(to_bytes(renderer.generate(part, space))),), latent
+        )
         rows["images"] = pixels.numpy()
     return rows

@@ -15,12 +15,20 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError
-from gmmedit.run.rendering import Execution, prepare
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import stop_if_asked
-from gmmedit.verification.recompute import NotHere, Run, compared, edited_again, labelled_again, sampled_again
+from gmmedit.verification.recompute import (
+    NotHere,
+    compare_rows,
+    compare_weights,
+    regenerate,
+    relabel,
+    resample,
+)
 
 SHOWN = 3  # damaged places of a file that are named
-REMADE = {"samples": sampled_again, "labels": labelled_again, "edits": edited_again}
+RECOMPUTED = {"samples": resample, "labels": relabel, "edits": regenerate}
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -44,11 +52,13 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
     paths = list(files) or found_in(folder)
     found: list[Check] = []
     with ExitStack() as stack:
-        runs: dict[Path, Run] = {}
+        runs: dict[Path, RunFolder] = {}
         for done, path in enumerate(paths):
             stop_if_asked()
             execution.tick(done, len(paths), f"verify {path.name}")
-            beside = runs.setdefault(path.parent, Run(path.parent, execution, stack))
+            if path.parent not in runs:
+                runs[path.parent] = stack.enter_context(RunFolder(path.parent, execution))
+            beside = runs[path.parent]
             found += check_unfinished(path) if path.suffix == ".partial" else check(path, beside, rows, seed)
     return found
 
@@ -66,7 +76,7 @@ def check_unfinished(path: Path) -> list[Check]:
     return [verdict(path, "structure", lambda: progress(path)), verdict(path, "checksums", lambda: intact(path))]
 
 
-def check(path: Path, beside: Run, rows: int, seed: int) -> list[Check]:
+def check(path: Path, beside: RunFolder, rows: int, seed: int) -> list[Check]:
     """A finished file. Where it cannot be read, nothing else is said of it."""
     structure = verdict(path, "structure", lambda: described(path))
     if structure.result == FAILED:
@@ -76,12 +86,14 @@ def check(path: Path, beside: Run, rows: int, seed: int) -> list[Check]:
         checks = [structure, checksums]
         if artifact.question.parents:
             checks.append(verdict(path, "parents", lambda: descent(artifact, beside)))
-        checks.append(verdict(path, "weights", lambda: beside.weights(artifact)))
-        remake = REMADE.get(artifact.kind.name)
-        if remake and rows and checksums.result == OK:
+        checks.append(verdict(path, "weights", lambda: compare_weights(artifact, beside)))
+        recompute = RECOMPUTED.get(artifact.kind.name)
+        if recompute and rows and checksums.result == OK:
             chosen = np.random.default_rng(seed).choice(artifact.question.n, min(rows, artifact.question.n), False)
             chosen.sort()
-            checks.append(verdict(path, "rows", lambda: compared(artifact, chosen, remake(artifact, chosen, beside))))
+            checks.append(
+                verdict(path, "rows", lambda: compare_rows(artifact, chosen, recompute(artifact, chosen, beside)))
+            )
     return checks
 
 
@@ -115,18 +127,13 @@ def intact(path: Path) -> str:
     return "every chunk as it was written"
 
 
-def descent(artifact: Artifact, beside: Run) -> str:
+def descent(artifact: Artifact, beside: RunFolder) -> str:
     """InputError: it was not made from the artifacts beside it. NotHere: one is not there."""
-    # The judge of an evaluation is another classifier than its parents' by design.
-    judged = artifact.kind.name in ("evaluation", "comparison")
     parents = artifact.question.parents
-    for name in filter(beside.has, parents):
-        parent = beside.artifact(name)
-        if judged and parent.fingerprint != parents[name]:
-            raise InputError(f"made from another {name}.h5")
-        if not judged:
-            artifacts.check_parents(artifact, **{name: parent})
-    missing = [f"{name}.h5" for name in parents if not beside.has(name)]
+    there = [name for name in parents if beside.file(name).is_file()]
+    for name in there:
+        beside.check_descent(artifact, {name: beside.artifact(name)})
+    missing = [f"{name}.h5" for name in parents if name not in there]
     if missing:
         raise NotHere(f"{', '.join(missing)} not there")
     return ", ".join(f"{name}.h5" for name in parents)

@@ -13,12 +13,12 @@ from gmmedit.pictures.markup import Html, element, note, paragraph, picture
 from gmmedit.pictures.page import Section, steps
 from gmmedit.report.examples import leading_editor
 from gmmedit.report.strips import Strips
-from gmmedit.run.folder import Gathered
+from gmmedit.run.folder import RunFolder
 
 NAMED = 4  # curves with a name, beside the target's
 
 
-def edits_section(run: Gathered, strips: Strips | None) -> Section:
+def edits_section(run: RunFolder, strips: Strips | None) -> Section:
     scored, named = run.there.get("evaluation"), run.there.get("mixture") or run.there.get("evaluation")
     missing = [note(run.missing[kind]) for kind in ("strips", "evaluation") if kind in run.missing]
     if named is None or (strips is None and scored is None):

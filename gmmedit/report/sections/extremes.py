@@ -7,12 +7,12 @@ from gmmedit.pictures.page import Section
 from gmmedit.report.examples import BEST, WORST, Pick, leading_editor
 from gmmedit.report.sections.edits import under
 from gmmedit.report.strips import Strips
-from gmmedit.run.folder import Gathered
+from gmmedit.run.folder import RunFolder
 
 MOST_WORST, MOST_BEST = 8, 4  # that are not folded
 
 
-def extremes_section(run: Gathered, strips: Strips | None, picks: list[Pick]) -> Section:
+def extremes_section(run: RunFolder, strips: Strips | None, picks: list[Pick]) -> Section:
     missing = [note(run.missing[kind]) for kind in ("evaluation", "strips") if kind in run.missing]
     scored = run.there.get("evaluation")
     if scored is None or strips is None:

@@ -8,7 +8,7 @@ from gmmedit.pictures.markup import Html, bar, element, heat_map, items, note, p
 from gmmedit.pictures.page import Section
 from gmmedit.report.labels import label_report
 from gmmedit.report.summaries import fit_report
-from gmmedit.run.folder import Gathered
+from gmmedit.run.folder import RunFolder
 
 TERMS = {
     "label": "labels read", "likelihood": "likelihood", "sampling": "drawn is what is labelled",
@@ -17,7 +17,7 @@ TERMS = {
 }  # fmt: skip
 
 
-def labels_section(run: Gathered) -> Section:
+def labels_section(run: RunFolder) -> Section:
     if "labels" not in run.there:
         return Section("labels", "Labels", [note(run.missing["labels"])])
     labels = run.there["labels"]
@@ -53,7 +53,7 @@ def correlations(names: list[str], pairs: list[dict]) -> Html:
     return heat_map(names, names, matrix - np.eye(len(names)), texts, caption)
 
 
-def fits_section(run: Gathered) -> Section:
+def fits_section(run: RunFolder) -> Section:
     contents = []
     for kind, title in (("single", "Each category alone (fit-single)"), ("mixture", "All together (fit-mixture)")):
         contents.append(element("h3", title))

@@ -8,7 +8,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.config import Config
 from gmmedit.pictures.markup import Html, code, element, folded, note, paragraph, table
 from gmmedit.pictures.page import Section
-from gmmedit.run.folder import Gathered
+from gmmedit.run.folder import RunFolder
 
 SETTINGS = {
     "samples": "sample", "labels": "label", "single": "fit_single", "mixture": "fit_mixture",
@@ -17,7 +17,7 @@ SETTINGS = {
 DIGITS = 12  # of a fingerprint
 
 
-def run_section(run: Gathered) -> Section:
+def run_section(run: RunFolder) -> Section:
     rows = [
         [f"{kind}.h5", code(it.kind.command), str(it.question.n), str(it.question.seed), code(it.fingerprint[:DIGITS])]
         for kind, it in run.there.items()
@@ -31,7 +31,7 @@ def run_section(run: Gathered) -> Section:
     return Section("run", "The run", contents)
 
 
-def networks(run: Gathered) -> list[list[Html | str]]:
+def networks(run: RunFolder) -> list[list[Html | str]]:
     """Generator, labelling classifier, and who judges."""
     roles = (
         ("generator", "samples", "generator"),
@@ -52,7 +52,7 @@ def settings(artifact: Artifact) -> Html:
     return table(["setting", "value"], [[key, json.dumps(config[key], ensure_ascii=False)] for key in sorted(config)])
 
 
-def reproduction(run: Gathered) -> Section:
+def reproduction(run: RunFolder) -> Section:
     """The settings as one YAML file, and the commands that read it."""
     commands = [
         f"{it.kind.command} --run runs/again --config report.yaml" for kind, it in run.there.items() if kind in SETTINGS
@@ -68,7 +68,7 @@ def reproduction(run: Gathered) -> Section:
     ])  # fmt: skip
 
 
-def resolved(run: Gathered) -> dict[str, dict[str, object]]:
+def resolved(run: RunFolder) -> dict[str, dict[str, object]]:
     """Section -> key -> value, as `--config` reads it."""
     found = {}
     for kind, artifact in run.there.items():

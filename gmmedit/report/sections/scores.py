@@ -16,12 +16,11 @@ from gmmedit.evaluation.results import (
     score_tables,
     seen_by,
 )
-from gmmedit.fitting.data import layout_of
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, folded, heat_map, items, note, paragraph, signed, table
 from gmmedit.pictures.page import Section
 from gmmedit.report.examples import leading_editor
-from gmmedit.run.folder import Gathered
+from gmmedit.run.folder import RunFolder, layout_of
 
 GRID = 20  # steps of the flip rate along a trade-off curve
 GLOSSARY = [
@@ -37,7 +36,7 @@ GLOSSARY = [
 Figures = dict[tuple[str, str, str], dict]
 
 
-def at_a_glance(run: Gathered) -> list[str]:
+def at_a_glance(run: RunFolder) -> list[str]:
     """The result in a few lines."""
     samples, labels, scored = (run.there.get(kind) for kind in ("samples", "labels", "evaluation"))
     lines = []
@@ -75,7 +74,7 @@ def interval(row: dict) -> str:
     return text if row["low"] is None else f"{text} ({row['low']:.3f}-{row['high']:.3f})"
 
 
-def evaluation_section(run: Gathered) -> Section:
+def evaluation_section(run: RunFolder) -> Section:
     if "evaluation" not in run.there:
         return Section("evaluation", "Evaluation", [note(run.missing["evaluation"])])
     scored = run.there["evaluation"]
@@ -126,7 +125,7 @@ def fidelity(scored: Artifact) -> list[Html]:
     ]  # fmt: skip
 
 
-def comparison_section(run: Gathered) -> Section:
+def comparison_section(run: RunFolder) -> Section:
     if "comparison" not in run.there:
         return Section("comparison", "Comparison", [note(run.missing["comparison"])])
     scored = run.there["comparison"]

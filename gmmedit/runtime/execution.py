@@ -1,0 +1,81 @@
+"""How a command computes: device, batch, processes, progress. Nothing here changes a result."""
+
+import ctypes
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gmmedit.errors import InputError
+from gmmedit.runtime.batching import TILE, Memory, in_batches
+from gmmedit.runtime.distributed import Ranks
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+
+Tick = Callable[[int, int, str], None]  # done, total, a few words
+ALONE = Ranks()
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a stage computes; nothing here may change its result."""
+
+    device: str = "cpu"
+    batch: int = 16
+    restart: bool = False  # discard unfinished work
+    force: bool = False  # overwrite a finished artifact of another question
+    trusting: bool = False  # run Python files that only an artifact names
+    tick: Tick = silent
+    ranks: Ranks = ALONE
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def rows_per_call(self) -> int:
+        """How many rows the networks see at once: on a CPU one tile, whatever `batch` says.
+
+        oneDNN chooses a convolution's algorithm by the number of rows, and its algorithms round differently.
+        """
+        return TILE if self.device == "cpu" else self.batch
+
+    def in_batches(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+        """function(rows) in batches, see `gmmedit.runtime.batching.in_batches`."""
+        return in_batches(function, rows, self.rows_per_call, self.memory)
+
+
+def prepare(execution: Execution) -> None:
+    """Process-wide settings. InputError: there is no such device."""
+    torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
+    keep_freed_memory()
+    try:
+        torch.zeros(1, device=execution.device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """`auto`: bf16 where the hardware multiplies it, fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast else "fp32"
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """The context in which generator and classifier compute in that precision."""
+    return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bf16")
+
+
+def keep_freed_memory() -> None:
+    """Let glibc hold on to freed activations: faulting their pages in again cost a third of a synthesis."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap too
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # which never shrinks
