@@ -213,11 +213,11 @@ def scorer(
 
 def shrunk(images: Tensor) -> Tensor:
     """Images (N, C, H, W) of at most SEEN pixels along the longer side, in their proportions."""
-    sides = images.shape[-2:]
-    largest = max(sides)
-    if largest <= SEEN:
+    height, width = images.shape[-2:]
+    scale = SEEN / max(height, width)
+    if scale >= 1:
         return images
-    return F.adaptive_avg_pool2d(images, [max(round(side * SEEN / largest), 1) for side in sides])
+    return F.adaptive_avg_pool2d(images, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
 def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
