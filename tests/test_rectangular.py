@@ -1,6 +1,7 @@
-"""StyleGAN2 whose images are not square, as StyleGAN-Human's 1024 x 512, in every format and through every step."""
+"""Generators whose images are not square, as StyleGAN-Human's of 1024 x 512, in every format and through every step."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.stylegan2 import save
+from gmmedit.generators.stylegan3 import StyleGAN3
 from gmmedit.stages.shared.common import SEEN, disturbed, shrunk
 
+DATA = Path(__file__).parent / "data"
 SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
 SIZES = {"upright": (4, 2), "lying": (2, 4), "of other sides": (3, 5)}
 
@@ -57,6 +60,19 @@ def test_a_generator_on_its_side_makes_images_on_their_side():
         torch.testing.assert_close(lying.synthesize(w), upright.synthesize(w).mT, atol=1e-5, rtol=0)
     upright.noise_mode, upright.noise_seed = "random", 3
     assert upright.synthesize(w).shape == (2, 3, 32, 16)
+
+
+@pytest.mark.parametrize("name", ["sg3_a_t32.pkl", "sg3_b_r32.pkl"])
+def test_a_stylegan3_tells_the_size_of_its_images(name):
+    """StyleGAN-Human's has an input half as wide as high, and paddings to match."""
+    config = load(str(DATA / name)).config
+    assert config.image_size == (config.resolution, config.resolution)
+    width, height = config.input_size
+    layers = tuple(replace(layer, padding=(layer.padding[0] + 3, *layer.padding[1:])) for layer in config.layers)
+    for narrow in (replace(config, input_size=(width - 6, height)), replace(config, layers=layers)):
+        network = StyleGAN3(narrow)
+        images = network.synthesize(torch.zeros(1, config.w_dim))
+        assert images.shape[1:] == network.image_shape and images.shape[2] != images.shape[3]
 
 
 def test_noise_that_a_file_lacks_has_its_shape(tmp_path):
