@@ -1,6 +1,7 @@
-"""StyleGAN2 whose images are not square, as StyleGAN-Human's 1024 x 512, in every format and through every step."""
+"""Generators whose images are not square, as StyleGAN-Human's of 1024 x 512, in every format and through every step."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from test_every_generator import QUICK, classifier_of
 from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.generators.stylegan2 import StyleGAN2, save
+from gmmedit.generators.stylegan2 import save
+from gmmedit.generators.stylegan3 import StyleGAN3
 from gmmedit.run.rendering import SEEN, disturbed, shrunk
 
+DATA = Path(__file__).parent / "data"
 SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
 SIZES = {"upright": (4, 2), "lying": (2, 4), "of other sides": (3, 5)}
 
@@ -59,6 +62,19 @@ def test_a_generator_on_its_side_makes_images_on_their_side():
     assert upright.synthesize(w).shape == (2, 3, 32, 16)
 
 
+@pytest.mark.parametrize("name", ["sg3_a_t32.pkl", "sg3_b_r32.pkl"])
+def test_a_stylegan3_tells_the_size_of_its_images(name):
+    """StyleGAN-Human's has an input half as wide as high, and paddings to match."""
+    config = load(str(DATA / name)).config
+    assert config.image_size == (config.resolution, config.resolution)
+    width, height = config.input_size
+    layers = tuple(replace(layer, padding=(layer.padding[0] + 3, *layer.padding[1:])) for layer in config.layers)
+    for narrow in (replace(config, input_size=(width - 6, height)), replace(config, layers=layers)):
+        network = StyleGAN3(narrow)
+        images = network.synthesize(torch.zeros(1, config.w_dim))
+        assert images.shape[1:] == network.image_shape and images.shape[2] != images.shape[3]
+
+
 def test_noise_that_a_file_lacks_has_its_shape(tmp_path):
     network = random_network(**SHAPE, const_size=(4, 2))
     state = {name: tensor for name, tensor in as_rosinality(network).items() if not name.startswith("noises.")}
@@ -89,29 +105,29 @@ def test_images_are_disturbed_by_their_shorter_side():
 
 
 def test_every_step(tmp_path: Path) -> None:
-    """Sample, label, both fits, edit, evaluate, compare, report, verify and inspect of a generator of 32 x 16."""
-    network: StyleGAN2 = random_network(**SHAPE, const_size=(4, 2))
+    """Sample, label, both fits, edit, evaluate, report, verify and inspect of a generator of 16 x 8."""
+    network = random_network(resolution=16, channels=(8, 8, 6), z_dim=8, w_dim=8, mapping_layers=2, const_size=(4, 2))
     path, folder, quick = write(tmp_path / "human.pkl", network), tmp_path / "run", tmp_path / "quick.yaml"
     run, config = ("--run", folder), ("--config", quick, "--quiet")
     quick.write_text(QUICK)
-    assert json.loads(done("inspect", path, "--json").stdout)["image_shape"] == [3, 32, 16]
-    done("sample", *run, "--gan", path, "-n", 160, "--images")
+    assert json.loads(done("inspect", path, "--json").stdout)["image_shape"] == [3, 16, 8]
+    done("sample", *run, "--gan", path, "-n", 120, "--images")
     with artifacts.open(folder / "samples.h5") as samples:
         pixels = samples["images"]
         z = torch.from_numpy(samples["z"][:2])
-    assert pixels.shape[1:] == (32, 16, 3)
+    assert pixels.shape[1:] == (16, 8, 3)
     images = network.synthesize(network.map(z)).permute(0, 2, 3, 1)
     assert np.abs(pixels[:2] - (images.detach().numpy() * 127.5 + 128).clip(0, 255)).max() <= 1
     done("label", *run, "--classifier", classifier_of(tmp_path, pixels), "--from-images", "--quiet")
     done("fit-single", *run, *config)
     done("fit-mixture", *run, *config)
-    done("edit", *run, "--attr", "light", "--alphas", "0:1:0.5", "--polish", 4, "--quiet")
+    done("edit", *run, "--attr", "light", "--alphas", "0:1:0.5", "--index", "0-1", "--polish", 1, "--quiet")
     with Image.open(folder / "edits" / "image_0_00.png") as image:
-        assert image.size == (16, 32)
+        assert image.size == (8, 16)
     with Image.open(folder / "edits" / "sheet.png") as sheet:
         assert sheet.height > sheet.width / 4
     judge = ("--classifier", tmp_path / "classifier.yaml", "--quiet")
-    done("evaluate", *run, "-n", 16, "--editors", "mixture", *judge)
+    done("evaluate", *run, "-n", 8, "--editors", "mixture", *judge)
     done("report", *run, "--quiet")
     done("verify", *run, "--rows", 4, "--quiet")
     facts = json.loads(done("inspect", folder / "samples.h5", "--json").stdout)

@@ -32,6 +32,11 @@ class LayerConfig:
     clamp: float | None
     to_rgb: bool
 
+    def output_length(self, length: int, padding: int) -> int:
+        """Pixels along an axis after the layer: convolution, doubling, low-pass filters, and what the padding adds."""
+        taps = sum(shape[0] if shape else 1 for shape in (self.up_filter, self.down_filter))
+        return ((length + self.kernel - 1) * self.up + padding - taps + 1) // self.down + 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGAN3Config(MappingConfig):
@@ -45,6 +50,15 @@ class StyleGAN3Config(MappingConfig):
     bandwidth: float
     output_scale: float
     image_channels: int = 3
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the images, which follow from the input's size: StyleGAN-Human's are not square."""
+        width, height = self.input_size
+        for layer in self.layers:
+            left, right, top, bottom = layer.padding
+            width, height = layer.output_length(width, left + right), layer.output_length(height, top + bottom)
+        return height, width
 
 
 def upsample(x: Tensor, taps: Tensor | None, up: int, padding: tuple[int, int, int, int]) -> Tensor:
@@ -202,7 +216,7 @@ class StyleGAN3(Generator):
         self.mapping, self.synthesis = Mapping(config), Synthesis(config)
         self.z_dim, self.n_classes = config.z_dim, config.c_dim
         self.w_shape = (len(config.layers) + 1, config.w_dim)
-        self.image_shape = (config.image_channels, config.resolution, config.resolution)
+        self.image_shape = (config.image_channels, *config.image_size)
 
     @property
     def w_avg(self) -> Tensor:

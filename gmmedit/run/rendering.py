@@ -127,11 +127,11 @@ def images_at_once(generator: Generator) -> int:
 
 def shrunk(images: Tensor) -> Tensor:
     """Images (N, C, H, W) of at most SEEN pixels along the longer side, in their proportions."""
-    largest = max(images.shape[-2:])
-    if largest <= SEEN:
+    height, width = images.shape[-2:]
+    scale = SEEN / max(height, width)
+    if scale >= 1:
         return images
-    height, width = (max(round(side * SEEN / largest), 1) for side in images.shape[-2:])
-    return F.adaptive_avg_pool2d(images, (height, width))
+    return F.adaptive_avg_pool2d(images, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
 def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import outside, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
+from gmmedit.generators.formats.machine import printable
 from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
 from gmmedit.generators.formats.tensors import read_safetensors
 from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
@@ -129,7 +130,8 @@ def shown(names: set[str]) -> list[str]:
 def summary(content: object) -> str:
     """A few words on what was found instead."""
     if isinstance(content, dict):
-        return f"a dictionary of {len(content)} entries"
+        first = f", {printable(str(next(iter(content))))} the first of them" if content else ""
+        return f"a dictionary of {len(content)} entries{first}"
     return f"a {type(content).__name__}"
 
 
