@@ -27,7 +27,7 @@ from gmmedit.edge import (
     Seed,
     Trust,
 )
-from gmmedit.files_cli import inspect, verify
+from gmmedit.files_cli import export, inspect, verify
 from gmmedit.models_cli import models
 from gmmedit.terminal import executing, ignore, wrote
 
@@ -257,6 +257,7 @@ def listed(names: str | None) -> list[str] | None:
 
 app.command()(inspect)
 app.command()(verify)
+app.command()(export)
 
 Data = Annotated[Literal["avatars"], typer.Option(help="What to train on.")]
 Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.")]

@@ -62,15 +62,21 @@ def painter(generator: Generator, space: str, settings: SampleSettings) -> Calla
     """Latents (N, D) or (N, L, D), L = 1 or one for each layer, to images: z, or w as `mapped` gives it."""
 
     def paint(latent: Tensor) -> Tensor:
-        latent = latent.to(generator.device)
-        latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
-        if generator.w_shape is not None:
-            latent = latent if space == "w" else mapped(generator, latent, settings)
-            if settings.cutoff is not None:
-                latent = generator.truncate(latent, settings.psi, settings.cutoff)
+        latent = to_synthesis(generator, space, settings, latent.to(generator.device))
         return torch.cat([generator.synthesize(rows) for rows in latent.split(images_at_once(generator))])
 
     return paint
+
+
+def to_synthesis(generator: Generator, space: str, settings: SampleSettings, latent: Tensor) -> Tensor:
+    """Latents (N, D) or (N, L, D) of a run as `Generator.synthesize` takes them: mapped, truncated; z where there is no
+    W."""
+    latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
+    if generator.w_shape is not None:
+        latent = latent if space == "w" else mapped(generator, latent, settings)
+        if settings.cutoff is not None:
+            latent = generator.truncate(latent, settings.psi, settings.cutoff)
+    return latent
 
 
 def images_at_once(generator: Generator) -> int:
