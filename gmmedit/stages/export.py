@@ -5,8 +5,9 @@ docs/latents.md says what is in them.
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -87,10 +88,9 @@ def run(folder: Path, request: ExportRequest, execution: Execution) -> tuple[lis
     ):
         artifacts.check_parents(mixture, samples=samples, labels=labels)
         if request.edits is None:
-            contents, lines = directions(request, samples, labels, mixture), []
-            for name, change in contents.items():
-                lines.append(f"{name}: alpha 1 goes {change.mean(0).norm():.3g} along it on average")
-            files = {request.out: directions_file(request, contents)}
+            found = directions(request, samples, labels, mixture)
+            files = {request.out: directions_file(request, found)}
+            lines = [f"{name}: alpha 1 goes {change.mean(0).norm():.3g} along it" for name, change in found.items()]
         else:
             with artifacts.open(request.edits, "edits") as edits:
                 artifacts.check_parents(edits, mixture=mixture)
@@ -159,9 +159,9 @@ def column_of(request: ExportRequest, edits: Artifact) -> np.ndarray:
         return edits["latents"][0]
     if request.column is None:
         raise InputError(f"{edits.path} has several columns", hint=f"--column {', '.join(names)}")
-    for text in (request.column, f"alpha {request.column}"):
-        if text in headings:
-            return edits["latents"][headings.index(text)]
+    for place, heading in enumerate(headings):
+        if heading in (request.column, f"alpha {request.column}"):
+            return edits["latents"][place]
     raise InputError(f"{edits.path} has no column {request.column!r}", hint=nearest(request.column, names))
 
 
@@ -171,15 +171,20 @@ def latents_files(request: ExportRequest, latent: Tensor, index: list[int]) -> d
         return {request.out: as_npy(latent.numpy())}
     if request.chosen == "projected_w":
         return {request.out: as_npz({"w": latent.numpy()})}
-    names = [f"_{number}" for number in index] if len(index) > 1 else [""]
-    paths = [request.out.with_stem(request.out.stem + name) for name in names]
-    return {path: as_torch(row.clone()) for path, row in zip(paths, latent.split(1), strict=True)}
+    several = [request.out.with_stem(f"{request.out.stem}_{number}") for number in index]
+    paths = several if len(index) > 1 else [request.out]
+    rows = zip(paths, latent.split(1), strict=True)
+    return {path: saved(partial(torch.save, row.clone())) for path, row in rows}
+
+
+def saved(save: Callable[[BytesIO], None]) -> bytes:
+    buffer = BytesIO()
+    save(buffer)
+    return buffer.getvalue()
 
 
 def as_npy(array: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, np.ascontiguousarray(array))
-    return buffer.getvalue()
+    return saved(lambda buffer: np.save(buffer, np.ascontiguousarray(array)))
 
 
 def as_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -188,12 +193,6 @@ def as_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), as_npy(array))  # without the time of day
-    return buffer.getvalue()
-
-
-def as_torch(tensor: Tensor) -> bytes:
-    buffer = BytesIO()
-    torch.save(tensor, buffer)
     return buffer.getvalue()
 
 
