@@ -12,7 +12,7 @@ from conftest import done, gmmedit, refuse, untouched
 
 from gmmedit import __version__, artifacts
 
-STAGES = ["sample", "label", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "inspect"]
+STAGES = ["sample", "label", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "inspect", "export"]
 TRAINING = ["generator", "classifier", "quality"]
 HEAVY = {"torch", "numpy", "h5py", "PIL", "rich"}
 

@@ -14,11 +14,14 @@ import pytest
 import torch
 from conftest import check, done, gmmedit, refuse, untouched
 
-from gmmedit import artifacts, generators
+from gmmedit import artifacts, classifiers, generators
+from gmmedit.config import SampleSettings
 from gmmedit.editing.latents import read_latents
-from gmmedit.editing.request import LatentSpace
+from gmmedit.editing.request import Aim, LatentSpace
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
+from gmmedit.pictures.pixels import as_shown
+from gmmedit.run.rendering import Renderer
 from gmmedit.runtime import storage as disk
 from gmmedit.stages import edit
 
@@ -335,3 +338,110 @@ def test_a_program_that_only_an_edit_names_does_not_run_on_verify(
     monkeypatch.setenv("GMMEDIT_STATE", str(tmp_path / "another account"))
     failed = gmmedit("verify", "--run", own_run, own_run / "edits.h5", "--json")
     assert failed.exit_code == 1 and "it was not run" in failed.stdout
+
+
+# Export
+
+
+def test_a_boundary_moved_by_hand_changes_the_label(run: Path, tmp_path: Path) -> None:
+    """As InterFaceGAN's scripts move: latent + distance * boundary, in every layer alike."""
+    classifier = classifiers.load("avatars")
+    with artifacts.open(run / "samples.h5") as samples, artifacts.open(run / "labels.h5") as labels:
+        w, names = samples["w"][:32], [f"{name}={value}" for name, values in labels.attributes for value in values]
+    for text, column in (("age", "age=old"), ("age=young", "age=young"), ("gender", "gender=male")):
+        path = tmp_path / f"{text}.npy"
+        told = done("export", "--run", run, "--attr", text, "-o", path).stdout
+        boundary = np.load(path)
+        assert boundary.shape == (1, 128) and boundary.dtype == np.float32 and abs(np.linalg.norm(boundary) - 1) < 1e-5
+        distance = float(told.split("alpha 1 goes ")[1].split(" ")[0])
+        means = []
+        for times in (-2, 0, 2):
+            images = as_shown(avatars().synthesize(torch.from_numpy(w + times * distance * boundary)))
+            means.append(float(classifier.probabilities(images)[:, names.index(column)].mean()))
+        assert means[0] < means[1] < means[2] and means[2] - means[0] > 0.2, (text, means)
+
+
+def test_control_vectors(run: Path, edited: Edit, tmp_path: Path) -> None:
+    """The mean of what edits of strength 1 change, layer by layer."""
+    path = tmp_path / "all.npz"
+    words = ("export", "--run", run, "--as", "control", "--attr", "smile", "--attr", "hair_color=red")
+    done(*words, "-o", path)
+    with np.load(path) as arrays:
+        found = dict(arrays)
+    assert set(found) == {"smile", "hair_color=red"} and found["smile"].shape == (1, avatars().w_shape[0], 128)
+    with artifacts.open(run / "labels.h5") as labels:
+        column = Aim.parse("smile").category(labels.attributes)
+        lacks = np.flatnonzero(labels["labels"][:, column] < 0.5)
+    edits = edited("--attr", "smile", "--index", ",".join(map(str, lacks[:64])))
+    change = (edits["latents"][0] - edits["latent"]).mean(0)
+    assert np.corrcoef(change.ravel(), found["smile"].ravel())[0, 1] > 0.98
+    whole = path.read_bytes()
+    path.unlink()
+    done(*words, "-o", path)
+    assert path.read_bytes() == whole, "no time of day is in it"
+
+
+@pytest.mark.parametrize(("form", "name"), [("projected_w", "w.npz"), ("interfacegan", "wp.npy"), ("draggan", "w.pt")])
+def test_exported_latents_make_the_same_images_again(run: Path, tmp_path: Path, form: str, name: str) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    edit_words = ("edit", "--run", run, "--attr", "smile", "--polish", 0)
+    done(*edit_words, "--index", "4,7", "--alphas", "0.5,1", "--out", first)
+    words = ("export", "--run", run, "--edits", first / "edits.h5", "--as", form, "-o", tmp_path / name)
+    check(gmmedit(*words), "has several columns", "--column before, alpha 0.5, alpha 1")
+    check(gmmedit(*words, "--column", "0.7"), "has no column '0.7'", "alpha 0.5")
+    for column, place in (("before", None), ("0.5", 0), ("alpha 1", 1)):
+        done(*words, "--column", column, "--force")
+        files = [tmp_path / "w_4.pt", tmp_path / "w_7.pt"] if form == "draggan" else [tmp_path / name]
+        for row, path in enumerate(files):
+            done(*edit_words, "--alpha", 0, "--latents", path, "--out", again)
+            rows = [row] if form == "draggan" else [0, 1]
+            with artifacts.open(first / "edits.h5") as one, artifacts.open(again / "edits.h5") as other:
+                for kind in ("latents", "images_after"):
+                    of = (
+                        one[kind][place] if place is not None else one[{"latents": "latent"}.get(kind, "images_before")]
+                    )
+                    assert np.array_equal(other[kind][0], of[rows]), (column, kind)
+
+
+def test_exported_files_are_what_the_scripts_take(run: Path, tmp_path: Path) -> None:
+    layers = avatars().w_shape[0]
+    done("edit", "--run", run, "--attr", "smile", "--index", "4", "--polish", 0, "--out", tmp_path)
+    words = ("export", "--run", run, "--edits", tmp_path / "edits.h5")
+    done(*words, "-o", tmp_path / "projected_w.npz")
+    assert np.load(tmp_path / "projected_w.npz")["w"].shape == (1, layers, 128)
+    done(*words, "--as", "draggan", "-o", tmp_path / "w.pt")
+    tensor = torch.load(tmp_path / "w.pt", weights_only=True)
+    assert tensor.shape == (1, layers, 128) and tensor.dtype == torch.float32
+    before = (tmp_path / "w.pt").read_bytes()
+    done(*words, "--as", "draggan", "-o", tmp_path / "w.pt")
+    assert (tmp_path / "w.pt").read_bytes() == before
+    check(gmmedit(*words, "--column", "before", "-o", tmp_path / "projected_w.npz"), "is there already", "--force")
+
+
+def test_truncated_layers_are_exported_as_synthesis_takes_them() -> None:
+    """With a cutoff the run keeps w untruncated, and what other scripts load has to be truncated."""
+    drawn = SampleSettings(psi=0.5, cutoff=3)
+    w = avatars().map(avatars().draw([1]))
+    whole = Renderer(avatars(), drawn).to_synthesis(w, "w")
+    assert torch.equal(whole, avatars().map(avatars().draw([1]), psi=0.5, cutoff=3))
+    assert torch.equal(Renderer(avatars(), drawn).generate(w, "w"), avatars().synthesize(whole))
+    z = avatars().draw([1])
+    assert torch.equal(Renderer(avatars(), drawn).to_synthesis(z[:, None], "z"), whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "either --attr or --edits"),
+        (("--attr", "smile", "--edits", "edits.h5"), "either --attr or --edits"),
+        (("--attr", "smile:0.5"), "a direction has no strength"),
+        (("--attr", "smiel"), "there is no attribute 'smiel'"),
+        (("--attr", "smile", "--as", "draggan"), "--as draggan is not for this"),
+        (("--attr", "smile", "--attr", "age"), "a.npy would hold .npz"),
+        (("--edits", "gone.h5"), "a.npy would hold .npz"),
+        (("--edits", "gone.h5", "--as", "interfacegan"), "gone.h5 does not exist"),
+    ],
+)
+def test_exports_that_are_refused(run: Path, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    check(gmmedit("export", "--run", run, "-o", tmp_path / "a.npy", *words), says)
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gmmedit.cli.inspect import inspect, verify
+from gmmedit.cli.inspect import export, inspect, verify
 from gmmedit.cli.models import models
 from gmmedit.cli.options import (
     RUN,
@@ -264,6 +264,7 @@ def listed(names: str | None) -> list[str] | None:
 
 app.command()(inspect)
 app.command()(verify)
+app.command()(export)
 
 Data = Annotated[Literal["avatars"], typer.Option(help="What to train on.")]
 Out = Annotated[Path, typer.Option(help="Folder of weights, checkpoint, log and sample sheets.", callback=expand_home)]

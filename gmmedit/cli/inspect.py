@@ -1,14 +1,14 @@
-"""The commands that look at files and write none: inspect, verify."""
+"""The commands about files: inspect, verify, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gmmedit.cli.options import RUN, Batch, Debug, Device, Json, Quiet, Run, Trust
-from gmmedit.cli.output import executing
+from gmmedit.cli.options import RUN, Batch, Debug, Device, Force, Json, Quiet, Run, Trust
+from gmmedit.cli.output import executing, wrote
 
 
 def inspect(
@@ -49,3 +49,33 @@ def verify(
     show_checks(checks, quiet, json_)
     if any(check.result == stage.FAILED for check in checks):
         raise typer.Exit(1)
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz or .pt.")],
+    attr: Annotated[list[str] | None, typer.Option(help="NAME[=VALUE]: its direction; repeat it for an npz.")] = None,
+    edits: Annotated[Path | None, typer.Option(help="The latents of this edits.h5.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of --edits: a strength, a heading, or before.")] = None,
+    as_: Annotated[
+        Literal["interfacegan", "control", "projected_w", "draggan"] | None,
+        typer.Option("--as", help="Who reads it; default: interfacegan for --attr, projected_w for --edits."),
+    ] = None,
+    run: Run = RUN, device: Device = "cpu", force: Force = False, quiet: Quiet = False, debug: Debug = False,
+    trust: Trust = False,
+) -> None:  # fmt: skip
+    """Write directions or edited latents for the scripts of other projects.
+
+    InterFaceGAN, stylegan3-editing, NVIDIA's --projected-w, DragGAN.
+    """
+    from gmmedit.stages import edit
+    from gmmedit.stages import export as stage
+
+    known = edit.attributes_of(run) if attr else []
+    aims = tuple(stage.Aim.parse(text, known) for text in attr or [])
+    request = stage.ExportRequest(out, aims, edits, column, as_)
+    with executing(None, device, 1, force, False, quiet, trust) as execution:
+        paths, lines = stage.run(run, request, execution)
+    for line in [] if quiet else lines:
+        typer.echo(line)
+    for path in paths:
+        wrote(path, quiet)

@@ -115,7 +115,7 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
     settings, notes = without_gradients(settings, labels, renderer.generator, run.classifier)
     if settings.gan:
         notes.append(other_generator(settings.gan, renderer, sampler, samples))
-    space, chart, model = config["space"], run.chart(), run.model()
+    space, chart, model = run.fitted_space, run.chart(), run.model()
     members = members_of(run, space, chart, model, config["held_out"]) if settings.polish else None
     return EditSession(
         renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, config["picture"],

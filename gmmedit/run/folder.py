@@ -129,6 +129,12 @@ class RunFolder:
             return Space(name, int(np.prod(self.samples.sizes[f"{name}_dim"])), normal=name == "z")
         return Space.from_record(spaces[name])
 
+    @property
+    def fitted_space(self) -> str:
+        """The name of the latent space that mixture.h5 was fitted in."""
+        name: str = self.artifact("mixture").question.config["space"]
+        return name
+
     def chart(self, fit: str = "mixture") -> Chart:
         """The chart of single.h5 or mixture.h5."""
         return Chart.from_arrays(tensors(self.artifact(fit).group("chart")))

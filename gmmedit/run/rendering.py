@@ -71,14 +71,18 @@ class Renderer:
 
         A w is one that `map` gave.
         """
+        latent = self.to_synthesis(latent.to(self.generator.device), space)
+        return torch.cat([self.generator.synthesize(rows) for rows in latent.split(images_at_once(self.generator))])
+
+    def to_synthesis(self, latent: Tensor, space: str) -> Tensor:
+        """Such latents as `Generator.synthesize` takes them: mapped, truncated; z where there is no W."""
         generator, settings = self.generator, self.settings
-        latent = latent.to(generator.device)
         latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
         if "w" in generator.spaces:
             latent = latent if space == "w" else self.map(latent)
             if settings.cutoff is not None:
                 latent = generator.truncate(latent, settings.psi, settings.cutoff)
-        return torch.cat([generator.synthesize(rows) for rows in latent.split(images_at_once(generator))])
+        return latent
 
     def score(self, space: str, chart: Chart, classifier: Classifier, precision: str) -> Score:
         """f(G(x)): coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.

@@ -8,6 +8,6 @@
 | fit_mixture.py| the same and single.h5, G, f         | mixture.h5 | gmmedit fit-mixture  |
 | edit.py       | samples.h5, mixture.h5, G, f         | edits.h5   | gmmedit edit         |
 
-evaluate.py scores the editors side by side, verify.py checks what there is. No stage imports another: they meet in
-the artifacts.
+evaluate.py scores the editors side by side, verify.py checks what there is, export.py writes files for other projects'
+scripts. No stage imports another: they meet in the artifacts.
 """
