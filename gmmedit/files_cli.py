@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from gmmedit.completion import complete_artifacts
 from gmmedit.edge import RUN, Batch, Debug, Device, Json, Quiet, Run
 from gmmedit.terminal import executing
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file or name.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Any artifact, finished or partial, or a generator's file or name.", autocompletion=complete_artifacts
+        ),
+    ],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -30,7 +36,10 @@ def inspect(
 
 
 def verify(
-    files: Annotated[list[Path] | None, typer.Argument(help="Artifacts; default: all of the run folder.")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Artifacts; default: all of the run folder.", autocompletion=complete_artifacts),
+    ] = None,
     run: Run = RUN, device: Device = "cpu", batch: Batch = 16, quiet: Quiet = False, debug: Debug = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows of each file to make once more; 0: none.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Which rows.")] = 0,
