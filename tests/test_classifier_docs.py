@@ -22,6 +22,13 @@ MEANT = {
     "mine.yaml": {"glasses": ("no", "yes"), "beard": ("no", "yes")},
     "gender.yaml": {"gender": ("female", "male")},
     "prompts.yaml": {"smile": ("no", "yes"), "hair_color": ("black", "blond", "red")},
+    "measures.yaml": {
+        "smile": ("no", "yes"),
+        "age": ("young", "old"),
+        "beard": ("no", "yes"),
+        "hair_color": ("black", "blond", "brown"),
+        "gender": ("female", "male"),
+    },
     "scores.yaml": {"smile": ("no", "yes")},
 }
 
@@ -44,6 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small.vit(place / "vit-gender", ["Female", "Male"])
     small.clip(place / "clip-vit-base-patch32")
     (place / "scores.csv").write_text("seed,smile_score\n0,-1.5\n1,2.5\n")
+    (place / "measures.csv").write_text(
+        "Seed,Smiling,years,beard_percent,hair,sex\n0,-1,23,0,2,F\n1,1,61,85.5,0,M\n2,1,30,0,9,M\n"
+    )
     return place
 
 

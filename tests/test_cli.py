@@ -44,6 +44,11 @@ def test_shared_options_have_one_name(command: str) -> None:
         assert (option in text) == ((command, option) != ("edit", "--force"))  # an edit replaces the last one
 
 
+def test_the_version() -> None:
+    result = gmmedit("--version")
+    assert (result.exit_code, result.output) == (0, f"gmmedit {__version__}\n")
+
+
 def test_help_is_light() -> None:
     script = (
         "import sys\n"
@@ -54,10 +59,10 @@ def test_help_is_light() -> None:
         "    assert not stop.code\n"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
     )
-    for words in (["--help"], ["edit", "--help"], ["train", "--help"]):
+    for words in (["--help"], ["edit", "--help"], ["train", "--help"], ["--version"]):
         command = [sys.executable, "-c", script, *words]
         result = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "Usage" in result.stdout and "typer" in result.stderr.split()
+        assert ("Usage" in result.stdout or words == ["--version"]) and "typer" in result.stderr.split()
         assert not HEAVY & set(result.stderr.split())
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from gmmedit import __version__
+from gmmedit.cli.completion import complete_attributes, complete_generators
 from gmmedit.cli.inspect import export, inspect, verify
 from gmmedit.cli.models import models
 from gmmedit.cli.options import (
@@ -43,16 +45,33 @@ AutoPrecision = Annotated[
 ]
 SEVERAL = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1; repeat it to edit several at once."
 
+
+def print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gmmedit {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=Edge,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing boxes around the help would take longer than everything else
     help="Find the attribute subspaces of a pretrained GAN, and edit images inside them. Steps, in order: "
     "sample, label, fit-single, fit-mixture, edit. A stopped step goes on when its command is run again.",
 )
 train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train the embedded networks from the avatars.")
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 app.add_typer(models, name="models")
 app.add_typer(train, name="train")
 
@@ -61,7 +80,9 @@ app.add_typer(train, name="train")
 def sample(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: Seed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
-    gan: Annotated[str | None, typer.Option(help="Catalogue name or file of the generator.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="Catalogue name or file of the generator.", autocompletion=complete_generators)
+    ] = None,
     n: Annotated[int | None, typer.Option("-n", help="Number of samples.")] = None,
     psi: Annotated[float | None, typer.Option(help="Truncation psi.")] = None,
     cutoff: Annotated[int | None, typer.Option(help="Layers that psi truncates; default: all.")] = None,
@@ -153,7 +174,7 @@ def fit_mixture(
 def edit(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: Seed = None,
     force: NoForce = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
-    attr: Annotated[list[str] | None, typer.Option(help=SEVERAL)] = None,
+    attr: Annotated[list[str] | None, typer.Option(help=SEVERAL, autocompletion=complete_attributes)] = None,
     alpha: Annotated[float | None, typer.Option(help="1 arrives, beyond exaggerates, negative moves away.")] = None,
     alphas: Annotated[str | None, typer.Option(help="Strengths FROM:TO:STEP: a strip and an animation.")] = None,
     each: Annotated[bool, typer.Option("--each", help="One column per --attr instead of all at once.")] = False,

@@ -7,12 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from gmmedit.cli.completion import complete_artifacts
 from gmmedit.cli.options import RUN, Batch, Debug, Device, Force, Json, Quiet, Run, Trust
 from gmmedit.cli.output import executing, wrote
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Any artifact, finished or partial, or a generator's file or name.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Any artifact, finished or partial, or a generator's file or name.", autocompletion=complete_artifacts
+        ),
+    ],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -30,7 +36,10 @@ def inspect(
 
 
 def verify(
-    files: Annotated[list[Path] | None, typer.Argument(help="Artifacts; default: all of the run folder.")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Artifacts; default: all of the run folder.", autocompletion=complete_artifacts),
+    ] = None,
     run: Run = RUN, device: Device = "cpu", batch: Batch = 16, quiet: Quiet = False, debug: Debug = False,
     trust: Trust = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows of each file to make once more; 0: none.")] = 64,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gmmedit.cli.completion import complete_fetchable
 from gmmedit.cli.options import Debug, Json, Quiet
 from gmmedit.errors import InputError, nearest
 from gmmedit.runtime.log import Logbook
@@ -42,7 +43,13 @@ def listed(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> Non
 
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name that `gmmedit models` lists, or the address of a checkpoint.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name that `gmmedit models` lists, or the address of a checkpoint.",
+            autocompletion=complete_fetchable,
+        ),
+    ],
     sha256: Annotated[str | None, typer.Option(help="SHA-256 that the generator's file must have.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Download anew what is there, whole or in part.")] = False,
     quiet: Quiet = False, debug: Debug = False,
