@@ -47,7 +47,7 @@ class Execution:
     device: str = "cpu"
     batch: int = 16
     restart: bool = False  # discard unfinished work
-    force: bool = False  # overwrite a finished artifact of another question
+    force: bool = False  # overwrite a finished artifact of another question, discard unfinished work that is none of it
     tick: Tick = silent
     ranks: Ranks = ALONE
 
