@@ -66,14 +66,27 @@ def script(network: nn.Module, path: Path) -> Path:
     return path
 
 
-def onnx(network: Linear, path: Path) -> Path:
-    """The same network, written with the onnx package alone."""
+def onnx(
+    network: Linear, path: Path, batch: int | str = "n", layout: str = "nchw", dtype: str = "FLOAT", more: bool = False
+) -> Path:
+    """The same network, written with the onnx package alone.
+
+    batch: a number, or a name for any. dtype: of its input; UINT8 is divided by 255. more: a first output of its tiles.
+    """
+    import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     weight, bias = (parameter.detach().numpy() for parameter in (network.weight, network.bias))
     channels = weight.shape[1] // 16
+    unit = np.array(1 / 255 if dtype == "UINT8" else 1, np.float32)
+    order = [0, 3, 1, 2] if layout == "nhwc" else [0, 1, 2, 3]
+    sides = [*network.size, channels] if layout == "nhwc" else [channels, *network.size]
+    tiles = [helper.make_tensor_value_info("tiles", TensorProto.FLOAT, [batch, channels, 4, 4])]
     nodes = [
+        helper.make_node("Cast", ["given"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["cast", "unit"], ["numbers"]),
+        helper.make_node("Transpose", ["numbers"], ["pixels"], perm=order),
         helper.make_node("AveragePool", ["pixels"], ["tiles"], kernel_shape=network.tile, strides=network.tile),
         helper.make_node("Flatten", ["tiles"], ["flat"]),
         helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"], transB=1),
@@ -81,9 +94,9 @@ def onnx(network: Linear, path: Path) -> Path:
     graph = helper.make_graph(
         nodes,
         "linear",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", channels, *network.size])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(weight)])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [helper.make_tensor_value_info("given", getattr(TensorProto, dtype), [batch, *sides])],
+        [*(tiles if more else []), helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, len(weight)])],
+        [numpy_helper.from_array(array, name) for array, name in ((weight, "weight"), (bias, "bias"), (unit, "unit"))],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9

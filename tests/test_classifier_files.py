@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gmmedit import classifiers
 from gmmedit.classifiers.described import Described
+from gmmedit.classifiers.description import Description
 from gmmedit.errors import InputError
 from gmmedit.networks import exported
 
@@ -314,8 +315,8 @@ def test_networks_that_do_other_things(tmp_path: Path) -> None:
     for network, says in ((Two(5), "gives a tuple, one tensor"), (Flat(5), "outputs of shape (10,)")):
         small.script(network, tmp_path / "odd.ts")
         refused(described(tmp_path, "odd.ts"), says)
-    small.export(small.Linear(5, channels=1), tmp_path / "grey.pt2", channels=1)
-    refused(described(tmp_path, "grey.pt2"), "fails on 2 pictures of 32 x 32 pixels")
+    small.export(small.Linear(5, channels=4), tmp_path / "four.pt2", channels=4)
+    refused(described(tmp_path, "four.pt2"), "fails on 2 pictures of 32 x 32 pixels")
 
     class One(small.Linear):
         def forward(self, x: Tensor) -> Tensor:
@@ -380,11 +381,72 @@ def test_damaged_files(files: Path, name: str) -> None:
 
 
 def test_a_network_exported_for_a_fixed_number_of_pictures(tmp_path: Path, network: small.Linear) -> None:
+    """It gets that number at a time, and no picture's answer depends on the others, nor its gradient."""
     small.export(network, tmp_path / "two.pt2", batch=False)
     classifier = classifiers.load(described(tmp_path, "two.pt2"))
-    with pytest.raises(InputError, match="fails on 16 pictures") as caught:
-        classifier.logits(torch.zeros(16, 3, 32, 32))
-    assert "dynamic" in caught.value.hint
+    images = torch.rand(5, 3, 40, 40, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+    logits = classifier.logits(images)
+    small.export(network, tmp_path / "any.pt2")
+    torch.testing.assert_close(logits, classifiers.load(described(tmp_path, "any.pt2")).logits(images))
+    gradient = torch.autograd.grad(logits[4, 1], images)[0]
+    assert classifier.differentiable and gradient[4].abs().max() > 0 and not gradient[:4].any()
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 3])
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("dtype", ["FLOAT", "FLOAT16", "UINT8"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_onnx_of_any_make(tmp_path: Path, batch: int | str, layout: str, dtype: str, channels: int) -> None:
+    """What the file tells need not be described: size, channels and their place, numbers, how many at once."""
+    network = small.Linear(2, channels, size=(32, 24)).eval()
+    small.onnx(network, tmp_path / "net.onnx", batch=batch, layout=layout, dtype=dtype)
+    body = "input: {}\nactivation: sigmoid\nattributes: {a: {}, b: {}}\n"
+    classifier = classifiers.load(described(tmp_path, "net.onnx", body))
+    assert classifier.input_size == (32, 24) and classifier.channels == (channels,) and not classifier.differentiable
+    images = torch.randint(256, (5, channels, 32, 24), generator=torch.Generator().manual_seed(1)) / 127.5 - 1
+    pixels = (images + 1) / 2
+    wanted = network(pixels.half().float() if dtype == "FLOAT16" else pixels)
+    torch.testing.assert_close(classifier.logits(images)[:, 1::2] * 2, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_onnx_that_must_be_described(tmp_path: Path, network: small.Linear, images: Tensor) -> None:
+    path = tmp_path / "net.onnx"
+    small.onnx(network, path, dtype="UINT8")
+    refused(described(tmp_path, "net.onnx"), "takes bytes from 0 to 255", "leave range, mean and std out of `input`")
+    small.onnx(network, path, more=True)
+    refused(described(tmp_path, "net.onnx"), "gives a dict", "output: one of tiles, logits")
+    refused(described(tmp_path, "net.onnx", "output: logit\n" + BODY), "no tensor 'logit'", "did you mean 'logits'?")
+    refused(described(tmp_path, "net.onnx", "output: 2\n" + BODY), "no tensor '2' among its outputs")
+    named = classifiers.load(described(tmp_path, "net.onnx", "output: logits\n" + BODY))
+    numbered = classifiers.load(described(tmp_path, "net.onnx", "output: 1\n" + BODY))
+    assert torch.equal(named.logits(images), numbered.logits(images))
+    torch.testing.assert_close(named.logits(images)[:, 1] * 2, network(images)[:, 0])
+    assert named.fingerprint != numbered.fingerprint
+    wide = "input: {range: [-1, 1], layout: nhwc}\n" + BODY.partition("}\n")[2]
+    refused(described(tmp_path, "net.onnx", "output: logits\n" + wide), "fails on 2 pictures")
+    small.export(network, tmp_path / "net.pt2")
+    refused(described(tmp_path, "net.pt2", "output: 0\n" + BODY), "gives one tensor", "leave `output` out")
+
+
+@pytest.mark.parametrize("kind", ["tuple", "dict"])
+def test_one_of_several_outputs_of_a_function(files: Path, network: small.Linear, images: Tensor, kind: str) -> None:
+    returned = "x, logits" if kind == "tuple" else "{'pixels': x, 'logits': logits}"
+    body = f"    def call(x):\n        logits = inner(x)\n        return {returned}\n    return call\n"
+    (files / "my.py").write_text(f"{FACTORY}\ndef several():\n    inner = load().eval()\n{body}")
+    refused(described(files, "my.py:several"), f"gives a {kind}", "output: one of")
+    which = "1" if kind == "tuple" else "logits"
+    found = classifiers.load(described(files, "my.py:several", f"output: {which}\n" + BODY))
+    torch.testing.assert_close(found.logits(images)[:, 1] * 2, network(images)[:, 0])
+
+
+def test_descriptions_of_before_keep_their_fingerprint() -> None:
+    """Labels know their classifier by it: a key that came later must not show where it is not used."""
+    description = Description.model_validate({"file": "x", "input": {"size": 32}, "attributes": {"a": {}}})
+    assert description.record() == (
+        '{"input":{"size":[32,32],"resize":null,"interpolation":"bilinear","colors":"rgb","range":[0.0,1.0],'
+        '"mean":[0.0],"std":[1.0]},"activation":null,"outputs":null,"attributes":{"a":{"values":["no","yes"],'
+        '"outputs":null}},"prompts":null,"templates":["a photo of {}"],"accuracy":null,"rates":{},"by":null}'
+    )
 
 
 # Hostile files

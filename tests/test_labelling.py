@@ -16,8 +16,8 @@ from test_bad_input import check
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.classifiers.preprocessing import Preprocessing
-from gmmedit.pictures.pixels import as_shown
+from gmmedit.classifiers.preprocessing import Preprocessing, conversion, recolored
+from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.report.labels import basis, correlation, label_report
 from gmmedit.stages import fit_mixture
 
@@ -375,6 +375,42 @@ def test_pictures_of_another_channel_count(tmp_path: Path) -> None:
         assert "notes" not in labels.attrs
 
 
+TWO = "activation: sigmoid\nattributes: {a: {}, b: {}}\n"
+
+
+@pytest.mark.parametrize(("made", "taken"), [(4, 3), (1, 3), (4, 1), (3, 1)])
+def test_every_step_converts_images_alike(made: int, taken: int, tmp_path: Path) -> None:
+    """Alpha, grey and colours; gradients reach the generator, and each later step sees the labels that `label` saw."""
+    folder, run = tmp_path / "run", ("--run", tmp_path / "run", "--quiet")
+    gan = f"from small_generators import Painter\ndef load():\n    return Painter(channels={made})\n"
+    (tmp_path / "gan.py").write_text(gan)
+    done("sample", *run, "--gan", f"{tmp_path}/gan.py:load", "-n", N, "--images")
+    with artifacts.open(folder / "samples.h5") as samples:
+        images = from_bytes(samples["images"])
+    network = small.balanced(small.Linear(2, taken), recolored(images, (taken,)))
+    small.export(network, tmp_path / "net.pt2", channels=taken)
+    small.onnx(network, tmp_path / "other.onnx")
+    colors = "grey" if taken == 1 else "rgb"
+    body = f"input: {{size: 32, colors: {colors}, range: [-1, 1]}}\n" + TWO
+    mine, other = described(folder, "net.pt2", body), tmp_path / "other.yaml"
+    other.write_text(f"file: other.onnx\n{body}")
+    done("label", *run, "--classifier", mine)
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    fit(folder)
+    done("edit", *run, "--attr", "a", "--polish", 2)
+    with artifacts.open(folder / "labels.h5") as labels, artifacts.open(folder / "edits.h5") as edits:
+        (note,) = labels.attrs["notes"]
+        assert f"takes images of {taken} channels, the generator's have {made}: {conversion(made, (taken,))}" in note
+        assert np.abs(edits["labels_before"] - labels["labels"][:8]).max() < 1e-3
+        assert np.abs(edits["labels_after"] - edits["labels_before"]).max() > 0.01
+    done("verify", *run)
+    config = tmp_path / "few.yaml"
+    config.write_text("evaluate: {n: 8, starts: 2, editors: [mixture]}\n")
+    done("evaluate", *run, "--config", config, "--classifier", other)
+    with artifacts.open(folder / "evaluation.h5") as scored:
+        assert f"other.yaml takes images of {taken} channels" in "\n".join(scored.attrs["notes"])
+
+
 ODD = """
 import torch
 from gmmedit.classifiers import Attribute, Classifier
@@ -414,15 +450,16 @@ def test_outputs_that_do_not_fit_the_attributes_cost_nothing(folder: Path) -> No
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_unfinished_labels_of_another_classifier_do_not_stop_force(folder: Path, damaged: bool) -> None:
-    done("label", "--run", folder)
+    for name in ("one", "other"):
+        (folder.parent / f"{name}.csv").write_text(f"{name}\n" + "0.2\n0.7\n" * (N // 2))
+    done("label", "--run", folder, "--classifier", folder.parent / "one.csv")
     wanted = (folder / "labels.h5").read_bytes()
-    done("label", "--run", folder, "--classifier", "avatars-eval", "--force")
-    other = (folder / "labels.h5").read_bytes()
+    done("label", "--run", folder, "--classifier", folder.parent / "other.csv", "--force")
     (folder / "labels.h5").rename(folder / "labels.h5.partial")
     if damaged:
-        (folder / "labels.h5.partial").write_bytes(other[:3000])
-    check(gmmedit("label", "--run", folder), "labels.h5.partial", "--restart discards it")
-    done("label", "--run", folder, "--force")
+        (folder / "labels.h5.partial").write_bytes(wanted[:3000])
+    check(gmmedit("label", "--run", folder, "--classifier", folder.parent / "one.csv"), "--restart discards it")
+    done("label", "--run", folder, "--classifier", folder.parent / "one.csv", "--force")
     assert (folder / "labels.h5").read_bytes() == wanted and not (folder / "labels.h5.partial").exists()
 
 

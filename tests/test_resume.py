@@ -215,6 +215,22 @@ def test_restart_discards_a_checkpoint_even_a_damaged_one(tmp_path: Path) -> Non
     assert not partial.exists()
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_force_discards_a_checkpoint_that_cannot_be_continued(tmp_path: Path, damaged: bool) -> None:
+    path, other = tmp_path / "single.h5", replace(SINGLE, config={"fit": {"steps": 6}})
+    artifacts.save_checkpoint(path, SINGLE, {"step": np.array([3])})
+    if damaged:
+        partial = tmp_path / "single.h5.partial"
+        partial.write_bytes(partial.read_bytes()[:-700])
+    else:
+        found = artifacts.load_checkpoint(path, SINGLE, force=True)
+        assert found is not None and found["step"] == 3, "what can be continued is kept"
+    with pytest.raises(InputError, match="--restart|another question|damaged"):
+        artifacts.load_checkpoint(path, other)
+    assert artifacts.load_checkpoint(path, other, force=True) is None
+    assert not (tmp_path / "single.h5.partial").exists()
+
+
 @pytest.mark.parametrize(
     "arrays",
     [

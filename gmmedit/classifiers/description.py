@@ -50,13 +50,17 @@ class Part(BaseModel):
 class Input(Part):
     """What the network wants its pictures to look like, see `Preprocessing`."""
 
-    size: Annotated[tuple[Pixels, Pixels], BeforeValidator(twice)]  # (height, width), or one number for both
+    added: ClassVar[tuple[str, ...]] = ("layout",)
+
+    # (height, width), or one number for both; None: the file tells it
+    size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(twice)] = None
     resize: Pixels | None = None  # of the shorter edge, before the centre is cut out; None: straight to `size`
     interpolation: Interpolation = "bilinear"
     colors: Colors = "rgb"
     range: tuple[float, float] = (0.0, 1.0)  # of a black and a white pixel
     mean: list[float] = [0.0]
     std: list[Annotated[float, Field(gt=0)]] = [1.0]
+    layout: Literal["nchw", "nhwc"] | None = None  # None: as the file tells, else nchw
 
     @field_validator("mean", "std")
     @classmethod
@@ -65,8 +69,16 @@ class Input(Part):
             raise ValueError("one number, or one for each of three colours")
         return numbers
 
-    def preprocessing(self) -> Preprocessing:
-        shape = (self.size, self.resize, self.interpolation, self.colors, self.range)
+    def preprocessing(
+        self, size: tuple[int, int] | None = None, channels: int | None = None, takes_bytes: bool = False
+    ) -> Preprocessing | None:
+        """As described; what is not said is as the file tells: its size, its channels. None: neither tells the size."""
+        size = self.size or size
+        if size is None:
+            return None
+        colors = "grey" if channels == 1 and "colors" not in self.model_fields_set else self.colors
+        values = (0.0, 255.0) if takes_bytes and "range" not in self.model_fields_set else self.range
+        shape = (size, self.resize, self.interpolation, colors, values)
         return Preprocessing(*shape, mean=tuple(self.mean), std=tuple(self.std))
 
 
@@ -127,9 +139,11 @@ class Source(Part):
 
     what: ClassVar[str]  # it is called in errors
     hint: ClassVar[str]
+    added: ClassVar[tuple[str, ...]] = ("output",)
 
     file: str  # file, folder, hub name or module.py:factory
     input: Input | None = None
+    output: str | None = None  # which of several tensors: its name, or its number from 0
 
     def record(self) -> str:
         """All that decides its answers, and not where the file lies."""

@@ -1,8 +1,9 @@
 """What a file opens to: a network, and what prepares its pictures. Classifiers and feature networks are built on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +12,8 @@ from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Source
 from gmmedit.classifiers.preprocessing import Preprocessing
-from gmmedit.errors import InputError, out_of_memory
-from gmmedit.networks import reason
+from gmmedit.errors import InputError, nearest, out_of_memory
+from gmmedit.networks import in_fixed_batches, reason
 
 TRIED = 2  # pictures of the first try: a network that was exported for one must be found out
 
@@ -22,15 +23,18 @@ class Opened:
     """What a file opens to: a function of preprocessed pictures, and what the file says of itself.
 
     `forward` maps (N, C, *size) to one row (n) or (n / 2, 2) of labels, or of features of any shape, for each picture;
-    it computes on the device that it was opened for.
+    it computes on the device that it was opened for. Of several tensors the description chooses one. `shape` is that
+    of its input as far as the file tells, None: unknown; the pixels may come last there.
     """
 
-    forward: Callable[[Tensor], Tensor]
+    forward: Callable[[Tensor], Any]
     fingerprint: str
     preprocessing: Preprocessing | None = None
     attributes: tuple[Attribute, ...] = ()
     outputs: tuple[str, ...] | None = None
     activation: Activation | None = None
+    shape: tuple[int | None, ...] | None = None
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Prepared:
     network: Opened
     preprocessing: Preprocessing
     where: str
+    channels_last: bool = False
+    output: str | None = None  # of several tensors: a name, or a number from 0
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to the network's outputs.
@@ -48,7 +54,7 @@ class Prepared:
         """
         pixels = self.preprocessing(images)
         try:
-            return self.network.forward(pixels)
+            return in_fixed_batches(self.answer, pixels, self.network.shape[0] if self.network.shape else None)
         except InputError:
             raise
         except Exception as error:  # anything may be in a user's network
@@ -59,6 +65,14 @@ class Prepared:
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
+    def answer(self, pixels: Tensor) -> Tensor:
+        """One tensor for pixels (N, C, H, W), as the network takes them. InputError: it has no such output."""
+        pixels = pixels.permute(0, 2, 3, 1).contiguous() if self.channels_last else pixels
+        if not self.network.dtype.is_floating_point:
+            pixels = pixels.round()
+        outputs = self.network.forward(pixels.to(self.network.dtype))
+        return one_of(outputs, self.output, self.where)
+
     @torch.enable_grad()  # whoever loads it may compute without
     def tried(self, device: str, turned: bool = False) -> Tensor:
         """The outputs for pictures that want their gradients; `turned`: seen in reverse order, answered in this one.
@@ -68,19 +82,57 @@ class Prepared:
         shape = (TRIED, self.preprocessing.channels[-1], *self.preprocessing.size)
         images = torch.linspace(-1, 1, torch.Size(shape).numel(), device=device).view(shape)
         outputs = self((images.flip(0) if turned else images).requires_grad_(True))
-        if not isinstance(outputs, Tensor):
-            message = f"{self.where} gives a {type(outputs).__name__}, one tensor (N, columns) was expected"
-            raise InputError(message, hint="wrap it in a module.py:factory that returns one tensor")
         return outputs.flip(0) if turned and outputs.ndim else outputs
+
+
+def one_of(outputs: Any, wanted: str | None, where: str) -> Tensor:
+    """The only tensor, or the wanted one of several: by name, or by number. InputError: there is none."""
+    if isinstance(outputs, Tensor):
+        if wanted is not None:
+            raise InputError(f"{where} gives one tensor, there is none to choose", hint="leave `output` out")
+        return outputs
+    named = dict(outputs) if isinstance(outputs, Mapping) else {}
+    listed = list(named.values()) if named else list(outputs) if isinstance(outputs, tuple | list) else []
+    names = list(named) or [str(number) for number in range(len(listed))]
+    if wanted is None or not listed:
+        message = f"{where} gives a {type(outputs).__name__}, one tensor (N, columns) was expected"
+        which = f"output: one of {', '.join(names)}; or " if names else ""
+        raise InputError(message, hint=f"{which}wrap it in a module.py:factory that returns one tensor")
+    found = named.get(wanted, listed[int(wanted)] if wanted.isdecimal() and int(wanted) < len(listed) else None)
+    if not isinstance(found, Tensor):
+        raise InputError(f"{where} has no tensor {wanted!r} among its outputs", hint=nearest(wanted, names))
+    return found
 
 
 def prepared(network: Opened, description: Source, where: str) -> Prepared:
     """The network with the description's preprocessing, or else the file's own. InputError: there is none."""
-    preprocessing = description.input.preprocessing() if description.input else network.preprocessing
+    given = description.input
+    last = channels_last(network.shape) if given is None or given.layout is None else given.layout == "nhwc"
+    preprocessing = network.preprocessing
+    if given:
+        channels, size = told(network.shape, last)
+        preprocessing = given.preprocessing(size, channels, network.dtype == torch.uint8)
     if preprocessing is None:
         hint = f"input: {{size: 224, ...}}; {description.hint}"
         raise InputError(f"{where} does not say what its pictures look like", hint=hint)
-    return Prepared(network, preprocessing, where)
+    usual = (preprocessing.range, set(preprocessing.mean), set(preprocessing.std)) == ((0, 255), {0}, {1})
+    if network.dtype == torch.uint8 and not usual:
+        message = f"{where} takes bytes from 0 to 255, and is to get other numbers"
+        raise InputError(message, hint="leave range, mean and std out of `input`")
+    return Prepared(network, preprocessing, where, last, description.output)
+
+
+def channels_last(shape: tuple[int | None, ...] | None) -> bool:
+    """Whether an input of that shape has one or three channels in its last place only."""
+    return shape is not None and shape[3] in (1, 3) and shape[1] not in (1, 3)
+
+
+def told(shape: tuple[int | None, ...] | None, last: bool) -> tuple[int | None, tuple[int, int] | None]:
+    """The channels and (height, width) of an input; None: its shape does not tell."""
+    if shape is None:
+        return None, None
+    channels, height, width = (shape[3], *shape[1:3]) if last else shape[1:]
+    return channels, (height, width) if height and width else None
 
 
 def combined(fingerprint: str, description: Source, own: Preprocessing | None = None) -> str:

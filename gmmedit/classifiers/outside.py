@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.opened import Opened
 from gmmedit.classifiers.preprocessing import recolored
 from gmmedit.errors import InputError
-from gmmedit.networks import exported, file_fingerprint, frozen, onnx, python, torchscript, weights
+from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, torchscript, weights
 
 
 def read_exported(path: Path, device: str) -> Opened:
-    return Opened(exported.load(path, device).module, file_fingerprint(path))
+    return opened(exported.load(path, device), file_fingerprint(path))
 
 
 def read_torchscript(path: Path, device: str) -> Opened:
@@ -20,7 +21,15 @@ def read_torchscript(path: Path, device: str) -> Opened:
 
 
 def read_onnx(path: Path, device: str) -> Opened:
-    return Opened(onnx.load(path, device).module, file_fingerprint(*onnx.files_of(path)))
+    return opened(onnx.load(path, device), file_fingerprint(*onnx.files_of(path)))
+
+
+def opened(network: Network, fingerprint: str) -> Opened:
+    """With what the file tells of its input."""
+    shape = network.shapes[0] if network.shapes and len(network.shapes[0]) == 4 else None
+    return Opened(
+        network.module, fingerprint, shape=shape, dtype=network.dtypes[0] if network.dtypes else torch.float32
+    )
 
 
 def from_python(name: str, device: str, trusted: bool) -> Opened:

@@ -12,8 +12,8 @@ from gmmedit.classifiers.preprocessing import MOST_EDGE, Interpolation, Preproce
 
 Settings = dict[str, Any]
 
-# Pillow's numbers of its filters; the windowed sinc has no counterpart in PyTorch, the cubic is the nearest to it.
-RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
+# Pillow's numbers of its filters; PyTorch has no Lanczos (1), box (4) and Hamming (5).
+RESAMPLING: dict[int, Interpolation] = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 WARPED = 384  # from this size on ConvNeXT's processor crops nothing
 
 
@@ -124,7 +124,7 @@ def placed(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
         if not 1 <= side <= MOST_EDGE:
             raise ValueError(f"a size of {side} pixels, 1 to {MOST_EDGE} are possible")
     if settings.get("resample") not in RESAMPLING:
-        raise ValueError(f"resample {settings.get('resample')} is not known here")
+        raise ValueError(f"PyTorch has no filter like resample {settings.get('resample')}, bicubic is the nearest")
     normalizes = settings.get("do_normalize")
     return Preprocessing(
         size=size,

@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from gmmedit.errors import InputError, nearest, out_of_memory
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.beside import notes
-from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, reason, torchscript, weights
+from gmmedit.networks import (
+    Network,
+    exported,
+    file_fingerprint,
+    frozen,
+    in_fixed_batches,
+    onnx,
+    python,
+    reason,
+    torchscript,
+    weights,
+)
 from gmmedit.runtime.registry import Registry
 
 EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
@@ -96,11 +107,7 @@ class Outside(Generator):
         """z (N, z_dim), or w or W+ (N, 1, z_dim + n_classes) with classes, to images."""
         w = w.flatten(1)
         low, high = self.description.range
-        if self.rows is None:
-            images = self.images(w).float()
-        else:
-            parts = w.split(self.rows)
-            images = torch.cat([self.images(filled_up(part, self.rows))[: len(part)] for part in parts]).float()
+        images = in_fixed_batches(self.images, w, self.rows).float()
         return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
 
     def images(self, w: Tensor) -> Tensor:
@@ -147,11 +154,6 @@ class Outside(Generator):
         return channels, height, width
 
 
-def filled_up(rows: Tensor, number: int) -> Tensor:
-    """That number of rows, the last one repeated, for a network that takes no other."""
-    return torch.cat([rows, rows[-1:].expand(number - len(rows), -1)])
-
-
 class Program(Outside):
     """A torch.export program, which names its device in the graph: it is moved by loading it again."""
 
@@ -178,6 +180,8 @@ def read_torchscript(path: Path) -> Generator:
 
 def read_onnx(path: Path) -> Generator:
     network = onnx.load(path)
+    if len(network.outputs) > 1:
+        raise InputError(f"{path} has {len(network.outputs)} outputs", hint=onnx.HINT)
     return Outside(network, described(path, network), str(path), file_fingerprint(*onnx.files_of(path)))
 
 

@@ -5,13 +5,14 @@ What may run is decided before anything is loaded; generators and classifiers ar
 
 import logging
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gmmedit.errors import InputError, debugging
 from gmmedit.runtime.regular_files import check_regular
@@ -22,13 +23,28 @@ INFLATED = 64 << 20  # bytes that an archive may unpack to beyond its own; weigh
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen network on its device, and what its file tells of the shapes of its inputs.
+    """A frozen network on its device, and what its file tells of its inputs and the names of its outputs.
 
-    An unknown or dynamic length is None; `shapes` is empty where the file tells nothing.
+    An unknown or dynamic length is None; `shapes`, `dtypes` and `outputs` are empty where the file tells nothing. A
+    network of several named outputs gives them as a dictionary.
     """
 
     module: nn.Module
     shapes: tuple[tuple[int | None, ...], ...] = ()
+    dtypes: tuple[torch.dtype, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+def in_fixed_batches(function: Callable[[Tensor], Tensor], rows: Tensor, number: int | None) -> Tensor:
+    """function(rows) for a function that takes `number` rows and no other number (None: any)."""
+    if number is None:
+        return function(rows)
+    return torch.cat([function(filled_up(part, number))[: len(part)] for part in rows.split(number)])
+
+
+def filled_up(rows: Tensor, number: int) -> Tensor:
+    """That number of rows, the last one repeated."""
+    return torch.cat([rows, rows[-1:].expand(number - len(rows), *rows.shape[1:])])
 
 
 def frozen(module: nn.Module, device: str) -> nn.Module:

@@ -65,15 +65,16 @@ def load(path: Path, device: str = "cpu") -> Network:
         program = torch.export.load(io.BytesIO(content))
         if device != "cpu":
             program = move_to_device_pass(program, device)
-        return Network(program.module().requires_grad_(False), shapes_of(program))
+        tensors = inputs_of(program)
+        shapes = tuple(tuple(size if isinstance(size, int) else None for size in tensor.shape) for tensor in tensors)
+        return Network(program.module().requires_grad_(False), shapes, tuple(tensor.dtype for tensor in tensors))
 
 
-def shapes_of(program: ExportedProgram) -> tuple[tuple[int | None, ...], ...]:
-    """Of the inputs; dynamic lengths are None."""
+def inputs_of(program: ExportedProgram) -> list[Tensor]:
+    """Tensors like the inputs, without data; dynamic lengths are no int."""
     names = program.graph_signature.user_inputs
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
-    tensors = [values[name] for name in names if isinstance(values.get(str(name)), Tensor)]
-    return tuple(tuple(size if isinstance(size, int) else None for size in tensor.shape) for tensor in tensors)
+    return [values[name] for name in names if isinstance(values.get(str(name)), Tensor)]
 
 
 def check(content: bytes) -> None:

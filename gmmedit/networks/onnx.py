@@ -1,4 +1,4 @@
-"""ONNX files, run by onnxruntime (`pip install gmmedit[onnx]`): tensors in, one tensor out, no gradients."""
+"""ONNX files, run by onnxruntime (`pip install gmmedit[onnx]`): tensors in, tensors out, no gradients."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from gmmedit.errors import InputError
 from gmmedit.networks import Network, opening
 from gmmedit.runtime.regular_files import check_regular, check_utf8
 
+DTYPES = {"tensor(float16)": torch.float16, "tensor(uint8)": torch.uint8, "tensor(double)": torch.float64}
 HINT = "export it with a dynamic batch dimension and one output"
 
 
@@ -23,11 +24,14 @@ class Session(nn.Module):
         super().__init__()
         self.session = session
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
+        """The only output, or all by their names."""
         arrays: list[np.ndarray] = [tensor.detach().cpu().numpy() for tensor in inputs]
         names = [entry.name for entry in self.session.get_inputs()]
-        (found,) = self.session.run(None, dict(zip(names, arrays, strict=True)))
-        return torch.from_numpy(found).to(inputs[0].device)
+        found = self.session.run(None, dict(zip(names, arrays, strict=True)))
+        tensors = [torch.from_numpy(array).to(inputs[0].device) for array in found]
+        outputs = [entry.name for entry in self.session.get_outputs()]
+        return tensors[0] if len(tensors) == 1 else dict(zip(outputs, tensors, strict=True))
 
 
 def load(path: Path, device: str = "cpu") -> Network:
@@ -43,10 +47,10 @@ def load(path: Path, device: str = "cpu") -> Network:
     providers = [wanted, "CPUExecutionProvider"] if usable else ["CPUExecutionProvider"]
     with opening(path, "ONNX network", HINT):
         session = runtime.InferenceSession(str(path), options, providers=providers)
-    if len(session.get_outputs()) != 1:
-        raise InputError(f"{path} has {len(session.get_outputs())} outputs", hint=HINT)
-    shapes = [tuple(size if isinstance(size, int) else None for size in it.shape) for it in session.get_inputs()]
-    return Network(Session(session), tuple(shapes))
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shapes = tuple(tuple(size if isinstance(size, int) else None for size in entry.shape) for entry in inputs)
+    dtypes = tuple(DTYPES.get(entry.type, torch.float32) for entry in inputs)
+    return Network(Session(session), shapes, dtypes, tuple(entry.name for entry in outputs))
 
 
 def files_of(path: Path) -> list[Path]:

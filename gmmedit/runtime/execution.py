@@ -30,7 +30,7 @@ class Execution:
     device: str = "cpu"
     batch: int = 16
     restart: bool = False  # discard unfinished work
-    force: bool = False  # overwrite a finished artifact of another question
+    force: bool = False  # overwrite a finished artifact of other settings, discard unfinished work of others
     trusting: bool = False  # run Python files that only an artifact names
     tick: Tick = silent
     ranks: Ranks = ALONE
