@@ -1,6 +1,7 @@
 """`evaluate` and `compare`, as a user would run them, on the embedded model."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gmmedit.editors.linear import LinearEditor, fit_random
 from gmmedit.stages import compare, evaluate
 from gmmedit.stages.shared import scoring
 from gmmedit.stages.shared.common import Execution
-from gmmedit.stages.shared.figuring import figure_rows
+from gmmedit.stages.shared.figuring import figure_rows, read_figures
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
 FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
@@ -37,7 +38,7 @@ def read(path: Path) -> list[dict]:
 
 def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "SAVED_EVERY", 0)
-    settings = FEW.model_copy(update={"editors": ["mixture", "random"]})
+    settings = FEW.model_copy(update={"editors": ["mixture", "random"], "precision": "bf16"})
     seen: list[tuple[int, str]] = []
 
     def tick(done: int, total: int, text: str) -> None:
@@ -101,11 +102,16 @@ def settings_of(folder: Path) -> Path:
     return path
 
 
-def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path) -> None:
+def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ("evaluate", "--run", own_run, "-n", 48, "--editors", "random", "--classifier", "avatars")
     assert "note: judged by avatars, which made the labels: every figure flatters" in done(*words).stdout
-    rows = read(own_run / "evaluation.jsonl")
+    figures = own_run / "evaluation.jsonl"
+    rows, whole = read(figures), figures.read_bytes()
     assert any(row["metric"] == "identity@0.5" or row["metric"] == "identity@0.8" for row in rows)
+    figures.write_bytes(whole.replace(b"}", b"", 1))
+    with caplog.at_level(logging.WARNING):
+        assert read_figures(own_run / "evaluation.h5") == rows and figures.read_bytes() == whole
+    assert caplog.messages[-1] == f"note: computing the figures of {figures} again, line 1 is no figure"
 
 
 def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

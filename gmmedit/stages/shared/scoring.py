@@ -36,7 +36,7 @@ from gmmedit.stages.shared.fidelity import fidelity
 from gmmedit.stages.shared.fitting import model_from, tensors
 from gmmedit.stages.shared.judging import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
 from gmmedit.stages.shared.membership import members_of
-from gmmedit.stages.shared.metering import cost_of_fits, metered
+from gmmedit.stages.shared.metering import Cost, cost_of_fits, metered
 from gmmedit.stages.shared.problem import fitted_of, layout_of
 from gmmedit.stages.shared.sampling import painter, sample_settings
 from gmmedit.stopping import Stopped, stop_if_asked
@@ -83,10 +83,11 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
     if execution.ranks.main:
         found = artifacts.load_checkpoint(path, bench.question, restart=execution.restart) or {}
         found |= known_of(folder / "evaluation.h5", bench.question)
+    fits = cost_of_fits(folder) if execution.ranks.main else Cost()  # only the main one says what it leaves out
     notes, scored = list(bench.judge.notes), []
     for name in names:
         try:
-            score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), folder)
+            score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), fits)
         except Unsuitable as reason:
             if bench.settings.editors:
                 raise
@@ -191,8 +192,11 @@ def known_of(path: Path, question: Question) -> Arrays:
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 
 
-def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], folder: Path) -> None:
-    """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here."""
+def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
+    """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here.
+
+    fits: what our own editors cost.
+    """
     layout, execution = bench.material.layout, bench.judge.execution
     missing = execution.ranks.told(lambda: missing_of(name, layout.categories, found))
     if not missing:
@@ -202,7 +206,7 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fold
     with metered() as cost:
         editor = EDITORS[name](bench.material)
     if name.startswith("mixture"):
-        cost = cost_of_fits(folder)
+        cost = fits
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
     try:
