@@ -1,6 +1,7 @@
 """`evaluate` and `compare`, as a user would run them, on the embedded model."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from gmmedit.editors.base import Editor, Unsuitable
 from gmmedit.editors.baselines import flow
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
-from gmmedit.evaluation.results import figure_rows
+from gmmedit.evaluation.results import figure_rows, read_figures
 from gmmedit.generators import Generator
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.registry import Registry
@@ -39,7 +40,7 @@ def read(path: Path) -> list[dict]:
 
 def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "SAVED_EVERY", 0)
-    settings = FEW.model_copy(update={"editors": ["mixture", "random"]})
+    settings = FEW.model_copy(update={"editors": ["mixture", "random"], "precision": "bf16"})
     seen: list[tuple[int, str]] = []
 
     def tick(done: int, total: int, text: str) -> None:
@@ -103,11 +104,16 @@ def settings_of(folder: Path) -> Path:
     return path
 
 
-def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path) -> None:
+def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ("evaluate", "--run", own_run, "-n", 48, "--editors", "random", "--classifier", "avatars")
     assert "note: judged by avatars, which made the labels: every figure flatters" in done(*words).stdout
-    rows = read(own_run / "evaluation.jsonl")
+    figures = own_run / "evaluation.jsonl"
+    rows, whole = read(figures), figures.read_bytes()
     assert any(row["metric"] == "identity@0.5" or row["metric"] == "identity@0.8" for row in rows)
+    figures.write_bytes(whole.replace(b"}", b"", 1))
+    with caplog.at_level(logging.WARNING):
+        assert read_figures(own_run / "evaluation.h5") == rows and figures.read_bytes() == whole
+    assert caplog.messages[-1] == f"note: computing the figures of {figures} again, line 1 is no figure"
 
 
 def unsuitable(_: object) -> None:

@@ -1,6 +1,7 @@
 """Every write of a command fails once: one line says so, finished work is kept, and the same command goes on."""
 
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -123,6 +124,28 @@ def test_what_a_fit_took_is_kept_whole(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert [row["fit"] for row in recorded(tmp_path)] == ["single"]
     write_cost(tmp_path, "mixture", Cost(3.0, 4.0))
     assert [row["fit"] for row in recorded(tmp_path)] == ["single", "mixture"]
+
+
+def test_a_bad_line_of_the_costs_is_named_and_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from gmmedit.runtime.cost import Cost, cost_of_fits, write_cost
+
+    path = tmp_path / "costs.jsonl"
+    write_cost(tmp_path, "single", Cost(1.0, 2.0))
+    path.write_bytes(path.read_bytes() + b'{"fit": "mixture", "seconds": 9\n\n[1]\n\xff\n' + b"[" * 100_000)
+    spoiled = path.read_bytes()
+    write_cost(tmp_path, "mixture", Cost(3.0, 4.0))
+    assert path.read_bytes().startswith(spoiled), "nothing is thrown away"
+    assert cost_of_fits(tmp_path) == Cost(4.0, 4.0)
+    assert caplog.messages == [f"note: left out line 2, 4, 5, 6 of {path}, which is no record of a fit"]
+
+
+def test_costs_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
+    from gmmedit.runtime.cost import cost_of_fits
+
+    assert math.isnan(cost_of_fits(tmp_path).seconds)
+    for seconds in ("null", '"soon"', "[]"):
+        (tmp_path / "costs.jsonl").write_text(f'{{"fit": "single", "seconds": {seconds}, "memory": {{}}}}\n')
+        assert math.isnan(cost_of_fits(tmp_path).seconds)
 
 
 def test_a_folder_that_goes_away_in_the_middle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -469,8 +469,8 @@ def test_progress_is_told_for_every_batch(folder: Path, monkeypatch: pytest.Monk
     from gmmedit.stages import label
 
     told: list[tuple[int, int]] = []
-    label.run(folder, LabelSettings(), Execution(batch=64, tick=lambda done, total, _: told.append((done, total))))
-    assert told == [(done, N) for done in (64, 128, 192, 256, 320)]
+    label.run(folder, LabelSettings(), Execution(tick=lambda done, total, _: told.append((done, total))))
+    assert told == [(done, N) for done in range(16, N + 1, 16)]
 
 
 # The report

@@ -60,7 +60,7 @@ def throw(error: Exception) -> tuple[Tensor]:
     raise error
 
 
-def test_a_generator_that_lacks_memory_ends_with_the_same_pictures(tmp_path: Path) -> None:
+def test_a_cpu_takes_no_more_than_a_tile(tmp_path: Path) -> None:
     name = module(tmp_path / "greedy.py", GREEDY)
     path = tmp_path / "greedy.py"
     text, bytes_of = path.read_text(), {}
@@ -72,8 +72,7 @@ def test_a_generator_that_lacks_memory_ends_with_the_same_pictures(tmp_path: Pat
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
-        notes = [line for line in result.stderr.splitlines() if "no memory" in line]
-        assert len(notes) == (2 if limit == 16 else 0), result.stderr  # 64 to 32 to 16
+        assert "no memory" not in result.stderr
         bytes_of[limit] = (tmp_path / "run" / "samples.h5").read_bytes()
     assert bytes_of[16] == bytes_of[1024]
     path.write_text(text.replace("LIMIT", "8"))

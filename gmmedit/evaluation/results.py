@@ -1,6 +1,7 @@
 """Figures of evaluation.h5 and comparison.h5: one JSON object each, and the tables that the command line prints."""
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ from gmmedit.evaluation.metrics import editing
 from gmmedit.mixture import Layout
 from gmmedit.mixture.held import every_other, held_beside, held_categories
 from gmmedit.run.folder import layout_of
+from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
 
 AT = 0.8  # flip rate at which editors are compared where one number is wanted
 MATRIX = f"entanglement@{AT:g}"
 
+KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}  # of a figure
+log = logging.getLogger("gmmedit")
+
 Row = dict[str, Any]
 
 
-def write_figures(path: Path) -> Path:
-    """Write the figures of a finished file beside it, as .jsonl, unless they are there and newer."""
+def write_figures(path: Path, again: bool = False) -> Path:
+    """Write the figures of a finished file beside it, as .jsonl, unless they are there and newer, or once more."""
     target = path.with_suffix(".jsonl")
-    if target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+    if not again and target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
         return target
     lines = [json.dumps(row) for row in figure_rows(path)]
     with writing(target):
@@ -189,8 +194,14 @@ def score_tables(path: Path) -> dict[str, Any]:
 
 
 def read_figures(path: Path) -> list[Row]:
-    """The figures beside a finished file."""
-    return [json.loads(line) for line in write_figures(path).read_text(encoding="utf-8").splitlines()]
+    """The figures beside a finished file; computed again, with a warning, if a line has been spoiled."""
+    target = write_figures(path)
+    rows, others = read_json_lines(target, KEYS)
+    if others or not rows:
+        where = f"line {others[0]} is no figure" if others else "it is empty"
+        log.warning("note: computing the figures of %s again, %s", target, where)
+        rows, _ = read_json_lines(write_figures(path, again=True), KEYS)
+    return rows
 
 
 def cells(at: dict[tuple[str, str, str], Row], editor: str, attribute: str, shown: list[str]) -> list[str]:

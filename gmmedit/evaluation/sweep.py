@@ -35,7 +35,7 @@ from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.neighbours import members_of
-from gmmedit.runtime.cost import cost_of_fits, metered
+from gmmedit.runtime.cost import Cost, cost_of_fits, metered
 from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 from gmmedit.runtime.signals import Stopped, stop_if_asked
 
@@ -87,10 +87,11 @@ def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) 
     if execution.ranks.main:
         found = artifacts.load_checkpoint(path, bench.question, execution.restart, execution.force) or {}
         found |= known_of(folder / "evaluation.h5", bench.question)
+    fits = cost_of_fits(folder) if execution.ranks.main else Cost()  # only the main one says what it leaves out
     notes, scored = [*bench.judge.notes, *bench.judge.converted], []
     for name in names:
         try:
-            score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), folder)
+            score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), fits)
         except Unsuitable as reason:
             if bench.settings.editors:
                 raise
@@ -183,8 +184,11 @@ def known_of(path: Path, question: Question) -> Arrays:
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 
 
-def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], folder: Path) -> None:
-    """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here."""
+def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
+    """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here.
+
+    fits: what our own editors cost.
+    """
     layout, execution = bench.material.layout, bench.judge.execution
     missing = execution.ranks.told(lambda: missing_of(name, layout.categories, found))
     if not missing:
@@ -194,7 +198,7 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fold
     with metered() as cost:
         editor = editors.fit(name, bench.material)
     if editors.entry(name).from_run:
-        cost = cost_of_fits(folder)
+        cost = fits
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
     try:

@@ -1,6 +1,7 @@
 """What a piece of work costs: seconds, and memory above what was there before."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gmmedit.errors import writing
+from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
+
+log = logging.getLogger("gmmedit")
 
 FILE = "costs.jsonl"  # in a run folder: a line for every fit that ran to its end without a stop
 STATM = Path("/proc/self/statm")  # Linux only
@@ -51,23 +55,38 @@ def resident() -> float:
 
 
 def write_cost(folder: Path, fit: str, cost: Cost) -> None:
-    """Add a line to folder/costs.jsonl: which fit, its seconds, its bytes."""
-    lines = [json.dumps(row) + "\n" for row in [*recorded(folder), {"fit": fit, **asdict(cost)}]]
-    with writing(folder / FILE):
-        write_file(folder / FILE, "".join(lines).encode())
+    """Add a line to folder/costs.jsonl: which fit, its seconds, its bytes. What is there stays as it is."""
+    path = folder / FILE
+    with writing(path):
+        before = path.read_bytes() if path.exists() else b""
+        before += b"\n" if before and not before.endswith(b"\n") else b""
+        write_file(path, before + json.dumps({"fit": fit, **asdict(cost)}).encode() + b"\n")
 
 
 def cost_of_fits(folder: Path) -> Cost:
     """What the last fits of a run took together; NaN where that is not known."""
-    last = {row["fit"]: row for row in recorded(folder)}
-    fits = [last.get(fit, asdict(Cost())) for fit in ("single", "mixture")]
-    return Cost(sum(fit["seconds"] for fit in fits), max(fit["memory"] for fit in fits))
+    last = {str(row["fit"]): row for row in recorded(folder)}
+    fits = [last.get(fit, {}) for fit in ("single", "mixture")]
+    return Cost(sum(number(fit, "seconds") for fit in fits), max(number(fit, "memory") for fit in fits))
+
+
+def number(fit: dict[str, Any], key: str) -> float:
+    """The value of a record; NaN where it has none."""
+    value = fit.get(key)
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
-    """The lines of folder/costs.jsonl that can be read."""
-    try:
-        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
-        return [row for line in lines if line and {"fit", "seconds", "memory"} <= (row := json.loads(line)).keys()]
-    except (OSError, ValueError, AttributeError):
+    """The records of folder/costs.jsonl; a warning names the lines that are none."""
+    path = folder / FILE
+    if not path.exists():
         return []
+    try:
+        rows, others = read_json_lines(path, {"fit", "seconds", "memory"})
+    except OSError as error:
+        log.warning("note: left out %s: %s", path, error.strerror)
+        return []
+    if others:
+        lines = ", ".join(map(str, others))
+        log.warning("note: left out line %s of %s, which is no record of a fit", lines, path)
+    return rows

@@ -1,9 +1,11 @@
-"""Files that somebody has named: names as they are meant, and only regular files, for a pipe or a device never ends."""
+"""Files that somebody has named or changed: only regular ones are opened, and a bad line spoils no other."""
 
+import json
 import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from gmmedit.errors import InputError
 
@@ -48,3 +50,23 @@ def check_regular(path: Path, hint: str, most: int | None = None) -> None:
         raise InputError(f"cannot read {path}: is a pipe or a device, and no file", hint=hint)
     if most is not None and found.st_size > most:
         raise InputError(f"{path} has {found.st_size} bytes, more than {most} are not read", hint=hint)
+
+
+def read_json_lines(path: Path, keys: set[str]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The JSON objects that have at least these keys, one a line, and the numbers of the other lines, from 1.
+
+    Empty lines are neither. OSError: it cannot be read.
+    """
+    objects, others = [], []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and keys <= value.keys():
+            objects.append(value)
+        else:
+            others.append(number)
+    return objects, others
