@@ -19,8 +19,8 @@ from torch import Tensor
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
-from gmmedit.disk import write_file
-from gmmedit.errors import InputError, nearest, writing
+from gmmedit.disk import write_new
+from gmmedit.errors import InputError, nearest
 from gmmedit.spaces import Chart
 from gmmedit.stages.shared.common import Execution, load_generator, load_tuned, prepare
 from gmmedit.stages.shared.fitting import model_from, tensors
@@ -194,12 +194,3 @@ def as_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
         for name, array in arrays.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), as_npy(array))  # without the time of day
     return buffer.getvalue()
-
-
-def write_new(path: Path, content: bytes, force: bool) -> None:
-    """InputError: there is a file with other contents, and `force` is off."""
-    with writing(path):
-        if path.exists() and not force and path.read_bytes() != content:
-            raise InputError(f"{path} is there already, with other contents", hint="--force overwrites it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
