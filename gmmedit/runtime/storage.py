@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gmmedit.errors import Held, writing
+from gmmedit.errors import Held, InputError, writing
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -105,6 +105,15 @@ def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> 
             os.close(handle)
 
     publish(path, build, synced)
+
+
+def write_new(path: Path, content: bytes, force: bool) -> None:
+    """Write a whole file, its folder too. InputError: one with other contents is there, and `force` is off."""
+    with writing(path):
+        if path.exists() and not force and path.read_bytes() != content:
+            raise InputError(f"{path} is there already, with other contents", hint="--force overwrites it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, content)
 
 
 def sync(path: Path) -> None:

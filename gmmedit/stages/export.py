@@ -20,10 +20,10 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import SYNTAX, Aim
-from gmmedit.errors import InputError, nearest, writing
+from gmmedit.errors import InputError, nearest
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.storage import write_file
+from gmmedit.runtime.storage import write_new
 
 Form = Literal["interfacegan", "control", "projected_w", "draggan"]
 DIRECTIONS: Mapping[Form, tuple[str, ...]] = {"interfacegan": (".npy", ".npz"), "control": (".npy", ".npz")}
@@ -189,12 +189,3 @@ def as_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
         for name, array in arrays.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), as_npy(array))  # without the time of day
     return buffer.getvalue()
-
-
-def write_new(path: Path, content: bytes, force: bool) -> None:
-    """InputError: there is a file with other contents, and `force` is off."""
-    with writing(path):
-        if path.exists() and not force and path.read_bytes() != content:
-            raise InputError(f"{path} is there already, with other contents", hint="--force overwrites it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
