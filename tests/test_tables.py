@@ -125,7 +125,11 @@ def test_numbers_that_are_no_probabilities(
     refused(path, "no probabilities", says, way.partition(":")[0])
     found = rows(described(tmp_path, "labels.csv", f"attributes: {{a: {{outputs: x, {way}}}}}"), 0, 3)[:, 1]
     torch.testing.assert_close(
-        found, torch.tensor([np.nan if it is None else it for it in wanted]).float(), atol=2e-6, rtol=0, equal_nan=True
+        found,
+        torch.tensor([np.nan if label is None else label for label in wanted]).float(),
+        atol=2e-6,
+        rtol=0,
+        equal_nan=True,
     )
     if "." not in cells:
         refused(described(tmp_path, "labels.csv", "activation: sigmoid\nattributes: {x: {}}"), "x holds whole numbers",

@@ -41,11 +41,11 @@ class Table(Classifier):
         if not self.attributes:
             raise InputError(f"{path} has no column of labels", hint="a column for each attribute, of probabilities")
         self.skipped = () if readouts else (*sheet.skipped, *unread(sheet, names, self.key.column))
-        way = reading_of(sheet, description)
+        reading = reading_of(sheet, description)
         parts = []
         for attribute in self.attributes:
             readout = readouts.get(attribute.name, Readout(values=list(attribute.values)))
-            parts.append(read_cells(sheet, columns_of(sheet, attribute, readout, names), attribute, readout, way))
+            parts.append(read_cells(sheet, columns_of(sheet, attribute, readout, names), attribute, readout, reading))
         self.lines = whole_rows(torch.cat(parts, dim=1))  # logits (lines, K), all NaN where a label is missing
         self.calibration = calibration_of(description, self.attributes, str(path))
         self.fingerprint = combined(file_fingerprint(path), description)

@@ -36,7 +36,9 @@ def columns_of(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequ
     return [names[place] for place in places]
 
 
-def read_cells(sheet: Sheet, columns: Sequence[str], attribute: Attribute, readout: Readout, way: Reading) -> Tensor:
+def read_cells(
+    sheet: Sheet, columns: Sequence[str], attribute: Attribute, readout: Readout, reading: Reading
+) -> Tensor:
     """Logits (lines, C) of an attribute, NaN where it has no label.
 
     InputError: a cell is not what the description says, or a column holds no probabilities and nothing says what else.
@@ -48,11 +50,11 @@ def read_cells(sheet: Sheet, columns: Sequence[str], attribute: Attribute, reado
         numbers = sheet.numbers(columns[0])[:, None]
         part = np.where(np.isnan(numbers), np.nan, numbers >= readout.threshold)
     else:
-        activation = way.activation
+        activation = reading.activation
         part = np.stack([sheet.numbers(column) for column in columns], axis=1)
         part[~np.isfinite(part)] = np.nan
         if activation == "probabilities":
-            part = probabilities(sheet, columns, part, readout.scale or way.scale)
+            part = probabilities(sheet, columns, part, readout.scale or reading.scale)
         elif activation == "sigmoid" and len(columns) == 1:
             check_log_odds(sheet, columns[0], part[:, 0])
     width = part.shape[1]
