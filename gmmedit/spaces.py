@@ -42,6 +42,9 @@ class Space:
         if not self.blocks:
             object.__setattr__(self, "blocks", {self.name: slice(0, self.dim)})
 
+    def __str__(self) -> str:
+        return f"{self.name} of {self.dim} numbers" + (f" for each of {self.layers} layers" if self.layers > 1 else "")
+
     def record(self) -> dict[str, Any]:
         """The space as plain data, for an artifact."""
         blocks = {name: [part.start, part.stop] for name, part in self.blocks.items()}

@@ -167,10 +167,9 @@ class RunFolder:
         other classes.
         """
         tuned = generators.load(source, self.execution.device, trusted=trusted)
-        for name in ("spaces", "image_shape", "n_classes"):
-            found, wanted = getattr(tuned, name), getattr(self.generator, name)
+        for found, wanted in zip(traits(tuned), traits(self.generator), strict=True):
             if found != wanted:
-                message = f"{source} has {name} {found}, the run's generator has {wanted}: its latents are others"
+                message = f"{source} has {found}, the run's generator has {wanted}: its latents are others"
                 raise InputError(message, hint="edit --gan takes a fine-tuned copy of the run's generator")
         return Renderer(tuned, self.sampled.model_copy(update={"gan": source}))
 
@@ -205,6 +204,13 @@ class RunFolder:
         """Give the labelling classifier the scale and shift with which it made the labels, where it has such."""
         if classifier.calibration:
             classifier.calibration.load(self.labels.attrs["calibration"])
+
+
+def traits(generator: Generator) -> tuple[str, str, str]:
+    """What two generators must have in common for the edits of one to suit the other."""
+    channels, height, width = generator.image_shape
+    spaces = ", ".join(map(str, generator.spaces.values()))
+    return spaces, f"images of {height} x {width} pixels and {channels} channels", f"{generator.n_classes} classes"
 
 
 def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
