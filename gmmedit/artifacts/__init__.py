@@ -15,7 +15,7 @@ A stage that fits: `disk.alone`, `load_checkpoint`, now and then `save_checkpoin
 from gmmedit.artifacts.inspect import damages, describe
 from gmmedit.artifacts.provenance import check_parents, file_fingerprint, tensors_fingerprint
 from gmmedit.artifacts.question import Question
-from gmmedit.artifacts.reading import Artifact, finished
+from gmmedit.artifacts.reading import Artifact, begun, finished
 from gmmedit.artifacts.reading import open_artifact as open
 from gmmedit.artifacts.schema import Size
 from gmmedit.artifacts.store import RowWriter, create_rows, join_rows, load_checkpoint, save_checkpoint, write_whole
@@ -25,6 +25,7 @@ __all__ = [
     "Question",
     "RowWriter",
     "Size",
+    "begun",
     "check_parents",
     "create_rows",
     "damages",

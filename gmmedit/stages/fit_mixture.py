@@ -26,8 +26,8 @@ from gmmedit.stages.shared.common import (
     load_classifier,
     load_generator,
     prepare,
-    resolve_precision,
     scorer,
+    settle_precision,
 )
 from gmmedit.stages.shared.fitting import carry_out, model_from, tensors, write_fit
 from gmmedit.stages.shared.problem import Problem, load_problem
@@ -46,11 +46,11 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         artifacts.open(folder / "single.h5", "single") as single,
     ):
         artifacts.check_parents(single, samples=samples, labels=labels)
-        precision = resolve_precision(settings.precision, execution.device)
-        settings = settings.model_copy(update={"precision": precision})
         question = ask(samples, labels, single, settings)
         if execution.finished(path, question):
             return path
+        question = settle_precision(path, question, execution)
+        settings = settings.model_copy(update=question.resolved)
         if execution.ranks.main or settings.consistency == "exact":
             with execution.ranks.alone(path):
                 fit_together(path, question, samples, labels, single, settings, execution)

@@ -16,6 +16,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError
 from gmmedit.stages.shared.common import Execution, prepare
+from gmmedit.stages.shared.judging import check_unseen
 from gmmedit.stages.shared.remaking import NotHere, Run, compared, edited_again, labelled_again, sampled_again
 from gmmedit.stopping import stop_if_asked
 
@@ -126,6 +127,8 @@ def descent(artifact: Artifact, beside: Run) -> str:
             raise InputError(f"made from another {name}.h5")
         if not judged:
             artifacts.check_parents(artifact, **{name: parent})
+    if judged and beside.has("samples"):
+        check_unseen(artifact, beside.artifact("samples"))
     missing = [f"{name}.h5" for name in parents if not beside.has(name)]
     if missing:
         raise NotHere(f"{', '.join(missing)} not there")

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,22 @@ def prepare(execution: Execution) -> None:
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+
+
+def settle_precision(path: Path, question: Question, execution: Execution) -> Question:
+    """The question, with what a precision of `auto` comes to here, for all processes of the command.
+
+    A file that was begun goes on in the precision that it has, wherever that was, so that its bytes stay the same.
+    """
+    if question.config["precision"] != "auto":
+        return question
+
+    def found() -> str:
+        before = None if execution.restart else artifacts.begun(path)
+        recorded = before.resolved_config.get("precision") if before else None
+        return recorded if recorded in ("fp32", "bf16") else resolve_precision("auto", execution.device)
+
+    return replace(question, resolved={"precision": execution.ranks.told(found)})
 
 
 def resolve_precision(precision: str, device: str) -> str:

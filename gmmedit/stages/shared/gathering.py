@@ -8,6 +8,7 @@ from pathlib import Path
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
+from gmmedit.stages.shared.judging import check_unseen
 
 STAGES = ("samples", "labels", "single", "mixture", "evaluation", "comparison")
 
@@ -44,11 +45,14 @@ def gathered(folder: Path) -> Iterator[Gathered]:
 
 
 def check_parents(artifact: Artifact, there: dict[str, Artifact]) -> None:
-    """InputError: it was made from others than those. (The judge of an evaluation is another classifier by design.)"""
+    """InputError: it was made from others than those, or on samples that the fit has seen. (The judge of an evaluation
+    is another classifier by design.)"""
     for name, fingerprint in artifact.question.parents.items():
         if name in there and there[name].fingerprint != fingerprint:
             hint = f"make it again: {artifact.kind.command} --force"
             raise InputError(f"{artifact.path} was made from another {name}.h5", hint=hint)
+    if "samples" in there:
+        check_unseen(artifact, there["samples"])
 
 
 def one_line(error: InputError, folder: Path) -> str:

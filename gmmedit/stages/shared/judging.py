@@ -29,6 +29,7 @@ from gmmedit.stages.shared.common import (
 from gmmedit.stages.shared.sampling import mapped
 
 MAPPED = 4096  # latents at once
+SEEDS = 1 << 32  # that numpy.random.RandomState takes
 EVALUATORS = {"avatars": "avatars-eval"}  # classifiers to those that were trained apart to judge them
 
 
@@ -80,40 +81,54 @@ class Subjects:
     features: Tensor
 
 
-def load_judge(
-    settings: EvaluateSettings,
-    labels: Artifact,
-    generator: Generator,
-    paint: Callable[[Tensor], Tensor],
-    execution: Execution,
-    trusted: bool,
-) -> Judge:
-    """The judge that the settings name; `trusted`: whether the user answers for the name of its classifier.
+@dataclass(frozen=True)
+class Evaluators:
+    """The networks that look at edits; `labelling`: the classifier is the one that made the labels."""
 
-    InputError: it has other attributes than the labels, sees no pictures, or an edit has nothing to keep.
+    classifier: Classifier
+    embedder: Embedder | None
+    labelling: bool
+
+
+def load_evaluators(settings: EvaluateSettings, labels: Artifact, execution: Execution) -> Evaluators:
+    """The evaluation classifier and the feature network that the settings name.
+
+    InputError: it has other attributes than the labels, sees no images, or an edit has nothing to keep.
     """
     if len(labels.attributes) < 2:
         raise InputError(f"{labels.path} has one attribute: there are no others for an edit to keep",
                          hint="gmmedit label with a classifier of several attributes")  # fmt: skip
-    name = settings.classifier
-    classifier = classifiers.load(name, execution.device, trusted=trusted)
+    name, named_by_user = evaluator_of(settings, labels), settings.classifier != "auto"
+    classifier = classifiers.load(name, execution.device, trusted=named_by_user or execution.trusting)
     if isinstance(classifier, Table):
         raise InputError(f"{name} is a table of labels and cannot look at edited pictures",
                          hint="--classifier: a network with the same attributes")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
-    check_channels(classifier, name, generator.image_shape[0])
-    notes = []
-    labelling = bool(labels.question.classifier) and labels.question.classifier["fingerprint"] == classifier.fingerprint
-    if labelling:  # wherever its file lies
+    record = labels.question.classifier
+    labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # wherever its file lies
+    if labelling:
         calibrate_as(classifier, labels)
-        notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
     embedder = None
     if settings.features != "auto":
         embedder = load_embedder(settings.features, execution.device, trusted=True)
-        check_channels(embedder, settings.features, generator.image_shape[0])
-    return Judge(paint, classifier, embedder, settings.precision, execution, notes, labelling)
+    return Evaluators(classifier, embedder, labelling)
+
+
+def judge_of(
+    settings: EvaluateSettings, networks: Evaluators, paint: Callable[[Tensor], Tensor], channels: int, precision: str,
+    execution: Execution,
+) -> Judge:  # fmt: skip
+    """The judge that looks at images of so many channels with these networks. InputError: they do not take them."""
+    check_channels(networks.classifier, settings.classifier, channels)
+    if networks.embedder:
+        check_channels(networks.embedder, settings.features, channels)
+    notes = []
+    if networks.labelling:
+        name = settings.classifier
+        notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
+    return Judge(paint, networks.classifier, networks.embedder, precision, execution, notes, networks.labelling)
 
 
 def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
@@ -128,6 +143,31 @@ def subjects(judge: Judge, latent: Tensor) -> Subjects:
     if calibration is not None and not judge.labelling:
         calibration.fit(judge.look_together(latent)[0])
     return Subjects(latent, *judge.look_together(latent))
+
+
+def first_unseen(first: int, n: int, samples: Artifact) -> int:
+    """The first of n seeds in a row that samples.h5 does not have: `first`, else beyond its own, else 0.
+
+    InputError: there are not so many seeds.
+    """
+    start, stop = samples.question.seed, samples.question.seed + samples.question.n
+    for seed in (first, stop, 0):
+        if seed + n <= SEEDS and not overlap(seed, seed + n, start, stop):
+            return seed
+    raise InputError(f"{samples.path} leaves no {n} seeds in a row for samples that no fit has seen", hint="-n 1000")
+
+
+def overlap(first: int, last: int, start: int, stop: int) -> bool:
+    """Whether two ranges of seeds, their ends excluded, share one."""
+    return first < stop and start < last
+
+
+def check_unseen(scored: Artifact, samples: Artifact) -> None:
+    """InputError: edits were evaluated on samples of samples.h5, which a fit may have seen."""
+    first, ours = scored.question.config.get("first_seed"), samples.question
+    if first is not None and overlap(first, first + scored.question.n, ours.seed, ours.seed + ours.n):
+        message = f"{scored.path} was made on seeds from {first} on, which {samples.path} has too"
+        raise InputError(message, hint=f"make it again: {scored.kind.command} --force")
 
 
 def unseen(generator: Generator, space: str, settings: EvaluateSettings, drawn: SampleSettings) -> Tensor:

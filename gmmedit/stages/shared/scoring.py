@@ -29,12 +29,22 @@ from gmmedit.stages.shared.common import (
     load_generator,
     network_record,
     prepare,
-    resolve_precision,
     scorer,
+    settle_precision,
 )
 from gmmedit.stages.shared.fidelity import fidelity
 from gmmedit.stages.shared.fitting import model_from, tensors
-from gmmedit.stages.shared.judging import Judge, Subjects, evaluator_of, load_judge, subjects, unseen
+from gmmedit.stages.shared.judging import (
+    Evaluators,
+    Judge,
+    Subjects,
+    evaluator_of,
+    first_unseen,
+    judge_of,
+    load_evaluators,
+    subjects,
+    unseen,
+)
 from gmmedit.stages.shared.membership import members_of
 from gmmedit.stages.shared.metering import cost_of_fits, metered
 from gmmedit.stages.shared.problem import fitted_of, layout_of
@@ -65,13 +75,27 @@ def score_editors(
     """Write folder/KIND.h5: what the judge saw of every editor, category, image and strength.
 
     Editors that do not suit the run are left out with a note, unless the settings name them. A killed run goes on
-    with the category that it was at. InputError: an unknown or unsuitable editor, or what `load_judge` refuses.
+    with the category that it was at. InputError: an unknown or unsuitable editor, or what `load_evaluators` refuses.
     """
     prepare(execution)
     path, names = folder / f"{kind}.h5", checked(settings.editors or names)
-    bench = load_bench(kind, folder, settings, execution)
-    if execution.finished(path, bench.question):
-        return path
+    with (
+        artifacts.open(folder / "samples.h5", "samples") as samples,
+        artifacts.open(folder / "labels.h5", "labels") as labels,
+        artifacts.open(folder / "mixture.h5", "mixture") as mixture,
+    ):
+        artifacts.check_parents(mixture, samples=samples, labels=labels)
+        networks = load_evaluators(settings, labels, execution)  # their fingerprints tell whether there is work to do
+        first_seed = first_unseen(settings.first_seed, settings.n, samples)
+        named = {"classifier": evaluator_of(settings, labels), "first_seed": first_seed}
+        question = ask(kind, mixture, networks, settings.model_copy(update=named))
+        if execution.finished(path, question):
+            return path
+        question = settle_precision(path, question, execution)
+        resolved = settings.model_copy(update=named | dict(question.resolved))
+        bench = load_bench(question, samples, labels, mixture, networks, resolved, execution)
+    if first_seed != settings.first_seed:
+        bench.judge.notes.append(f"seeds from {first_seed} on: samples.h5 has some of those from {settings.first_seed}")
     with execution.ranks.alone(path):
         score_all(names, bench, path, execution)
     return path
@@ -112,43 +136,38 @@ def checked(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def load_bench(kind: ScoredKind, folder: Path, settings: EvaluateSettings, execution: Execution) -> Bench:
-    """From the artifacts of a run. InputError: they do not belong together, or what `load_judge` refuses."""
-    with (
-        artifacts.open(folder / "samples.h5", "samples") as samples,
-        artifacts.open(folder / "labels.h5", "labels") as labels,
-        artifacts.open(folder / "mixture.h5", "mixture") as mixture,
-    ):
-        artifacts.check_parents(mixture, samples=samples, labels=labels)
-        named = settings.classifier != "auto"
-        precision = resolve_precision(settings.precision, execution.device)
-        settings = settings.model_copy(update={"precision": precision, "classifier": evaluator_of(settings, labels)})
-        generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
-        drawn, space = sample_settings(samples), mixture.question.config["space"]
-        paint = painter(generator, space, drawn)
-        judge = load_judge(settings, labels, generator, paint, execution, trusted=named or execution.trusting)
-        chart = Chart.from_arrays(tensors(mixture.group("chart")))
-        model = model_from(mixture)
-        held_out = mixture.question.config["held_out"]
-        fitted = fitted_of(samples.question.n, held_out)
-        differentiable = generator.differentiable and labeller.differentiable
-        material = Material(
-            space=space,
-            latents=torch.from_numpy(samples.rows(space, 0, fitted)),
-            labels=torch.from_numpy(labels.rows("labels", 0, fitted)),
-            logits=torch.from_numpy(labels.rows("logits", 0, fitted)),
-            layout=layout_of(labels),
-            styles=generator.styles() if space == "w" else [],
-            layers=layers_of(generator, space),
-            chart=chart,
-            model=model,
-            score=stopping(scorer(chart, paint, labeller, precision, execution.device)) if differentiable else None,
-            members=members_of(space, chart, model, samples, labels, generator, held_out),
-            polish=settings.polish,
-            picture=mixture.question.config["picture"],
-            seed=settings.seed,
-        )
-        question = ask(kind, mixture, judge, settings)
+def load_bench(
+    question: Question, samples: Artifact, labels: Artifact, mixture: Artifact, networks: Evaluators,
+    settings: EvaluateSettings, execution: Execution,
+) -> Bench:  # fmt: skip
+    """From the artifacts of a run. InputError: the networks are not those any more, or do not fit together."""
+    generator, labeller = load_generator(samples, execution), load_classifier(labels, execution)
+    drawn, space = sample_settings(samples), mixture.question.config["space"]
+    paint = painter(generator, space, drawn)
+    judge = judge_of(settings, networks, paint, generator.image_shape[0], settings.precision, execution)
+    chart = Chart.from_arrays(tensors(mixture.group("chart")))
+    model = model_from(mixture)
+    held_out = mixture.question.config["held_out"]
+    fitted = fitted_of(samples.question.n, held_out)
+    score = None
+    if generator.differentiable and labeller.differentiable:
+        score = stopping(scorer(chart, paint, labeller, settings.precision, execution.device))
+    material = Material(
+        space=space,
+        latents=torch.from_numpy(samples.rows(space, 0, fitted)),
+        labels=torch.from_numpy(labels.rows("labels", 0, fitted)),
+        logits=torch.from_numpy(labels.rows("logits", 0, fitted)),
+        layout=layout_of(labels),
+        styles=generator.styles() if space == "w" else [],
+        layers=layers_of(generator, space),
+        chart=chart,
+        model=model,
+        score=score,
+        members=members_of(space, chart, model, samples, labels, generator, held_out),
+        polish=settings.polish,
+        picture=mixture.question.config["picture"],
+        seed=settings.seed,
+    )
     it = subjects(judge, unseen(generator, space, settings, drawn))
     return Bench(question, material, judge, it, settings)
 
@@ -163,7 +182,7 @@ def stopping(score: Score) -> Score:
     return seen
 
 
-def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSettings) -> Question:
+def ask(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> Question:
     return Question(
         kind=kind,
         n=settings.n,
@@ -171,11 +190,11 @@ def ask(kind: ScoredKind, mixture: Artifact, judge: Judge, settings: EvaluateSet
         config=settings.model_dump()
         | {
             "space": mixture.question.config["space"],
-            "embedder": judge.embedder.fingerprint if judge.embedder else None,
+            "embedder": networks.embedder.fingerprint if networks.embedder else None,
         },
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
-        classifier=network_record(settings.classifier, judge.classifier.fingerprint),
+        classifier=network_record(settings.classifier, networks.classifier.fingerprint),
         attributes=mixture.question.attributes,
     )
 
@@ -185,11 +204,16 @@ def known_of(path: Path, question: Question) -> Arrays:
     if question.kind == "evaluation" or not path.exists():
         return {}
     with artifacts.open(path, "evaluation") as evaluation:
-        before = evaluation.question
-        same = before.parents == question.parents and before.classifier == question.classifier
-        if not same or dict(before.config, editors=None) != dict(question.config, editors=None):
+        if identity(evaluation.question) != identity(question):
             return {}
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
+
+
+def identity(question: Question) -> tuple[object, ...]:
+    """What decides what is seen of an editor's edits; of networks their weights and not their names."""
+    config = question.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
+    classifier = question.classifier["fingerprint"] if question.classifier else None
+    return dict(question.parents), classifier, config
 
 
 def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], folder: Path) -> None:
@@ -257,7 +281,8 @@ def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
     if features.shape[2]:
         found |= {
             "identity": metrics.identity(features[0], features),
-            "frechet": torch.tensor([metrics.frechet_distance(edited, it.features) for edited in features]),
             "path": metrics.path_length(features, strengths),
         }
+    if features.shape[2] and len(rows) > 1:  # one image has no covariance
+        found["frechet"] = torch.tensor([metrics.frechet_distance(edited, it.features) for edited in features])
     return found

@@ -19,6 +19,7 @@ from gmmedit.config import EditSettings, EvaluateSettings
 from gmmedit.disk import alone
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.stages.shared.common import Execution
+from gmmedit.stages.shared.judging import first_unseen
 from gmmedit.stages.shared.picking import ORDINARY, Pick
 from gmmedit.stages.shared.workshop import Workshop, open_workshop
 from gmmedit.stopping import asked, stop_if_asked
@@ -26,7 +27,6 @@ from gmmedit.stopping import asked, stop_if_asked
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
 SHOWN = 6  # samples of each category, beside its best and worst edit
 LOOKED_AT = 32  # samples from which those are taken, in order, that do not have the value
-FIRST_SEED = EvaluateSettings().first_seed
 SIDE = 128  # pixels that a picture is shrunk to
 SAVED_EVERY = 20  # seconds
 
@@ -71,28 +71,30 @@ def make_strips(
     InputError: the generator or the classifier is not there, or not as it was.
     """
     path = mixture.path.with_name("strips.h5")
-    question = ask(mixture, picks, settings)
+    first_seed = first_unseen(EvaluateSettings().first_seed, LOOKED_AT, samples)
+    question = ask(mixture, picks, settings, first_seed)
     if artifacts.finished(path, question, force=True):
         return path
     with alone(path):
         found = artifacts.load_checkpoint(path, question, restart=execution.restart) or {}
         workshop = open_workshop(samples, labels, mixture, settings, execution)
-        fill(path, question, found, workshop, picks)
+        fill(path, question, found, workshop, picks, first_seed)
     return path
 
 
 def fill(
-    path: Path, question: Question, found: dict[str, np.ndarray], workshop: Workshop, picks: Sequence[Pick]
-) -> None:
+    path: Path, question: Question, found: dict[str, np.ndarray], workshop: Workshop, picks: Sequence[Pick],
+    first_seed: int,
+) -> None:  # fmt: skip
     """One category after the other, but those that were found already."""
-    pool = workshop.layered(workshop.seeded(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
+    pool = workshop.layered(workshop.seeded(range(first_seed, first_seed + LOOKED_AT)))
     seen = torch.from_numpy(workshop.picture(pool)[1])
     total, saved = workshop.model.layout.categories, time.monotonic()
     for category in range(total):
         workshop.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
             own = [pick for pick in picks if pick.category == category]
-            rows = strips_towards(workshop, category, pool, seen, own)
+            rows = strips_towards(workshop, category, pool, seen, own, first_seed)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
         if time.monotonic() - saved > SAVED_EVERY or asked():
             artifacts.save_checkpoint(path, question, found)
@@ -103,13 +105,13 @@ def fill(
     artifacts.write_whole(path, question, arrays, {"notes": workshop.notes})
 
 
-def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Question:
+def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings, first_seed: int) -> Question:
     asked = [[pick.category, pick.seed, pick.strength, pick.role] for pick in picks]
     return Question(
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump() | {"first_seed": FIRST_SEED, "picks": asked},
+        config=settings.model_dump() | {"first_seed": first_seed, "picks": asked},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
         classifier=mixture.question.classifier,
@@ -118,7 +120,7 @@ def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Questio
 
 
 def strips_towards(
-    workshop: Workshop, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick]
+    workshop: Workshop, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick], first_seed: int
 ) -> dict[str, np.ndarray]:
     """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
     shown = without(workshop, category, seen)
@@ -133,7 +135,7 @@ def strips_towards(
         labels.append(scores)
     return {
         "categories": np.full(len(latent), category),
-        "seeds": np.array([*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]),
+        "seeds": np.array([*(first_seed + i for i in shown), *(pick.seed for pick in picks)]),
         "roles": np.array([*[ORDINARY] * len(shown), *(pick.role for pick in picks)]),
         "strengths": strengths.numpy(),
         "labels": np.stack(labels, 1),
