@@ -89,7 +89,7 @@ class EvaluateSettings(Section):
 
     n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
     starts: Positive = 100  # of them, for each category: the most that are edited towards it
-    first_seed: Seed = 5_000_000  # far from those of any samples.h5
+    first_seed: Seed = 5_000_000  # of the samples; where samples.h5 has one of them, they begin beyond its last
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)
     classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
     features: str = "auto"  # network whose features tell identities apart; auto: the evaluation classifier's own

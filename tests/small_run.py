@@ -114,7 +114,7 @@ def write_strips(folder: Path, attributes: Attributes, columns: int, source: np.
     """Two ordinary rows for each category, and the picked edits."""
     with artifacts.open(folder / "mixture.h5") as mixture, artifacts.open(folder / "evaluation.h5") as evaluation:
         picks = picks_of(evaluation)
-        question = strips.ask(mixture, picks, EditSettings(polish=0))
+        question = strips.ask(mixture, picks, EditSettings(polish=0), EvaluateSettings().first_seed)
     categories = [*np.repeat(np.arange(columns), 2), *(pick.category for pick in picks)]
     count = len(categories)
     labels = source.uniform(size=(count, 3, columns)).astype(np.float32)

@@ -19,7 +19,7 @@ from gmmedit.artifacts.provenance import (
     tensors_fingerprint,
 )
 from gmmedit.artifacts.question import Question
-from gmmedit.artifacts.reading import Artifact, finished
+from gmmedit.artifacts.reading import Artifact, begun, finished
 from gmmedit.artifacts.reading import open_artifact as open
 from gmmedit.artifacts.rows import SharedRows, fill, open_rows, up_to_date
 from gmmedit.artifacts.schema import Size
@@ -31,6 +31,7 @@ __all__ = [
     "RowWriter",
     "SharedRows",
     "Size",
+    "begun",
     "check_parents",
     "create_rows",
     "damages",

@@ -82,6 +82,7 @@ def _asked(header: Header) -> dict[str, Any]:
         "seed": question.seed,
         "attributes": [[name, list(values)] for name, values in question.attributes],
         "config": dict(question.config),
+        "resolved": dict(question.resolved),
         "parents": dict(question.parents),
         "generator": question.generator,
         "classifier": question.classifier,

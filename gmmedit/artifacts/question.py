@@ -13,6 +13,8 @@ from gmmedit.runtime import yaml_files
 
 SHOWN_HEX = 12
 ABSENT = "absent"
+AUTO = "auto"
+LEFT_TO_THE_MACHINE = ("precision",)  # settings whose `auto` means what this machine computes fastest
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Question:
     config: plain data (mappings, sequences, strings, numbers). parents: name -> fingerprint of an artifact.
     generator, classifier: {"name": ..., "fingerprint": ...}. n >= 1: samples, the size of the kind's rows.
     sizes: the other dims of the kind's fields, see schema.py. attributes: (name, values) in label order.
+    resolved: what the `auto` of a setting in LEFT_TO_THE_MACHINE came to; recorded, and nothing that has to be equal.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class Question:
     generator: Mapping[str, str] | None = None
     classifier: Mapping[str, str] | None = None
     attributes: Sequence[tuple[str, Sequence[str]]] = ()
+    resolved: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -48,6 +52,11 @@ class Question:
         sizes = {name: _plain_size(size) for name, size in self.sizes.items()}
         return sizes | ({self.table.rows: int(self.n)} if self.table.rows else {})
 
+    @property
+    def resolved_config(self) -> dict[str, Any]:
+        """The settings that the result was computed with."""
+        return {**self.config, **self.resolved}
+
     def record(self) -> dict[str, str | int]:
         """The root attributes that keep this question in a file."""
         config = json.loads(json.dumps(self.config))
@@ -62,6 +71,7 @@ class Question:
             "seed": int(self.seed),
             "n": int(self.n),
             "sizes": _text({name: _plain_size(size) for name, size in self.sizes.items()}),
+            **({"resolved": _text(self.resolved)} if self.resolved else {}),
         }
 
     @classmethod
@@ -69,7 +79,7 @@ class Question:
         """Inverse of `record`. KeyError, TypeError, ValueError or yaml.YAMLError: not such a record."""
         keys = ("sizes", "parents", "generator", "classifier")
         sizes, parents, generator, classifier = (dict(json.loads(record[key]) or {}) for key in keys)
-        attributes = json.loads(record["attributes"])
+        attributes, resolved = json.loads(record["attributes"]), json.loads(record.get("resolved", "{}"))
         return cls(
             kind=str(record["kind"]),
             n=int(record["n"]),
@@ -80,21 +90,27 @@ class Question:
             generator=generator or None,
             classifier=classifier or None,
             attributes=[(str(name), [str(value) for value in values]) for name, values in attributes],
+            resolved={str(key): str(value) for key, value in resolved.items()},
         )
 
     def facts(self) -> dict[str, str]:
-        """Every leaf as text under its dotted key: {"config.fit.steps": "2000", ...}."""
+        """Every leaf as text under its dotted key: {"config.fit.steps": "2000", ...}; of a setting that was left to the
+        machine, what it came to."""
         record = self.record()
         tree = {key: json.loads(str(record[key])) or {} for key in ("parents", "generator", "classifier", "sizes")}
         tree |= {key: record[key] for key in ("kind", "schema_version", "n", "seed")}
-        tree["config"] = yaml.safe_load(str(record["config"]))
+        tree["config"] = yaml.safe_load(str(record["config"])) | dict(self.resolved)
         tree["attributes"] = {str(place): pair for place, pair in enumerate(self.attributes)}
         return dict(_leaves("", tree))
 
 
 def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """One phrase for each key whose facts differ: "config.psi is 0.7 there and 0.5 now"."""
-    keys = [*there, *(key for key in now if key not in there)]
+    """One phrase for each key whose facts differ: "config.psi is 0.7 there and 0.5 now".
+
+    What is left to the machine now may have come to anything there.
+    """
+    left = [key for key in (f"config.{name}" for name in LEFT_TO_THE_MACHINE) if now.get(key) == _text(AUTO)]
+    keys = [key for key in (*there, *(key for key in now if key not in there)) if key not in left]
     pairs = ((key, there.get(key, ABSENT), now.get(key, ABSENT)) for key in keys)
     return [f"{key} is {short(old)} there and {short(new)} now" for key, old, new in pairs if old != new]
 

@@ -144,6 +144,21 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
             raise
 
 
+def begun(path: str | Path) -> Question | None:
+    """What the partial file or checkpoint of `path` was begun for.
+
+    None: there is none, or it cannot be read; whoever continues it is told why.
+    """
+    partial = partial_path(Path(path))
+    if not partial.is_file():
+        return None
+    try:
+        with explained(partial), open_file(partial) as file:
+            return read_header(file).question
+    except InputError:
+        return None
+
+
 def _refuse_missing(path: Path, command: str) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder, an HDF5 file was expected", hint="give the file, or another --run")

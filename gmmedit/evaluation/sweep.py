@@ -33,10 +33,11 @@ from gmmedit.evaluation.judge import (
 from gmmedit.evaluation.metrics import realism
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import fitted_rows, read_rows
+from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
 from gmmedit.run.neighbours import members_of
+from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, metered
-from gmmedit.runtime.execution import Execution, prepare, resolve_precision
+from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import Stopped, stop_if_asked
 
 SAVED_EVERY = 20  # seconds
@@ -68,14 +69,16 @@ def score_editors(
     prepare(execution)
     path, names = folder / f"{kind}.h5", checked(settings.editors or names)
     with RunFolder(folder, execution) as run:
-        networks = load_evaluators(settings, run)
-        named = {"classifier": evaluator_of(settings, run.labels)}
-        named["precision"] = resolve_precision(settings.precision, execution.device)
-        settings = settings.model_copy(update=named)
-        question = ask(kind, run.artifact("mixture"), networks, settings)
+        mixture, networks = run.artifact("mixture"), load_evaluators(settings, run)
+        first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
+        named = {"classifier": evaluator_of(settings, run.labels), "first_seed": first_seed}
+        question = ask(kind, mixture, networks, settings.model_copy(update=named))
         if artifacts.up_to_date(path, question, execution):
             return path
-        bench = load_bench(question, run, networks, settings)
+        question = settle_precision(path, question, execution)
+        bench = load_bench(question, run, networks, settings.model_copy(update=named | dict(question.resolved)))
+    if first_seed != settings.first_seed:
+        bench.judge.notes.append(f"seeds from {first_seed} on: samples.h5 has some of those from {settings.first_seed}")
     with execution.ranks.alone(path):
         score_all(names, bench, path, execution)
     return path
@@ -177,11 +180,16 @@ def known_of(path: Path, question: Question) -> Arrays:
     if question.kind == "evaluation" or not path.exists():
         return {}
     with artifacts.open(path, "evaluation") as evaluation:
-        before = evaluation.question
-        same = before.parents == question.parents and before.classifier == question.classifier
-        if not same or dict(before.config, editors=None) != dict(question.config, editors=None):
+        if identity(evaluation.question) != identity(question):
             return {}
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
+
+
+def identity(question: Question) -> tuple[object, ...]:
+    """What decides what is seen of an editor's edits; of networks their weights and not their names."""
+    config = question.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
+    classifier = question.classifier["fingerprint"] if question.classifier else None
+    return dict(question.parents), classifier, config
 
 
 def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
@@ -252,7 +260,8 @@ def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
     if features.shape[2]:
         found |= {
             "identity": realism.identity(features[0], features),
-            "frechet": torch.tensor([realism.frechet_distance(edited, it.features) for edited in features]),
             "path": realism.path_length(features, strengths),
         }
+    if features.shape[2] and len(rows) > 1:  # one image has no covariance
+        found["frechet"] = torch.tensor([realism.frechet_distance(edited, it.features) for edited in features])
     return found

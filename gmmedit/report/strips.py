@@ -20,13 +20,13 @@ from gmmedit.editing.session import EditSession, open_session
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.report.examples import ORDINARY, Pick
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.hold_out import first_unseen
 from gmmedit.runtime.signals import asked, stop_if_asked
 from gmmedit.runtime.storage import alone
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
 SHOWN = 6  # samples of each category, beside its best and worst edit
 LOOKED_AT = 32  # samples from which those are taken, in order, that do not have the value
-FIRST_SEED = EvaluateSettings().first_seed
 SIDE = 128  # pixels that a picture is shrunk to
 SAVED_EVERY = 20  # seconds
 
@@ -68,28 +68,30 @@ def make_strips(run: RunFolder, picks: list[Pick], settings: EditSettings) -> Pa
     InputError: the generator or the classifier is not there, or not as it was.
     """
     path, execution = run.file("strips"), run.execution
-    question = ask(run.artifact("mixture"), picks, settings)
+    first_seed = first_unseen(EvaluateSettings().first_seed, LOOKED_AT, run.samples)
+    question = ask(run.artifact("mixture"), picks, settings, first_seed)
     if artifacts.finished(path, question, force=True):
         return path
     with alone(path):
         found = artifacts.load_checkpoint(path, question, execution.restart, execution.force) or {}
         session = open_session(run, settings)
-        fill(path, question, found, session, picks)
+        fill(path, question, found, session, picks, first_seed)
     return path
 
 
 def fill(
-    path: Path, question: Question, found: dict[str, np.ndarray], session: EditSession, picks: Sequence[Pick]
-) -> None:
+    path: Path, question: Question, found: dict[str, np.ndarray], session: EditSession, picks: Sequence[Pick],
+    first_seed: int,
+) -> None:  # fmt: skip
     """One category after the other, but those that were found already."""
-    pool = session.layered(session.latents(range(FIRST_SEED, FIRST_SEED + LOOKED_AT)))
+    pool = session.layered(session.latents(range(first_seed, first_seed + LOOKED_AT)))
     seen = torch.from_numpy(session.generate(pool)[1])
     total, saved = session.model.layout.categories, time.monotonic()
     for category in range(total):
         session.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
             own = [pick for pick in picks if pick.category == category]
-            rows = strips_towards(session, category, pool, seen, own)
+            rows = strips_towards(session, category, pool, seen, own, first_seed)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
         if time.monotonic() - saved > SAVED_EVERY or asked():
             artifacts.save_checkpoint(path, question, found)
@@ -100,13 +102,13 @@ def fill(
     artifacts.write_whole(path, question, arrays, {"notes": session.notes})
 
 
-def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Question:
+def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings, first_seed: int) -> Question:
     asked = [[pick.category, pick.seed, pick.strength, pick.role] for pick in picks]
     return Question(
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump(exclude_none=True) | {"first_seed": FIRST_SEED, "picks": asked},
+        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "picks": asked},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.question.generator,
         classifier=mixture.question.classifier,
@@ -115,11 +117,11 @@ def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings) -> Questio
 
 
 def strips_towards(
-    session: EditSession, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick]
+    session: EditSession, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick], first_seed: int
 ) -> dict[str, np.ndarray]:
     """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
     shown = without(session, category, seen)
-    seeds = [*(FIRST_SEED + i for i in shown), *(pick.seed for pick in picks)]
+    seeds = [*(first_seed + i for i in shown), *(pick.seed for pick in picks)]
     latent = torch.cat([pool[shown], *(session.layered(session.latents([pick.seed])) for pick in picks)])
     reach = torch.tensor([*[1.0] * len(shown), *(pick.strength for pick in picks)])
     strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)

@@ -24,6 +24,7 @@ from gmmedit.features import Embedder, load_embedder
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.hold_out import check_unseen
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, Space
@@ -75,9 +76,11 @@ class RunFolder:
 
     @staticmethod
     def check_descent(child: Artifact, parents: Mapping[str, Artifact]) -> None:
-        """InputError: `child` says that it was made from others than these."""
+        """InputError: `child` was made from others than these, or evaluated on samples that a fit may have seen."""
         named = {name: parent for name, parent in parents.items() if name in child.question.parents}
         artifacts.check_parents(child, **named)
+        if "samples" in parents:
+            check_unseen(child, parents["samples"])
 
     def find(self, kind: str) -> Artifact | None:
         """As `artifact`; None, and a line in `missing`, where that raises an error."""

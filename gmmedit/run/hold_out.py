@@ -1,4 +1,4 @@
-"""Which samples have a label, which of those are fitted, and which are held out to check the fit."""
+"""Which samples have a label, which of those are fitted, which are held out, and which seeds no fit has seen."""
 
 import numpy as np
 import torch
@@ -6,6 +6,8 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
+
+SEEDS = 1 << 32  # that numpy.random.RandomState takes
 
 
 def fitted_of(n: int, held_out: float) -> int:
@@ -41,3 +43,28 @@ def read_rows(artifact: Artifact, name: str, rows: np.ndarray) -> Tensor:
     """These rows, in order, of a dataset."""
     first, chosen = int(rows[0]), compact(rows - rows[0])
     return torch.from_numpy(artifact.rows(name, first, int(rows[-1]) + 1)[chosen])
+
+
+def first_unseen(first: int, n: int, samples: Artifact) -> int:
+    """The first of n seeds in a row that samples.h5 does not have: `first`, else beyond its own, else 0.
+
+    InputError: there are not so many seeds.
+    """
+    start, stop = samples.question.seed, samples.question.seed + samples.question.n
+    for seed in (first, stop, 0):
+        if seed + n <= SEEDS and not overlap(seed, seed + n, start, stop):
+            return seed
+    raise InputError(f"{samples.path} leaves no {n} seeds in a row for samples that no fit has seen", hint="-n 1000")
+
+
+def overlap(first: int, last: int, start: int, stop: int) -> bool:
+    """Whether two ranges of seeds, their ends excluded, share one."""
+    return first < stop and start < last
+
+
+def check_unseen(scored: Artifact, samples: Artifact) -> None:
+    """InputError: edits were evaluated on samples of samples.h5, which a fit may have seen."""
+    first, ours = scored.question.config.get("first_seed"), samples.question
+    if first is not None and overlap(first, first + scored.question.n, ours.seed, ours.seed + ours.n):
+        message = f"{scored.path} was made on seeds from {first} on, which {samples.path} has too"
+        raise InputError(message, hint=f"make it again: {scored.kind.command} --force")

@@ -22,9 +22,10 @@ from gmmedit.mixture.refining import Refinement, Score, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.precision import settle_precision
 from gmmedit.run.rendering import images_at_once
 from gmmedit.runtime.batching import TILE, in_tiles
-from gmmedit.runtime.execution import Execution, prepare, resolve_precision
+from gmmedit.runtime.execution import Execution, prepare
 
 CORRECTION_STREAM = -1  # the random stream that starts the correction
 
@@ -34,11 +35,11 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     prepare(execution)
     path = folder / "mixture.h5"
     with RunFolder(folder, execution) as run_folder:
-        precision = resolve_precision(settings.precision, execution.device)
-        settings = settings.model_copy(update={"precision": precision})
         question = ask(run_folder, settings)
         if artifacts.up_to_date(path, question, execution):
             return path
+        question = settle_precision(path, question, execution)
+        settings = settings.model_copy(update=question.resolved)
         if execution.ranks.main or settings.consistency == "exact":
             with execution.ranks.alone(path):
                 fit_together(path, question, run_folder, settings)

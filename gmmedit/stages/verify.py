@@ -131,7 +131,7 @@ def descent(artifact: Artifact, beside: RunFolder) -> str:
     """InputError: it was not made from the artifacts beside it. NotHere: one is not there."""
     parents = artifact.question.parents
     there = [name for name in parents if beside.file(name).is_file()]
-    for name in there:
+    for name in [*there, *(["samples"] if beside.file("samples").is_file() else [])]:
         beside.check_descent(artifact, {name: beside.artifact(name)})
     missing = [f"{name}.h5" for name in parents if name not in there]
     if missing:

@@ -48,7 +48,7 @@ def networks(run: RunFolder) -> list[list[Html | str]]:
 
 
 def settings(artifact: Artifact) -> Html:
-    config = artifact.question.config
+    config = artifact.question.resolved_config
     return table(["setting", "value"], [[key, json.dumps(config[key], ensure_ascii=False)] for key in sorted(config)])
 
 
@@ -73,5 +73,5 @@ def resolved(run: RunFolder) -> dict[str, dict[str, object]]:
     found = {}
     for kind, artifact in run.there.items():
         known = Config.model_fields[SETTINGS[kind]].default.model_dump()
-        found[SETTINGS[kind]] = {key: value for key, value in artifact.question.config.items() if key in known}
+        found[SETTINGS[kind]] = {key: value for key, value in artifact.question.resolved_config.items() if key in known}
     return found
