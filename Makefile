@@ -35,7 +35,7 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 test: $(VENV)/.stamp ## run the tests
 	$(BIN)/pytest -q
 
-kill: $(VENV)/.stamp ## kill every command KILLS=200 times in all and compare the results (docs/reliability.md); SEED=7 repeats a run
+kill: $(VENV)/.stamp ## kill commands at random instants, KILLS=200 times, and compare results (docs/reliability.md); SEED=7 repeats a run
 	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_harness.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.stamp ## check style and types
