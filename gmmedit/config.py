@@ -13,8 +13,9 @@ from gmmedit.runtime import yaml_files
 from gmmedit.runtime.regular_files import expanded
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Several = Annotated[int, Field(ge=2, lt=2**31)]  # one would have no spread
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # float32 has no room for more
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Precision = Literal["fp32", "bf16"]  # in which generator and classifier compute
 AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 where the hardware multiplies it
@@ -54,7 +55,7 @@ class FitSingleSettings(Section):
     covariance: Literal["tied", "free"] = "tied"
     seed: Seed = 0
     steps: Positive = 2_500
-    batch: Positive = 512
+    batch: Several = 512
     lr: Rate = 2e-3
     held_out: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
 
@@ -66,7 +67,7 @@ class FitMixtureSettings(Section):
     precision: AutoPrecision = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
     steps: Positive = 2_000
-    batch: Annotated[int, Field(ge=2, lt=2**31)] = 32  # edits a step: half coupled draws, half samples
+    batch: Several = 32  # edits a step: half coupled draws, half samples
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
@@ -87,7 +88,7 @@ class EditSettings(Section):
 class EvaluateSettings(Section):
     """Who is judged, by whom, and on how many samples that no fit has seen."""
 
-    n: Annotated[int, Field(ge=2, lt=2**31)] = 1_000
+    n: Several = 1_000
     starts: Positive = 100  # of them, for each category: the most that are edited towards it
     first_seed: Seed = 5_000_000  # of the samples; where samples.h5 has one of them, they begin beyond its last
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import check, done, gmmedit, refuse, rewrite
+from gmmedit.editors.linear import LinearEditor
 from torch import Tensor, nn
 
 from gmmedit import artifacts
 from gmmedit.errors import RunError
+from gmmedit.evaluation import fidelity, figures
+from gmmedit.evaluation import results as figuring
 from gmmedit.fitting.loop import carry_out
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit
@@ -184,3 +187,26 @@ def test_a_run_with_hard_samples_ends(own_run: Path, tmp_path: Path) -> None:
         with artifacts.open(own_run / name) as fit:
             for key in fit.names:
                 assert np.isfinite(fit[key]).all(), (name, key)
+
+
+EXTREMES = """
+fit_single: {steps: 1, batch: 2, held_out: 1.0e-9}
+fit_mixture: {steps: 2, batch: 2, sampling: 1.0e+9, decoupling: 1.0e+9, least_change: 1.0e+9, picture: 1.0e+9}
+evaluate: {n: 24, starts: 1, polish: 0, editors: [random]}
+"""
+
+
+def test_settings_at_their_bounds_give_numbers(own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LinearEditor, "strengths", (0.0, 1.0))
+    monkeypatch.setattr(fidelity, "DRAWN", 4)
+    monkeypatch.setattr(figuring, "DRAWS", 10)
+    monkeypatch.setattr(figures, "DRAWS", 10)
+    for command in ("fit-single", "fit-mixture", "evaluate"):
+        done(command, "--run", own_run, "--config", written(tmp_path, EXTREMES), "--force")
+    for name in ("single.h5", "mixture.h5"):
+        with artifacts.open(own_run / name) as fit:
+            for key in fit.names:
+                assert np.isfinite(fit[key]).all(), (name, key)
+    with artifacts.open(own_run / "evaluation.h5") as scored:
+        for key in scored.names:
+            assert np.isfinite(scored[key]).all() or key.split("/")[-1] == "frechet", "of one image there is none"

@@ -260,8 +260,7 @@ def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
     if features.shape[2]:
         found |= {
             "identity": realism.identity(features[0], features),
+            "frechet": torch.tensor([realism.frechet_distance(edited, it.features) for edited in features]),
             "path": realism.path_length(features, strengths),
         }
-    if features.shape[2] and len(rows) > 1:  # one image has no covariance
-        found["frechet"] = torch.tensor([realism.frechet_distance(edited, it.features) for edited in features])
     return found

@@ -61,7 +61,7 @@ class Refinement:
         model: with a correction unless `score` is None.
         x, labels, logits: (N, D), (N, K), (N, K) of the samples. They are read once: the label loss teaches no read.
         score: None leaves out the terms that need it.
-        rows, edits: samples a step for the label loss, and for the other terms.
+        rows, edits: samples a step for the label loss, and for the other terms, edits >= 2.
         form: of the normalised likelihood.
         held: (A, A) the attributes that must stay (`gmmedit.mixture.held`); None: every other one.
     """
@@ -107,7 +107,7 @@ class Refinement:
         ])  # fmt: skip
         offset = self.model.write(x, y, change, category)
         strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
-        strength[::2] = 1.0
+        strength[:half:2] = strength[half::2] = 1.0  # each half has one, of however few edits
         with torch.no_grad():
             _, unedited = score(x[:, None])
         logits, edited = score(x[:, None] + strength.to(x) * offset)

@@ -1,15 +1,20 @@
 """How far edited images are from samples and from their originals, in features: tensors in, numbers out."""
 
+import math
+
 import torch
 from torch import Tensor
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2) of features (N, F), (M, F), N, M > 1 (Heusel et al. 2017).
+    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2) of features (N, F), (M, F) (Heusel et al. 2017).
 
+    NaN where N or M is 1: one image has no covariance.
     Exact for any N and M, also below F; but as an estimate for the Gaussians behind the samples it is too large by
     what shrinks as 1/N (Chong & Forsyth 2020): compare at equal N only.
     """
+    if min(len(first), len(second)) < 2:
+        return math.nan
     first, second = first.double(), second.double()
     mean = (first.mean(0) - second.mean(0)).square().sum()
     one, two = covariance_factor(first), covariance_factor(second)
