@@ -31,7 +31,7 @@ from startup import ASKED, startup, without_torch
 from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 
 EDIT = ("edit", "--attr", "smile", "--alpha", "0.6")
-EDITED, CANDIDATES, POLISH = 8, 36, 32  # images; members and ways to them that polishing tries; its steps
+EDITED, CANDIDATES, POLISH = 8, 36, 32  # images; neighbours and ways to them that polishing tries; its steps
 JUDGED = "evaluate: {n: 256, starts: 16, editors: [mixture]}\n"
 SINGLE_STEPS = 100
 FEW, MANY = 256, 1280  # rows of the embedded model in the loops

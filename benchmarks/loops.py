@@ -138,12 +138,12 @@ class Loops:
             if large:
                 generator = stylegan2(256, 16384, w_dim=generator.w_shape[1])
             settings = settings.model_copy(update={"precision": precision})
-            question = fit_mixture.ask(folder, settings)
+            spec = fit_mixture.run_spec(folder, settings)
             chart = folder.chart("single")
-            problem = load_problem(folder, question.config["space"], question.config["held_out"], chart)
+            problem = load_problem(folder, spec.config["space"], spec.config["held_out"], chart)
             score = Renderer(generator, SampleSettings()).score("w", chart, classifier, precision)
             model = fit_mixture.start(folder.model("single"), problem, settings, generator.w_shape[0])
-            fit = fit_mixture.fit_of(model, problem, score, settings, question.config["likelihood"])
+            fit = fit_mixture.fit_of(model, problem, score, settings, spec.config["likelihood"])
             w = torch.from_numpy(folder.samples.rows("w", 0, settings.batch)).to(self.device)
 
         def painting() -> Tensor:

@@ -76,7 +76,7 @@ class Row:
         ]
 
 
-class Bench:
+class SweepInputs:
     """The networks on one device, timed."""
 
     def __init__(self, names: list[str], device: str) -> None:
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    bench = Bench(options.network, options.device)
+    bench = SweepInputs(options.network, options.device)
     flops = {name: bench.flops(name) for name in options.network}
     print(described(options.device))
     rows, copies = [], {}

@@ -40,15 +40,15 @@ def seeds(folder: Path) -> dict[str, Path]:
     from nvidia_pickles import random_network, write
 
     from gmmedit import artifacts
-    from gmmedit.artifacts import Question
+    from gmmedit.artifacts import RunSpec
     from gmmedit.classifiers import convnet
 
     folder.mkdir(exist_ok=True)
     run = small_artifacts.write_samples(folder / "samples.h5")
-    whole = Question("single", n=8, config={"space": "z"}, attributes=[("smile", ["no", "yes"])])
+    whole = RunSpec("single", n=8, config={"space": "z"}, attributes=[("smile", ["no", "yes"])])
     arrays = {"parameters/x": np.ones((4, 3)), "history/step": np.arange(3), "chart/mean": np.zeros(4)}
     artifacts.write_whole(folder / "single.h5", whole, arrays)
-    artifacts.save_checkpoint(folder / "mixture.h5", Question("mixture", n=8), {"fit/losses": np.ones(5)})
+    artifacts.save_checkpoint(folder / "mixture.h5", RunSpec("mixture", n=8), {"fit/losses": np.ones(5)})
     (folder / "table.csv").write_text("seed,smile\n" + "".join(f"{i},0.{i}\n" for i in range(9)))
     import h5py
 

@@ -8,16 +8,16 @@ from gmmedit import artifacts
 
 SMILE = [("smile", ["no", "yes"])]
 GENERATOR = {"name": "avatars", "fingerprint": "a" * 64}
-SAMPLES = artifacts.Question(kind="samples", n=10, seed=3, config={"psi": 0.7}, sizes={"z_dim": 4}, generator=GENERATOR)
-SINGLE = artifacts.Question(kind="single", n=10, config={"fit": {"steps": 5}})
+SAMPLES = artifacts.RunSpec(kind="samples", n=10, seed=3, config={"psi": 0.7}, sizes={"z_dim": 4}, generator=GENERATOR)
+SINGLE = artifacts.RunSpec(kind="single", n=10, config={"fit": {"steps": 5}})
 
 
 def z_rows(start: int, stop: int) -> np.ndarray:
     return np.stack([np.random.RandomState(i).randn(4) for i in range(start, stop)])
 
 
-def write_samples(path: Path, question: artifacts.Question = SAMPLES, **options: bool) -> Path:
-    with artifacts.create_rows(path, question, chunk=4, **options) as out:
+def write_samples(path: Path, spec: artifacts.RunSpec = SAMPLES, **options: bool) -> Path:
+    with artifacts.create_rows(path, spec, chunk=4, **options) as out:
         for start, stop in out.pending():
             out.write(start, stop, {"z": z_rows(start, stop)})
         out.finish()

@@ -10,8 +10,8 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.held import every_other
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours
 
 D = 6
 APART = 2 * math.sqrt(2 / math.pi)  # distance of the means of a standard normal's two halves
@@ -58,7 +58,9 @@ def material(
         chart=Raw(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
-        members=Members(latents, latents, logits, latents, lambda x: x, layout, every_other(len(layout.values)), 0.1),
+        neighbours=Neighbours(
+            latents, latents, logits, latents, lambda x: x, layout, every_other(len(layout.values)), 0.1
+        ),
         polish=0,
         picture=10.0,
         seed=seed,
@@ -72,7 +74,7 @@ def offset(editor: Editor, latents: Tensor, category: int, away: bool = False) -
 
 def edited(editor: Editor, latents: Tensor, category: int, strength: float) -> Tensor:
     """Latents (N, D), moved."""
-    return editor.way(latents[:, None], category)(strength)[:, 0]
+    return editor.trajectory(latents[:, None], category)(strength)[:, 0]
 
 
 def unit(rows: Tensor) -> Tensor:

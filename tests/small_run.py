@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Question
+from gmmedit.artifacts import RunSpec
 from gmmedit.config import EditSettings, EvaluateSettings
 from gmmedit.evaluation.results import write_figures
 from gmmedit.report import strips
-from gmmedit.report.examples import picks_of
+from gmmedit.report.examples import examples_of
 
 Attributes = Sequence[tuple[str, Sequence[str]]]
 
@@ -28,40 +28,40 @@ def write_run(folder: Path, attributes: Attributes = PLAIN, editors: Sequence[st
     parents: dict[str, str] = {}
     columns = sum(len(values) for _, values in attributes)
     common = {"n": N, "generator": NOBODY, "classifier": NOBODY, "attributes": attributes}
-    samples = Question("samples", N, config={"gan": "nobody"}, sizes={"z_dim": 4}, generator=NOBODY)
+    samples = RunSpec("samples", N, config={"gan": "nobody"}, sizes={"z_dim": 4}, generator=NOBODY)
     rows(folder, samples, {"z": source.normal(size=(N, 4))}, parents)
     logits = 3 * source.normal(size=(N, columns))
-    labels = Question("labels", config={"classifier": "nobody"}, sizes={"K": columns}, parents=parents, **common)
+    labels = RunSpec("labels", config={"classifier": "nobody"}, sizes={"K": columns}, parents=parents, **common)
     rows(folder, labels, {"labels": probabilities(logits, attributes), "logits": logits}, parents)
     for kind in ("single", "mixture"):
-        question = Question(kind, config={"space": "z", "steps": 30}, parents=dict(parents), **common)
-        whole(folder, question, fit(attributes, source), parents, {"converged": True, "steps": 30})
+        spec = RunSpec(kind, config={"space": "z", "steps": 30}, parents=dict(parents), **common)
+        whole(folder, spec, fit(attributes, source), parents, {"converged": True, "steps": 30})
     for kind in ("evaluation", "comparison"):
         config = EvaluateSettings(n=N).model_dump() | {"space": "z"}
-        question = Question(kind, config=config, parents={"mixture": parents["mixture"]}, **common)
+        spec = RunSpec(kind, config=config, parents={"mixture": parents["mixture"]}, **common)
         found = seen(attributes, editors, logits, source)
         if kind == "evaluation":
             found |= {f"fidelity/{name}": source.uniform(size=(columns, 9)) for name in FIDELITY}
-        whole(folder, question, found, {}, {"editors": list(editors), "notes": [f"a note on {kind}"]})
+        whole(folder, spec, found, {}, {"editors": list(editors), "notes": [f"a note on {kind}"]})
         write_figures(folder / f"{kind}.h5")
     write_strips(folder, attributes, columns, source)
     return folder
 
 
-def rows(folder: Path, question: Question, arrays: dict[str, np.ndarray], parents: dict[str, str]) -> None:
-    path = folder / f"{question.kind}.h5"
-    with artifacts.create_rows(path, question) as out:
+def rows(folder: Path, spec: RunSpec, arrays: dict[str, np.ndarray], parents: dict[str, str]) -> None:
+    path = folder / f"{spec.kind}.h5"
+    with artifacts.create_rows(path, spec) as out:
         out.write(0, N, {name: array.astype(np.float32) for name, array in arrays.items()})
         out.finish()
-    parents[question.kind] = artifacts.file_fingerprint(path)
+    parents[spec.kind] = artifacts.file_fingerprint(path)
 
 
 def whole(
-    folder: Path, question: Question, arrays: dict[str, np.ndarray], parents: dict[str, str], facts: dict[str, object]
+    folder: Path, spec: RunSpec, arrays: dict[str, np.ndarray], parents: dict[str, str], facts: dict[str, object]
 ) -> None:
-    path = folder / f"{question.kind}.h5"
-    artifacts.write_whole(path, question, arrays, facts)
-    parents[question.kind] = artifacts.file_fingerprint(path)
+    path = folder / f"{spec.kind}.h5"
+    artifacts.write_whole(path, spec, arrays, facts)
+    parents[spec.kind] = artifacts.file_fingerprint(path)
 
 
 def probabilities(logits: np.ndarray, attributes: Attributes) -> np.ndarray:
@@ -113,14 +113,14 @@ def seen(
 def write_strips(folder: Path, attributes: Attributes, columns: int, source: np.random.Generator) -> None:
     """Two ordinary rows for each category, and the picked edits."""
     with artifacts.open(folder / "mixture.h5") as mixture, artifacts.open(folder / "evaluation.h5") as evaluation:
-        picks = picks_of(evaluation)
-        question = strips.ask(mixture, picks, EditSettings(polish=0), EvaluateSettings().first_seed)
-    categories = [*np.repeat(np.arange(columns), 2), *(pick.category for pick in picks)]
+        examples = examples_of(evaluation)
+        spec = strips.run_spec(mixture, examples, EditSettings(polish=0), EvaluateSettings().first_seed)
+    categories = [*np.repeat(np.arange(columns), 2), *(example.category for example in examples)]
     count = len(categories)
     labels = source.uniform(size=(count, 3, columns)).astype(np.float32)
-    artifacts.write_whole(folder / "strips.h5", question, {
+    artifacts.write_whole(folder / "strips.h5", spec, {
         "categories": np.array(categories), "seeds": np.arange(count),
-        "roles": np.array([*[0] * (2 * columns), *(pick.role for pick in picks)]),
+        "roles": np.array([*[0] * (2 * columns), *(example.role for example in examples)]),
         "strengths": np.tile(np.float32([0, 0.5, 1]), (count, 1)), "labels": labels,
         "images": source.integers(0, 256, size=(count, 3, SIDE, SIDE, 3), dtype=np.uint8),
     }, {"notes": ["a note on pictures"]})  # fmt: skip

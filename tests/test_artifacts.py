@@ -20,11 +20,11 @@ from gmmedit.artifacts.header import SEAL, seal
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError, RunError
 
-LABELS = artifacts.Question(kind="labels", n=10, sizes={"K": 2}, generator=GENERATOR, attributes=SMILE)
+LABELS = artifacts.RunSpec(kind="labels", n=10, sizes={"K": 2}, generator=GENERATOR, attributes=SMILE)
 
 
-def write_labels(path: Path, question: artifacts.Question) -> Path:
-    with artifacts.create_rows(path, question) as out:
+def write_labels(path: Path, spec: artifacts.RunSpec) -> Path:
+    with artifacts.create_rows(path, spec) as out:
         out.write(0, 10, {"labels": np.full((10, 2), 0.5), "logits": np.zeros((10, 2))})
         out.finish()
     return path
@@ -40,19 +40,19 @@ def test_rows_come_back_as_written(tmp_path: Path) -> None:
         assert np.array_equal(samples.rows("z", 3, 7), samples["z"][3:7])
         assert samples.sizes == {"N": 10, "z_dim": 4}
         assert samples.names == ["z"] and "w" not in samples
-        assert samples.question.facts() == SAMPLES.facts()
+        assert samples.spec.facts() == SAMPLES.facts()
     assert sorted(tmp_path.glob("new/*")) == [path]
 
 
 def test_rows_lie_along_their_axis_and_a_dim_may_span_axes(tmp_path: Path) -> None:
-    question = artifacts.Question(kind="edits", n=5, sizes={"S": 2, "L": 2, "D": (3, 4), "K": 2}, attributes=SMILE)
+    spec = artifacts.RunSpec(kind="edits", n=5, sizes={"S": 2, "L": 2, "D": (3, 4), "K": 2}, attributes=SMILE)
     rng = np.random.default_rng(0)
     along_first = {"latent": (5, 2, 3, 4), "labels_before": (5, 2), "index": (5,)}
     along_second = {"latents": (2, 5, 2, 3, 4), "labels_after": (2, 5, 2), "strengths": (2, 5)}
     arrays = {name: rng.random(shape, np.float32) for name, shape in (along_first | along_second).items()}
     arrays["index"] = np.arange(5)
     alphas = np.array([0.3, 1.0])
-    with artifacts.create_rows(tmp_path / "edits.h5", question, {"alphas": alphas}, chunk=2) as out:
+    with artifacts.create_rows(tmp_path / "edits.h5", spec, {"alphas": alphas}, chunk=2) as out:
         for start, stop in out.pending():
             rows = {name: arrays[name][start:stop] for name in along_first}
             out.write(start, stop, rows | {name: arrays[name][:, start:stop] for name in along_second})
@@ -102,9 +102,9 @@ def test_sizes_must_be_those_of_the_kind(tmp_path: Path) -> None:
 
 def test_a_text_that_hdf5_cannot_keep_is_named(tmp_path: Path) -> None:
     for length in (63_000, 65_000):
-        question = replace(SAMPLES, attributes=[("word", ["x" * length])])
+        spec = replace(SAMPLES, attributes=[("word", ["x" * length])])
         with pytest.raises(InputError, match="'attributes' takes 65") if length > 64_000 else nullcontext():
-            write_samples(tmp_path / "samples.h5", question)
+            write_samples(tmp_path / "samples.h5", spec)
     with artifacts.open(tmp_path / "samples.h5") as samples:
         assert samples.attributes == [("word", ["x" * 63_000])]
     assert list(tmp_path.iterdir()) == [tmp_path / "samples.h5"]
@@ -130,9 +130,9 @@ json_values = st.recursive(
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(texts, json_values, max_size=3))
 def test_any_plain_config_survives_its_text(config: dict) -> None:
-    question = replace(SAMPLES, config=config)
-    back = artifacts.Question.from_record(question.record())
-    assert back.facts() == question.facts() and back.record() == question.record()
+    spec = replace(SAMPLES, config=config)
+    back = artifacts.RunSpec.from_record(spec.record())
+    assert back.facts() == spec.facts() and back.record() == spec.record()
 
 
 # What is refused on opening
@@ -301,8 +301,8 @@ def test_parents_must_be_the_very_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not say from which single"):
         artifacts.check_parents(labels, single=other)
     generator = {"name": "mine", "fingerprint": "d" * 64}
-    question = replace(LABELS, parents=parents, generator=generator)
-    stranger = artifacts.open(write_labels(tmp_path / "strange.h5", question))
+    spec = replace(LABELS, parents=parents, generator=generator)
+    stranger = artifacts.open(write_labels(tmp_path / "strange.h5", spec))
     with pytest.raises(InputError, match=r"another generator .*mine dddddddddddd\.\.\., expected avatars aaaa"):
         artifacts.check_parents(stranger, samples=samples)
 

@@ -330,7 +330,7 @@ def test_a_fit_that_diverges(own_run: Path, tmp_path: Path) -> None:
 def test_a_stage_that_already_runs(own_run: Path) -> None:
     path = own_run / "labels.h5"
     with artifacts.open(path) as labels:
-        question = labels.question
+        spec = labels.spec
     path.unlink()
-    with artifacts.create_rows(path, question):
+    with artifacts.create_rows(path, spec):
         refuse(own_run, "label", says=("is being written by another process", "wait until it is done"), code=1)

@@ -46,12 +46,12 @@ def test_every_bit_of_the_rows_counts(tmp_path: Path) -> None:
 
 def test_rows_along_any_axis_and_fields_without_rows(tmp_path: Path) -> None:
     path = tmp_path / "edits.h5"
-    question = artifacts.Question(kind="edits", n=5, sizes={"S": 2, "L": 1, "D": 4, "K": 2}, attributes=SMILE)
+    spec = artifacts.RunSpec(kind="edits", n=5, sizes={"S": 2, "L": 1, "D": 4, "K": 2}, attributes=SMILE)
     along_first = {"latent": (5, 1, 4), "labels_before": (5, 2), "index": (5,)}
     along_second = {"latents": (2, 5, 1, 4), "labels_after": (2, 5, 2), "strengths": (2, 5)}
     arrays = {name: np.ones(shape, np.float32) for name, shape in (along_first | along_second).items()}
     arrays["index"] = np.arange(5)
-    with artifacts.create_rows(path, question, {"alphas": np.array([0.3, 1.0])}, chunk=2) as out:
+    with artifacts.create_rows(path, spec, {"alphas": np.array([0.3, 1.0])}, chunk=2) as out:
         for start, stop in out.pending():
             rows = {name: arrays[name][start:stop] for name in along_first}
             out.write(start, stop, rows | {name: arrays[name][:, start:stop] for name in along_second})

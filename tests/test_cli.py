@@ -148,9 +148,9 @@ def test_fits_report_what_their_artifact_holds(command: str, run: Path, settings
 def test_fits_of_one_attribute(own_run: Path, settings: Path) -> None:
     path = own_run / "labels.h5"
     with artifacts.open(path) as labels:
-        question, arrays = labels.question, {name: labels[name][:, :2] for name in labels.names}
-    question = replace(question, sizes={"K": 2}, attributes=question.attributes[:1])
-    with artifacts.create_rows(path, question) as out:
+        spec, arrays = labels.spec, {name: labels[name][:, :2] for name in labels.names}
+    spec = replace(spec, sizes={"K": 2}, attributes=spec.attributes[:1])
+    with artifacts.create_rows(path, spec) as out:
         for start, stop in out.pending():
             out.write(start, stop, {name: array[start:stop] for name, array in arrays.items()})
         out.finish()
@@ -177,7 +177,7 @@ def test_inspect(kind: str, run: Path) -> None:
 
 def test_inspect_unfinished_work(own_run: Path) -> None:
     path = own_run / "samples.h5"
-    with artifacts.open(path) as samples, artifacts.create_rows(own_run / "new.h5", samples.question) as out:
+    with artifacts.open(path) as samples, artifacts.create_rows(own_run / "new.h5", samples.spec) as out:
         out.write(0, 256, {name: samples.rows(name, 0, 256) for name in samples.names})
     partial = own_run / "new.h5.partial"
     facts = json.loads(done("inspect", partial, "--json").stdout)

@@ -80,7 +80,7 @@ def test_images_are_written_while_the_lock_is_held(run: Path, tmp_path: Path, mo
     )
 
     def write(path: Path, title: str) -> list[Path]:
-        with pytest.raises(RunError, match="is being written by another process"), disk.alone(path):
+        with pytest.raises(RunError, match="is being written by another process"), disk.lock(path):
             pass
         refused.append(title)
         return real(path, title)
@@ -94,7 +94,7 @@ def test_images_are_written_while_the_lock_is_held(run: Path, tmp_path: Path, mo
 def test_an_edit_waits_for_no_other_and_changes_none_of_its_images(run: Path, tmp_path: Path) -> None:
     words = ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--index", "1", "--polish", 0)
     done(*words)
-    with disk.alone(tmp_path / "edits.h5"), untouched(tmp_path):
+    with disk.lock(tmp_path / "edits.h5"), untouched(tmp_path):
         for more in ((), ("--alpha", 0.5)):
             check(gmmedit(*words, *more), "is being written by another process", code=1)
 
@@ -294,7 +294,7 @@ def test_an_edit_through_a_fine_tuned_generator(own_run: Path, tmp_path: Path) -
     note = f"images by tuned.safetensors ({fingerprint[:12]}) and not by the run's avatars"
     assert told["verdicts"][-1] == note
     with artifacts.open(tmp_path / "plain/edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
-        assert edits.question.config["gan_fingerprint"] == fingerprint and "gan" not in plain.question.config
+        assert edits.spec.config["gan_fingerprint"] == fingerprint and "gan" not in plain.spec.config
         assert np.array_equal(edits["latents"], plain["latents"]), "the fit is the run's"
         (image,) = stylegan2.read(tuned).eval().synthesize(torch.from_numpy(edits["latents"][0, 1:2])).detach()
         seen = ((image + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()

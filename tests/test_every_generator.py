@@ -31,7 +31,7 @@ AIMS = {"light=yes": (1, 3), "light=no": (0, 3), "warm=yes": (3, 1)}  # the colu
 
 
 def classifier_of(folder: Path, pixels: np.ndarray) -> Path:
-    """A user's classifier that answers two questions on such pictures about half of the time with yes."""
+    """A user's classifier that labels two attributes of such pictures about half of the time with yes."""
     channels = pixels.shape[-1]
     colors = "grey" if channels == 1 else "rgb"
     images = Preprocessing((small.SIZE, small.SIZE), colors=colors, range=(-1, 1))(from_bytes(pixels))
@@ -62,7 +62,7 @@ def test_the_five_steps(name: str, options: tuple[object, ...], tmp_path: Path) 
     quick.write_text(QUICK)
     done("sample", *run, "--gan", DATA / name, "-n", n, "--images", *options)
     with artifacts.open(folder / "samples.h5") as samples:
-        pixels, cutoff = samples["images"], samples.question.config["cutoff"]
+        pixels, cutoff = samples["images"], samples.spec.config["cutoff"]
     classifier = classifier_of(tmp_path, pixels)
     done("label", *run, "--classifier", classifier, "--from-images", "--quiet")
     done("fit-single", *run, *config)

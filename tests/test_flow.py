@@ -64,7 +64,7 @@ def test_the_first_dimensions_learn_the_attributes(it: Material, editor: FlowEdi
 def test_strength_0_gives_the_latent_back_and_1_the_target(it: Material, editor: FlowEditor) -> None:
     latents = drawn(40, 3, D, seed=1)  # three layers of their own
     for category in (1, 5):
-        way = editor.way(latents, category)
+        way = editor.trajectory(latents, category)
         assert torch.equal(way(0.0), latents)
         x, moved = editor.chart.to_x(latents), editor.chart.to_x(way(1.0))
         attribute, value = it.layout.locate(category)

@@ -12,14 +12,14 @@ from small_run import write_run
 from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
-from gmmedit.artifacts.question import Question, differences
+from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError
 from gmmedit.evaluation.judge import first_unseen
 from gmmedit.fitting import loop as fitting
 from gmmedit.run.rendering import Execution
 from gmmedit.stages import evaluate, fit_mixture
 
-ASKED = Question("mixture", 10, config={"precision": "auto"})
+ASKED = RunSpec("mixture", 10, config={"precision": "auto"})
 FIT = config.FitMixtureSettings(steps=5, batch=8)
 
 
@@ -44,9 +44,9 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     (replace(ASKED, config={"precision": "bf16"}), replace(ASKED, config={"precision": "fp32"}), False),
     (replace(ASKED, config={"read": "linear"}), replace(ASKED, config={"read": "auto"}), False),
 ])  # fmt: skip
-def test_auto_is_whatever_it_came_to(there: Question, now: Question, same: bool) -> None:
+def test_auto_is_whatever_it_came_to(there: RunSpec, now: RunSpec, same: bool) -> None:
     assert (differences(there.facts(), now.facts()) == []) == same
-    assert Question.from_record(there.record()).resolved == there.resolved
+    assert RunSpec.from_record(there.record()).resolved == there.resolved
 
 
 def test_a_fit_is_done_on_another_machine_too(own_run: Path, machine) -> None:
@@ -54,7 +54,7 @@ def test_a_fit_is_done_on_another_machine_too(own_run: Path, machine) -> None:
     (own_run / "mixture.h5").unlink()
     path = fit_mixture.run(own_run, FIT, Execution())
     with artifacts.open(path) as mixture:
-        assert mixture.question.config["precision"] == "auto" and mixture.question.resolved == {"precision": "bf16"}
+        assert mixture.spec.config["precision"] == "auto" and mixture.spec.resolved == {"precision": "bf16"}
     machine(False)
     with untouched(own_run):
         fit_mixture.run(own_run, FIT, Execution())
@@ -96,7 +96,7 @@ def test_what_evaluate_has_seen_in_another_precision_is_not_used_by_compare(own_
     words = ("compare", "--run", own_run, "--config", settings_of(own_run), "-n", 48, "--editors", "none")
     done(*words)
     with artifacts.open(own_run / "evaluation.h5") as one, artifacts.open(own_run / "comparison.h5") as other:
-        assert (one.question.resolved, other.question.resolved) == ({"precision": "fp32"}, {"precision": "bf16"})
+        assert (one.spec.resolved, other.spec.resolved) == ({"precision": "fp32"}, {"precision": "bf16"})
         assert not np.array_equal(one["seen/none/0/logits"], other["seen/none/0/logits"])
 
 
@@ -148,8 +148,8 @@ def test_an_evaluation_classifier_is_known_by_its_fingerprint(own_run: Path, tmp
 
 
 def samples_of(folder: Path, seed: int, n: int) -> artifacts.Artifact:
-    question = Question("samples", n, seed=seed, sizes={"z_dim": 1})
-    with artifacts.create_rows(folder / "samples.h5", question) as out:
+    spec = RunSpec("samples", n, seed=seed, sizes={"z_dim": 1})
+    with artifacts.create_rows(folder / "samples.h5", spec) as out:
         for start, stop in out.pending():
             out.write(start, stop, {"z": np.zeros((stop - start, 1), np.float32)})
         out.finish()
@@ -189,7 +189,7 @@ def test_evaluate_does_not_judge_on_what_was_fitted(own_run: Path, run: Path) ->
     told = done("evaluate", "--run", own_run, *few).stdout
     assert "note: seeds from 5000600 on: samples.h5 has some of those from 5000000" in told
     with artifacts.open(own_run / "evaluation.h5") as scored, artifacts.open(own_run / "labels.h5") as labels:
-        assert scored.question.config["first_seed"] == 5_000_600
+        assert scored.spec.config["first_seed"] == 5_000_600
         assert not np.allclose(scored["unedited/logits"][:4], labels["logits"][:4], atol=1)
     with untouched(own_run):
         done("evaluate", "--run", own_run, *few)
@@ -200,9 +200,9 @@ def test_an_evaluation_on_fitted_samples_is_not_reported(tmp_path: Path) -> None
     write_run(tmp_path)
     shutil.rmtree(tmp_path / "edits", ignore_errors=True)
     with artifacts.open(tmp_path / "evaluation.h5") as old:
-        question, arrays, attrs = old.question, {name: old[name] for name in old.names}, old.attrs
-    question = replace(question, config={**question.config, "first_seed": 20})
-    artifacts.write_whole(tmp_path / "evaluation.h5", question, arrays, attrs)
+        spec, arrays, attrs = old.spec, {name: old[name] for name in old.names}, old.attrs
+    spec = replace(spec, config={**spec.config, "first_seed": 20})
+    artifacts.write_whole(tmp_path / "evaluation.h5", spec, arrays, attrs)
     told = json.loads(gmmedit("verify", tmp_path / "evaluation.h5", "--json").stdout)["checks"]
     parents = next(entry for entry in told if entry["check"] == "parents")
     assert parents["result"] == "failed" and "seeds from 20 on" in parents["detail"]

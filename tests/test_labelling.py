@@ -96,7 +96,7 @@ def test_five_stages_with_an_attribute_of_ten_values(folder: Path, tiles: Tensor
     fit(folder)
     with artifacts.open(folder / "mixture.h5") as mixture:
         assert mixture.attributes == [("kind", [str(digit) for digit in range(10)])]
-        assert mixture.question.config["consistency"] == "exact"
+        assert mixture.spec.config["consistency"] == "exact"
     for digit in (0, 7, 9):
         report = edit(folder, "--attr", f"kind={digit}", "--polish", 8)
         means = {row["label"]: row["means"] for row in report["labels"]}
@@ -127,7 +127,7 @@ def test_five_stages_without_gradients(folder: Path, tiles: Tensor, monkeypatch:
     _, note = report["verdicts"]
     assert note.startswith("not polished (--polish 0): ") and note.endswith("classifier.yaml has no gradients")
     with artifacts.open(folder / "edits.h5") as edits:
-        assert edits.question.config["polish"] == 0
+        assert edits.spec.config["polish"] == 0
         seen = classifiers.load(str(folder.parent / "classifier.yaml"))
         paint = generators.load("avatars").synthesize
         wanted = seen.probabilities(as_shown(paint(torch.from_numpy(edits["latents"][0]))))
@@ -191,10 +191,10 @@ def test_samples_without_a_label_are_left_out(folder: Path, tiles: Tensor) -> No
     only = folder.parent / "only"
     with artifacts.open(folder / "samples.h5") as samples, artifacts.open(folder / "labels.h5") as labels:
         for name, whole in (("samples", samples), ("labels", labels)):
-            question = replace(whole.question, n=len(labelled), parents={})
+            spec = replace(whole.spec, n=len(labelled), parents={})
             if name == "labels":
-                question = replace(question, parents={"samples": artifacts.file_fingerprint(only / "samples.h5")})
-            with artifacts.create_rows(only / f"{name}.h5", question) as out:
+                spec = replace(spec, parents={"samples": artifacts.file_fingerprint(only / "samples.h5")})
+            with artifacts.create_rows(only / f"{name}.h5", spec) as out:
                 for start, stop in out.pending():
                     out.write(start, stop, {key: whole[key][labelled[start:stop]] for key in whole.names})
                 out.finish()
@@ -301,7 +301,7 @@ def test_labels_are_what_the_classifier_sees(folder: Path, tiles: Tensor, kind: 
             classifier.calibration.load(labels.attrs["calibration"])
         images = as_shown(generators.load("avatars").synthesize(torch.from_numpy(samples["w"][:16])))
         assert np.allclose(labels["labels"][:16], classifier.probabilities(images), atol=1e-3)
-        assert labels.question.classifier == {"name": Path(name).name, "fingerprint": classifier.fingerprint}
+        assert labels.spec.classifier == {"name": Path(name).name, "fingerprint": classifier.fingerprint}
 
 
 # Pictures, channels, progress
@@ -312,7 +312,7 @@ def test_stored_pictures_are_used_when_asked_for(tmp_path: Path) -> None:
     done("label", "--run", tmp_path)
     made = (tmp_path / "labels.h5").read_bytes()
     with untouched(tmp_path):
-        done("label", "--run", tmp_path, "--from-images")  # the same question
+        done("label", "--run", tmp_path, "--from-images")  # the same settings
     (tmp_path / "labels.h5").unlink()
     rewrite(tmp_path / "samples.h5", images=lambda images: images)
     done("label", "--run", tmp_path, "--from-images")
@@ -332,7 +332,7 @@ def test_half_precision_says_what_it_costs(folder: Path, caplog: pytest.LogCaptu
         assert ("bf16 changes the first 16 pictures by" in caplog.text) == (precision == "bf16")
         with artifacts.open(folder / "labels.h5") as file:
             labels.append(file["labels"])
-            assert file.question.config["precision"] == precision
+            assert file.spec.config["precision"] == precision
     assert 0 < np.abs(labels[1] - labels[0]).mean() < 0.01
     done("verify", "--run", folder)  # made again in the same precision
 
@@ -522,9 +522,9 @@ Change = Callable[[np.ndarray], np.ndarray]
 def test_what_a_fit_cannot_use_is_told(own_run: Path, change: Change, says: str) -> None:
     path = own_run / "labels.h5"
     with artifacts.open(path) as labels:
-        question, arrays = labels.question, {name: labels[name] for name in labels.names}
+        spec, arrays = labels.spec, {name: labels[name] for name in labels.names}
     arrays["labels"] = np.concatenate([change(arrays["labels"][:, :2]), arrays["labels"][:, 2:]], 1).astype(np.float32)
-    with artifacts.create_rows(path, question) as out:
+    with artifacts.create_rows(path, spec) as out:
         for start, stop in out.pending():
             out.write(start, stop, {name: array[start:stop] for name, array in arrays.items()})
         out.finish()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import check, done, gmmedit, refuse, rewrite
-from gmmedit.editors.linear import LinearEditor
 from torch import Tensor, nn
 
 from gmmedit import artifacts
+from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.errors import RunError
 from gmmedit.evaluation import fidelity, figures
 from gmmedit.evaluation import results as figuring
@@ -128,11 +128,11 @@ def test_a_fit_that_diverges_keeps_its_last_checkpoint(tmp_path: Path) -> None:
     def fit() -> Fit:
         return Fit([parameter], lambda step: {"label": parameter.sum() * (math.nan if step == 450 else 1)}, 600, 0.1)
 
-    question = artifacts.Question("single", n=5, config={"steps": 600})
+    spec = artifacts.RunSpec("single", n=5, config={"steps": 600})
     with pytest.raises(RunError, match=r"the fit diverged at step 450") as caught:
-        carry_out(tmp_path / "single.h5", question, fit(), Execution())
+        carry_out(tmp_path / "single.h5", spec, fit(), Execution())
     assert "lower the learning rate (now 0.1)" in caught.value.hint
-    saved = artifacts.load_checkpoint(tmp_path / "single.h5", question)
+    saved = artifacts.load_checkpoint(tmp_path / "single.h5", spec)
     assert saved is not None and len(saved["fit/losses"]) == 400
     assert all(np.isfinite(array).all() for array in saved.values())
 

@@ -1,4 +1,4 @@
-"""The stages from samples to edits: what they write, that nothing but the question decides it, and resuming."""
+"""The stages from samples to edits: what they write, that nothing but the settings decide it, and resuming."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder, model_from, tensors
-from gmmedit.run.neighbours import members_of
+from gmmedit.run.neighbours import neighbours_of
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
@@ -53,7 +53,7 @@ def test_samples_are_the_latents_of_their_seeds(run: Path) -> None:
     generator = generators.load("avatars")
     with artifacts.open(run / "samples.h5", "samples") as samples:
         assert samples.sizes == {"N": N, "z_dim": generator.z_dim, "w_dim": generator.w_shape[1]}
-        assert samples.question.generator == {"name": "avatars", "fingerprint": generator.fingerprint}
+        assert samples.spec.generator == {"name": "avatars", "fingerprint": generator.fingerprint}
         for row in (0, 299, 599):
             seeded = np.random.RandomState(row).randn(generator.z_dim).astype(np.float32)
             assert np.array_equal(samples["z"][row], seeded)
@@ -79,7 +79,7 @@ def test_labels_are_what_the_classifier_sees(run: Path) -> None:
 def test_fits_read_better_than_guessing(run: Path) -> None:
     for name, parents in (("single", {"samples", "labels"}), ("mixture", {"samples", "labels", "single"})):
         with artifacts.open(run / f"{name}.h5", name) as fit:
-            assert fit.question.parents.keys() == parents
+            assert fit.spec.parents.keys() == parents
             report = fit.group("report")
             assert (report["accuracy"] > [1 / len(values) for _, values in fit.attributes]).all()
             assert (report["separation"] > 0.5).all()
@@ -167,7 +167,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bytes(
 
     other = chosen.model_copy(update={"lr": 0.5})
     before = partial.read_bytes()
-    with pytest.raises(Exception, match="was begun for another question: config.lr is"):
+    with pytest.raises(Exception, match="was begun with different settings: config.lr is"):
         stage.run(own_run, other, Execution())
     assert partial.read_bytes() == before
 
@@ -225,7 +225,7 @@ def test_another_question_needs_force(own_run: Path, settings: Path) -> None:
     assert refused.stderr.splitlines()[1] == " hint: --force overwrites it"
     done(*words, "--force")
     stale = gmmedit("fit-mixture", "--run", own_run, "--config", settings)
-    assert stale.exit_code == 2 and "mixture.h5 answers another question: parents.single" in stale.stderr
+    assert stale.exit_code == 2 and "mixture.h5 was created with different settings: parents.single" in stale.stderr
 
 
 # Edits
@@ -324,7 +324,7 @@ def test_seeds_are_the_rows_with_those_seeds(run: Path, edited: Edit) -> None:
 
 def test_several_attributes_with_their_own_strengths(run: Path, edited: Edit) -> None:
     both = edited("--attr", "smile:0.6", "--attr", "glasses:-1", index="0-7")
-    assert both.question.config["attr"] == [["smile", 0.6], ["glasses", -1.0]]
+    assert both.spec.config["attr"] == [["smile", 0.6], ["glasses", -1.0]]
     for text, sign in (("smile", 1), ("glasses", -1)):
         change = read(run, both["latents"][0], text) - read(run, both["latent"], text)
         assert (sign * change).mean() > 0
@@ -334,7 +334,7 @@ def test_several_attributes_with_their_own_strengths(run: Path, edited: Edit) ->
 
 def test_one_attribute_at_a_time(edited: Edit) -> None:
     each = edited("--each", "--attr", "smile:0.5", "--attr", "hair_color=grey")
-    assert each.question.config["headings"] == ["smile:0.5", "hair_color=grey"]
+    assert each.spec.config["headings"] == ["smile:0.5", "hair_color=grey"]
     alone = edited("--attr", "smile:0.5"), edited("--attr", "hair_color=grey")
     for column, single in enumerate(alone):
         assert np.array_equal(each["latents"][column], single["latents"][0])
@@ -357,11 +357,11 @@ def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> Non
         chart = fit_chart(folder.space(space), torch.from_numpy(folder.samples[space]))
         whole = FullSpace(chart.dim, tuple(len(values) for _, values in folder.labels.attributes))
         model = AttributeMixture(whole, Gaussians(whole.layout))
-        members = members_of(folder, space, chart, model, held_out=0.25)
+        neighbours = neighbours_of(folder, space, chart, model, held_out=0.25)
         logits = folder.labels["logits"][:450]
-        assert np.array_equal(members.logits, logits) and len(members.x) == len(members.y) == 450
-    assert torch.allclose(members.place(members.x[:20]), members.places[:20], atol=1e-3)
-    assert members.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
+        assert np.array_equal(neighbours.logits, logits) and len(neighbours.x) == len(neighbours.y) == 450
+    assert torch.allclose(neighbours.place(neighbours.x[:20]), neighbours.places[:20], atol=1e-3)
+    assert neighbours.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
 
 
 def test_polishing(edited: Edit) -> None:

@@ -53,11 +53,13 @@ def test_quiet_is_kept_in_the_log_too(tmp_path: Path) -> None:
 def test_errors_and_warnings_are_in_the_log(tmp_path: Path) -> None:
     run = tmp_path / "run"
     done("sample", "-n", 20, "--run", run)
-    check(gmmedit("sample", "-n", 7, "--run", run), "answers another question")
+    check(gmmedit("sample", "-n", 7, "--run", run), "was created with different settings")
     result = done("label", "--run", run)
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
     lines = log_of(run)
-    assert lines[3].startswith("ended: ") and "answers another question" in lines[3] and "(--force" in lines[3]
+    assert (
+        lines[3].startswith("ended: ") and "was created with different settings" in lines[3] and "(--force" in lines[3]
+    )
     assert warnings and [line for line in lines if line.startswith("warning: ")] == warnings
 
 

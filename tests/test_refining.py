@@ -13,10 +13,10 @@ from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.held import every_other, held_beside, held_categories
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
-from gmmedit.mixture.polishing import polish
+from gmmedit.mixture.optimisation import optimise
 from gmmedit.mixture.refining import Refinement, Weights, random_categories
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
@@ -230,8 +230,8 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
     assert not any(p.requires_grad for p in network.parameters())
 
 
-def members_of(x: Tensor, logits: Tensor, rate: float = 0.05) -> Members:
-    return Members(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, HELD, rate)
+def neighbours_of(x: Tensor, logits: Tensor, rate: float = 0.05) -> Neighbours:
+    return Neighbours(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, HELD, rate)
 
 
 def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ def test_polishing_arrives_and_keeps_others(world):
         offset = model.offset(x[:100], category)
     layers = x[:100, None].expand(-1, 2, -1)
     start, polished = (
-        polish(layers, x[:100, :4], category, seen, members_of(x, logits), steps=steps) for steps in (0, 30)
+        optimise(layers, x[:100, :4], category, seen, neighbours_of(x, logits), steps=steps) for steps in (0, 30)
     )
     assert wrong(layers, polished, category).mean() < 0.5 * wrong(layers, offset, category).mean()
     assert wrong(layers, polished, category).mean() < wrong(layers, start, category).mean()
@@ -259,9 +259,9 @@ def test_polishing_arrives_and_keeps_others(world):
 
 def test_polished_rows_do_not_see_each_other(world):
     x, _, logits = world
-    category, members = torch.tensor([0, 3, 6]), members_of(x, logits)
-    together = polish(x[:3, None], x[:3, :4], category, seen, members, steps=5)
-    alone = [polish(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, members, 5) for i in range(3)]
+    category, neighbours = torch.tensor([0, 3, 6]), neighbours_of(x, logits)
+    together = optimise(x[:3, None], x[:3, :4], category, seen, neighbours, steps=5)
+    alone = [optimise(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5) for i in range(3)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
@@ -271,7 +271,7 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
     for category in range(LAYOUT.categories):
         attribute, value = LAYOUT.locate(category)
         goal = torch.full((20,), category)
-        nearest = members_of(x, logits).nearest(rows, rows[:, :4], logits[:20], goal, count=3)
+        nearest = neighbours_of(x, logits).nearest(rows, rows[:, :4], logits[:20], goal, count=3)
         assert nearest.shape == (3, 20, DIM)
         for member in nearest:
             found = [int((x == one).all(1).nonzero()[0]) for one in member]
@@ -286,7 +286,7 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     pool = torch.cat([x[:1] + 3.0, x[:1] + 0.1])
     still = torch.zeros(2, DIM)
     places, y = (pool, still) if what == "place" else (still, pool)
-    alike = Members(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
+    alike = Neighbours(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
                     LAYOUT, HELD, 0.1)  # fmt: skip
     wanted = x[:1] if what == "wanted" else x[:1] * 0
     nearest = alike.nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
@@ -301,7 +301,7 @@ def test_polishing_arrives_where_gradients_lead_nowhere(world):
         logits, pictures = seen(rows.round(decimals=1), disturbance)
         return logits + 0 * rows.sum(), pictures  # a gradient of zero, as on a plateau
 
-    offset = polish(x[:60, None], x[:60, :4], category, stepped, members_of(x, logits), 3, 0.0)
+    offset = optimise(x[:60, None], x[:60, :4], category, stepped, neighbours_of(x, logits), 3, 0.0)
     after, goals = score(x[:60, None] + offset), [LAYOUT.locate(c) for c in category.tolist()]
     arrived = [row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)]
     assert torch.stack(arrived).float().mean() > 0.9

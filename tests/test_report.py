@@ -23,7 +23,7 @@ from gmmedit.editors.base import Editor
 from gmmedit.pictures.charts import Axis, Line, chart
 from gmmedit.pictures.markup import Html, element, heat_map, join, picture, signed
 from gmmedit.report import strips
-from gmmedit.report.examples import BEST, WORST, Pick, picks_of
+from gmmedit.report.examples import BEST, WORST, Example, examples_of
 from gmmedit.runtime.execution import Execution
 from gmmedit.stages import evaluate, report
 
@@ -121,8 +121,8 @@ def test_a_whole_run_has_every_section_and_is_made_from_artifacts_alone(whole: P
             assert page.texts.count(f"{name}={value}") >= 5, "strip, curve, labels, figures, comparison"
     columns = sum(len(values) for _, values in PLAIN)
     with artifacts.open(whole / "evaluation.h5") as evaluation:
-        picks = picks_of(evaluation)
-    assert len(page.of("img")) == 3 * columns + len(picks) and len(page.of("input")) == 4 * columns
+        examples = examples_of(evaluation)
+    assert len(page.of("img")) == 3 * columns + len(examples) and len(page.of("input")) == 4 * columns
     for phrase in ("a note on pictures", "a note on evaluation", "a note on comparison", "95 % intervals", "converged"):
         assert phrase in page.text
 
@@ -198,8 +198,8 @@ def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Pat
     ):
         with artifacts.open(run / f"{kind}.h5") as artifact:
             told = getattr(again, section).model_dump()
-            assert {key: told[key] for key in artifact.question.config if key in told} == {
-                key: value for key, value in artifact.question.config.items() if key in told
+            assert {key: told[key] for key in artifact.spec.config if key in told} == {
+                key: value for key, value in artifact.spec.config.items() if key in told
             }
 
 
@@ -240,26 +240,26 @@ def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeyp
 
 def test_picks_are_the_extremes_of_what_the_judge_saw(whole: Path) -> None:
     with artifacts.open(whole / "evaluation.h5") as scored:
-        picks = [pick for pick in picks_of(scored) if pick.category == 1]
+        examples = [example for example in examples_of(scored) if example.category == 1]
         logits, rows = torch.from_numpy(scored["seen/mixture/1/logits"]), scored["seen/mixture/1/rows"]
         sigma = torch.from_numpy(scored["unedited/logits"]).std(0)
     has = logits[..., :2].argmax(-1) == 1  # (S, n)
-    best, worst = (next(pick for pick in picks if pick.role == role) for role in (BEST, WORST))
+    best, worst = (next(example for example in examples if example.role == role) for role in (BEST, WORST))
     assert has.any(0).all(), "all edits arrive"
     change = ((logits - logits[0]).abs() / sigma)[..., 2:]
     moved = torch.stack([change[..., :2].mean(-1), change[..., 2:].mean(-1)], -1).mean(-1)
     first = has.int().argmax(0)
     cost = moved.gather(0, first[None])[0]
-    for pick, row in ((best, int(cost.argmin())), (worst, int(cost.argmax()))):
-        assert pick.reached and pick.seed == config.EvaluateSettings().first_seed + rows[row]
-        assert pick.moved == pytest.approx(float(cost[row])) and pick.strength == [0, 0.5, 1, 2][first[row]]
+    for example, row in ((best, int(cost.argmin())), (worst, int(cost.argmax()))):
+        assert example.reached and example.seed == config.EvaluateSettings().first_seed + rows[row]
+        assert example.moved == pytest.approx(float(cost[row])) and example.strength == [0, 0.5, 1, 2][first[row]]
 
 
 def test_edits_that_never_arrive_are_the_worst() -> None:
-    def pick(reached: bool, label: float, moved: float) -> Pick:
-        return Pick(WORST, 0, 0, 1.0, reached, label, moved, [])
+    def example(reached: bool, label: float, moved: float) -> Example:
+        return Example(WORST, 0, 0, 1.0, reached, label, moved, [])
 
-    ranked = [pick(True, 0.6, 0.1), pick(True, 0.9, 2.0), pick(False, 0.4, 0.1), pick(False, 0.1, 0.0)]
+    ranked = [example(True, 0.6, 0.1), example(True, 0.9, 2.0), example(False, 0.4, 0.1), example(False, 0.1, 0.0)]
     assert sorted(reversed(ranked), key=lambda it: it.badness) == ranked
 
 

@@ -25,9 +25,9 @@ import sys, time
 import numpy as np
 from gmmedit import artifacts
 path, order = sys.argv[1:]
-question = artifacts.Question("samples", n=120, sizes={"z_dim": 3}, config={"psi": 1.0})
+spec = artifacts.RunSpec("samples", n=120, sizes={"z_dim": 3}, config={"psi": 1.0})
 print("ready", flush=True)
-with artifacts.create_rows(path, question, chunk=2) as out:
+with artifacts.create_rows(path, spec, chunk=2) as out:
     for start, stop in sorted(out.pending(), reverse=order == "down"):
         out.write(start, stop, {"z": np.arange(start, stop)[:, None] + np.zeros(3)})
         time.sleep(0.004)
@@ -73,17 +73,17 @@ def test_killed_before_the_draft_got_its_name(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_the_finished_chunks(tmp_path: Path) -> None:
-    question = replace(SAMPLES, n=20_000)
+    spec = replace(SAMPLES, n=20_000)
     path = tmp_path / "samples.h5"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill() -> None:
-        with artifacts.create_rows(path, question, chunk=5_000) as out:
+        with artifacts.create_rows(path, spec, chunk=5_000) as out:
             for start, stop in out.pending():
                 out.write(start, stop, {"z": np.full((stop - start, 4), start)})
             out.finish()
 
-    with artifacts.create_rows(path, question, chunk=5_000):
+    with artifacts.create_rows(path, spec, chunk=5_000):
         pass
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
             write(tmp_path / "file" / "samples.h5")
 
 
-# The same question
+# The same spec
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_constants_and_chunks_belong_to_the_question(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="chunk is 4 there and 5 now"):
         with artifacts.create_rows(tmp_path / "samples.h5", SAMPLES, chunk=5):
             pass
-    question = artifacts.Question(kind="edits", n=5, sizes={"S": 1, "L": 1, "D": 4, "K": 2})
-    with artifacts.create_rows(tmp_path / "edits.h5", question, {"alphas": np.array([0.5])}):
+    spec = artifacts.RunSpec(kind="edits", n=5, sizes={"S": 1, "L": 1, "D": 4, "K": 2})
+    with artifacts.create_rows(tmp_path / "edits.h5", spec, {"alphas": np.array([0.5])}):
         pass
     with pytest.raises(InputError, match=r"alphas: \[0.5\], now \[0.6\]"):
-        with artifacts.create_rows(tmp_path / "edits.h5", question, {"alphas": np.array([0.6])}):
+        with artifacts.create_rows(tmp_path / "edits.h5", spec, {"alphas": np.array([0.6])}):
             pass
 
 
@@ -225,7 +225,7 @@ def test_force_discards_a_checkpoint_that_cannot_be_continued(tmp_path: Path, da
     else:
         found = artifacts.load_checkpoint(path, SINGLE, force=True)
         assert found is not None and found["step"] == 3, "what can be continued is kept"
-    with pytest.raises(InputError, match="--restart|another question|damaged"):
+    with pytest.raises(InputError, match="--restart|different settings|damaged"):
         artifacts.load_checkpoint(path, other)
     assert artifacts.load_checkpoint(path, other, force=True) is None
     assert not (tmp_path / "single.h5.partial").exists()

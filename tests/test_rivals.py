@@ -80,7 +80,7 @@ def test_moments() -> None:
     mixture = catalogue.fit("moments", it).model.gaussians.mixture(0)
     close(mixture.means.detach(), ref("mean"), atol=1e-4)
     close(mixture.covariance().detach(), ref("covariance"), atol=1e-4)
-    close(catalogue.fit("moments", it).way(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3)
+    close(catalogue.fit("moments", it).trajectory(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3)
     patent = catalogue.fit("patent", it)
     mixture, back = patent.model.gaussians.mixture(0), patent.chart.axes * patent.chart.scale
     close(patent.chart.from_x(mixture.means.detach()), ref("mean"), atol=1e-4)

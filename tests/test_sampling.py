@@ -55,7 +55,7 @@ def test_the_class_reaches_the_mapping(conditional, tmp_path):
         run = tmp_path / str(index)
         done("sample", "--run", run, "--gan", conditional, "-n", 3, "--class", index)
         with artifacts.open(run / "samples.h5") as samples:
-            assert samples.question.config["class_index"] == index
+            assert samples.spec.config["class_index"] == index
             z, w = torch.from_numpy(samples["z"]), torch.from_numpy(samples["w"])
         assert torch.allclose(generator.map(z, torch.eye(3)[index].expand(3, -1)), w, atol=1e-6)
         assert not torch.allclose(generator.map(z, torch.eye(3)[1].expand(3, -1)), w, atol=1e-2)
@@ -86,7 +86,7 @@ def test_another_generator_in_the_place_of_the_one_that_was_sampled(conditional,
     refuse(run, "label", "--classifier", "avatars", says=("the generator has changed", "gmmedit sample --force"))
 
 
-def test_other_settings_are_another_question(plain, tmp_path):
+def test_other_settings_are_told_apart(plain, tmp_path):
     again = ("sample", "--run", tmp_path, "--gan", plain, "-n", 3)
     done(*again, "--cutoff", 2)
     result = gmmedit(*again, "--cutoff", 3)

@@ -143,8 +143,8 @@ def test_signals_are_what_they_were_afterwards() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from gmmedit.runtime.storage import alone
-with alone(Path(sys.argv[1])):
+from gmmedit.runtime.storage import lock
+with lock(Path(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -154,14 +154,14 @@ def test_a_note_counts_only_where_the_lock_is_refused(tmp_path: Path) -> None:
     path, note = tmp_path / "samples.h5", tmp_path / "samples.h5.lock"
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        with pytest.raises(RunError, match=rf"another process \(pid {process.pid} on "), disk.alone(path):
+        with pytest.raises(RunError, match=rf"another process \(pid {process.pid} on "), disk.lock(path):
             pass
         process.kill()
     assert note.read_text().startswith(f"pid {process.pid} on "), "the killed process has left it behind"
-    with disk.alone(path):
+    with disk.lock(path):
         assert note.read_text().startswith(f"pid {os.getpid()} on ")
     assert not note.exists()
     note.write_text(f"pid {os.getppid()} on {socket.gethostname()}")  # alive, and without the lock
-    with disk.alone(path):
+    with disk.lock(path):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -69,8 +69,8 @@ def test_everything_in_a_folder_that_is_not_utf8(odd: Path, tmp_path: Path) -> N
         assert json.loads(done("inspect", path, "--json").stdout)["path"] == str(path)
     assert json.loads(done("verify", "--run", run, "--json").stdout)["ok"]
     with artifacts.open(run / "labels.h5") as labels:
-        assert labels.question.classifier["name"] == f"{ODD}.csv"
-        assert labels.question.config["classifier"] == str(odd / f"{ODD}.csv")
+        assert labels.spec.classifier["name"] == f"{ODD}.csv"
+        assert labels.spec.config["classifier"] == str(odd / f"{ODD}.csv")
     assert (out / "edits" / "sheet.png").is_file()
 
 
@@ -84,7 +84,7 @@ def test_a_network_whose_file_is_not_utf8(odd: Path, tmp_path: Path) -> None:
         patch.setenv("FOLDER", str(odd))
         done("label", "--run", run, "--classifier", tmp_path / f"{ODD}.yaml")
         with artifacts.open(run / "labels.h5") as labels:
-            assert labels.question.classifier["name"] == f"{ODD}.yaml"
+            assert labels.spec.classifier["name"] == f"{ODD}.yaml"
         assert json.loads(done("verify", "--run", run, "--json").stdout)["ok"]
     check(gmmedit("label", "--run", run, "--classifier", tmp_path / f"{ODD}.yaml", "--force"), "FOLDER is not set")
 

@@ -61,11 +61,11 @@ def forge(folder: Path, kind: str, **config: object) -> None:
     """Rewrite an artifact with another config; those made from it say that they were made from the new one."""
     path = folder / f"{kind}.h5"
     with artifacts.open(path) as old:
-        question, arrays, attrs = old.question, {name: old[name] for name in old.names}, old.attrs
+        spec, arrays, attrs = old.spec, {name: old[name] for name in old.names}, old.attrs
         before = old.fingerprint
-    question = replace(question, config={**question.config, **config})
+    spec = replace(spec, config={**spec.config, **config})
     path.unlink()
-    store(path, question, arrays, attrs)
+    store(path, spec, arrays, attrs)
     adopt(folder, kind, before)
 
 
@@ -73,21 +73,21 @@ def adopt(folder: Path, kind: str, before: str) -> None:
     now = artifacts.file_fingerprint(folder / f"{kind}.h5")
     for path in folder.glob("*.h5"):
         with artifacts.open(path) as child:
-            question, arrays, attrs = child.question, {name: child[name] for name in child.names}, child.attrs
+            spec, arrays, attrs = child.spec, {name: child[name] for name in child.names}, child.attrs
             own = child.fingerprint
-        if question.parents.get(kind) == before:
+        if spec.parents.get(kind) == before:
             path.unlink()
-            store(path, replace(question, parents={**question.parents, kind: now}), arrays, attrs)
-            adopt(folder, question.kind, own)
+            store(path, replace(spec, parents={**spec.parents, kind: now}), arrays, attrs)
+            adopt(folder, spec.kind, own)
 
 
-def store(path: Path, question: artifacts.Question, arrays: dict, attrs: dict) -> None:
-    if not question.table.rows:
-        artifacts.write_whole(path, question, arrays, attrs)
+def store(path: Path, spec: artifacts.RunSpec, arrays: dict, attrs: dict) -> None:
+    if not spec.table.rows:
+        artifacts.write_whole(path, spec, arrays, attrs)
         return
-    axes = {name: question.table.row_axis(name) for name in arrays}
+    axes = {name: spec.table.row_axis(name) for name in arrays}
     constants = {name: array for name, array in arrays.items() if axes[name] is None}
-    with artifacts.create_rows(path, question, constants, attrs=attrs) as out:
+    with artifacts.create_rows(path, spec, constants, attrs=attrs) as out:
         for start, stop in out.pending():
             rows = {name: array for name, array in arrays.items() if axes[name] is not None}
             out.write(start, stop, {n: it.take(range(start, stop), axes[n]) for n, it in rows.items()})
@@ -99,14 +99,14 @@ def write_scored(folder: Path, kind: str) -> None:
     import numpy as np
 
     with artifacts.open(folder / "mixture.h5") as mixture:
-        parents, question = {"mixture": mixture.fingerprint}, mixture.question
-    columns = sum(len(values) for _, values in question.attributes)
+        parents, spec = {"mixture": mixture.fingerprint}, mixture.spec
+    columns = sum(len(values) for _, values in spec.attributes)
     source = np.random.default_rng(0)
-    arrays = seen(question.attributes, ["mixture"], 3 * source.normal(size=(40, columns)), source)
+    arrays = seen(spec.attributes, ["mixture"], 3 * source.normal(size=(40, columns)), source)
     if kind == "evaluation":
         arrays |= {f"fidelity/{name}": source.uniform(size=(columns, 9)) for name in ("labels", "hits", "coefficients")}
     config = EvaluateSettings(n=40, classifier="avatars").model_dump() | {"space": "w", "embedder": None}
-    asked = replace(question, kind=kind, n=40, config=config, parents=parents)
+    asked = replace(spec, kind=kind, n=40, config=config, parents=parents)
     artifacts.write_whole(folder / f"{kind}.h5", asked, arrays, {"editors": ["mixture"], "notes": []})
 
 

@@ -228,8 +228,8 @@ def handed_out(place: Path, calm: Path) -> None:
 
 
 def alone_again(place: Path, calm: Path) -> None:
-    """A process of its own is Ranks, and torch.distributed has no group."""
-    assert launched.count() == 1 and not dist.is_initialized() and several.Ranks().main
+    """A process of its own is Processes, and torch.distributed has no group."""
+    assert launched.count() == 1 and not dist.is_initialized() and several.Processes().main
 
 
 TRIALS = (two_and_four, killed, stopped, one_fails, all_fail, handed_out, alone_again)

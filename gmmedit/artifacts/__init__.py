@@ -2,12 +2,12 @@
 
 A stage that fills rows:
 
-    if artifacts.up_to_date(path, question, execution):
+    if artifacts.up_to_date(path, spec, execution):
         return path
-    with artifacts.open_rows(path, question, execution) as out:
+    with artifacts.open_rows(path, spec, execution) as out:
         artifacts.fill(out, lambda start, stop: {"labels": ..., "logits": ...})
 
-A stage that fits: `disk.alone`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
+A stage that fits: `storage.lock`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
 """
 
 from gmmedit.artifacts.inspect import damages, describe
@@ -18,17 +18,17 @@ from gmmedit.artifacts.provenance import (
     network_source,
     tensors_fingerprint,
 )
-from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.reading import Artifact, begun, finished
 from gmmedit.artifacts.reading import open_artifact as open
 from gmmedit.artifacts.rows import SharedRows, fill, open_rows, up_to_date
 from gmmedit.artifacts.schema import Size
+from gmmedit.artifacts.spec import RunSpec
 from gmmedit.artifacts.store import RowWriter, create_rows, join_rows, load_checkpoint, save_checkpoint, write_whole
 
 __all__ = [
     "Artifact",
-    "Question",
     "RowWriter",
+    "RunSpec",
     "SharedRows",
     "Size",
     "begun",

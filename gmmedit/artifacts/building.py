@@ -19,11 +19,11 @@ Arrays = Mapping[str, np.ndarray]
 
 def build_rows(draft: Path, header: Header, fixed: Arrays) -> None:
     """The structure of a partial file: every dataset at full size, the rows still holes."""
-    table = header.question.table
+    table = header.spec.table
     with h5py.File(draft, "w", locking=False) as file:
         write_header(file, header)
         _create_early(file, DONE, (header.chunks,), np.dtype(np.uint8))
-        layout = list(table.layout(header.question.all_sizes))
+        layout = list(table.layout(header.spec.all_sizes))
         _create_early(file, CHECKSUMS, (header.chunks, len(layout)), STORED)
         for field, shape in layout:
             _create_early(file, field.name, shape, field.stored_dtype)
@@ -61,7 +61,7 @@ def write_header(file: h5py.File, header: Header) -> None:
     extra = json.dumps(header.extra, sort_keys=True)
     facts: dict[str, str | int] = {"form": header.form, "gmmedit_version": header.version}
     facts |= {"extra": extra, "chunk": header.chunk}
-    facts |= header.question.record()
+    facts |= header.spec.record()
     for name, value in {**facts, SEAL: seal(facts)}.items():
         stored = np.bytes_(value.encode(errors=ODD_BYTES)) if isinstance(value, str) else value
         if isinstance(stored, bytes) and len(stored) > LONGEST_TEXT:

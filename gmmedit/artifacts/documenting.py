@@ -60,7 +60,7 @@ def markdown() -> str:
         "# Artifacts",
         "",
         "Generated from `gmmedit/artifacts/schema.py` by `make docs`. Every stage writes one HDF5 file,",
-        "little-endian, uncompressed and without time stamps: equal questions give equal bytes. While a",
+        "little-endian, uncompressed and without time stamps: equal settings give equal bytes. While a",
         "stage runs, the file is called `NAME.h5.partial`; it gets its name when it is whole. Run the same",
         "command again to continue a stopped stage. Files of the form `rows` also have a dataset `done`",
         "(u1): 1 for each finished chunk of rows. Every file has a dataset `checksums` (u4): CRC-32 of each chunk",

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from gmmedit.artifacts.checksums import CHECKSUMS, Chunks
-from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.schema import DONE, KINDS, Size
+from gmmedit.artifacts.spec import RunSpec
 from gmmedit.errors import GmmeditError, InputError
 from gmmedit.runtime.regular_files import check_regular
 
@@ -33,7 +33,7 @@ DAMAGE = (
 class Header:
     """What the root attributes say: `form` is ROWS, WHOLE or CHECKPOINT, `chunk` 0 except for ROWS."""
 
-    question: Question
+    spec: RunSpec
     form: str
     version: str
     chunk: int
@@ -41,15 +41,15 @@ class Header:
 
     @property
     def chunks(self) -> int:
-        return math.ceil(self.question.n / self.chunk) if self.chunk else 0
+        return math.ceil(self.spec.n / self.chunk) if self.chunk else 0
 
     @property
     def cut(self) -> Chunks:
-        return Chunks(self.question.table, self.chunk, self.question.n)
+        return Chunks(self.spec.table, self.chunk, self.spec.n)
 
     def facts(self) -> dict[str, str]:
         """What a stage that continues this file must agree with."""
-        return self.question.facts() | {"gmmedit_version": self.version, "chunk": str(self.chunk)}
+        return self.spec.facts() | {"gmmedit_version": self.version, "chunk": str(self.chunk)}
 
 
 def partial_path(path: Path) -> Path:
@@ -107,7 +107,7 @@ def read_header(file: h5py.File) -> Header:
     if attrs.pop(SEAL, None) != seal(attrs):
         raise ValueError("its root attributes are not those that were written")
     header = Header(
-        question=Question.from_record(attrs),
+        spec=RunSpec.from_record(attrs),
         form=str(attrs["form"]),
         version=str(attrs["gmmedit_version"]),
         chunk=int(attrs["chunk"]),
@@ -128,10 +128,10 @@ def seal(attrs: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
 
-def check_datasets(file: h5py.File, question: Question) -> dict[str, Size]:
+def check_datasets(file: h5py.File, spec: RunSpec) -> dict[str, Size]:
     """The sizes of all dims. ValueError: a dataset is missing, or its shape or dtype is not the schema's."""
     arrays = {name: (file[name].shape, file[name].dtype) for name in dataset_names(file)}
-    return question.table.check(arrays, question.all_sizes)
+    return spec.table.check(arrays, spec.all_sizes)
 
 
 def read_marks(file: h5py.File, header: Header) -> np.ndarray:

@@ -40,8 +40,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         header = read_header(file)
         marks = read_marks(file, header)
         state = _state(path, header, marks)
-        kind = header.question.table
-        sizes = header.question.all_sizes if state == CHECKPOINT else check_datasets(file, header.question)
+        kind = header.spec.table
+        sizes = header.spec.all_sizes if state == CHECKPOINT else check_datasets(file, header.spec)
         return {
             "path": str(path),
             "state": state,
@@ -76,16 +76,16 @@ def _state(path: Path, header: Header, marks: np.ndarray) -> str:
 
 
 def _asked(header: Header) -> dict[str, Any]:
-    question = header.question
+    spec = header.spec
     return {
-        "n": question.n,
-        "seed": question.seed,
-        "attributes": [[name, list(values)] for name, values in question.attributes],
-        "config": dict(question.config),
-        "resolved": dict(question.resolved),
-        "parents": dict(question.parents),
-        "generator": question.generator,
-        "classifier": question.classifier,
+        "n": spec.n,
+        "seed": spec.seed,
+        "attributes": [[name, list(values)] for name, values in spec.attributes],
+        "config": dict(spec.config),
+        "resolved": dict(spec.resolved),
+        "parents": dict(spec.parents),
+        "generator": spec.generator,
+        "classifier": spec.classifier,
     }
 
 

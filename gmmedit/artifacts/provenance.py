@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmmedit.artifacts.question import short
+from gmmedit.artifacts.spec import short
 from gmmedit.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check_parents(child: Artifact, **parents: Artifact) -> None:
     `check_parents(labels, samples=samples)`. InputError says what differs.
     """
     for name, parent in parents.items():
-        recorded = child.question.parents.get(name)
+        recorded = child.spec.parents.get(name)
         hint = f"make it again: {child.kind.command} --force"
         if recorded is None:
             raise InputError(f"{child.path} does not say from which {name} it was made", hint=hint)
@@ -54,7 +54,7 @@ def check_parents(child: Artifact, **parents: Artifact) -> None:
 
 
 def _check_same_network(child: Artifact, parent: Artifact, part: str, hint: str) -> None:
-    theirs, ours = getattr(parent.question, part), getattr(child.question, part)
+    theirs, ours = getattr(parent.spec, part), getattr(child.spec, part)
     if theirs and ours and theirs["fingerprint"] != ours["fingerprint"]:
         found, expected = (f"{it['name']} {short(it['fingerprint'])}" for it in (ours, theirs))
         message = f"{child.path} was made with another {part} than {parent.path}"
@@ -64,7 +64,7 @@ def _check_same_network(child: Artifact, parent: Artifact, part: str, hint: str)
 def network_source(text: str) -> str:
     """What an artifact keeps of `--gan` and `--classifier` to find the network again: a name, or the path of a file.
 
-    Every spelling of a file is the same question, so that an unchanged stage does not run again. Below the
+    Every spelling of a file is the same settings, so that an unchanged stage does not run again. Below the
     working directory the path is relative: a project copied to another machine goes on there, to the same bytes.
     """
     if not Path(text).is_file():

@@ -20,8 +20,8 @@ from gmmedit.artifacts.header import (
     read_marks,
 )
 from gmmedit.artifacts.provenance import file_fingerprint
-from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.schema import KINDS, Size
+from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError
 
 
@@ -29,14 +29,14 @@ class Artifact:
     """A finished artifact, open for reading. `artifact["z"]` reads a dataset; usable in `with`.
 
     What is read is checked against its checksums; InputError names the rows that are damaged.
-    path, question, sizes (dim -> size), names (datasets), attributes ((name, values), ...), attrs (the
+    path, spec, sizes (dim -> size), names (datasets), attributes ((name, values), ...), attrs (the
     stage's further facts) and fingerprint (SHA-256 of the file's bytes, hexadecimal).
     """
 
     def __init__(self, path: Path, file: h5py.File, header: Header, sizes: dict[str, Size]) -> None:
         self.path = path
-        self.question = header.question
-        self.kind = header.question.table
+        self.spec = header.spec
+        self.kind = header.spec.table
         self.sizes = sizes
         self.attrs = dict(header.extra)
         self.names = dataset_names(file)
@@ -46,7 +46,7 @@ class Artifact:
 
     @property
     def attributes(self) -> list[tuple[str, list[str]]]:
-        return [(name, list(values)) for name, values in self.question.attributes]
+        return [(name, list(values)) for name, values in self.spec.attributes]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -133,18 +133,18 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
         file = open_file(path)
         try:
             header = read_header(file)
-            if kind not in (None, header.question.kind):
-                message = f"{path} is a {header.question.kind!r} artifact, {kind!r} was expected"
+            if kind not in (None, header.spec.kind):
+                message = f"{path} is a {header.spec.kind!r} artifact, {kind!r} was expected"
                 raise InputError(message, hint=f"{command} makes one")
             if header.form == CHECKPOINT or not read_marks(file, header).all():
                 raise InputError(f"{path} is not finished", hint="it was renamed by hand: remove it")
-            return Artifact(path, file, header, check_datasets(file, header.question))
+            return Artifact(path, file, header, check_datasets(file, header.spec))
         except BaseException:
             file.close()
             raise
 
 
-def begun(path: str | Path) -> Question | None:
+def begun(path: str | Path) -> RunSpec | None:
     """What the partial file or checkpoint of `path` was begun for.
 
     None: there is none, or it cannot be read; whoever continues it is told why.
@@ -154,7 +154,7 @@ def begun(path: str | Path) -> Question | None:
         return None
     try:
         with explained(partial), open_file(partial) as file:
-            return read_header(file).question
+            return read_header(file).spec
     except InputError:
         return None
 
@@ -169,8 +169,8 @@ def _refuse_missing(path: Path, command: str) -> None:
     raise InputError(f"{path} does not exist", hint=f"{command} makes it" if command else "")
 
 
-def finished(path: str | Path, question: Question, force: bool = False) -> bool:
-    """Whether `path` is there and answers `question`: then the stage is up to date and has nothing to do.
+def finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
+    """Whether `path` is there and has this spec: then the stage is up to date and has nothing to do.
 
     With `force` any other file may be overwritten, so the answer is False; without it, InputError.
     InputError: a folder is in its place.
@@ -184,8 +184,8 @@ def finished(path: str | Path, question: Question, force: bool = False) -> bool:
         return False
     hint = "--force overwrites it"
     try:
-        with open_artifact(path, question.kind) as artifact:
-            found = differences(artifact.question.facts(), question.facts())
+        with open_artifact(path, spec.kind) as artifact:
+            found = differences(artifact.spec.facts(), spec.facts())
             damage = None if found else next(artifact.damages(), None)
             if damage is not None:
                 raise artifact.damaged(damage)
@@ -194,7 +194,7 @@ def finished(path: str | Path, question: Question, force: bool = False) -> bool:
             return False
         raise InputError(error.message, hint=hint) from error
     if found and not force:
-        raise InputError(f"{path} answers another question: {summary(found)}", hint=hint)
+        raise InputError(f"{path} was created with different settings: {summary(found)}", hint=hint)
     return not found
 
 

@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmmedit.artifacts.question import Question
 from gmmedit.artifacts.reading import finished
+from gmmedit.artifacts.spec import RunSpec
 from gmmedit.artifacts.store import RowWriter, create_rows, join_rows
 from gmmedit.runtime.signals import stop_if_asked
 
 if TYPE_CHECKING:
-    from gmmedit.runtime.distributed import Ranks
+    from gmmedit.runtime.distributed import Processes
     from gmmedit.runtime.execution import Execution
 
 
 class SharedRows:
     """One process's part in filling a file."""
 
-    def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], ranks: Ranks) -> None:
-        self.write, self._out, self._spans, self._ranks = out.write, out, spans, ranks
+    def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], processes: Processes) -> None:
+        self.write, self._out, self._spans, self._ranks = out.write, out, spans, processes
 
     def pending(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of chunks that are not done, each for one process: whoever is free takes the next."""
@@ -35,27 +35,27 @@ class SharedRows:
             self._out.finish()
 
 
-def up_to_date(path: Path, question: Question, execution: Execution) -> bool:
+def up_to_date(path: Path, spec: RunSpec, execution: Execution) -> bool:
     """Whether the step has nothing to do, as `finished`; for all processes."""
-    return execution.ranks.told(lambda: finished(path, question, force=execution.force))
+    return execution.processes.broadcast(lambda: finished(path, spec, force=execution.force))
 
 
 @contextmanager
 def open_rows(
-    path: Path, question: Question, execution: Execution, attrs: dict[str, Any] | None = None
+    path: Path, spec: RunSpec, execution: Execution, attrs: dict[str, Any] | None = None
 ) -> Iterator[SharedRows]:
     """`create_rows` for all processes of the command."""
-    ranks = execution.ranks
-    if ranks.main:
-        shared = ranks.count > 1
+    processes = execution.processes
+    if processes.main:
+        shared = processes.count > 1
         with create_rows(
-            path, question, restart=execution.restart, attrs=attrs, shared=shared, force=execution.force
+            path, spec, restart=execution.restart, attrs=attrs, shared=shared, force=execution.force
         ) as out:
-            yield SharedRows(out, ranks.told(lambda: list(out.pending())), ranks)
+            yield SharedRows(out, processes.broadcast(lambda: list(out.pending())), processes)
     else:
-        spans: list[tuple[int, int]] = ranks.told(list)
-        with join_rows(path, question, attrs=attrs) as out:
-            yield SharedRows(out, spans, ranks)
+        spans: list[tuple[int, int]] = processes.broadcast(list)
+        with join_rows(path, spec, attrs=attrs) as out:
+            yield SharedRows(out, spans, processes)
 
 
 def fill(out: SharedRows, make: Callable[[int, int], Any]) -> None:

@@ -30,11 +30,11 @@ from gmmedit.artifacts.header import (
     read_header,
     read_marks,
 )
-from gmmedit.artifacts.question import Question, differences
 from gmmedit.artifacts.reading import summary
 from gmmedit.artifacts.schema import DONE, Shape
+from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError, RunError, writing
-from gmmedit.runtime.storage import alone, publish, write_at, write_file
+from gmmedit.runtime.storage import lock, publish, write_at, write_file
 
 CHUNK = 256
 RESTART = "--restart discards it and begins anew"
@@ -56,7 +56,7 @@ class RowWriter:
     def __init__(self, path: Path, handle: int, header: Header, places: Mapping[str, Place], fixed: Arrays) -> None:
         self.path = path
         self._cut = header.cut
-        self._table = header.question.table
+        self._table = header.spec.table
         self._handle = handle
         self._places = places
         self._fixed = fixed
@@ -128,7 +128,7 @@ class RowWriter:
 @contextmanager
 def create_rows(
     path: str | Path,
-    question: Question,
+    spec: RunSpec,
     constants: Arrays | None = None,
     chunk: int = CHUNK,
     restart: bool = False,
@@ -137,20 +137,20 @@ def create_rows(
     held: bool = False,
     force: bool = False,
 ) -> Iterator[RowWriter]:
-    """Begin `path`, or continue its partial file where that was begun for the same question; damaged chunks of it
+    """Begin `path`, or continue its partial file where that was begun for the same settings; damaged chunks of it
     are made again.
 
     constants: the fields without rows (`alphas`). chunk: rows per done-mark, a constant of the stage and not
-    the batch size. attrs: further facts to keep, plain data, that follow from the question. shared: others will
-    `join_rows`. held: the caller is in `alone(path)` already, and stays there. force: a partial file that cannot be
+    the batch size. attrs: further facts to keep, plain data, that follow from the spec. shared: others will
+    `join_rows`. held: the caller is in `lock(path)` already, and stays there. force: a partial file that cannot be
     continued is discarded, as `restart` discards any. Leaving the context without `finish` keeps the partial file.
-    InputError: the partial file belongs to another question or is damaged, or the folder cannot be written. RunError:
+    InputError: the partial file belongs to other settings or is damaged, or the folder cannot be written. RunError:
     full disk, or another process is writing it.
     """
     path = Path(path)
-    header, fixed = _planned(question, constants, chunk, attrs)
+    header, fixed = _planned(spec, constants, chunk, attrs)
     partial = partial_path(path)
-    with nullcontext() if held else alone(path):
+    with nullcontext() if held else lock(path):
         with writing(path):
             if restart or (force and not _continues(partial, header, fixed)):
                 partial.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ def create_rows(
 @contextmanager
 def join_rows(
     path: str | Path,
-    question: Question,
+    spec: RunSpec,
     constants: Arrays | None = None,
     chunk: int = CHUNK,
     attrs: Mapping[str, Any] | None = None,
@@ -180,7 +180,7 @@ def join_rows(
     Errors as in `create_rows`.
     """
     path = Path(path)
-    header, fixed = _planned(question, constants, chunk, attrs)
+    header, fixed = _planned(spec, constants, chunk, attrs)
     with writing(path):
         handle = os.open(partial_path(path), os.O_RDWR | TOGETHER)
     try:
@@ -191,15 +191,15 @@ def join_rows(
 
 
 def _planned(
-    question: Question, constants: Arrays | None, chunk: int, attrs: Mapping[str, Any] | None
+    spec: RunSpec, constants: Arrays | None, chunk: int, attrs: Mapping[str, Any] | None
 ) -> tuple[Header, Arrays]:
     """What a partial file says of itself, and its fields without rows."""
-    layout = {field.name: shape for field, shape in question.table.layout(question.all_sizes)}
-    free = {name: shape for name, shape in layout.items() if question.table.row_axis(name) is None}
-    return Header(question, ROWS, __version__, chunk, attrs or {}), matched(constants or {}, free, question.table)
+    layout = {field.name: shape for field, shape in spec.table.layout(spec.all_sizes)}
+    free = {name: shape for name, shape in layout.items() if spec.table.row_axis(name) is None}
+    return Header(spec, ROWS, __version__, chunk, attrs or {}), matched(constants or {}, free, spec.table)
 
 
-def write_whole(path: str | Path, question: Question, arrays: Arrays, attrs: Mapping[str, Any] | None = None) -> None:
+def write_whole(path: str | Path, spec: RunSpec, arrays: Arrays, attrs: Mapping[str, Any] | None = None) -> None:
     """Write a finished artifact in one go; its checkpoint, if there is one, goes.
 
     arrays: dataset names as in the kind's table -> arrays. attrs: further facts to keep, plain data.
@@ -207,28 +207,28 @@ def write_whole(path: str | Path, question: Question, arrays: Arrays, attrs: Map
     `create_rows`.
     """
     path = Path(path)
-    table = question.table
+    table = spec.table
     stored = {name: cast(table.field(name), name, array) for name, array in arrays.items()}
-    table.check({name: (array.shape, array.dtype) for name, array in stored.items()}, question.all_sizes)
-    _write_partial(path, Header(question, WHOLE, __version__, 0, attrs or {}), stored)
+    table.check({name: (array.shape, array.dtype) for name, array in stored.items()}, spec.all_sizes)
+    _write_partial(path, Header(spec, WHOLE, __version__, 0, attrs or {}), stored)
     with writing(path):
         os.replace(partial_path(path), path)
 
 
-def save_checkpoint(path: str | Path, question: Question, arrays: Arrays) -> None:
+def save_checkpoint(path: str | Path, spec: RunSpec, arrays: Arrays) -> None:
     """Replace the checkpoint of the unfinished `path`. arrays: all that the stage continues from."""
-    _write_partial(Path(path), Header(question, CHECKPOINT, __version__, 0, {}), arrays)
+    _write_partial(Path(path), Header(spec, CHECKPOINT, __version__, 0, {}), arrays)
 
 
 def load_checkpoint(
-    path: str | Path, question: Question, restart: bool = False, force: bool = False
+    path: str | Path, spec: RunSpec, restart: bool = False, force: bool = False
 ) -> dict[str, np.ndarray] | None:
     """The arrays last saved for the unfinished `path`; None: there are none, or `restart` discarded them, or `force`
     because they cannot be continued.
 
-    The stage holds `alone(path)` from here on until it has written the whole.
+    The stage holds `lock(path)` from here on until it has written the whole.
 
-    InputError: the checkpoint belongs to another question or is damaged.
+    InputError: the checkpoint belongs to other settings or is damaged.
     """
     partial = partial_path(Path(path))
     with writing(Path(path)):
@@ -237,7 +237,7 @@ def load_checkpoint(
     if not partial.exists():
         return None
     try:
-        return _saved(partial, question)
+        return _saved(partial, spec)
     except InputError:
         if not force:
             raise
@@ -246,10 +246,10 @@ def load_checkpoint(
     return None
 
 
-def _saved(partial: Path, question: Question) -> dict[str, np.ndarray] | None:
+def _saved(partial: Path, spec: RunSpec) -> dict[str, np.ndarray] | None:
     with _resuming(partial), open_file(partial) as file:
         header = read_header(file)
-        _check_same_question(partial, header, Header(question, CHECKPOINT, __version__, 0, {}))
+        _check_same_question(partial, header, Header(spec, CHECKPOINT, __version__, 0, {}))
         if header.form == WHOLE:  # stopped between its last two steps
             return None
         names = dataset_names(file)
@@ -259,12 +259,12 @@ def _saved(partial: Path, question: Question) -> dict[str, np.ndarray] | None:
 
 
 def _examine(partial: Path, header: Header, fixed: Arrays, contents: bool = True) -> tuple[dict[str, Place], set[int]]:
-    """Where the datasets of the partial file are, once it is known to be sound and to answer the question; and which
+    """Where the datasets of the partial file are, once it is known to be sound and to have the same settings; and which
     of its finished chunks are damaged, if the contents are to be looked at."""
     with _resuming(partial), open_file(partial) as file:
         there = read_header(file)
         _check_same_question(partial, there, header)
-        check_datasets(file, there.question)
+        check_datasets(file, there.spec)
         done = read_marks(file, there)
         for name, array in fixed.items():
             if not np.array_equal(file[name][()], array):
@@ -277,7 +277,7 @@ def _examine(partial: Path, header: Header, fixed: Arrays, contents: bool = True
 
 
 def _continues(partial: Path, header: Header, fixed: Arrays) -> bool:
-    """Whether there is a sound partial file that answers the question."""
+    """Whether there is a sound partial file that has the same settings."""
     try:
         _examine(partial, header, fixed, contents=False)
     except InputError:
@@ -298,7 +298,7 @@ def _resuming(partial: Path) -> Iterator[None]:
 def _check_same_question(partial: Path, there: Header, now: Header) -> None:
     found = differences(there.facts(), now.facts())
     if found:
-        raise InputError(f"{partial} was begun for another question: {summary(found)}")
+        raise InputError(f"{partial} was begun with different settings: {summary(found)}")
 
 
 def _write_partial(path: Path, header: Header, arrays: Arrays) -> None:

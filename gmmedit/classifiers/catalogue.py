@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers import convnet, huggingface, outside, zeroshot
+from gmmedit.classifiers import convnet, custom, huggingface, zeroshot
 from gmmedit.classifiers.base import Classifier, check_attributes
 from gmmedit.classifiers.described import Described
 from gmmedit.classifiers.description import HINT, Description
@@ -70,7 +70,7 @@ def checked(made: object, where: str) -> Classifier:
     if made.converts:  # one of gmmedit's own
         return made
     check_answers(made, where)
-    return outside.Converted(made)
+    return custom.Converted(made)
 
 
 @torch.no_grad()
@@ -111,7 +111,7 @@ def build(description: Description, base: Path, prefix: str, device: str, truste
     where = f"{prefix}{name}"
     if python.PATTERN.fullmatch(name):
         check_prompts(description, where)
-        return Described(outside.from_python(str(base / name), device, trusted), description, where, device)
+        return Described(custom.from_python(str(base / name), device, trusted), description, where, device)
     path = located(description, base, names())
     kind = kind_of(path)
     if kind == "table":

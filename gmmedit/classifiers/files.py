@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from gmmedit.classifiers import huggingface, outside
+from gmmedit.classifiers import custom, huggingface
 from gmmedit.classifiers.description import HINT, Source
 from gmmedit.errors import InputError, nearest
 from gmmedit.runtime.regular_files import check_regular
@@ -12,7 +12,7 @@ from gmmedit.runtime.regular_files import check_regular
 YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table", ".txt": "table"}
 SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".txt", ".h5", ".hdf5", ".py", ".bin")
-READERS = {"exported": outside.read_exported, "torchscript": outside.read_torchscript, "onnx": outside.read_onnx}
+READERS = {"exported": custom.read_exported, "torchscript": custom.read_torchscript, "onnx": custom.read_onnx}
 WEIGHTS = "holds weights, or something else, without the network that they belong to"
 REBUILD = "write a my_network.py:load that builds it, and a YAML file that describes what it sees"
 

@@ -92,7 +92,9 @@ Batch = Annotated[int, typer.Option(min=1, help="Images at once on a GPU (a CPU 
 NoBatch = Annotated[int | None, typer.Option("--batch", min=1, hidden=True)]  # once offered, and without effect
 NoForce = Annotated[bool, typer.Option("--force", hidden=True)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite a finished file made for another question.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite a finished file that was created with different settings.")
+]
 Restart = Annotated[bool, typer.Option("--restart", help="Discard unfinished work instead of resuming it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Debug = Annotated[

@@ -57,15 +57,21 @@ def executing(
     from gmmedit.runtime.distributed import joined
     from gmmedit.runtime.execution import Execution
 
-    with joined() as ranks:
+    with joined() as processes:
         device = launched.own_device(device)
-        pace = Pace(device if ranks.count == 1 else f"{ranks.count} processes on {device}")
-        log = Logbook(run if ranks.main else None)
-        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not ranks.main) as tick:
+        pace = Pace(device if processes.count == 1 else f"{processes.count} processes on {device}")
+        log = Logbook(run if processes.main else None)
+        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not processes.main) as tick:
             yield Execution(
-                device=device, batch=batch, restart=restart, force=force, trusting=trusting, tick=tick, ranks=ranks
+                device=device,
+                batch=batch,
+                restart=restart,
+                force=force,
+                trusting=trusting,
+                tick=tick,
+                processes=processes,
             )
-    if not ranks.main:
+    if not processes.main:
         raise typer.Exit
 
 

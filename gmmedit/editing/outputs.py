@@ -19,7 +19,7 @@ ANIMATED = 5  # strengths from which on a strip is also an animation
 def write_pictures(path: Path, title: str) -> list[Path]:
     """Write them into the folder `edits` beside edits.h5 and return their paths, the sheet first.
 
-    Older ones go, also what a killed process left. The caller is in `alone(path)`.
+    Older ones go, also what a killed process left. The caller is in `lock(path)`.
 
     InputError: there is no such folder and none can be made. RunError: the disk is full.
     """
@@ -36,7 +36,7 @@ def write_pictures(path: Path, title: str) -> list[Path]:
                 name = f"image_{index}.png" if len(after) == 1 else f"image_{index}_{j:02d}.png"
                 picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
                 write_file(folder / name, png(picture), synced=False)
-        if len(after) >= ANIMATED and not edits.question.config["each"]:
+        if len(after) >= ANIMATED and not edits.spec.config["each"]:
             written.append(folder / "animation.webp")
             write_file(written[-1], animation([row_of(frame[:8]) for frame in after]))
     return written
@@ -52,7 +52,7 @@ def picture_folder(path: Path) -> Path:
 
 def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: str) -> Image.Image:
     """Rows: images. Columns: unedited, then every strength or aim, with the edited labels below."""
-    config, targets = edits.question.config, edited_columns(edits)
+    config, targets = edits.spec.config, edited_columns(edits)
     strengths, after_labels = edits["strengths"], edits["labels_after"]  # (S, N), (S, N, K)
     captions = []
     for i in range(len(before)):

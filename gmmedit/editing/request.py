@@ -230,4 +230,4 @@ def numbers(text: str, where: str) -> tuple[int, ...]:
 def edited_columns(edits: Artifact) -> list[int]:
     """Columns of the K categories that the edit aims at."""
     attributes = edits.attributes
-    return [Aim.parse(text, attributes).category(attributes) for text, _ in edits.question.config["attr"]]
+    return [Aim.parse(text, attributes).category(attributes) for text, _ in edits.spec.config["attr"]]

@@ -13,11 +13,11 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import EditSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.generators import Generator
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.neighbours import members_of
+from gmmedit.run.neighbours import neighbours_of
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.batching import padded
 from gmmedit.runtime.execution import Execution
@@ -45,7 +45,7 @@ class EditSession:
     execution: Execution
     notes: list[str]
     picture_weight: float  # of the change of the pixels in polishing, as in the fit
-    members: Members | None  # of the components, from which polishing starts
+    neighbours: Neighbours | None  # of the components, from which polishing starts
 
     def editor(self, images: Sequence[int]) -> MixtureEditor:
         """An editor of images with these numbers (seeds, or places in a file of latents), on which draws depend."""
@@ -53,7 +53,7 @@ class EditSession:
         score = self.renderer.score(self.space, self.chart, self.classifier, settings.precision)
         return MixtureEditor(
             self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
-            self.members, tuple(images),
+            self.neighbours, tuple(images),
         )  # fmt: skip
 
     @property
@@ -110,22 +110,22 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
     belong together, or the networks are not those any more.
     """
     mixture, samples, labels = (run.artifact(kind) for kind in ("mixture", "samples", "labels"))
-    config, sampler = mixture.question.config, run.renderer
+    config, sampler = mixture.spec.config, run.renderer
     renderer = run.tuned_renderer(settings.gan, trusted) if settings.gan else sampler
     settings, notes = without_gradients(settings, labels, renderer.generator, run.classifier)
     if settings.gan:
         notes.append(other_generator(settings.gan, renderer, sampler, samples))
     space, chart, model = run.fitted_space, run.chart(), run.model()
-    members = members_of(run, space, chart, model, config["held_out"]) if settings.polish else None
+    neighbours = neighbours_of(run, space, chart, model, config["held_out"]) if settings.polish else None
     return EditSession(
         renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, config["picture"],
-        members,
+        neighbours,
     )  # fmt: skip
 
 
 def other_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:
     """A line on the generator that is used instead of the run's, and on whether it maps z to the same w."""
-    z, name = sampler.generator.draw(range(MAPPED)), (samples.question.generator or {})["name"]
+    z, name = sampler.generator.draw(range(MAPPED)), (samples.spec.generator or {})["name"]
     line = f"images by {Path(source).name} ({renderer.generator.fingerprint[:12]}) and not by the run's {name}"
     device = sampler.generator.device
     if "w" not in sampler.generator.spaces or torch.allclose(
@@ -139,7 +139,7 @@ def without_gradients(
     settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
 ) -> tuple[EditSettings, list[str]]:
     """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
-    notes, name = [], labels.question.config["classifier"]
+    notes, name = [], labels.spec.config["classifier"]
     if settings.polish and not (generator.differentiable and classifier.differentiable):
         settings = settings.model_copy(update={"polish": 0})
         which = name if generator.differentiable else "the generator"

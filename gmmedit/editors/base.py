@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.mixture.refining import Score
 
 
@@ -66,7 +66,7 @@ class Editor(ABC):
                 moved = torch.where(chosen[:, None, None], x + change, moved)
         return moved
 
-    def way(self, latent: Tensor, category: int) -> Callable[[float], Tensor]:
+    def trajectory(self, latent: Tensor, category: int) -> Callable[[float], Tensor]:
         """Latents (N, L, D) as a function of the strength of their edit."""
         x = self.chart.to_x(latent)
         offset = self.offset(x, category)
@@ -85,7 +85,7 @@ class Material:
         layers: L of the generator that take a latent of their own.
         chart, model: of mixture.h5.
         score: f(G(x)) of the labeller; None where gradients do not pass.
-        members: of the components, from which polishing starts.
+        neighbours: of the components, from which polishing starts.
         polish: steps of `mixture-polished`; picture: what it weighs a change of the pixels with, as the fit did.
         seed: of random numbers.
     """
@@ -100,7 +100,7 @@ class Material:
     chart: Coordinates
     model: AttributeMixture
     score: Score | None
-    members: Members
+    neighbours: Neighbours
     polish: int
     picture: float
     seed: int

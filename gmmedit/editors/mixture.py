@@ -8,9 +8,9 @@ from torch import Tensor
 from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.polishing import PICTURE, polish
+from gmmedit.mixture.neighbours import Neighbours
+from gmmedit.mixture.optimisation import PICTURE, optimise
 from gmmedit.mixture.refining import Score
 
 POLISHED = 64  # rows at once, to bound memory
@@ -21,9 +21,9 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
-    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `members` of the component
-    and is polished through the real generator and classifier (`score`) for each image, layer by layer. Attributes are
-    read from the mean of the layers.
+    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `neighbours` and is
+    optimised through the real generator and classifier (`score`) for each image, layer by layer. Attributes are read
+    from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -33,7 +33,7 @@ class MixtureEditor(Editor):
     steps: int = 0
     score: Score | None = None
     picture: float = PICTURE
-    members: Members | None = None
+    neighbours: Neighbours | None = None
     images: tuple[int, ...] = ()
     known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
 
@@ -55,10 +55,10 @@ class MixtureEditor(Editor):
         read = x.mean(1)
         y = self.model.coordinates(read)
         change = self.draw_changes(y, goal)
-        if self.score is None or self.members is None or not self.steps:
+        if self.score is None or self.neighbours is None or not self.steps:
             return self.model.write(read, y, change, goal)
         parts = zip(x.split(POLISHED), (y + change).split(POLISHED), goal.split(POLISHED), strict=True)
-        return torch.cat([polish(*part, self.score, self.members, self.steps, self.picture) for part in parts])
+        return torch.cat([optimise(*part, self.score, self.neighbours, self.steps, self.picture) for part in parts])
 
     def draw_changes(self, y: Tensor, goal: Tensor) -> Tensor:
         """From coordinates y (N, r) to each row's control vector of its category (N,), as a change (N, r) of y."""
@@ -86,4 +86,6 @@ def fit_polished(it: Material) -> MixtureEditor:
     """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
     if it.score is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
-    return MixtureEditor(it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture, members=it.members)
+    return MixtureEditor(
+        it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture, neighbours=it.neighbours
+    )

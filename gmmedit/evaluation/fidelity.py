@@ -27,7 +27,7 @@ def fidelity(judge: Judge, it: Subjects, material: Material) -> dict[str, np.nda
         y = model.coordinates(x.mean(1))
         drawn = y + model.wanted(y, goal, "sample", generator_for(material.seed, category))
         offset = model.offset(x.mean(1), goal, "sample", generator_for(material.seed, category))
-        logits, _, _ = judge.look(material.chart.carry(latent, x + offset))
+        logits, _, _ = judge.observe(material.chart.carry(latent, x + offset))
         seen = logits[:, columns].softmax(1)
         coefficients.append(model.gaussians.responsibilities(drawn)[:, category])
         labels.append(seen[:, value])

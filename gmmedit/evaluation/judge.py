@@ -33,7 +33,7 @@ class Judge:
     labelling: bool  # the evaluation classifier is the one that made the labels, and calibrated as for them
     converted: list[str]  # what is done to the images first
 
-    def look(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def observe(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
 
         def answers(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,9 +45,9 @@ class Judge:
         logits, nuisances, features = self.execution.in_batches(answers, latent)
         return logits, nuisances, features
 
-    def look_together(self, latent: Tensor) -> tuple[Tensor, ...]:
+    def observe_all(self, latent: Tensor) -> tuple[Tensor, ...]:
         """The same, each process of the command looking at its share."""
-        return self.execution.ranks.over_rows(self.look, latent)
+        return self.execution.processes.map_rows(self.observe, latent)
 
     def read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, nuisances, features = self.classifier.observe(images)
@@ -90,7 +90,7 @@ def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
-    record = labels.question.classifier
+    record = labels.spec.classifier
     labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # wherever its file lies
     if labelling:
         run.calibrate(classifier)
@@ -117,15 +117,15 @@ def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
     """The evaluation classifier: as named, else an independently trained one, else the labelling one."""
     if settings.classifier != "auto":
         return artifacts.network_source(settings.classifier)
-    return classifiers.evaluation_classifier(labels.question.config["classifier"])
+    return classifiers.evaluation_classifier(labels.spec.config["classifier"])
 
 
 def subjects(judge: Judge, latent: Tensor) -> Subjects:
     """The samples as the judge sees them, who is calibrated on them if he asks for that."""
     calibration = judge.classifier.calibration
     if calibration is not None and not judge.labelling:
-        calibration.fit(judge.look_together(latent)[0])
-    return Subjects(latent, *judge.look_together(latent))
+        calibration.fit(judge.observe_all(latent)[0])
+    return Subjects(latent, *judge.observe_all(latent))
 
 
 def unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:

@@ -102,7 +102,7 @@ def editor_rows(scored: Artifact, editor: str) -> list[Row]:
     held = held_categories(every_other(len(layout.values)), layout)
     for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), held)):
         found[category][MATRIX] = single(float(ratio))
-    space = scored.question.config["space"]
+    space = scored.spec.config["space"]
     rows = []
     for group, members in groups_of(layout).items():
         n = sum(counts[c] for c in members)
@@ -155,7 +155,7 @@ def fidelity_rows(scored: Artifact) -> list[Row]:
     """fidelity: share of draws that the judge gives the drawn value; fidelity_error: mean |label - coefficient|."""
     part = {name: torch.from_numpy(scored[f"fidelity/{name}"]) for name in ("hits", "labels", "coefficients")}
     weights = editing.bootstrap_weights(part["hits"].shape[1], DRAWS, 0)
-    space, rows = scored.question.config["space"], []
+    space, rows = scored.spec.config["space"], []
     groups = groups_of(layout_of(scored)) | {name: [c] for c, name in enumerate(categories_of(scored))}
     for metric, values in (
         ("fidelity", part["hits"]), ("fidelity_error", (part["labels"] - part["coefficients"]).abs())

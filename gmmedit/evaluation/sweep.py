@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EvaluateSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Editor, Material, Unsuitable
@@ -34,7 +34,7 @@ from gmmedit.evaluation.metrics import realism
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
-from gmmedit.run.neighbours import members_of
+from gmmedit.run.neighbours import neighbours_of
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, metered
 from gmmedit.runtime.execution import Execution, prepare
@@ -47,13 +47,13 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Bench:
+class SweepInputs:
     """All that scoring needs: what editors are made from, the judge, and whose edits he judges."""
 
-    question: Question
+    spec: RunSpec
     material: Material
     judge: Judge
-    it: Subjects
+    subjects: Subjects
     settings: EvaluateSettings
 
 
@@ -72,44 +72,49 @@ def score_editors(
         mixture, networks = run.artifact("mixture"), load_evaluators(settings, run)
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
         named = {"classifier": evaluator_of(settings, run.labels), "first_seed": first_seed}
-        question = ask(kind, mixture, networks, settings.model_copy(update=named))
-        if artifacts.up_to_date(path, question, execution):
+        spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
+        if artifacts.up_to_date(path, spec, execution):
             return path
-        question = settle_precision(path, question, execution)
-        bench = load_bench(question, run, networks, settings.model_copy(update=named | dict(question.resolved)))
+        spec = settle_precision(path, spec, execution)
+        inputs = load_inputs(spec, run, networks, settings.model_copy(update=named | dict(spec.resolved)))
     if first_seed != settings.first_seed:
-        bench.judge.notes.append(f"seeds from {first_seed} on: samples.h5 has some of those from {settings.first_seed}")
-    with execution.ranks.alone(path):
-        score_all(names, bench, path, execution)
+        inputs.judge.notes.append(
+            f"seeds from {first_seed} on: samples.h5 has some of those from {settings.first_seed}"
+        )
+    with execution.processes.lock(path):
+        score_all(names, inputs, path, execution)
     return path
 
 
-def score_all(names: list[str], bench: Bench, path: Path, execution: Execution) -> None:
+def score_all(names: list[str], inputs: SweepInputs, path: Path, execution: Execution) -> None:
     """One editor after the other, from the checkpoint if there is one. All that is found is in the main process."""
     folder, found = path.parent, {}
-    if execution.ranks.main:
-        found = artifacts.load_checkpoint(path, bench.question, execution.restart, execution.force) or {}
-        found |= known_of(folder / "evaluation.h5", bench.question)
-    fits = cost_of_fits(folder) if execution.ranks.main else Cost()  # only the main one says what it leaves out
-    notes, scored = [*bench.judge.notes, *bench.judge.converted], []
+    if execution.processes.main:
+        found = artifacts.load_checkpoint(path, inputs.spec, execution.restart, execution.force) or {}
+        found |= known_of(folder / "evaluation.h5", inputs.spec)
+    fits = cost_of_fits(folder) if execution.processes.main else Cost()  # only the main one says what it leaves out
+    notes, scored = [*inputs.judge.notes, *inputs.judge.converted], []
     for name in names:
         try:
-            score(name, bench, found, lambda: artifacts.save_checkpoint(path, bench.question, found), fits)
+            score(name, inputs, found, lambda: artifacts.save_checkpoint(path, inputs.spec, found), fits)
         except Unsuitable as reason:
-            if bench.settings.editors:
+            if inputs.settings.editors:
                 raise
             notes.append(f"left out: {reason.message}")
         else:
             scored.append(name)
-    if not execution.ranks.main:
+    if not execution.processes.main:
         return
-    if bench.question.kind == "evaluation":
-        found |= fidelity(bench.judge, bench.it, bench.material)
+    if inputs.spec.kind == "evaluation":
+        found |= fidelity(inputs.judge, inputs.subjects, inputs.material)
     wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
-    arrays |= {"unedited/logits": bench.it.logits.numpy(), "unedited/nuisances": bench.it.nuisances.numpy()}
+    arrays |= {
+        "unedited/logits": inputs.subjects.logits.numpy(),
+        "unedited/nuisances": inputs.subjects.nuisances.numpy(),
+    }
     facts = {"editors": scored, "notes": notes}
-    artifacts.write_whole(path, bench.question, arrays, attrs=facts)
+    artifacts.write_whole(path, inputs.spec, arrays, attrs=facts)
 
 
 def checked(names: list[str]) -> list[str]:
@@ -119,9 +124,9 @@ def checked(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def load_bench(question: Question, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> Bench:
+def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> SweepInputs:
     """From the artifacts of a run. InputError: the networks are not those any more, or do not fit together."""
-    samples, labels, config = run.samples, run.labels, run.artifact("mixture").question.config
+    samples, labels, config = run.samples, run.labels, run.artifact("mixture").spec.config
     space, renderer, labeller = config["space"], run.renderer, run.classifier
     judge = judge_of(settings, networks, space, run)
     chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
@@ -139,13 +144,13 @@ def load_bench(question: Question, run: RunFolder, networks: Evaluators, setting
         chart=chart,
         model=model,
         score=score,
-        members=members_of(run, space, chart, model, config["held_out"]),
+        neighbours=neighbours_of(run, space, chart, model, config["held_out"]),
         polish=settings.polish,
         picture=config["picture"],
         seed=settings.seed,
     )
     it = subjects(judge, unseen(renderer, space, settings))
-    return Bench(question, material, judge, it, settings)
+    return SweepInputs(spec, material, judge, it, settings)
 
 
 def stopping(score: Score) -> Score:
@@ -158,59 +163,59 @@ def stopping(score: Score) -> Score:
     return seen
 
 
-def ask(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> Question:
-    return Question(
+def run_spec(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> RunSpec:
+    return RunSpec(
         kind=kind,
         n=settings.n,
         seed=settings.seed,
         config=settings.model_dump()
         | {
-            "space": mixture.question.config["space"],
+            "space": mixture.spec.config["space"],
             "embedder": networks.embedder.fingerprint if networks.embedder else None,
         },
         parents={"mixture": mixture.fingerprint},
-        generator=mixture.question.generator,
+        generator=mixture.spec.generator,
         classifier=artifacts.network_record(settings.classifier, networks.classifier.fingerprint),
-        attributes=mixture.question.attributes,
+        attributes=mixture.spec.attributes,
     )
 
 
-def known_of(path: Path, question: Question) -> Arrays:
+def known_of(path: Path, spec: RunSpec) -> Arrays:
     """What `evaluate` has seen already, if it was asked the same of the same samples."""
-    if question.kind == "evaluation" or not path.exists():
+    if spec.kind == "evaluation" or not path.exists():
         return {}
     with artifacts.open(path, "evaluation") as evaluation:
-        if identity(evaluation.question) != identity(question):
+        if identity(evaluation.spec) != identity(spec):
             return {}
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 
 
-def identity(question: Question) -> tuple[object, ...]:
+def identity(spec: RunSpec) -> tuple[object, ...]:
     """What decides what is seen of an editor's edits; of networks their weights and not their names."""
-    config = question.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
-    classifier = question.classifier["fingerprint"] if question.classifier else None
-    return dict(question.parents), classifier, config
+    config = spec.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
+    classifier = spec.classifier["fingerprint"] if spec.classifier else None
+    return dict(spec.parents), classifier, config
 
 
-def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
+def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
     """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here.
 
     fits: what our own editors cost.
     """
-    layout, execution = bench.material.layout, bench.judge.execution
-    missing = execution.ranks.told(lambda: missing_of(name, layout.categories, found))
+    layout, execution = inputs.material.layout, inputs.judge.execution
+    missing = execution.processes.broadcast(lambda: missing_of(name, layout.categories, found))
     if not missing:
         return
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
     with metered() as cost:
-        editor = editors.fit(name, bench.material)
+        editor = editors.fit(name, inputs.material)
     if editors.entry(name).from_run:
         cost = fits
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
     try:
-        for category, seen in execution.ranks.collected(missing, lambda category: sweep(editor, bench, category)):
+        for category, seen in execution.processes.gather(missing, lambda category: sweep(editor, inputs, category)):
             found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
             done += 1
             execution.tick(done, layout.categories, name)
@@ -219,10 +224,10 @@ def score(name: str, bench: Bench, found: Arrays, save: Callable[[], None], fits
                 saved = time.monotonic()
             stop_if_asked()
     except Stopped:
-        if execution.ranks.main:
+        if execution.processes.main:
             save()
         raise
-    if execution.ranks.main:
+    if execution.processes.main:
         save()
 
 
@@ -231,29 +236,29 @@ def missing_of(name: str, categories: int, found: Arrays) -> list[int]:
     return [category for category in range(categories) if f"seen/{name}/{category}/logits" not in found]
 
 
-def starts(bench: Bench, category: int) -> Tensor:
+def starts(inputs: SweepInputs, category: int) -> Tensor:
     """Which samples are edited towards a category: some that do not have it. InputError: all have."""
-    layout, logits = bench.material.layout, bench.it.logits
+    layout, logits = inputs.material.layout, inputs.subjects.logits
     attribute, value = layout.locate(category)
     rows = (logits[:, layout.columns[attribute]].argmax(1) != value).nonzero().squeeze(1)
     if not len(rows):
-        it = bench.judge.classifier.attributes[attribute]
+        it = inputs.judge.classifier.attributes[attribute]
         message = f"all {len(logits)} samples to score on have {it.name}={it.values[value]} already"
         raise InputError(message, hint="take more of them: -n 1000")
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(category))
-    return rows[order[: bench.settings.starts]].sort().values
+    return rows[order[: inputs.settings.starts]].sort().values
 
 
-def sweep(editor: Editor, bench: Bench, category: int) -> dict[str, Tensor]:
+def sweep(editor: Editor, inputs: SweepInputs, category: int) -> dict[str, Tensor]:
     """rows (n,), strengths (S,), logits (S, n, K), nuisances (S, n, M); in features identity (S, n), frechet, path."""
-    it, rows = bench.it, starts(bench, category)
+    it, rows = inputs.subjects, starts(inputs, category)
     latent = it.latent[rows]
-    way = editor.way(latent, category)
+    way = editor.trajectory(latent, category)
     seen = [(it.logits[rows], it.nuisances[rows], it.features[rows])]
     for strength in editor.strengths[1:]:
         stop_if_asked()
         moved = way(strength)
-        seen.append(seen[0] if torch.equal(moved, latent) else bench.judge.look(moved))
+        seen.append(seen[0] if torch.equal(moved, latent) else inputs.judge.observe(moved))
     logits, nuisances, features = (torch.stack(parts) for parts in zip(*seen, strict=True))
     strengths = torch.tensor(editor.strengths)
     found = {"rows": rows, "strengths": strengths, "logits": logits, "nuisances": nuisances}

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers import convnet, huggingface, outside
+from gmmedit.classifiers import convnet, custom, huggingface
 from gmmedit.classifiers.catalogue import REGISTRY, load
 from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.classifiers.description import FeatureDescription, read
@@ -87,7 +87,7 @@ def build(description: FeatureDescription, base: Path, prefix: str, device: str,
     """The feature network of a description whose file lies relative to `base`."""
     name = description.file
     if python.PATTERN.fullmatch(name):
-        network = outside.from_python(str(base / name), device, trusted)
+        network = custom.from_python(str(base / name), device, trusted)
     else:
         path = located(description, base, REGISTRY.targets())
         kind = kind_of(path)

@@ -51,7 +51,7 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     InputError: files that do not belong together, NaN latents, too few samples, a value that nobody has.
     """
     samples, labels = run.samples, run.labels
-    n = samples.question.n
+    n = samples.spec.n
     if n < FEWEST:
         raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
     labelled = labelled_rows(labels)

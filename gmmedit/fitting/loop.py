@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Question
+from gmmedit.artifacts import RunSpec
 from gmmedit.errors import RunError
 from gmmedit.fitting.data import Problem, held_out_report
 from gmmedit.mixture.adam import Chain, Fit
@@ -23,15 +23,17 @@ RECORD_EVERY = 10
 History = dict[str, list[float]]
 
 
-def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execution) -> History:
+def carry_out(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -> History:
     """Run the fit to its end, from its checkpoint if there is one; the losses along the way.
 
     Several processes take every step together, and the main one alone saves it.
 
     RunError: the fit diverged; the checkpoint before that is kept. Stopped: it goes on from the step it was at.
     """
-    main = execution.ranks.main
-    saved = execution.ranks.first(lambda: artifacts.load_checkpoint(path, question, execution.restart, execution.force))
+    main = execution.processes.main
+    saved = execution.processes.main_first(
+        lambda: artifacts.load_checkpoint(path, spec, execution.restart, execution.force)
+    )
     history: History = {}
     if saved is not None:
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}
@@ -42,15 +44,15 @@ def carry_out(path: Path, question: Question, fit: Fit | Chain, execution: Execu
                 if (fit.count - 1) % RECORD_EVERY == 0:
                     record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
                 if main and (fit.count % CHECKPOINT_EVERY == 0 or asked()):
-                    artifacts.save_checkpoint(path, question, checkpoint(fit, history))
+                    artifacts.save_checkpoint(path, spec, checkpoint(fit, history))
                 if main:  # the others end with it
                     stop_if_asked()
-                execution.tick(fit.count, fit.steps, f"{question.kind}, loss {done.loss:.4f}")
+                execution.tick(fit.count, fit.steps, f"{spec.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")
         raise RunError(message, hint=hint) from error
     if main and saved is None:  # of a fit that was stopped, only a part would be known
-        write_cost(path.parent, question.kind, cost)
+        write_cost(path.parent, spec.kind, cost)
     return history
 
 
@@ -60,7 +62,7 @@ def record(history: History, values: Mapping[str, float]) -> None:
 
 
 def write_fit(
-    path: Path, question: Question, history: History,
+    path: Path, spec: RunSpec, history: History,
     model: AttributeMixture, problem: Problem, facts: Mapping[str, object],
 ) -> None:  # fmt: skip
     """Write the finished artifact: parameters, chart, history, and how well held-out samples are read.
@@ -73,7 +75,7 @@ def write_fit(
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}
     notes = {"notes": problem.notes} if problem.notes else {}
-    artifacts.write_whole(path, question, parameters | chart | report | history_arrays(history), {**facts, **notes})
+    artifacts.write_whole(path, spec, parameters | chart | report | history_arrays(history), {**facts, **notes})
 
 
 def checkpoint(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:

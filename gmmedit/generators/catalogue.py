@@ -8,7 +8,7 @@ from gmmedit.hub import CATALOGUE, is_url, locate, locate_url
 from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry("generator", {}, "gmmedit.generators")
-"""Generators of other packages: names to functions without arguments that return a module (see outside.py)."""
+"""Generators of other packages: names to functions without arguments that return a module (see custom.py)."""
 
 
 def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Generator:
@@ -20,13 +20,13 @@ def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Genera
     """
     import torch
 
-    from gmmedit.generators import outside
+    from gmmedit.generators import custom
     from gmmedit.generators.formats import detect
 
-    if not is_url(name_or_path) and outside.is_python(name_or_path):
-        network = outside.from_python(name_or_path, trusted)
+    if not is_url(name_or_path) and custom.is_python(name_or_path):
+        network = custom.from_python(name_or_path, trusted)
     elif name_or_path not in CATALOGUE and name_or_path in REGISTRY.targets():
-        network = outside.from_package(name_or_path, REGISTRY)
+        network = custom.from_package(name_or_path, REGISTRY)
     else:
         _, network = detect.read(find(name_or_path))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

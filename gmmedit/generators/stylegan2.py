@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator, NoiseMode
+from gmmedit.generators.cached import Cached
 from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian, linear
-from gmmedit.generators.remembered import Remembered
 from gmmedit.networks import weights
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -128,7 +128,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, n_in: int, n_out: int, resolution: int, config: StyleGAN2Config, up: bool = False):
         super().__init__()
         self.up, self.conv_clamp = up, config.conv_clamp
-        self.prepared = Remembered(kernel_and_power)
+        self.prepared = Cached(kernel_and_power)
         self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
         self.weight = nn.Parameter(gaussian(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))

@@ -77,7 +77,7 @@ def begun(path: Path) -> Iterator[Part]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = None
         while handle is None:
-            handle = disk.lock(partial_path(path), os.O_CREAT)
+            handle = disk.open_locked(partial_path(path), os.O_CREAT)
     part = Part(path, handle, os.fstat(handle).st_size, *notes(path))
     try:
         yield part

@@ -141,7 +141,7 @@ class Mixture(Components, nn.Module):
 
         T_c(y) = m + B_c (y - m_c) is the Monge map between two Gaussians, the shift m - m_c if they have one
         covariance (Delon & Desolneux 2020, "A Wasserstein-type distance in the space of Gaussian mixture
-        models"). Members stay where they are, and rank inside a value is kept. It is the mean of a plan which
+        models"). Neighbours stay where they are, and rank inside a value is kept. It is the mean of a plan which
         splits samples between components: where those overlap, y_s comes out narrower than the component.
         No gradient flows through B, as derivatives of equal eigenvalues are singular.
         """

@@ -13,7 +13,7 @@ ORDINARY, BEST, WORST = 0, 1, 2  # roles
 
 
 @dataclass(frozen=True)
-class Pick:
+class Example:
     """One edit, and what the judge saw in it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Pick:
 
     @property
     def badness(self) -> tuple[bool, float]:
-        """What picks are sorted by: those that do not arrive come last; what else changes, or how far they get."""
+        """What examples are sorted by: those that do not arrive come last; what else changes, or how far they get."""
         return not self.reached, self.moved if self.reached else -self.label
 
 
@@ -47,20 +47,20 @@ def leading_editor(scored: Artifact) -> str:
     return str(scored.attrs["editors"][0])
 
 
-def picks_of(evaluation: Artifact) -> list[Pick]:
+def examples_of(evaluation: Artifact) -> list[Example]:
     """For each category the best edit and the worst; no best one where none arrives."""
     found = []
     for category in range(layout_of(evaluation).categories):
-        ranked = sorted(candidates(evaluation, category), key=lambda pick: pick.badness)
+        ranked = sorted(candidates(evaluation, category), key=lambda example: example.badness)
         if ranked[0].reached:
             found.append(ranked[0])
         if len(ranked) > 1 or not ranked[0].reached:
             worst = ranked[-1]
-            found.append(Pick(**{**vars(worst), "role": WORST}))
+            found.append(Example(**{**vars(worst), "role": WORST}))
     return found
 
 
-def candidates(evaluation: Artifact, category: int) -> list[Pick]:
+def candidates(evaluation: Artifact, category: int) -> list[Example]:
     """Every edit towards a category at its own strength, as a BEST."""
     layout, editor = layout_of(evaluation), leading_editor(evaluation)
     attribute, value = layout.locate(category)
@@ -72,11 +72,11 @@ def candidates(evaluation: Artifact, category: int) -> list[Pick]:
     values = editing.values_of(seen.logits, columns)  # (S, n, A)
     place = torch.where(flips.any(0), flips.argmax(0), label.argmax(0))
     rows = evaluation[f"seen/{editor}/{category}/rows"]
-    first_seed = int(evaluation.question.config["first_seed"])
+    first_seed = int(evaluation.spec.config["first_seed"])
     found = []
     for i, s in enumerate(place.tolist()):
         lost = [a for a in held if values[s, i, a] != values[0, i, a]]
-        found.append(Pick(
+        found.append(Example(
             BEST, category, first_seed + int(rows[i]), float(seen.strengths[s]), bool(flips[s, i]),
             float(label[s, i]), float(moved[s, i]), lost,
         ))  # fmt: skip

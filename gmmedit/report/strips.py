@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings, EvaluateSettings
 from gmmedit.editing.session import EditSession, open_session
 from gmmedit.pictures.pixels import from_bytes, to_bytes
-from gmmedit.report.examples import ORDINARY, Pick
+from gmmedit.report.examples import ORDINARY, Example
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import first_unseen
 from gmmedit.runtime.signals import asked, stop_if_asked
-from gmmedit.runtime.storage import alone
+from gmmedit.runtime.storage import lock
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
 SHOWN = 6  # samples of each category, beside its best and worst edit
@@ -55,32 +55,32 @@ class Strips:
         """Rows of the samples that were taken in order."""
         return np.flatnonzero((self.categories == category) & (self.roles == ORDINARY))
 
-    def of(self, pick: Pick) -> int:
+    def of(self, example: Example) -> int:
         """The row of a picked edit."""
-        same = (self.categories == pick.category) & (self.roles == pick.role)
+        same = (self.categories == example.category) & (self.roles == example.role)
         return int(np.flatnonzero(same)[0])
 
 
 @torch.no_grad()
-def make_strips(run: RunFolder, picks: list[Pick], settings: EditSettings) -> Path:
+def make_strips(run: RunFolder, examples: list[Example], settings: EditSettings) -> Path:
     """Write strips.h5 beside mixture.h5, unless it is there and up to date.
 
     InputError: the generator or the classifier is not there, or not as it was.
     """
     path, execution = run.file("strips"), run.execution
     first_seed = first_unseen(EvaluateSettings().first_seed, LOOKED_AT, run.samples)
-    question = ask(run.artifact("mixture"), picks, settings, first_seed)
-    if artifacts.finished(path, question, force=True):
+    spec = run_spec(run.artifact("mixture"), examples, settings, first_seed)
+    if artifacts.finished(path, spec, force=True):
         return path
-    with alone(path):
-        found = artifacts.load_checkpoint(path, question, execution.restart, execution.force) or {}
+    with lock(path):
+        found = artifacts.load_checkpoint(path, spec, execution.restart, execution.force) or {}
         session = open_session(run, settings)
-        fill(path, question, found, session, picks, first_seed)
+        fill(path, spec, found, session, examples, first_seed)
     return path
 
 
 def fill(
-    path: Path, question: Question, found: dict[str, np.ndarray], session: EditSession, picks: Sequence[Pick],
+    path: Path, spec: RunSpec, found: dict[str, np.ndarray], session: EditSession, examples: Sequence[Example],
     first_seed: int,
 ) -> None:  # fmt: skip
     """One category after the other, but those that were found already."""
@@ -90,40 +90,40 @@ def fill(
     for category in range(total):
         session.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
-            own = [pick for pick in picks if pick.category == category]
+            own = [example for example in examples if example.category == category]
             rows = strips_towards(session, category, pool, seen, own, first_seed)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
         if time.monotonic() - saved > SAVED_EVERY or asked():
-            artifacts.save_checkpoint(path, question, found)
+            artifacts.save_checkpoint(path, spec, found)
             saved = time.monotonic()
         stop_if_asked()
     names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
     arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
-    artifacts.write_whole(path, question, arrays, {"notes": session.notes})
+    artifacts.write_whole(path, spec, arrays, {"notes": session.notes})
 
 
-def ask(mixture: Artifact, picks: list[Pick], settings: EditSettings, first_seed: int) -> Question:
-    asked = [[pick.category, pick.seed, pick.strength, pick.role] for pick in picks]
-    return Question(
+def run_spec(mixture: Artifact, examples: list[Example], settings: EditSettings, first_seed: int) -> RunSpec:
+    asked = [[example.category, example.seed, example.strength, example.role] for example in examples]
+    return RunSpec(
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "picks": asked},
+        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "examples": asked},
         parents={"mixture": mixture.fingerprint},
-        generator=mixture.question.generator,
-        classifier=mixture.question.classifier,
-        attributes=mixture.question.attributes,
+        generator=mixture.spec.generator,
+        classifier=mixture.spec.classifier,
+        attributes=mixture.spec.attributes,
     )
 
 
 def strips_towards(
-    session: EditSession, category: int, pool: Tensor, seen: Tensor, picks: Sequence[Pick], first_seed: int
+    session: EditSession, category: int, pool: Tensor, seen: Tensor, examples: Sequence[Example], first_seed: int
 ) -> dict[str, np.ndarray]:
     """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
     shown = without(session, category, seen)
-    seeds = [*(first_seed + i for i in shown), *(pick.seed for pick in picks)]
-    latent = torch.cat([pool[shown], *(session.layered(session.latents([pick.seed])) for pick in picks)])
-    reach = torch.tensor([*[1.0] * len(shown), *(pick.strength for pick in picks)])
+    seeds = [*(first_seed + i for i in shown), *(example.seed for example in examples)]
+    latent = torch.cat([pool[shown], *(session.layered(session.latents([example.seed])) for example in examples)])
+    reach = torch.tensor([*[1.0] * len(shown), *(example.strength for example in examples)])
     strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)
     editor = session.editor(seeds)
     images, labels = [], []
@@ -134,7 +134,7 @@ def strips_towards(
     return {
         "categories": np.full(len(latent), category),
         "seeds": np.array(seeds),
-        "roles": np.array([*[ORDINARY] * len(shown), *(pick.role for pick in picks)]),
+        "roles": np.array([*[ORDINARY] * len(shown), *(example.role for example in examples)]),
         "strengths": strengths.numpy(),
         "labels": np.stack(labels, 1),
         "images": np.stack(images, 1),

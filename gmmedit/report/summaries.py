@@ -56,7 +56,7 @@ def edit_report(path: Path) -> dict[str, Any]:
                 named[column] = label
                 rows.append({"label": label, "edited": column in targets, "means": means})
             start += len(values)
-        config = edits.question.config
+        config = edits.spec.config
         verdicts = []
         for s, heading in enumerate(config["headings"]):
             if config["each"] or s == len(after) - 1:

@@ -77,7 +77,7 @@ class RunFolder:
     @staticmethod
     def check_descent(child: Artifact, parents: Mapping[str, Artifact]) -> None:
         """InputError: `child` was made from others than these, or evaluated on samples that a fit may have seen."""
-        named = {name: parent for name, parent in parents.items() if name in child.question.parents}
+        named = {name: parent for name, parent in parents.items() if name in child.spec.parents}
         artifacts.check_parents(child, **named)
         if "samples" in parents:
             check_unseen(child, parents["samples"])
@@ -123,7 +123,7 @@ class RunFolder:
     @cached_property
     def sampled(self) -> SampleSettings:
         """What the samples were drawn with."""
-        return SampleSettings.model_validate(self.samples.question.config)
+        return SampleSettings.model_validate(self.samples.spec.config)
 
     def space(self, name: str) -> Space:
         """The generator's latent space of that name, as samples.h5 tells it."""
@@ -135,7 +135,7 @@ class RunFolder:
     @property
     def fitted_space(self) -> str:
         """The name of the latent space that mixture.h5 was fitted in."""
-        name: str = self.artifact("mixture").question.config["space"]
+        name: str = self.artifact("mixture").spec.config["space"]
         return name
 
     def chart(self, fit: str = "mixture") -> Chart:
@@ -155,7 +155,7 @@ class RunFolder:
         InputError: its weights are not those any more, or it is a program that the user has not named.
         """
         generator = generators.load(self.sampled.gan, self.execution.device, trusted=self.execution.trusting)
-        check_fingerprint(self.samples, "generator", self.samples.question.generator, generator.fingerprint)
+        check_fingerprint(self.samples, "generator", self.samples.spec.generator, generator.fingerprint)
         return generator
 
     @cached_property
@@ -183,7 +183,7 @@ class RunFolder:
         InputError: as `classifier_of`, or its weights are not those any more.
         """
         classifier = self.classifier_of(self.labels)
-        check_fingerprint(self.labels, "classifier", self.labels.question.classifier, classifier.fingerprint)
+        check_fingerprint(self.labels, "classifier", self.labels.spec.classifier, classifier.fingerprint)
         self.calibrate(classifier)
         return classifier
 
@@ -192,7 +192,7 @@ class RunFolder:
 
         InputError: it is not there, or it is a program that the user has not named.
         """
-        name = artifact.question.config.get("classifier")
+        name = artifact.spec.config.get("classifier")
         if not isinstance(name, str):
             message = f"{artifact.path} does not say which classifier it was made with"
             raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
@@ -200,7 +200,7 @@ class RunFolder:
 
     def embedder_of(self, artifact: Artifact) -> Embedder:
         """The feature network that an artifact names. InputError: as `classifier_of`."""
-        name = artifact.question.config["features"]
+        name = artifact.spec.config["features"]
         return load_embedder(name, self.execution.device, trusted=self.execution.trusting)
 
     def calibrate(self, classifier: Classifier) -> None:

@@ -50,7 +50,7 @@ def first_unseen(first: int, n: int, samples: Artifact) -> int:
 
     InputError: there are not so many seeds.
     """
-    start, stop = samples.question.seed, samples.question.seed + samples.question.n
+    start, stop = samples.spec.seed, samples.spec.seed + samples.spec.n
     for seed in (first, stop, 0):
         if seed + n <= SEEDS and not overlap(seed, seed + n, start, stop):
             return seed
@@ -64,7 +64,7 @@ def overlap(first: int, last: int, start: int, stop: int) -> bool:
 
 def check_unseen(scored: Artifact, samples: Artifact) -> None:
     """InputError: edits were evaluated on samples of samples.h5, which a fit may have seen."""
-    first, ours = scored.question.config.get("first_seed"), samples.question
-    if first is not None and overlap(first, first + scored.question.n, ours.seed, ours.seed + ours.n):
+    first, ours = scored.spec.config.get("first_seed"), samples.spec
+    if first is not None and overlap(first, first + scored.spec.n, ours.seed, ours.seed + ours.n):
         message = f"{scored.path} was made on seeds from {first} on, which {samples.path} has too"
         raise InputError(message, hint=f"make it again: {scored.kind.command} --force")

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.mixture.held import every_other
-from gmmedit.mixture.members import Members
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.spaces import Chart, fit_chart
@@ -16,9 +16,9 @@ RATES = {"z": 0.01, "w": 0.04}
 
 
 @torch.no_grad()
-def members_of(
+def neighbours_of(
     run: RunFolder, space: str, chart: Chart, model: AttributeMixture, held_out: float, held: Tensor | None = None
-) -> Members:
+) -> Neighbours:
     """The samples that the fit has seen. Near means near in W, where the generator has one.
 
     held: (A, A) the attributes that edits must leave alone (`gmmedit.mixture.held`); None: every other one.
@@ -36,4 +36,4 @@ def members_of(
 
         places = near.to_x_(w)
     held = every_other(len(model.layout.values)) if held is None else held
-    return Members(x, model.coordinates(x), logits, places, place, model.layout, held, RATES[space])
+    return Neighbours(x, model.coordinates(x), logits, places, place, model.layout, held, RATES[space])

@@ -4,21 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Question
+from gmmedit.artifacts import RunSpec
 from gmmedit.runtime.execution import Execution, resolve_precision
 
 
-def settle_precision(path: Path, question: Question, execution: Execution) -> Question:
-    """The question, with what a precision of `auto` comes to here, for all processes of the command.
+def settle_precision(path: Path, spec: RunSpec, execution: Execution) -> RunSpec:
+    """The spec, with what a precision of `auto` comes to here, for all processes of the command.
 
     A file that was begun goes on in the precision that it has, wherever that was, so that its bytes stay the same.
     """
-    if question.config["precision"] != "auto":
-        return question
+    if spec.config["precision"] != "auto":
+        return spec
 
     def found() -> str:
         before = None if execution.restart else artifacts.begun(path)
         recorded = before.resolved_config.get("precision") if before else None
         return recorded if recorded in ("fp32", "bf16") else resolve_precision("auto", execution.device)
 
-    return replace(question, resolved={"precision": execution.ranks.told(found)})
+    return replace(spec, resolved={"precision": execution.processes.broadcast(found)})

@@ -1,6 +1,6 @@
 """One command done by one process, or by several that torchrun has started: who does what.
 
-A stage is written once, for `Ranks`. Alone they are one process, and nothing of torch.distributed is touched;
+A stage is written once, for `Processes`. Alone they are one process, and nothing of torch.distributed is touched;
 `several.py` has the others.
 """
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.batching import Score
-from gmmedit.runtime.storage import alone
+from gmmedit.runtime.storage import lock
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
 
 
-class Ranks:
+class Processes:
     """The processes of a command. This is the one that has no others.
 
     The main one prints, writes whole files and holds the lock. All must make the same calls in the same order.
@@ -32,17 +32,17 @@ class Ranks:
     def main(self) -> bool:
         return self.rank == 0
 
-    def told(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What the main process makes, plain data, for all."""
         return make()
 
-    def first(self, make: Callable[[], T]) -> T:
+    def main_first(self, make: Callable[[], T]) -> T:
         """Done by the main process, and then by the others."""
         return make()
 
-    def alone(self, path: Path) -> AbstractContextManager[None]:
-        """`disk.alone` for all of them."""
-        return alone(path)
+    def lock(self, path: Path) -> AbstractContextManager[None]:
+        """`storage.lock` for all of them."""
+        return lock(path)
 
     def numbers(self, total: int) -> Iterator[int]:
         """Numbers below the total, each given to one process."""
@@ -51,31 +51,31 @@ class Ranks:
     def meet(self) -> None:
         """Wait until all are here."""
 
-    def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
+    def gather(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
         """(item, work(item)) of all items, as they get done, for the main process; the others only work."""
         return ((item, work(item)) for item in items)
 
-    def over_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+    def map_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
         """function(rows), answers on the CPU with a row for each, every process computing its share; for all.
 
         A share is a whole number of tiles.
         """
         return function(rows)
 
-    def spread(self, score: Score, tile: int) -> Score:
+    def share(self, score: Score, tile: int) -> Score:
         """A score that computes like this one, forward and backward, every process its share of tiles of rows."""
         return score
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def joined() -> Iterator[Processes]:
     """The processes of this command, which end together: when one fails, it alone says so (others: `Echo`)."""
     if launched.count() == 1:
-        yield Ranks()
+        yield Processes()
         return
-    from gmmedit.runtime.process_group import Several
+    from gmmedit.runtime.process_group import ProcessGroup
 
-    ranks = Several()
+    processes = ProcessGroup()
     launched.meet()
-    with ranks.ending_together():
-        yield ranks
+    with processes.ending_together():
+        yield processes

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from gmmedit.errors import InputError
 from gmmedit.runtime.batching import TILE, Memory, in_batches
-from gmmedit.runtime.distributed import Ranks
+from gmmedit.runtime.distributed import Processes
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 Tick = Callable[[int, int, str], None]  # done, total, a few words
-ALONE = Ranks()
+ALONE = Processes()
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -33,7 +33,7 @@ class Execution:
     force: bool = False  # overwrite a finished artifact of other settings, discard unfinished work of others
     trusting: bool = False  # run Python files that only an artifact names
     tick: Tick = silent
-    ranks: Ranks = ALONE
+    processes: Processes = ALONE
     memory: Memory = field(default_factory=Memory)
 
     @property

@@ -22,9 +22,9 @@ from torch import Tensor
 from gmmedit.errors import GmmeditError, RunError
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.batching import TILE, Score, padded
-from gmmedit.runtime.distributed import Ranks, T, Tensors
+from gmmedit.runtime.distributed import Processes, T, Tensors
 from gmmedit.runtime.signals import stop_if_asked
-from gmmedit.runtime.storage import alone
+from gmmedit.runtime.storage import lock
 
 POLL = 0.02  # seconds between looks into the store
 STEP_POLL = 1e-4  # the same while tensors are exchanged
@@ -43,7 +43,7 @@ class Echo(GmmeditError):
         self.exit_code = code
 
 
-class Several(Ranks):
+class ProcessGroup(Processes):
     """This process among the others. RunError: they do not find each other."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Several(Ranks):
             self.store.set(call, "")
         self._wait(call)
 
-    def told(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         call = self._call()
         if self.main:
             self.store.set(call, json.dumps(make()))
@@ -115,7 +115,7 @@ class Several(Ranks):
         told: T = json.loads(self.store.get(call))
         return told
 
-    def first(self, make: Callable[[], T]) -> T:
+    def main_first(self, make: Callable[[], T]) -> T:
         call = self._call()
         if not self.main:
             self._wait(call)
@@ -136,10 +136,10 @@ class Several(Ranks):
 
         return taken()
 
-    def alone(self, path: Path) -> Any:
-        return alone(path) if self.main else nullcontext()
+    def lock(self, path: Path) -> Any:
+        return lock(path) if self.main else nullcontext()
 
-    def collected(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
+    def gather(self, items: Sequence[int], work: Callable[[int], Tensors]) -> Iterator[tuple[int, Tensors]]:
         call, mine = self._call(), self.numbers(len(items))
         return self._collect(call, mine, items, work) if self.main else self._serve(call, mine, items, work)
 
@@ -173,10 +173,10 @@ class Several(Ranks):
                 self.store.delete_key(key)
                 yield items[number], result
 
-    def over_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.joined_rows(part)[: len(rows)] for part in function(self.share(rows, TILE)))
+    def map_rows(self, function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.gather_rows(part)[: len(rows)] for part in function(self.own_rows(rows, TILE)))
 
-    def share(self, rows: Tensor, tile: int) -> Tensor:
+    def own_rows(self, rows: Tensor, tile: int) -> Tensor:
         """This process's stretch of the rows, in whole tiles and as many as everybody's.
 
         The last row stands in for those that lack.
@@ -185,8 +185,8 @@ class Several(Ranks):
         size = len(whole) // self.count
         return whole[self.rank * size : (self.rank + 1) * size]
 
-    def joined_rows(self, part: Tensor) -> Tensor:
-        """The stretches of all, in the order of the ranks."""
+    def gather_rows(self, part: Tensor) -> Tensor:
+        """The stretches of all, in the order of the processes."""
         if not part.numel():
             return torch.cat([part] * self.count)
         if not self._grouped:
@@ -205,32 +205,32 @@ class Several(Ranks):
             raise RunError(LOST, hint=AGAIN) from error
         return torch.cat(parts)
 
-    def spread(self, score: Score, tile: int) -> Score:
+    def share(self, score: Score, tile: int) -> Score:
         def spread(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-            logits, pictures = Spread.apply(x, self, score, tile, disturbance)
+            logits, pictures = SharedScore.apply(x, self, score, tile, disturbance)
             return logits, pictures
 
         return spread
 
 
-class Spread(torch.autograd.Function):
+class SharedScore(torch.autograd.Function):
     """A score of rows that are shared out. Every process gets all answers, and the gradients of all rows."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, ranks: Several, score: Score, tile: int, disturbance: torch.Generator | None
+        ctx: Any, x: Tensor, processes: ProcessGroup, score: Score, tile: int, disturbance: torch.Generator | None
     ) -> Any:
-        ctx.ranks, ctx.size, ctx.tile = ranks, len(x), tile
+        ctx.processes, ctx.size, ctx.tile = processes, len(x), tile
         with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-            ctx.mine = ranks.share(x, tile).detach().requires_grad_(ctx.needs_input_grad[0])
+            ctx.mine = processes.own_rows(x, tile).detach().requires_grad_(ctx.needs_input_grad[0])
             ctx.seen = score(ctx.mine, disturbance)
-        return tuple(ranks.joined_rows(part.detach())[: len(x)] for part in ctx.seen)
+        return tuple(processes.gather_rows(part.detach())[: len(x)] for part in ctx.seen)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        wanted = [ctx.ranks.share(grad, ctx.tile) for grad in grads]
+        wanted = [ctx.processes.own_rows(grad, ctx.tile) for grad in grads]
         (mine,) = torch.autograd.grad(ctx.seen, ctx.mine, wanted)
-        return ctx.ranks.joined_rows(mine)[: ctx.size], None, None, None, None
+        return ctx.processes.gather_rows(mine)[: ctx.size], None, None, None, None
 
 
 @contextmanager

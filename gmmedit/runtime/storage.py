@@ -13,7 +13,7 @@ from gmmedit.errors import Held, InputError, writing
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
-def lock(path: Path, flags: int = 0) -> int | None:
+def open_locked(path: Path, flags: int = 0) -> int | None:
     """A descriptor of the file, open for reading and writing and locked until it is closed.
 
     None: the file got another name before the lock was ours. BlockingIOError: another process has it.
@@ -42,7 +42,7 @@ def _flock(handle: int) -> None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Nobody else writes `path` meanwhile; its folder is made if it is not there.
 
     The lock on PATH.lock is the system's, which releases it when the process dies, however it dies. The pid and the
@@ -65,7 +65,7 @@ def _claim(note: Path) -> int:
     handle = None
     try:
         while handle is None:
-            handle = lock(note, os.O_CREAT)
+            handle = open_locked(note, os.O_CREAT)
     except BlockingIOError as error:
         holder = ""
         with suppress(OSError):  # it is being removed: the other one has just ended

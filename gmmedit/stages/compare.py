@@ -15,6 +15,6 @@ from gmmedit.runtime.execution import Execution
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     """Write folder/comparison.h5, and its figures as folder/comparison.jsonl."""
     path = score_editors("comparison", editors.names(), folder, settings, execution)
-    if execution.ranks.main:
+    if execution.processes.main:
         write_figures(path)
     return path

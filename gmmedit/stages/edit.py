@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.latents import read_latents
 from gmmedit.editing.outputs import picture_folder, write_pictures
@@ -22,7 +22,7 @@ from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import stop_if_asked
-from gmmedit.runtime.storage import alone
+from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run"]
 
@@ -48,29 +48,29 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
             settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
         session = open_session(run_folder, settings)
         index, latent = chosen_latents(request, samples, session)
-        first = samples.question.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
+        first = samples.spec.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
         images = [first + number for number in index.tolist()]
-        question = ask(mixture, latent, index, images, session, request)
+        spec = run_spec(mixture, latent, index, images, session, request)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
-    with alone(path):  # two edits into one folder would mix their images
+    with lock(path):  # two edits into one folder would mix their images
         picture_folder(path)  # what stands in its way is found before the work
-        if not artifacts.finished(path, question, force=True):
-            fill(path, question, session, request, aims, index, images, latent)
+        if not artifacts.finished(path, spec, force=True):
+            fill(path, spec, session, request, aims, index, images, latent)
         write_pictures(path, request.title())
     return path
 
 
 def fill(
-    path: Path, question: Question, session: EditSession, request: Request, aims: Aims,
+    path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
     index: np.ndarray, images: list[int], latent: Tensor,
 ) -> None:  # fmt: skip
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, session.chunk, {"notes": session.notes}
     execution = session.execution
     restart = execution.restart
     with artifacts.create_rows(
-        path, question, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
+        path, spec, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
     ) as writer:
         for start, stop in writer.pending():
             stop_if_asked()
@@ -152,18 +152,18 @@ def named_latents(request: Request, samples: Artifact, session: EditSession) -> 
         return np.arange(len(latent)), session.sampler.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
-        if index.max() >= samples.question.n:
+        if index.max() >= samples.spec.n:
             raise InputError(
-                f"row {index.max()} is not in {samples.path}, it has {samples.question.n}",
+                f"row {index.max()} is not in {samples.path}, it has {samples.spec.n}",
                 hint="--seeds draws others",
             )
         return index, torch.from_numpy(samples[space][index])
     return index, session.latents(request.rows)
 
 
-def ask(
+def run_spec(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request
-) -> Question:  # fmt: skip
+) -> RunSpec:  # fmt: skip
     channels, height, width = session.renderer.generator.image_shape
     config = session.settings.model_dump(exclude_none=True) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
@@ -179,7 +179,7 @@ def ask(
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
     if session.settings.draw == "sample":
         config["images"] = images  # each has a draw of its own
-    return Question(
+    return RunSpec(
         kind="edits",
         n=len(latent),
         seed=session.settings.seed,
@@ -190,7 +190,7 @@ def ask(
             "H": height, "W": width, "C": channels,
         },
         parents={"mixture": mixture.fingerprint},
-        generator=mixture.question.generator,
-        classifier=mixture.question.classifier,
-        attributes=mixture.question.attributes,
+        generator=mixture.spec.generator,
+        classifier=mixture.spec.classifier,
+        attributes=mixture.spec.attributes,
     )  # fmt: skip

@@ -16,6 +16,6 @@ OURS = ["mixture-polished", "mixture", "random", "none"]
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     """Write folder/evaluation.h5, and its figures as folder/evaluation.jsonl."""
     path = score_editors("evaluation", OURS, folder, settings, execution)
-    if execution.ranks.main:
+    if execution.processes.main:
         write_figures(path)
     return path

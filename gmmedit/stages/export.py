@@ -102,7 +102,7 @@ def directions(request: ExportRequest, run_folder: RunFolder) -> dict[str, Tenso
     chart, model, space = (
         run_folder.chart(),
         run_folder.model(),
-        run_folder.artifact("mixture").question.config["space"],
+        run_folder.artifact("mixture").spec.config["space"],
     )
     latents = torch.from_numpy(run_folder.samples.rows(space, 0, LOOKED_AT))
     seen, layout = torch.from_numpy(run_folder.labels.rows("labels", 0, LOOKED_AT)), model.layout
@@ -130,7 +130,7 @@ def directions_file(request: ExportRequest, changes: Mapping[str, Tensor]) -> by
 
 def latents_of(request: ExportRequest, edits: Artifact, run_folder: RunFolder) -> Tensor:
     """What makes the images of a column: W+ (N, L, D) as the generator's synthesis takes it, or z (N, D)."""
-    latent, gan = torch.from_numpy(column_of(request, edits)), edits.question.config.get("gan")
+    latent, gan = torch.from_numpy(column_of(request, edits)), edits.spec.config.get("gan")
     space = run_folder.fitted_space
     if request.chosen == "interfacegan" and space == "z":
         return latent[:, 0]
@@ -146,7 +146,7 @@ def latents_of(request: ExportRequest, edits: Artifact, run_folder: RunFolder) -
 
 def column_of(request: ExportRequest, edits: Artifact) -> np.ndarray:
     """The latents (N, L, D) of the column that the request names."""
-    headings = edits.question.config["headings"]
+    headings = edits.spec.config["headings"]
     names = [BEFORE, *headings]
     if request.column == BEFORE:
         return edits["latent"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Question
+from gmmedit.artifacts import RunSpec
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem
@@ -35,31 +35,31 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     prepare(execution)
     path = folder / "mixture.h5"
     with RunFolder(folder, execution) as run_folder:
-        question = ask(run_folder, settings)
-        if artifacts.up_to_date(path, question, execution):
+        spec = run_spec(run_folder, settings)
+        if artifacts.up_to_date(path, spec, execution):
             return path
-        question = settle_precision(path, question, execution)
-        settings = settings.model_copy(update=question.resolved)
-        if execution.ranks.main or settings.consistency == "exact":
-            with execution.ranks.alone(path):
-                fit_together(path, question, run_folder, settings)
+        spec = settle_precision(path, spec, execution)
+        settings = settings.model_copy(update=spec.resolved)
+        if execution.processes.main or settings.consistency == "exact":
+            with execution.processes.lock(path):
+                fit_together(path, spec, run_folder, settings)
     return path
 
 
-def fit_together(path: Path, question: Question, run_folder: RunFolder, settings: FitMixtureSettings) -> None:
+def fit_together(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitMixtureSettings) -> None:
     """Fit, from the checkpoint if there is one, and write the result.
 
     Several processes make every step alike, but for its edits: each has its share of them generated and labelled.
     """
-    space, execution = question.config["space"], run_folder.execution
-    problem = load_problem(run_folder, space, question.config["held_out"], run_folder.chart("single"))
+    space, execution = spec.config["space"], run_folder.execution
+    problem = load_problem(run_folder, space, spec.config["held_out"], run_folder.chart("single"))
     score, layers = score_of(run_folder, space, problem, settings)
     model = start(run_folder.model("single"), problem, settings, layers)
-    fit = fit_of(model, problem, score, settings, question.config["likelihood"])
-    history = carry_out(path, question, fit, execution)
+    fit = fit_of(model, problem, score, settings, spec.config["likelihood"])
+    history = carry_out(path, spec, fit, execution)
     facts = {"converged": converged(fit.history), "steps": fit.count}
-    if execution.ranks.main:
-        write_fit(path, question, history, model, problem, facts)
+    if execution.processes.main:
+        write_fit(path, spec, history, model, problem, facts)
 
 
 def fit_of(
@@ -74,19 +74,19 @@ def fit_of(
     return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
 
 
-def ask(run_folder: RunFolder, settings: FitMixtureSettings) -> Question:
+def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
     parents = {kind: run_folder.artifact(kind).fingerprint for kind in ("samples", "labels", "single")}
     labels, single = run_folder.labels, run_folder.artifact("single")
-    inherited = {key: single.question.config[key] for key in ("space", "likelihood", "held_out")}
-    return Question(
+    inherited = {key: single.spec.config[key] for key in ("space", "likelihood", "held_out")}
+    return RunSpec(
         kind="mixture",
-        n=labels.question.n,
+        n=labels.spec.n,
         seed=settings.seed,
         config=settings.model_dump() | inherited,
         parents=parents,
-        generator=labels.question.generator,
-        classifier=labels.question.classifier,
-        attributes=labels.question.attributes,
+        generator=labels.spec.generator,
+        classifier=labels.spec.classifier,
+        attributes=labels.spec.attributes,
     )
 
 
@@ -117,7 +117,7 @@ def score_of(
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = run_folder.generator, run_folder.classifier
-    names = {"generator": run_folder.sampled.gan, "classifier": run_folder.labels.question.config["classifier"]}
+    names = {"generator": run_folder.sampled.gan, "classifier": run_folder.labels.spec.config["classifier"]}
     for part, network in (("classifier", classifier), ("generator", generator)):
         if not network.differentiable:
             message = f"--consistency exact needs gradients through the {part}, {names[part]} has none"
@@ -127,7 +127,7 @@ def score_of(
     if generator.device.type == "cpu":
         tile = edits_at_once(settings.batch, images_at_once(generator))
         score = in_tiles(score, tile)
-    return run_folder.execution.ranks.spread(score, tile), generator.spaces[space].layers
+    return run_folder.execution.processes.share(score, tile), generator.spaces[space].layers
 
 
 def edits_at_once(edits: int, most: int) -> int:

@@ -6,7 +6,7 @@ Reads samples.h5 and labels.h5, writes single.h5. Resumes from its last checkpoi
 from pathlib import Path
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import FitSingleSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem, resolve_space
@@ -15,7 +15,7 @@ from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.storage import alone
+from gmmedit.runtime.storage import lock
 
 SAMPLES_PER_DIMENSION = 2
 
@@ -26,18 +26,18 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
     path = folder / "single.h5"
     with RunFolder(folder, execution) as run_folder:
         settings = settings.model_copy(update={"space": resolve_space(run_folder.samples, settings.space)})
-        question = ask(run_folder, settings)
-        if artifacts.up_to_date(path, question, execution):
+        spec = run_spec(run_folder, settings)
+        if artifacts.up_to_date(path, spec, execution):
             return path
-        if execution.ranks.main:  # a step hardly takes longer for more rows: docs/scale.md
-            with alone(path):
-                fit_alone(path, question, run_folder, settings)
+        if execution.processes.main:  # a step hardly takes longer for more rows: docs/scale.md
+            with lock(path):
+                fit_gaussians(path, spec, run_folder, settings)
     return path
 
 
-def fit_alone(path: Path, question: Question, run_folder: RunFolder, settings: FitSingleSettings) -> None:
+def fit_gaussians(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitSingleSettings) -> None:
     """Fit, from the checkpoint if there is one, and write the result."""
-    problem = load_problem(run_folder, question.config["space"], settings.held_out)
+    problem = load_problem(run_folder, spec.config["space"], settings.held_out)
     if settings.scope == "full":
         check_enough(run_folder.samples, problem)
     fit = ReadFit(
@@ -45,11 +45,11 @@ def fit_alone(path: Path, question: Question, run_folder: RunFolder, settings: F
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
         steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=settings.seed,
     )  # fmt: skip
-    history = carry_out(path, question, fit, run_folder.execution)
+    history = carry_out(path, spec, fit, run_folder.execution)
     result = fit.result()
     model = AttributeMixture(result.coordinates, result.gaussians)
     facts = {"read": result.read, "converged": result.converged, "steps": fit.count}
-    write_fit(path, question, history, model, problem, facts)
+    write_fit(path, spec, history, model, problem, facts)
 
 
 def check_enough(samples: Artifact, problem: Problem) -> None:
@@ -61,15 +61,15 @@ def check_enough(samples: Artifact, problem: Problem) -> None:
         raise InputError(f"{message} {SAMPLES_PER_DIMENSION * dim}", hint=hint)
 
 
-def ask(run_folder: RunFolder, settings: FitSingleSettings) -> Question:
+def run_spec(run_folder: RunFolder, settings: FitSingleSettings) -> RunSpec:
     samples, labels = run_folder.samples, run_folder.labels
-    return Question(
+    return RunSpec(
         kind="single",
-        n=labels.question.n,
+        n=labels.spec.n,
         seed=settings.seed,
         config=settings.model_dump(),
         parents={"samples": samples.fingerprint, "labels": labels.fingerprint},
-        generator=labels.question.generator,
-        classifier=labels.question.classifier,
-        attributes=labels.question.attributes,
+        generator=labels.spec.generator,
+        classifier=labels.spec.classifier,
+        attributes=labels.spec.attributes,
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.artifacts import Artifact, Question
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.preprocessing import conversion_notes
 from gmmedit.config import LabelSettings
@@ -22,7 +22,7 @@ from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.batching import TILE
-from gmmedit.runtime.distributed import Ranks
+from gmmedit.runtime.distributed import Processes
 from gmmedit.runtime.execution import Execution, autocast, prepare
 
 CALIBRATED_ON = 1024  # first rows
@@ -41,16 +41,16 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
     path = folder / "labels.h5"
     with RunFolder(folder, execution) as run_folder:
         samples = run_folder.samples
-        name = paired(settings.classifier, samples.question.config["gan"])
+        name = paired(settings.classifier, samples.spec.config["gan"])
         classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
-        question = ask(samples, classifier, settings)
-        if artifacts.up_to_date(path, question, execution):
+        spec = run_spec(samples, classifier, settings)
+        if artifacts.up_to_date(path, spec, execution):
             return path
         look, notes = looker(run_folder, classifier, name, settings.precision, from_images)
-        facts = facts_of(classifier, samples, notes) | calibrate(classifier, look, question.n, execution.ranks)
-        with artifacts.open_rows(path, question, execution, facts) as out:
+        facts = facts_of(classifier, samples, notes) | calibrate(classifier, look, spec.n, execution.processes)
+        with artifacts.open_rows(path, spec, execution, facts) as out:
             artifacts.fill(out, lambda start, stop: label(classifier, look, start, stop))
     return path
 
@@ -65,16 +65,16 @@ def paired(classifier: str, gan: str) -> str:
     return entry.classifier
 
 
-def ask(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> Question:
+def run_spec(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> RunSpec:
     attributes = [(attribute.name, attribute.values) for attribute in classifier.attributes]
-    return Question(
+    return RunSpec(
         kind="labels",
-        n=samples.question.n,
-        seed=samples.question.seed,
+        n=samples.spec.n,
+        seed=samples.spec.seed,
         config=settings.model_dump(),
         sizes={"K": sum(len(values) for _, values in attributes)},
         parents={"samples": samples.fingerprint},
-        generator=samples.question.generator,
+        generator=samples.spec.generator,
         classifier=artifacts.network_record(settings.classifier, classifier.fingerprint),
         attributes=attributes,
     )
@@ -90,7 +90,7 @@ def looker(
     """
     samples, execution = run_folder.samples, run_folder.execution
     if not classifier.sees_images:
-        return lambda start, stop: classifier.rows(start, stop, samples.question.seed), []
+        return lambda start, stop: classifier.rows(start, stop, samples.spec.seed), []
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or leave out --from-images"
         raise InputError(f"{samples.path} holds no pictures", hint=hint)
@@ -115,13 +115,13 @@ def looker(
             nonlocal last
             answer = see(rows, precision)[1]
             last = min(last + len(rows), stop)
-            execution.tick(last, samples.question.n, "labels")
+            execution.tick(last, samples.spec.n, "labels")
             return (answer,)
 
         return execution.in_batches(logits, stored(start, stop))[0]
 
-    if precision == "bf16" and execution.ranks.main:
-        log.warning("note: %s", rounding(see, classifier, stored(0, min(TILE, samples.question.n))))
+    if precision == "bf16" and execution.processes.main:
+        log.warning("note: %s", rounding(see, classifier, stored(0, min(TILE, samples.spec.n))))
     return look, notes
 
 
@@ -144,12 +144,12 @@ def facts_of(classifier: Classifier, samples: Artifact, notes: list[str]) -> dic
 
     InputError: that is all of them.
     """
-    unlabelled, reasons = classifier.left_out(samples.question.n, samples.question.seed)
+    unlabelled, reasons = classifier.left_out(samples.spec.n, samples.spec.seed)
     notes = [*reasons, *notes]
     return ({"unlabelled": unlabelled} if unlabelled else {}) | ({"notes": notes} if notes else {})
 
 
-def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[str, object]:
+def calibrate(classifier: Classifier, look: Look, n: int, processes: Processes) -> dict[str, object]:
     """Let a classifier that asks for it see the first rows; what labels.h5 keeps of that."""
     calibration = classifier.calibration
     if calibration is None:
@@ -163,7 +163,7 @@ def calibrate(classifier: Classifier, look: Look, n: int, ranks: Ranks) -> dict[
         calibration.fit(logits[labelled])
         return calibration.state()
 
-    state = ranks.told(fitted)
+    state = processes.broadcast(fitted)
     calibration.load(state)
     return {"calibration": state}
 

@@ -11,7 +11,7 @@ from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
 from gmmedit.pictures.page import document
-from gmmedit.report.examples import Pick, leading_editor, picks_of
+from gmmedit.report.examples import Example, examples_of, leading_editor
 from gmmedit.report.sections.edits import edits_section
 from gmmedit.report.sections.extremes import extremes_section
 from gmmedit.report.sections.fits import fits_section, labels_section
@@ -33,10 +33,10 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
     with RunFolder(folder, execution) as it:
         if not it.find_all():
             raise InputError(f"{folder} holds no artifact to report on", hint="gmmedit sample, then the steps after it")
-        picks, settings = edits_shown(it)
-        strips = strips_of(it, picks, settings)
+        examples, settings = edits_shown(it)
+        strips = strips_of(it, examples, settings)
         sections = [
-            edits_section(it, strips), extremes_section(it, strips, picks), evaluation_section(it),
+            edits_section(it, strips), extremes_section(it, strips, examples), evaluation_section(it),
             comparison_section(it), labels_section(it), fits_section(it), run_section(it), reproduction(it),
         ]  # fmt: skip
         page = document(title(it), [items(at_a_glance(it))], sections, f"Made by gmmedit {__version__}.")
@@ -47,27 +47,27 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
 
 def title(it: RunFolder) -> str:
     """Which generator the report is about."""
-    records = [artifact.question.generator for artifact in it.there.values()]
+    records = [artifact.spec.generator for artifact in it.there.values()]
     return next((f"gmmedit report: {record['name']}" for record in records if record), "gmmedit report")
 
 
-def edits_shown(it: RunFolder) -> tuple[list[Pick], EditSettings]:
+def edits_shown(it: RunFolder) -> tuple[list[Example], EditSettings]:
     """Picked edits, and the settings that they were made with: those of `edit`, or of the evaluated editor."""
     default = EditSettings()
     evaluation = it.there.get("evaluation")
     same = editors.entry(leading_editor(evaluation)).edit if evaluation else None
     if evaluation is None or same is None:
         return [], default
-    return picks_of(evaluation), default.model_copy(update={"polish": evaluation.question.config["polish"], **same})
+    return examples_of(evaluation), default.model_copy(update={"polish": evaluation.spec.config["polish"], **same})
 
 
-def strips_of(it: RunFolder, picks: list[Pick], settings: EditSettings) -> Strips | None:
+def strips_of(it: RunFolder, examples: list[Example], settings: EditSettings) -> Strips | None:
     """The strips of the run; None, and a line about it, where they cannot be made."""
     if not {"samples", "labels", "mixture"} <= it.there.keys():
         it.missing["strips"] = "no pictures: they are made from samples.h5, labels.h5 and mixture.h5"
         return None
     try:
-        return Strips.read(make_strips(it, picks, settings))
+        return Strips.read(make_strips(it, examples, settings))
     except InputError as error:
         it.missing["strips"] = f"no pictures: {it.one_line(error)}"
         return None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gmmedit import artifacts, generators
-from gmmedit.artifacts import Question
+from gmmedit.artifacts import RunSpec
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
@@ -23,8 +23,8 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     path = folder / "samples.h5"
     renderer = Renderer(generators.load(settings.gan, execution.device), settings)
     settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
-    question = ask(renderer.generator, settings)
-    if artifacts.up_to_date(path, question, execution):
+    spec = run_spec(renderer.generator, settings)
+    if artifacts.up_to_date(path, spec, execution):
         return path
 
     def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -33,17 +33,17 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         return rows
 
     facts = {"spaces": {name: space.record() for name, space in renderer.generator.spaces.items()}}
-    with artifacts.open_rows(path, question, execution, facts) as out:
+    with artifacts.open_rows(path, spec, execution, facts) as out:
         artifacts.fill(out, drawn)
     return path
 
 
-def ask(generator: Generator, settings: SampleSettings) -> Question:
+def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:
     sizes: dict[str, artifacts.Size] = {f"{name}_dim": space.dim for name, space in generator.spaces.items()}
     if settings.images:
         channels, height, width = generator.image_shape
         sizes |= {"H": height, "W": width, "C": channels}
-    return Question(
+    return RunSpec(
         kind="samples",
         n=settings.n,
         seed=settings.seed,

@@ -84,12 +84,12 @@ def check(path: Path, beside: RunFolder, rows: int, seed: int) -> list[Check]:
     checksums = verdict(path, "checksums", lambda: intact(path))
     with artifacts.open(path) as artifact:
         checks = [structure, checksums]
-        if artifact.question.parents:
+        if artifact.spec.parents:
             checks.append(verdict(path, "parents", lambda: descent(artifact, beside)))
         checks.append(verdict(path, "weights", lambda: compare_weights(artifact, beside)))
         recompute = RECOMPUTED.get(artifact.kind.name)
         if recompute and rows and checksums.result == OK:
-            chosen = np.random.default_rng(seed).choice(artifact.question.n, min(rows, artifact.question.n), False)
+            chosen = np.random.default_rng(seed).choice(artifact.spec.n, min(rows, artifact.spec.n), False)
             chosen.sort()
             checks.append(
                 verdict(path, "rows", lambda: compare_rows(artifact, chosen, recompute(artifact, chosen, beside)))
@@ -129,7 +129,7 @@ def intact(path: Path) -> str:
 
 def descent(artifact: Artifact, beside: RunFolder) -> str:
     """InputError: it was not made from the artifacts beside it. NotHere: one is not there."""
-    parents = artifact.question.parents
+    parents = artifact.spec.parents
     there = [name for name in parents if beside.file(name).is_file()]
     for name in [*there, *(["samples"] if beside.file("samples").is_file() else [])]:
         beside.check_descent(artifact, {name: beside.artifact(name)})

@@ -16,7 +16,7 @@ from gmmedit.classifiers import convnet
 from gmmedit.errors import InputError, writing
 from gmmedit.generators import stylegan2
 from gmmedit.runtime.signals import asked, stop_if_asked
-from gmmedit.runtime.storage import alone, publish, write_file
+from gmmedit.runtime.storage import lock, publish, write_file
 from gmmedit.training.classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.training.gan_settings import GANSettings
 from gmmedit.training.stylegan2 import POOL_SEED, GANTraining, render_pool, sample_images
@@ -34,7 +34,7 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
     another process trains there. Stopped: it goes on from the step it was at.
     """
     path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
-    with alone(path), writing(path):
+    with lock(path), writing(path):
         critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
         training = begin(checkpoint, settings, critic, device)
         pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
@@ -95,7 +95,7 @@ def train_network(out: Path, name: str, settings: ClassifierSettings, device: st
     InputError and RunError as in `train_generator`.
     """
     path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
-    with alone(path), writing(path):
+    with lock(path), writing(path):
         training = ClassifierTraining(settings, device)
         saved = read_checkpoint(checkpoint)
         cut_log(out / f"{name}.jsonl", saved)

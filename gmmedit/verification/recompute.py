@@ -38,20 +38,20 @@ def compare_weights(artifact: Artifact, run: RunFolder) -> str:
 
     InputError: other weights. NotHere: what names a network is not there.
     """
-    question, said = artifact.question, []
-    if question.generator:
+    spec, said = artifact.spec, []
+    if spec.generator:
         needed(run, "samples")
-        said.append(same("generator", question.generator, run.generator.fingerprint))
-    if question.classifier:
+        said.append(same("generator", spec.generator, run.generator.fingerprint))
+    if spec.classifier:
         if not artifact.kind.own_classifier:
             needed(run, "labels")
         classifier = run.classifier_of(artifact) if artifact.kind.own_classifier else run.classifier
-        said.append(same("classifier", question.classifier, classifier.fingerprint))
-    if question.config.get("embedder"):
-        record = {"name": Path(question.config["features"]).name, "fingerprint": question.config["embedder"]}
+        said.append(same("classifier", spec.classifier, classifier.fingerprint))
+    if spec.config.get("embedder"):
+        record = {"name": Path(spec.config["features"]).name, "fingerprint": spec.config["embedder"]}
         said.append(same("feature network", record, run.embedder_of(artifact).fingerprint))
-    if "gan" in question.config and "gan_fingerprint" in question.config:  # edits through another generator
-        record = {"name": question.config["gan"], "fingerprint": question.config["gan_fingerprint"]}
+    if "gan" in spec.config and "gan_fingerprint" in spec.config:  # edits through another generator
+        record = {"name": spec.config["gan"], "fingerprint": spec.config["gan_fingerprint"]}
         tuned = run.tuned_renderer(record["name"], run.execution.trusting)
         said.append(same("generator", record, tuned.generator.fingerprint))
     return ", ".join(said)
@@ -70,7 +70,7 @@ def resample(samples: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     """z from the seeds, w from z, images from w."""
     needed(run, "samples")
     renderer, execution = run.renderer, run.execution
-    z = renderer.generator.draw((samples.question.seed + rows).tolist())
+    z = renderer.generator.draw((samples.spec.seed + rows).tolist())
     made = {"z": z.numpy()}
     latent = z.to(renderer.generator.device)
     if "w" in samples:
@@ -90,11 +90,11 @@ def relabel(labels: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     needed(run, "labels")
     classifier, renderer = run.classifier, run.renderer
     if not classifier.sees_images:
-        logits = torch.cat([classifier.rows(row, row + 1, samples.question.seed) for row in rows.tolist()])
+        logits = torch.cat([classifier.rows(row, row + 1, samples.spec.seed) for row in rows.tolist()])
     else:
         space = renderer.space.name
         latent = torch.from_numpy(picked(samples, space, rows))
-        precision = labels.question.config.get("precision", "fp32")  # older files do not say
+        precision = labels.spec.config.get("precision", "fp32")  # older files do not say
         with autocast(precision, run.execution.device):
             (logits,) = run.execution.in_batches(
                 lambda part: (classifier.logits(as_shown(renderer.generate(part, space))).float(),), latent
@@ -107,7 +107,7 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     """Images and labels of the latents before and after; where the latents were moved to is taken as it is."""
     for kind in ("samples", "labels", "mixture"):
         needed(run, kind)
-    config = edits.question.config
+    config = edits.spec.config
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
     unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
     session = open_session(run, unpolished, trusted=run.execution.trusting)

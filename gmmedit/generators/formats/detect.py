@@ -11,7 +11,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from gmmedit.errors import InputError
-from gmmedit.generators import outside, stylegan2
+from gmmedit.generators import custom, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
 from gmmedit.generators.formats.machine import printable
@@ -52,9 +52,9 @@ FORMATS = (
     Format("rosinality checkpoint", TENSORS, rosinality.matches, rosinality.read),
     Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, genforce.matches, genforce.read),
     Format("BigGAN-deep weights", TENSORS, biggan.matches, biggan.read),
-    Format("torch.export program", ("exported",), lambda _: True, lambda path, _: outside.read_exported(path)),
-    Format("TorchScript", ("torchscript",), lambda _: True, lambda path, _: outside.read_torchscript(path)),
-    Format("ONNX", ("onnx",), lambda _: True, lambda path, _: outside.read_onnx(path)),
+    Format("torch.export program", ("exported",), lambda _: True, lambda path, _: custom.read_exported(path)),
+    Format("TorchScript", ("torchscript",), lambda _: True, lambda path, _: custom.read_torchscript(path)),
+    Format("ONNX", ("onnx",), lambda _: True, lambda path, _: custom.read_onnx(path)),
 )
 READERS: dict[Container, Callable[[Path, set[str]], Any]] = {
     "pickle": read_pickle,

@@ -69,7 +69,7 @@ def curves(named: Artifact, scored: Artifact | None, strips: Strips | None, cate
         seen = scored.group(f"seen/{leading_editor(scored)}/{category}")
         logits = torch.from_numpy(seen["logits"])
         labels = torch.cat([logits[..., c].softmax(-1) for c in layout_of(scored).columns], -1)
-        judge = (scored.question.classifier or {}).get("name")
+        judge = (scored.spec.classifier or {}).get("name")
         who = f"{labels.shape[1]} edits by {leading_editor(scored)}, judged by {judge}"
         return label_curves(named, category, seen["strengths"], labels, who)
     assert strips is not None

@@ -74,7 +74,7 @@ def losses(fit: Artifact) -> Html:
     for name in sorted(history, key=lambda name: (name != "loss", name)):
         values = finite(history[name])
         lines = [Line("", finite(step), values, None), Line(name, finite(step), smooth(values), 1, strong=True)]
-        alt = f"{name} of {fit.question.kind} from {values[0]:.3g} to {values[-1]:.3g} in {int(step[-1]) + 1} steps"
+        alt = f"{name} of {fit.spec.kind} from {values[0]:.3g} to {values[-1]:.3g} in {int(step[-1]) + 1} steps"
         y = Axis.around("", values, log=min(values) > 0)
         charts.append(chart(lines, x, y, TERMS.get(name, name), alt, small=True))
     return element("div", charts, class_="charts")

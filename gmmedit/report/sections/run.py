@@ -19,7 +19,7 @@ DIGITS = 12  # of a fingerprint
 
 def run_section(run: RunFolder) -> Section:
     rows = [
-        [f"{kind}.h5", code(it.kind.command), str(it.question.n), str(it.question.seed), code(it.fingerprint[:DIGITS])]
+        [f"{kind}.h5", code(it.kind.command), str(it.spec.n), str(it.spec.seed), code(it.fingerprint[:DIGITS])]
         for kind, it in run.there.items()
     ]
     contents = [
@@ -41,14 +41,14 @@ def networks(run: RunFolder) -> list[list[Html | str]]:
     )
     rows = []
     for role, kind, part in roles:
-        record = getattr(run.there[kind].question, part) if kind in run.there else None
+        record = getattr(run.there[kind].spec, part) if kind in run.there else None
         if record:
             rows.append([role, record["name"], code(record["fingerprint"][:DIGITS])])
     return rows
 
 
 def settings(artifact: Artifact) -> Html:
-    config = artifact.question.resolved_config
+    config = artifact.spec.resolved_config
     return table(["setting", "value"], [[key, json.dumps(config[key], ensure_ascii=False)] for key in sorted(config)])
 
 
@@ -73,5 +73,5 @@ def resolved(run: RunFolder) -> dict[str, dict[str, object]]:
     found = {}
     for kind, artifact in run.there.items():
         known = Config.model_fields[SETTINGS[kind]].default.model_dump()
-        found[SETTINGS[kind]] = {key: value for key, value in artifact.question.resolved_config.items() if key in known}
+        found[SETTINGS[kind]] = {key: value for key, value in artifact.spec.resolved_config.items() if key in known}
     return found

@@ -41,10 +41,10 @@ def at_a_glance(run: RunFolder) -> list[str]:
     samples, labels, scored = (run.there.get(kind) for kind in ("samples", "labels", "evaluation"))
     lines = []
     if samples:
-        lines.append(f"{samples.question.n} samples of {(samples.question.generator or {}).get('name')}")
+        lines.append(f"{samples.spec.n} samples of {(samples.spec.generator or {}).get('name')}")
     if labels:
         count = sum(len(values) for _, values in labels.attributes)
-        name = (labels.question.classifier or {}).get("name")
+        name = (labels.spec.classifier or {}).get("name")
         lines.append(f"{len(labels.attributes)} attributes with {count} values, labelled by {name}")
     if scored:
         lines += verdict(scored)
@@ -55,8 +55,8 @@ def verdict(scored: Artifact) -> list[str]:
     figures, editor = known(scored), leading_editor(scored)
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
     hardest = min(categories_of(scored), key=lambda name: figures[editor, "dt", name]["value"])
-    judge = (scored.question.classifier or {}).get("name")
-    who = f"{editor}, judged by {judge} on {scored.question.n} unseen samples"
+    judge = (scored.spec.classifier or {}).get("name")
+    who = f"{editor}, judged by {judge} on {scored.spec.n} unseen samples"
     lines = [f"{who}: DT {interval(dt)}; in brackets the 95 % interval"]
     if kept["value"] is not None:
         share = figures[editor, f"categories@{AT:g}", "all"]["value"]
@@ -80,9 +80,7 @@ def evaluation_section(run: RunFolder) -> Section:
     scored = run.there["evaluation"]
     report = score_tables(scored.path)
     contents = [
-        paragraph(
-            f"{scored.question.n} samples that no fit has seen; only those without a value are edited towards it."
-        ),
+        paragraph(f"{scored.spec.n} samples that no fit has seen; only those without a value are edited towards it."),
         *(note(text) for text in report["notes"]),
         *(table(it["columns"], it["rows"], it["title"]) for it in report["tables"]),
         folded("What the columns mean", items(GLOSSARY)),

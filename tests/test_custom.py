@@ -231,7 +231,7 @@ def test_the_documented_python_file_works(documented):
     done(*command.split()[1:], "--run", "run")
     done("label", "--classifier", "avatars", "--run", "run")
     with artifacts.open("run/labels.h5", "labels") as labels:
-        assert labels.question.n == 200 and labels["labels"].std(0).max() > 0
+        assert labels.spec.n == 200 and labels["labels"].std(0).max() > 0
 
 
 def test_the_documented_export_gives_the_same_images(documented):

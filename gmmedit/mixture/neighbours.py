@@ -15,14 +15,14 @@ ARRIVE = 5.0  # weight of the label that is to arrive against those that are to 
 NEAR = 0.03  # weight of the squared distance between places
 WANTED = 0.1  # weight of the squared distance from the coordinates that were drawn
 SURE = 0.99  # probability at which a member counts as one
-NEAREST = 12  # members that are tried
+NEAREST = 12  # neighbours that are tried
 ARCS = (0.5, 0.75, 1.0)  # how far towards each
 
 Price = Callable[[Tensor], Tensor]  # (T N, L, D), T places for each x, to what is wrong with each as an edit, (T N,)
 
 
 @dataclass(frozen=True)
-class Members:
+class Neighbours:
     """Labelled samples of the prior, each a member of one component for every attribute.
 
     Attributes:
@@ -48,7 +48,7 @@ class Members:
         """(count, N, D): for each x (N, D) the members of its category (N,) that are otherwise most like it.
 
         Alike are: the labels of the attributes that must stay, the mixture's coordinates to those that are wanted
-        (N, r), the places. logits: (N, K) of the images at x. Of fewer than `count` members all are given.
+        (N, r), the places. logits: (N, K) of the images at x. Of fewer than `count` neighbours all are given.
         """
         before, labels = (log_labels(it, self.layout, "log") for it in (logits, self.logits))
         chosen = []
@@ -61,7 +61,7 @@ class Members:
         return torch.stack(chosen, 1)
 
     def nearest_on_the_way(self, x: Tensor, wanted: Tensor, logits: Tensor, category: Tensor, price: Price) -> Tensor:
-        """x (N, L, D) moved towards its nearest members, all layers alike, to where the price is least."""
+        """x (N, L, D) moved towards its nearest neighbours, all layers alike, to where the price is least."""
         nearest = self.nearest(x.mean(1), wanted, logits, category)
         ways = torch.cat([x + share * (nearest[:, :, None] - x) for share in ARCS])  # (T, N, L, D)
         at_once = max(NEAREST // len(x), 1)  # a single image is slow, many fill the memory

@@ -1,4 +1,4 @@
-"""What identifies a result. Two runs that ask the same question write the same bytes."""
+"""What identifies a result. Two runs that has the same settings write the same bytes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ LEFT_TO_THE_MACHINE = ("precision",)  # settings whose `auto` means what this ma
 
 
 @dataclass(frozen=True)
-class Question:
+class RunSpec:
     """The inputs of a result, and nothing that leaves it unchanged (device, batch, absolute paths, times).
 
     config: plain data (mappings, sequences, strings, numbers). parents: name -> fingerprint of an artifact.
@@ -58,7 +58,7 @@ class Question:
         return {**self.config, **self.resolved}
 
     def record(self) -> dict[str, str | int]:
-        """The root attributes that keep this question in a file."""
+        """The root attributes that keep this spec in a file."""
         config = json.loads(json.dumps(self.config))
         return {
             "kind": self.kind,
@@ -75,7 +75,7 @@ class Question:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Question":
+    def from_record(cls, record: Mapping[str, Any]) -> "RunSpec":
         """Inverse of `record`. KeyError, TypeError, ValueError or yaml.YAMLError: not such a record."""
         keys = ("sizes", "parents", "generator", "classifier")
         sizes, parents, generator, classifier = (dict(json.loads(record[key]) or {}) for key in keys)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.mixture.adam import Adam
-from gmmedit.mixture.members import ARRIVE, Members
+from gmmedit.mixture.neighbours import ARRIVE, Neighbours
 from gmmedit.mixture.objectives import edit_divergences, log_labels, picture_change
 from gmmedit.mixture.refining import Score
 
@@ -15,12 +15,12 @@ SEED = 0  # of the disturbances
 PICTURE = 10.0  # weight of the mean absolute change of the pixels: what no label sees stays in place
 
 
-def polish(
+def optimise(
     x: Tensor,
     wanted: Tensor,
     category: Tensor,
     score: Score,
-    members: Members,
+    neighbours: Neighbours,
     steps: int,
     picture: float = PICTURE,
 ) -> Tensor:
@@ -34,23 +34,23 @@ def polish(
     """
     with torch.no_grad():
         logits, unedited = score(x)
-    before = log_labels(logits, members.layout, "log")
+    before = log_labels(logits, neighbours.layout, "log")
 
     def price(there: Tensor, disturbance: torch.Generator | None = None) -> Tensor:
         times = len(there) // len(x)
         was, goal, picture_was = (it.expand(times, *it.shape).flatten(0, 1) for it in (before, category, unedited))
         seen, edited = score(there, disturbance)
-        after = log_labels(seen, members.layout, "log")
-        missed, broken = edit_divergences(was, after, goal, members.layout, members.held, SURE)
+        after = log_labels(seen, neighbours.layout, "log")
+        missed, broken = edit_divergences(was, after, goal, neighbours.layout, neighbours.held, SURE)
         return ARRIVE * missed + broken + picture * picture_change(picture_was, edited)
 
     with torch.no_grad():
-        offset = members.nearest_on_the_way(x, wanted, logits, category, price) - x
+        offset = neighbours.nearest_on_the_way(x, wanted, logits, category, price) - x
     with torch.enable_grad():
         offset.requires_grad_(True)
         adam = Adam([offset])
         disturbance = torch.Generator().manual_seed(SEED)
         for step in range(steps):
             (offset.grad,) = torch.autograd.grad(price(x + offset, disturbance).sum(), offset)
-            adam.step(members.rate * (1 - step / steps))
+            adam.step(neighbours.rate * (1 - step / steps))
     return offset.detach()

@@ -9,7 +9,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
+class Cached(Generic[T]):
     """function(weight, *settings), computed again only for another weight, a changed one, or other settings.
 
     Nothing is remembered of weights in training, for gradients have to reach them.

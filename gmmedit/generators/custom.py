@@ -68,7 +68,7 @@ class Description(BaseModel):
         return found
 
 
-class Outside(Generator):
+class Custom(Generator):
     """The network as a generator. With classes, w is z and the one-hot class; without, there is no w.
 
     Truncation scales z, which only classes let the stages do.
@@ -92,7 +92,7 @@ class Outside(Generator):
     def device(self) -> torch.device:
         return self.anchor.device
 
-    def train(self, mode: bool = True) -> "Outside":
+    def train(self, mode: bool = True) -> "Custom":
         return self  # always in evaluation mode; a program cannot be switched
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
@@ -154,7 +154,7 @@ class Outside(Generator):
         return channels, height, width
 
 
-class Program(Outside):
+class Program(Custom):
     """A torch.export program, which names its device in the graph: it is moved by loading it again."""
 
     def __init__(self, path: Path, network: Network, description: Description) -> None:
@@ -175,14 +175,14 @@ def read_exported(path: Path) -> Generator:
 
 def read_torchscript(path: Path) -> Generator:
     network = torchscript.load(path)
-    return Outside(network, described(path, network), str(path), file_fingerprint(path))
+    return Custom(network, described(path, network), str(path), file_fingerprint(path))
 
 
 def read_onnx(path: Path) -> Generator:
     network = onnx.load(path)
     if len(network.outputs) > 1:
         raise InputError(f"{path} has {len(network.outputs)} outputs", hint=onnx.HINT)
-    return Outside(network, described(path, network), str(path), file_fingerprint(*onnx.files_of(path)))
+    return Custom(network, described(path, network), str(path), file_fingerprint(*onnx.files_of(path)))
 
 
 def described(path: Path, network: Network) -> Description:
@@ -234,7 +234,7 @@ def adapted(made: object, where: str) -> Generator:
         raise InputError(f"the module of {where} has no z_dim", hint="module.z_dim = 128")
     description = Description.of(given, where)
     module = frozen(made, "cpu")
-    return Outside(Network(module), description, where, weights.fingerprint(module.state_dict()))
+    return Custom(Network(module), description, where, weights.fingerprint(module.state_dict()))
 
 
 def checked(made: Generator, where: str) -> Generator:
