@@ -14,9 +14,9 @@ from test_pipeline import Stopped
 from gmmedit import artifacts, config
 from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError
-from gmmedit.evaluation.judge import first_unseen
 from gmmedit.fitting import loop as fitting
-from gmmedit.run.rendering import Execution
+from gmmedit.run.hold_out import first_unseen
+from gmmedit.runtime.execution import Execution
 from gmmedit.stages import evaluate, fit_mixture
 
 ASKED = RunSpec("mixture", 10, config={"precision": "auto"})
