@@ -17,6 +17,8 @@ from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.errors import InputError
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution
 
 BODY = "input: {size: 32}\nactivation: sigmoid\nattributes: {a: {}, b: {}}\n"
 OWN = "import torch\ndef load(): return lambda x: 9 * (x.mean([2, 3])[:, :2] - 0.5)\n"
@@ -313,15 +315,13 @@ def test_python_that_only_an_artifact_names_does_not_run(own_run: Path, tmp_path
 
 
 def test_a_classifier_that_only_an_artifact_names_does_not_run(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.run.rendering import Execution, load_classifier
-
     ran, _ = received(own_run, tmp_path)
-    with artifacts.open(own_run / "labels.h5", "labels") as labels:
+    with RunFolder(own_run, Execution()) as folder:
         with pytest.raises(InputError, match=r"f\.py is a program that is named by a file of the run"):
-            load_classifier(labels, Execution())
+            assert folder.classifier
         assert not ran.exists()
         classifiers.load(str(tmp_path / "f.yaml"))  # the user names it
-        load_classifier(labels, Execution())
+        assert folder.classifier.fingerprint
 
 
 def test_a_home_that_cannot_be_written_asks_each_time(
