@@ -3,11 +3,11 @@
     python benchmarks/synthesis.py [--network NAME ...] [--batch 1 8] [--threads 1 2] [--device cuda]
                                    [--precision fp32 bf16] [--rounds 7] [--json FILE]
 
-Random weights, except for the embedded generator's. The rows take turns, and large matrix products of the same types
-on the same threads with them: the fastest of these is the peak. Speeds are medians over the rounds, beside the slowest
-and the fastest. FLOPs are those that PyTorch's operators do for one image (a multiplication and an addition count as
+Random weights, except for the embedded generator's. A network's rows take turns, and large matrix products of the same
+types on the same threads with them: the fastest of these is the peak. Each row is printed as soon as its network has
+been measured. Speeds are medians over the rounds, beside the slowest and the fastest. FLOPs are those that PyTorch's operators do for one image (a multiplication and an addition count as
 two). Half precision is printed with its error: the rms difference from the float32 images, in units of their standard
-deviation.
+deviation. The defaults take a few minutes on two cores; larger networks have to be named.
 """
 
 import argparse
@@ -37,6 +37,8 @@ NETWORKS: dict[str, Callable[[], Generator]] = {
     "StyleGAN2 1024": lambda: stylegan2(1024, 32768),
     "StyleGAN3-T 256": lambda: stylegan3_t(256),
 }
+USUAL = ["embedded 64", "StyleGAN2 256"]
+HEAD = "network|batch|threads|precision|of the GEMM peak|images/s|slowest to fastest|GFLOP an image|rms error"
 FEWEST, ENOUGH = 3, 10.0  # rounds that every row gets; seconds after which it gets no more
 
 
@@ -119,17 +121,15 @@ class SweepInputs:
                     row.seconds.append(timed(lambda row=row: self.images(row), self.device))
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown."""
-    head = "network|batch|threads|precision|of the GEMM peak|images/s|slowest to fastest|GFLOP an image|rms error"
-    lines = [head.split("|"), ["---"] * 9, *(row.cells() for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def show(cells: list[str]) -> None:
+    """A row of a Markdown table."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--network", nargs="+", choices=NETWORKS, default=USUAL)
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--device", default="cpu")
@@ -140,22 +140,31 @@ def main() -> None:
     bench = SweepInputs(options.network, options.device)
     flops = {name: bench.flops(name) for name in options.network}
     print(described(options.device))
-    rows, copies = [], {}
-    for threads in options.threads if options.device == "cpu" else [1]:
+    every = options.threads if options.device == "cpu" else [1]
+    rows: list[Row] = []
+    copies: dict[int, float] = {}
+    for threads in every:
         torch.set_num_threads(threads)
         copies[threads] = copying(options.device)
         print(f"threads {threads}: a copy reads and writes {copies[threads] / 1e9:.0f} GB/s")
-        now = [
-            Row(name, batch, threads, precision, flops[name])
-            for name in options.network
-            for batch in options.batch
-            for precision in options.precision
-        ]
-        bench.measure(now, options.rounds)
-        for precision, most in {(row.precision, row.peak) for row in now}:
+    show(HEAD.split("|"))
+    show(["---"] * 9)
+    for threads in every:
+        torch.set_num_threads(threads)
+        for name in options.network:
+            now = [
+                Row(name, batch, threads, precision, flops[name])
+                for batch in options.batch
+                for precision in options.precision
+            ]
+            bench.measure(now, options.rounds)
+            for row in now:
+                show(row.cells())
+            rows += now
+    for threads in every:
+        for precision in options.precision:
+            most = max(row.peak for row in rows if (row.threads, row.precision) == (threads, precision))
             print(f"threads {threads}: {precision} matrix products {most / 1e9:.0f} GFLOP/s")
-        rows += now
-    print(table(rows))
     if options.json:
         facts = {"machine": described(options.device), "copying": copies, "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(facts, indent=1))
