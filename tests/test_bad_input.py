@@ -208,6 +208,7 @@ def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
     monkeypatch.setattr("gmmedit.stages.label.label", work)
     (own_run / "edits").write_text("no folder")
     refuse(own_run, "edit", "--attr", "smile", says=("cannot write in the folder", "edits"))
+    (own_run / "edits").unlink()
     for name, *words in (("edits.h5", "edit", "--attr", "smile"), ("labels.h5", "label", "--force")):
         path = own_run / name
         path.unlink(missing_ok=True)
@@ -226,8 +227,9 @@ def test_unfinished_and_damaged_work(own_run: Path) -> None:
 def test_files_of_another_run(own_run: Path) -> None:
     fingerprint = rewrite(own_run / "samples.h5", z=lambda z: z + 1, w=lambda w: w + 1)
     assert artifacts.file_fingerprint(own_run / "samples.h5") == fingerprint
-    for command in (["fit-single"], ["fit-mixture"], ["edit", "--attr", "smile"], ["evaluate"]):
-        refuse(own_run, *command, "--force", says=("was made from another", "samples.h5", "make it again: gmmedit"))
+    forced = [[command, "--force"] for command in ("fit-single", "fit-mixture", "evaluate")]
+    for command in (*forced, ["edit", "--attr", "smile"]):
+        refuse(own_run, *command, says=("was made from another", "samples.h5", "make it again: gmmedit"))
     rewrite(own_run / "labels.h5", parents={"samples": fingerprint})
     refuse(own_run, "fit-mixture", "--force", says=("single.h5 was made from another", "gmmedit fit-single --force"))
 

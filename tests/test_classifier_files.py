@@ -351,7 +351,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     for name, says in (
         ("weights.pth", "without the network that they belong to; write a my_network.py:load"),
         ("old.pth", "without the network that they belong to"),
-        ("notes.txt", "is no classifier: neither .pt2, TorchScript, ONNX"),
+        ("notes.txt", "has no columns of equal length"),
         ("empty.pt2", "is no classifier"),
         ("my.py", "is a program, of which a function gives the network; my.py:load"),
         ("older.pt2", "no plain exported network has; save it with torch.export.save in this version of torch"),

@@ -21,9 +21,9 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
-    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `neighbours` and is
-    optimised through the real generator and classifier (`score`) for each image, layer by layer. Attributes are read
-    from the mean of the layers.
+    (`images`, one for each row of x, by default its place; further rows are padding). With `steps`, zs begins at
+    `neighbours` and is optimised through the real generator and classifier (`score`) for each image, layer by layer.
+    Attributes are read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -64,7 +64,7 @@ class MixtureEditor(Editor):
         """From coordinates y (N, r) to each row's control vector of its category (N,), as a change (N, r) of y."""
         if self.draw != "sample":
             return self.model.wanted(y, goal, self.draw)
-        images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))]
+        images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))] or range(len(y))
         rows = zip(y.split(1), goal.split(1), images, strict=True)
         return torch.cat([
             self.model.wanted(row, category, "sample", generator_for(self.seed, image, int(category)))
