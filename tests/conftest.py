@@ -85,11 +85,11 @@ def rewrite(path: Path, rows: int | None = None, parents: dict[str, str] | None 
     The new fingerprint. The file is as sound as before; what it says is not.
     """
     with artifacts.open(path) as old:
-        spec, contents = old.spec, {name: old[name] for name in old.names}
+        spec, attrs, contents = old.spec, old.attrs, {name: old[name] for name in old.names}
     contents |= {name: np.asarray(change(contents[name].copy())) for name, change in arrays.items()}
     n = rows or spec.n
     spec = replace(spec, n=n, parents={**spec.parents, **(parents or {})})
-    with artifacts.create_rows(path, spec) as out:
+    with artifacts.create_rows(path, spec, attrs=attrs) as out:
         for start, stop in out.pending():
             out.write(start, stop, {name: array[start:stop] for name, array in contents.items()})
         out.finish()

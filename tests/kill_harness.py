@@ -64,7 +64,7 @@ MEASURED = ("images_per_second",)
 
 def shrink() -> None:
     """In the child: small chunks, a checkpoint at every other step, and networks that train in seconds."""
-    store.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False)  # type: ignore[attr-defined]
+    store.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False, False)  # type: ignore[attr-defined]
     store.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
     fidelity.DRAWN = 16
