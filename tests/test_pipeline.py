@@ -122,14 +122,14 @@ def test_samples_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from gmmedit.artifacts import store
+from gmmedit.artifacts import row_writer
 from gmmedit.cli.app import app
-write_at, left = store.write_at, iter(range(int(sys.argv[1])))
+write_at, left = row_writer.write_at, iter(range(int(sys.argv[1])))
 def killed(*words):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     write_at(*words)
-store.write_at = killed
+row_writer.write_at = killed
 app(sys.argv[2:])
 """
 

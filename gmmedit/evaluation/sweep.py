@@ -73,7 +73,7 @@ def score_editors(
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
         named = {"classifier": evaluator_of(settings, run.labels), "first_seed": first_seed}
         spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         spec = settle_precision(path, spec, execution)
         inputs = load_inputs(spec, run, networks, settings.model_copy(update=named | dict(spec.resolved)))

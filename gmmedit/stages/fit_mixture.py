@@ -36,7 +36,7 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     path = folder / "mixture.h5"
     with RunFolder(folder, execution) as run_folder:
         spec = run_spec(run_folder, settings)
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         spec = settle_precision(path, spec, execution)
         settings = settings.model_copy(update=spec.resolved)

@@ -27,7 +27,7 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
     with RunFolder(folder, execution) as run_folder:
         settings = settings.model_copy(update={"space": resolve_space(run_folder.samples, settings.space)})
         spec = run_spec(run_folder, settings)
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         if execution.processes.main:  # a step hardly takes longer for more rows: docs/scale.md
             with lock(path):
