@@ -6,13 +6,13 @@ from small_material import APART, LAYOUT, D, directions, drawn, edited, logits_o
 from torch import Tensor
 
 from gmmedit.editors import catalogue
-from gmmedit.editors.base import Editor, Material, extra
-from gmmedit.editors.baselines.interfacegan import projected, svm_normal
-from gmmedit.editors.baselines.linear import REACH, LinearEditor, along
+from gmmedit.editors.base import Editor, Material, import_extra
+from gmmedit.editors.baselines.interfacegan import fit_svm_normal, project_normals
+from gmmedit.editors.baselines.linear import REACH, LinearEditor, make_linear_editor
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
-from gmmedit.spaces import affine_chart
+from gmmedit.spaces import fit_affine_chart
 
 SUPERVISED = ("interfacegan", "logistic", "mean-difference")
 
@@ -67,7 +67,7 @@ def test_a_direction_ignores_how_the_latent_is_shifted_and_scaled(it: Material) 
 
 def test_few_samples_are_enough_for_a_normal() -> None:
     latents = drawn(60, D)
-    assert svm_normal(latents, latents[:, 0] + 1) @ torch.eye(D)[0] > 0.9
+    assert fit_svm_normal(latents, latents[:, 0] + 1) @ torch.eye(D)[0] > 0.9
 
 
 def test_the_conditional_form_leaves_the_other_attributes_alone(linear: dict[str, LinearEditor]) -> None:
@@ -83,10 +83,10 @@ def test_the_conditional_form_leaves_the_other_attributes_alone(linear: dict[str
 
 def test_a_normal_that_others_hold_cannot_be_edited_alone() -> None:
     rows = unit(torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [1, 1, 0], [-1, -1, 0]]))
-    found = projected(rows, Layout((2, 2, 2)).columns)
+    found = project_normals(rows, Layout((2, 2, 2)).columns)
     assert torch.equal(found, torch.zeros(6, 3))
     latents = drawn(100, 3)
-    assert torch.equal(along(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
+    assert torch.equal(make_linear_editor(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
 
 
 def test_every_value_of_many_is_reached(it: Material, linear: dict[str, LinearEditor]) -> None:
@@ -148,7 +148,7 @@ def test_the_patent_interpolates_in_the_latent_itself(clusters: Tensor) -> None:
 
 def test_the_affine_chart_drops_what_does_not_vary_and_bends_nothing() -> None:
     flat = drawn(500, 2) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 50.0, 0.0]]) + torch.tensor([0.0, 0.0, 7.0])
-    chart = affine_chart(flat)
+    chart = fit_affine_chart(flat)
     x = chart.to_x(flat)
     assert x.shape == (500, 2) and chart.slope == 1
     torch.testing.assert_close(x.T.cov(), torch.eye(2), atol=1e-4, rtol=0)
@@ -192,5 +192,5 @@ def test_ours_come_first_and_the_floor_last() -> None:
 
 def test_a_package_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="flow needs the package no_such_package") as caught:
-        extra("no_such_package.flows", "flow")
+        import_extra("no_such_package.flows", "flow")
     assert caught.value.hint == "pip install 'gmmedit[baselines]'"

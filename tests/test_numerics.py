@@ -21,7 +21,7 @@ from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.runtime.execution import Execution
-from gmmedit.spaces import Space, affine_chart, fit_chart
+from gmmedit.spaces import Space, fit_affine_chart, fit_chart
 
 LAYOUT = Layout((2, 3))
 
@@ -96,7 +96,7 @@ def test_one_class() -> None:
             assert finite(fitted(x, labels), x)
 
 
-@pytest.mark.parametrize("make", [lambda w: fit_chart(Space("w", w.shape[1]), w), affine_chart])
+@pytest.mark.parametrize("make", [lambda w: fit_chart(Space("w", w.shape[1]), w), fit_affine_chart])
 def test_a_badly_conditioned_w(make: object) -> None:
     """Directions of variance from 1e-12 to 1e8, two alike, one constant: those that are rounding are dropped."""
     w = drawn(500, 12) * torch.logspace(-6, 4, 12)
@@ -118,7 +118,7 @@ def test_a_w_of_fewer_samples_than_dimensions() -> None:
 def test_components_without_spread() -> None:
     gaussians = Gaussians(LAYOUT)
     y = torch.zeros(50, LAYOUT.width)
-    gaussians.moments_(y, labels_of(drawn(50, 4)))
+    gaussians.fit_moments_(y, labels_of(drawn(50, 4)))
     assert gaussians.responsibilities(y).isfinite().all()
 
 

@@ -28,7 +28,7 @@ class Coordinates(Protocol):
         ...
 
 
-class Raw:
+class RawLatent:
     """The latent as it is."""
 
     def to_x(self, latent: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Material:
     score: Score | None
     neighbours: Neighbours
     polish: int
-    picture: float
+    image_weight: float
     seed: int
 
 
@@ -110,7 +110,7 @@ class Unsuitable(InputError):
     """An editor that cannot work on this generator or in this space."""
 
 
-def extra(module: str, editor: str) -> Any:
+def import_extra(module: str, editor: str) -> Any:
     """A module of a package that `pip install gmmedit` leaves out. InputError: it is not installed."""
     try:
         return import_module(module)

@@ -10,7 +10,7 @@ from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours
-from gmmedit.mixture.optimisation import PICTURE, optimise
+from gmmedit.mixture.optimisation import IMAGE_WEIGHT, optimise_offsets
 from gmmedit.mixture.refining import Score
 
 POLISHED = 64  # rows at once, to bound memory
@@ -32,7 +32,7 @@ class MixtureEditor(Editor):
     seed: int = 0
     steps: int = 0
     score: Score | None = None
-    picture: float = PICTURE
+    image_weight: float = IMAGE_WEIGHT
     neighbours: Neighbours | None = None
     images: tuple[int, ...] = ()
     known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
@@ -58,34 +58,41 @@ class MixtureEditor(Editor):
         if self.score is None or self.neighbours is None or not self.steps:
             return self.model.write(read, y, change, goal)
         parts = zip(x.split(POLISHED), (y + change).split(POLISHED), goal.split(POLISHED), strict=True)
-        return torch.cat([optimise(*part, self.score, self.neighbours, self.steps, self.picture) for part in parts])
+        return torch.cat(
+            [optimise_offsets(*part, self.score, self.neighbours, self.steps, self.image_weight) for part in parts]
+        )
 
     def draw_changes(self, y: Tensor, goal: Tensor) -> Tensor:
         """From coordinates y (N, r) to each row's control vector of its category (N,), as a change (N, r) of y."""
         if self.draw != "sample":
-            return self.model.wanted(y, goal, self.draw)
+            return self.model.control_change(y, goal, self.draw)
         images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))]
         rows = zip(y.split(1), goal.split(1), images, strict=True)
         return torch.cat([
-            self.model.wanted(row, category, "sample", generator_for(self.seed, image, int(category)))
+            self.model.control_change(row, category, "sample", generator_for(self.seed, image, int(category)))
             for row, category, image in rows
         ])  # fmt: skip
 
 
-def fit_mixture(it: Material) -> MixtureEditor:
+def fit_mixture(material: Material) -> MixtureEditor:
     """The fitted write alone: one forward pass."""
-    return MixtureEditor(it.model, it.chart)
+    return MixtureEditor(material.model, material.chart)
 
 
-def fit_unrefined(it: Material) -> MixtureEditor:
+def fit_unrefined(material: Material) -> MixtureEditor:
     """The subspaces and their dual write, without what generator and classifier have taught it."""
-    return MixtureEditor(AttributeMixture(it.model.coordinates, it.model.gaussians), it.chart)
+    return MixtureEditor(AttributeMixture(material.model.coordinates, material.model.gaussians), material.chart)
 
 
-def fit_polished(it: Material) -> MixtureEditor:
+def fit_polished(material: Material) -> MixtureEditor:
     """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
-    if it.score is None:
+    if material.score is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
     return MixtureEditor(
-        it.model, it.chart, steps=it.polish, score=it.score, picture=it.picture, neighbours=it.neighbours
+        material.model,
+        material.chart,
+        steps=material.polish,
+        score=material.score,
+        image_weight=material.image_weight,
+        neighbours=material.neighbours,
     )

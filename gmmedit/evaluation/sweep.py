@@ -146,7 +146,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         score=score,
         neighbours=neighbours_of(run, space, chart, model, config["held_out"]),
         polish=settings.polish,
-        picture=config["picture"],
+        image_weight=config["picture"],
         seed=settings.seed,
     )
     it = subjects(judge, unseen(renderer, space, settings))

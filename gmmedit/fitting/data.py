@@ -13,7 +13,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import compact, fitted_of, labelled_rows
-from gmmedit.spaces import Chart, first_odd, fit_chart
+from gmmedit.spaces import Chart, first_non_finite, fit_chart
 
 FEWEST = 100  # samples below which no covariance means anything
 FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
@@ -59,7 +59,7 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
         message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
         raise InputError(message, hint="gmmedit label with a table of more samples")
     latents = torch.from_numpy(samples[space])
-    row = first_odd(latents)
+    row = first_non_finite(latents)
     if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, extra
+from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, import_extra
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 
@@ -49,7 +49,7 @@ class FlowEditor(Editor):
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         attribute, value = self.layout.locate(category)
-        rows, targets = self.layout.rows[attribute], simplex(self.layout.values[attribute]).to(x)
+        rows, targets = self.layout.rows[attribute], simplex_corners(self.layout.values[attribute]).to(x)
         goal = targets[value]
         if away:
             distance = (x[..., None, rows] - targets).norm(dim=-1)
@@ -60,22 +60,22 @@ class FlowEditor(Editor):
         return change
 
 
-def fit_flow(it: Material) -> FlowEditor:
+def fit_flow(material: Material) -> FlowEditor:
     """InputError: zuko is not installed. Unsuitable: the attributes leave no dimension to the rest."""
-    flows = extra("zuko.flows", "flow")
-    x, layout = it.chart.to_x(it.latents), Layout(it.layout.values)
+    flows = import_extra("zuko.flows", "flow")
+    x, layout = material.chart.to_x(material.latents), Layout(material.layout.values)
     if layout.width >= x.shape[1]:
         raise Unsuitable(f"flow: attributes of {layout.width} dimensions leave none of {x.shape[1]} to the rest")
-    targets = targets_of(it.labels, layout)
-    turn = towards(x, targets)
+    targets = label_targets(material.labels, layout)
+    turn = align_basis(x, targets)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(it.seed)
+        torch.manual_seed(material.seed)
         network = flows.NICE(x.shape[1], transforms=COUPLINGS, hidden_features=HIDDEN)
         matrices = [weight for weight in network.parameters() if weight.ndim == 2]
-        loss = Likelihood(network, x @ turn, targets, it.seed)
+        loss = Likelihood(network, x @ turn, targets, material.seed)
         for _ in Fit(network.parameters(), loss, STEPS, RATE, decayed=matrices, weight_decay=DECAY):
             pass
-    return FlowEditor(FlowChart(it.chart, turn, network.requires_grad_(False)().transform), layout)
+    return FlowEditor(FlowChart(material.chart, turn, network.requires_grad_(False)().transform), layout)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def log_likelihood(base: Tensor, volume: Tensor, targets: Tensor, deviation: flo
     return volume - centred.square().sum(1) / 2 - constant
 
 
-def towards(x: Tensor, targets: Tensor) -> Tensor:
+def align_basis(x: Tensor, targets: Tensor) -> Tensor:
     """Orthogonal (D, D); along its first columns least squares reads the targets (N, A') from x (N, D).
 
     The flow starts there: from any other basis it has not found the attributes after these few steps.
@@ -113,12 +113,12 @@ def towards(x: Tensor, targets: Tensor) -> Tensor:
     return turn
 
 
-def targets_of(labels: Tensor, layout: Layout) -> Tensor:
+def label_targets(labels: Tensor, layout: Layout) -> Tensor:
     """Labels (N, K) in [0, 1] to the mean of the values' targets that they weigh, (N, A')."""
-    return torch.cat([labels[:, c] @ simplex(c.stop - c.start).to(labels) for c in layout.columns], 1)
+    return torch.cat([labels[:, c] @ simplex_corners(c.stop - c.start).to(labels) for c in layout.columns], 1)
 
 
-def simplex(count: int) -> Tensor:
+def simplex_corners(count: int) -> Tensor:
     """The values' targets (C, C - 1): the corners of a regular simplex at distance 1 from 0; -1 and 1 for two."""
     corners = torch.eye(count, dtype=torch.float64) - 1 / count
     basis = torch.zeros(count, count - 1, dtype=torch.float64)  # Helmert's: orthonormal columns that add up to 0

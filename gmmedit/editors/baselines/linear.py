@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.editors.base import Editor, Material, Raw
+from gmmedit.editors.base import Editor, Material, RawLatent
 from gmmedit.mixture import Layout
 
 REACH = 30.0  # standard deviations of the samples that strength 1 goes: in W, SVMs flip few labels before 10
@@ -20,7 +20,7 @@ class LinearEditor(Editor):
     """
 
     steps: Tensor
-    chart = Raw()
+    chart = RawLatent()
     strengths = (0.0, 0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0)
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
@@ -28,7 +28,7 @@ class LinearEditor(Editor):
         return -step if away else step
 
 
-def along(directions: Tensor, latents: Tensor) -> LinearEditor:
+def make_linear_editor(directions: Tensor, latents: Tensor) -> LinearEditor:
     """Directions (K, D) of any length; one of length 0 edits nothing.
 
     Strength 1 is REACH standard deviations of `latents` (N, D) along the direction, or across all of them where that
@@ -39,23 +39,25 @@ def along(directions: Tensor, latents: Tensor) -> LinearEditor:
     return LinearEditor((REACH * spread[:, None] * ways)[:, None])
 
 
-def fit_none(it: Material) -> LinearEditor:
+def fit_none(material: Material) -> LinearEditor:
     """No edit at all: the ceiling of preservation, the floor of everything else."""
-    return along(torch.zeros(it.layout.categories, it.latents.shape[1]), it.latents)
+    return make_linear_editor(torch.zeros(material.layout.categories, material.latents.shape[1]), material.latents)
 
 
-def fit_random(it: Material) -> LinearEditor:
+def fit_random(material: Material) -> LinearEditor:
     """A random direction for each category: the floor of every comparison."""
-    source = torch.Generator().manual_seed(it.seed)
-    return along(torch.randn(it.layout.categories, it.latents.shape[1], generator=source), it.latents)
+    source = torch.Generator().manual_seed(material.seed)
+    return make_linear_editor(
+        torch.randn(material.layout.categories, material.latents.shape[1], generator=source), material.latents
+    )
 
 
 def target_scores(logits: Tensor, layout: Layout) -> Tensor:
     """Logits (N, K) to each category's log-odds against the other values of its attribute, (N, K)."""
-    return torch.cat([logits[:, c] - others(logits[:, c]) for c in layout.columns], 1)
+    return torch.cat([logits[:, c] - logsumexp_of_others(logits[:, c]) for c in layout.columns], 1)
 
 
-def others(logits: Tensor) -> Tensor:
+def logsumexp_of_others(logits: Tensor) -> Tensor:
     """For each value (N, C), the log-sum-exp of the attribute's other values."""
     columns = [logits[:, [j for j in range(logits.shape[1]) if j != i]] for i in range(logits.shape[1])]
     return torch.stack([rest.logsumexp(1) for rest in columns], 1)

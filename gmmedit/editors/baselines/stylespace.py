@@ -20,18 +20,18 @@ ALONE = 1e-3  # how much of a unit's change of a channel others may get
 RANK = 1e-6  # share of the largest singular value that a direction of w needs
 
 
-def fit_stylespace(it: Material) -> LinearEditor:
+def fit_stylespace(material: Material) -> LinearEditor:
     """Unsuitable: in Z, for generators without styles, or where no channel can be moved alone."""
-    check_styles("stylespace", it)
-    layers, moves, rows = isolated(it.styles)
+    check_styles("stylespace", material)
+    layers, moves, rows = find_isolated_channels(material.styles)
     if not len(rows):
         raise Unsuitable("stylespace: no style channel can be moved alone, every layer has more of them than W has")
-    rows, moves = rows.to(it.latents), moves.to(it.latents)
-    codes = it.latents @ rows.T
+    rows, moves = rows.to(material.latents), moves.to(material.latents)
+    codes = material.latents @ rows.T
     mean, spread = codes.mean(0), codes.std(0, correction=0).clamp_min(1e-12)
     count = min(max(FEWEST, int(POSITIVES * len(codes))), len(codes))
-    steps = torch.zeros(it.layout.categories, it.layers, it.latents.shape[1])
-    for category, score in enumerate(target_scores(it.logits, it.layout).T):
+    steps = torch.zeros(material.layout.categories, material.layers, material.latents.shape[1])
+    for category, score in enumerate(target_scores(material.logits, material.layout).T):
         signal = signal_to_noise((codes[score.topk(count).indices] - mean) / spread)
         best = int(signal.abs().argmax())
         steps[category, layers[best]] = REACH * spread[best] * signal[best].sign() * moves[best]
@@ -43,7 +43,7 @@ def signal_to_noise(examples: Tensor) -> Tensor:
     return examples.mean(0) / examples.std(0, correction=0).clamp_min(1e-12)
 
 
-def isolated(styles: list[tuple[int, Tensor, bool]]) -> tuple[list[int], Tensor, Tensor]:
+def find_isolated_channels(styles: list[tuple[int, Tensor, bool]]) -> tuple[list[int], Tensor, Tensor]:
     """The channels that can be moved alone: their layers, the changes of w (C, D) by 1, and their rows (C, D).
 
     Those that make the image are held, but none of them is offered: they change colours everywhere.
