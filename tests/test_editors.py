@@ -25,7 +25,7 @@ def it() -> Material:
 
 @pytest.fixture(scope="module")
 def linear(it: Material) -> dict[str, LinearEditor]:
-    return {name: catalogue.fit(name, it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
+    return {name: catalogue.fit_editor(name, it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
 
 
 def steps(editor: LinearEditor) -> Tensor:
@@ -51,7 +51,7 @@ def test_a_unit_of_strength_is_as_long_for_all(name: str, linear: dict[str, Line
 
 def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
     halves = material(it.latents, 1e3 * it.logits)  # certain labels
-    found = steps(catalogue.fit("mean-difference", halves))
+    found = steps(catalogue.fit_editor("mean-difference", halves))
     has = halves.labels[:, 1] > 0.5
     wanted = it.latents[has].mean(0) - it.latents[~has].mean(0)
     assert wanted.norm() == pytest.approx(APART, rel=0.02)
@@ -61,7 +61,7 @@ def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
 def test_a_direction_ignores_how_the_latent_is_shifted_and_scaled(it: Material) -> None:
     latents = 3 * it.latents + 5
     for name in SUPERVISED:
-        moved, plain = catalogue.fit(name, material(latents, it.logits)), catalogue.fit(name, it)
+        moved, plain = catalogue.fit_editor(name, material(latents, it.logits)), catalogue.fit_editor(name, it)
         torch.testing.assert_close(steps(moved), 3 * steps(plain), atol=0.02 * 3 * REACH, rtol=0.05)
 
 
@@ -118,7 +118,7 @@ def clusters() -> Tensor:
 
 def moments(clusters: Tensor, name: str = "moments", seed: int = 0) -> MixtureEditor:
     certain = 50 * torch.eye(3).repeat_interleave(clusters.shape[1], 0)
-    return catalogue.fit(name, material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
+    return catalogue.fit_editor(name, material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
 
 
 @pytest.mark.parametrize("value", range(3))

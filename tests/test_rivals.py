@@ -41,7 +41,7 @@ def pair(score: Tensor) -> Tensor:
 
 
 def steps(name: str, it: Material) -> Tensor:
-    return catalogue.fit(name, it).steps
+    return catalogue.fit_editor(name, it).steps
 
 
 def close(found: Tensor, wanted: Tensor, atol: float) -> None:
@@ -77,11 +77,13 @@ def test_moments() -> None:
     """Weighted means and covariances; Monge maps between the Gaussians, with SciPy's matrix roots."""
     ref = stored("moments")
     it = replace(material(ref("latents"), ref("labels"), TWO), labels=ref("labels"))
-    mixture = catalogue.fit("moments", it).model.gaussians.mixture(0)
+    mixture = catalogue.fit_editor("moments", it).model.gaussians.mixture(0)
     close(mixture.means.detach(), ref("mean"), atol=1e-4)
     close(mixture.covariance().detach(), ref("covariance"), atol=1e-4)
-    close(catalogue.fit("moments", it).trajectory(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3)
-    patent = catalogue.fit("patent", it)
+    close(
+        catalogue.fit_editor("moments", it).trajectory(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3
+    )
+    patent = catalogue.fit_editor("patent", it)
     mixture, back = patent.model.gaussians.mixture(0), patent.chart.axes * patent.chart.scale
     close(patent.chart.from_x(mixture.means.detach()), ref("mean"), atol=1e-4)
     close(back @ mixture.covariance().detach() @ back.T, ref("covariance"), atol=1e-4)
@@ -172,11 +174,11 @@ def it() -> Material:
 
 @pytest.mark.parametrize("name", ["ganspace", "sefa", "stylespace"])
 def test_methods_of_w_refuse_z_and_generators_without_styles(name: str, it: Material) -> None:
-    catalogue.fit(name, it)
+    catalogue.fit_editor(name, it)
     with pytest.raises(Unsuitable, match=f"{name} works in W, not in Z"):
-        catalogue.fit(name, replace(it, space="z"))
+        catalogue.fit_editor(name, replace(it, space="z"))
     with pytest.raises(Unsuitable, match=f"{name} needs a generator that makes styles"):
-        catalogue.fit(name, replace(it, styles=[]))
+        catalogue.fit_editor(name, replace(it, styles=[]))
 
 
 def test_channels_that_cannot_be_moved_alone_are_passed_over(it: Material) -> None:
@@ -186,7 +188,7 @@ def test_channels_that_cannot_be_moved_alone_are_passed_over(it: Material) -> No
     assert layers == [3, 3]
     close(rows @ moves.T, torch.eye(2), atol=1e-5)
     with pytest.raises(Unsuitable, match="no style channel can be moved alone"):
-        catalogue.fit("stylespace", replace(it, styles=crowded))
+        catalogue.fit_editor("stylespace", replace(it, styles=crowded))
 
 
 # The styles of generators

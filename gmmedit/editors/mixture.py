@@ -13,7 +13,7 @@ from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.mixture.optimisation import IMAGE_WEIGHT, optimise_offsets
 from gmmedit.mixture.refining import Score
 
-POLISHED = 64  # rows at once, to bound memory
+ROWS = 64  # optimised at once, to bound memory
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
-    (`images`, one for each row of x; further rows are padding). With `steps`, zs begins at `neighbours` and is
-    optimised through the real generator and classifier (`score`) for each image, layer by layer. Attributes are read
-    from the mean of the layers.
+    (`images`, one for each row of x, by default its place; further rows are padding). With `steps`, zs starts from
+    `neighbours` and is optimised through the generator and the classifier (`score`) for each image, layer by layer.
+    Attributes are read from the mean of the layers.
     """
 
     model: AttributeMixture
@@ -35,9 +35,10 @@ class MixtureEditor(Editor):
     image_weight: float = IMAGE_WEIGHT
     neighbours: Neighbours | None = None
     images: tuple[int, ...] = ()
-    known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # a strip asks again and again
+    known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # offsets of earlier calls
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        """See `Editor.offset`; computed once for each x, category and `away`."""
         key = (category, away, x.numpy().tobytes())
         if key not in self.known:
             self.known[key] = self.find_offset(x, category, away)
@@ -45,11 +46,12 @@ class MixtureEditor(Editor):
 
     @torch.no_grad()
     def find_offset(self, x: Tensor, category: int, away: bool) -> Tensor:
+        """`offset` without the cache."""
         goal = torch.full((len(x),), category)
         if away:
             columns = self.model.layout.columns[self.model.layout.locate(category)[0]]
             y = self.model.coordinates(x.mean(1))
-            others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logs: far away, both are 0 otherwise
+            others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logarithms, as both may underflow to 0
             others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
         read = x.mean(1)
@@ -57,16 +59,16 @@ class MixtureEditor(Editor):
         change = self.draw_changes(y, goal)
         if self.score is None or self.neighbours is None or not self.steps:
             return self.model.write(read, y, change, goal)
-        parts = zip(x.split(POLISHED), (y + change).split(POLISHED), goal.split(POLISHED), strict=True)
+        parts = zip(x.split(ROWS), (y + change).split(ROWS), goal.split(ROWS), strict=True)
         return torch.cat(
             [optimise_offsets(*part, self.score, self.neighbours, self.steps, self.image_weight) for part in parts]
         )
 
     def draw_changes(self, y: Tensor, goal: Tensor) -> Tensor:
-        """From coordinates y (N, r) to each row's control vector of its category (N,), as a change (N, r) of y."""
+        """The change (N, r) of coordinates y (N, r) from each row to the control vector of its category (N,)."""
         if self.draw != "sample":
             return self.model.control_change(y, goal, self.draw)
-        images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))]
+        images = [*self.images, *self.images[-1:] * (len(y) - len(self.images))] or range(len(y))
         rows = zip(y.split(1), goal.split(1), images, strict=True)
         return torch.cat([
             self.model.control_change(row, category, "sample", generator_for(self.seed, image, int(category)))
@@ -80,12 +82,12 @@ def fit_mixture(material: Material) -> MixtureEditor:
 
 
 def fit_unrefined(material: Material) -> MixtureEditor:
-    """The subspaces and their dual write, without what generator and classifier have taught it."""
+    """The subspaces and the exact write, without the correction that fit-mixture learned."""
     return MixtureEditor(AttributeMixture(material.model.coordinates, material.model.gaussians), material.chart)
 
 
 def fit_polished(material: Material) -> MixtureEditor:
-    """What `gmmedit edit` does. Unsuitable: gradients do not pass through generator and classifier."""
+    """The editor of `gmmedit edit`. Unsuitable: gradients do not pass through generator and classifier."""
     if material.score is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
     return MixtureEditor(

@@ -209,7 +209,7 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
     with metered() as cost:
-        editor = editors.fit(name, inputs.material)
+        editor = editors.fit_editor(name, inputs.material)
     if editors.entry(name).from_run:
         cost = fits
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])

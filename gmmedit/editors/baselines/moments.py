@@ -13,7 +13,7 @@ from gmmedit.spaces import fit_affine_chart
 
 
 def fit_moments(material: Material) -> MixtureEditor:
-    """In the mixture's chart, with the coupled draw: optimal transport between the Gaussians."""
+    """Optimal transport between the Gaussians (the coupled draw), in the mixture's chart."""
     return MixtureEditor(
         fit_full_space(material.chart.to_x(material.latents), material.labels, material.layout), material.chart
     )
@@ -22,7 +22,7 @@ def fit_moments(material: Material) -> MixtureEditor:
 def fit_patent(material: Material) -> MixtureEditor:
     """The patent read literally: independent draws of zs from the latent's own Gaussians, x' = (1 - a) x + a zs.
 
-    Whitening is for the numbers' sake: an affine chart changes neither the Gaussians nor the interpolation.
+    Whitening is for numerical stability: an affine chart changes neither the Gaussians nor the interpolation.
     """
     chart = fit_affine_chart(material.latents)
     return MixtureEditor(
@@ -35,7 +35,10 @@ def fit_patent(material: Material) -> MixtureEditor:
 
 @torch.no_grad()
 def fit_full_space(x: Tensor, labels: Tensor, layout: Layout) -> AttributeMixture:
-    """From coordinates x (N, D) and labels (N, K): the moments weighted by the labels."""
+    """Gaussians over all of x (N, D) with the moments weighted by labels (N, K) in [0, 1].
+
+    ValueError: no sample has one of the values.
+    """
     space = FullSpace(x.shape[1], layout.values)
     gaussians = Gaussians(space.layout, tied=False)
     gaussians.fit_moments_(space(x), labels)

@@ -1,4 +1,4 @@
-"""Directions without a paper of their own: what anyone would try first."""
+"""Directions from plain regressions, the simplest baselines."""
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,7 @@ def fit_coefficients(latents: Tensor, labels: Tensor) -> Tensor:
 
 
 def fit_mean_difference(material: Material) -> LinearEditor:
-    """From the mean of those without the value to that of those with it, weighted by the labels."""
+    """The difference of the means of samples with and without the value, weighted by the labels."""
     return make_linear_editor(
         weighted_means(material.latents, material.labels) - weighted_means(material.latents, 1 - material.labels),
         material.latents,
@@ -52,5 +52,5 @@ def fit_mean_difference(material: Material) -> LinearEditor:
 
 
 def weighted_means(latents: Tensor, weights: Tensor) -> Tensor:
-    """Means (K, D) of latents (N, D) with each column of weights (N, K)."""
+    """Means (K, D) of latents (N, D), weighted by each column of weights (N, K)."""
     return (weights / weights.sum(0).clamp_min(1e-6)).T @ latents

@@ -1,7 +1,7 @@
-"""Directions found without labels, which pick one of them for each category.
+"""Directions found without labels; the labels only choose one of them for each category.
 
-Users of these methods look at components until one does what they want, and at which layers: here the component is
-the one whose coordinate correlates best with the category's score, towards the sign of that, and all layers move.
+Users of these methods look through components and layers by hand. Here the component is the one whose coordinate has
+the largest absolute correlation with the category's score, with its sign, and all layers move.
 """
 
 import torch
@@ -17,7 +17,7 @@ COMPONENTS = 80  # GANSpace's default
 def fit_ganspace(material: Material) -> LinearEditor:
     """GANSpace (Härkönen et al. 2020): the principal components of W.
 
-    Unsuitable: in Z and for generators without styles, where it takes the components of activations instead.
+    Unsuitable: in Z and for generators without styles (where the original uses activations, which is not offered).
     """
     check_styles("ganspace", material)
     return make_linear_editor(
@@ -26,9 +26,9 @@ def fit_ganspace(material: Material) -> LinearEditor:
 
 
 def fit_sefa(material: Material) -> LinearEditor:
-    """SeFa (Shen & Zhou 2021): what changes the styles most, the eigenvectors of A'A for all their matrices A.
+    """SeFa (Shen & Zhou 2021): the eigenvectors of A'A over all style matrices A, which change the styles most.
 
-    Unsuitable: in Z and for generators without styles (it has a form for PGGAN, which is not offered here).
+    Unsuitable: in Z and for generators without styles (the original's form for PGGAN is not offered).
     """
     check_styles("sefa", material)
     return make_linear_editor(
@@ -37,7 +37,7 @@ def fit_sefa(material: Material) -> LinearEditor:
 
 
 def check_styles(editor: str, material: Material) -> None:
-    """Unsuitable: the space is Z, or nothing makes styles of W."""
+    """Unsuitable: the space is Z, or the generator has no styles."""
     if material.space == "z":
         raise Unsuitable(f"{editor} works in W, not in Z", hint="fit-single --space w")
     if not material.styles:
@@ -45,15 +45,15 @@ def check_styles(editor: str, material: Material) -> None:
 
 
 def principal_components(latents: Tensor) -> Tensor:
-    """Unit rows (D, D), the one of the largest variance first."""
+    """Unit rows (D, D), the principal axes of latents (N, D), that of the largest variance first."""
     _, axes = torch.linalg.eigh(latents.double().T.cov())
     return axes.T.flip(0).to(latents)
 
 
 def factorise_styles(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
-    """Unit rows (D, D), the one that changes styles most first. Every channel counts as much.
+    """Unit rows (D, D), the one that changes styles most first. Every channel has the same weight.
 
-    As in the original, of what makes the image only the last layer of W+ takes part.
+    As in the original, of the layers that make the image (toRGB) only that of the last layer of W+ is included.
     """
     last = max(layer for layer, _, _ in styles)
     channels = torch.cat([matrix.double() for layer, matrix, to_image in styles if layer == last or not to_image])
@@ -62,7 +62,7 @@ def factorise_styles(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
 
 
 def pick_components(components: Tensor, material: Material) -> Tensor:
-    """For each category the best of the components (M, D), pointing towards it: (K, D)."""
+    """For each category the best of the components (M, D), with the sign that points towards it: (K, D)."""
     coordinates, scores = material.latents @ components.T, target_scores(material.logits, material.layout)
     correlation = standardise(scores).T @ standardise(coordinates) / len(scores)  # (K, M)
     best = correlation.abs().argmax(1, keepdim=True)
