@@ -69,7 +69,7 @@ lock: $(VENV)/.stamp ## write requirements-ci.txt from pyproject.toml and constr
 		--torch-backend cpu -o requirements-ci.txt
 
 docs: $(VENV)/.stamp ## write docs/artifacts.md from the schema tables
-	$(BIN)/python -c "from gmmedit.artifacts.documenting import markdown; print(markdown(), end='')" > docs/artifacts.md
+	$(BIN)/python -c "from gmmedit.artifacts.markdown import schema_markdown; print(schema_markdown(), end='')" > docs/artifacts.md
 
 run: $(RUN)/edits.h5 ## run the five steps: RUN=runs/x GAN=avatars N=20000 ATTR=smile ALPHA=0.6 CONFIG=my.yaml NPROC=8
 

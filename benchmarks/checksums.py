@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gmmedit.artifacts import store
-from gmmedit.artifacts.checksums import checksum, checksums
+from gmmedit.artifacts import row_writer
+from gmmedit.artifacts.checksums import checksum, checksum_row
 from gmmedit.config import SampleSettings
 from gmmedit.runtime.execution import Execution
 from gmmedit.stages import sample
@@ -23,14 +23,14 @@ def main() -> None:
     n = parser.parse_args().n
     spent = 0.0
 
-    def timed(arrays: store.Arrays) -> np.ndarray:
+    def timed(arrays: row_writer.Arrays) -> np.ndarray:
         nonlocal spent
         began = time.perf_counter()
-        sums = checksums(arrays)
+        sums = checksum_row(arrays)
         spent += time.perf_counter() - began
         return sums
 
-    store.checksums = timed
+    row_writer.checksum_row = timed
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         sample.run(Path(folder), SampleSettings(n=n), Execution())

@@ -127,7 +127,7 @@ def put(watches: Stopwatches) -> None:
     import torch
 
     from gmmedit import artifacts, classifiers, generators
-    from gmmedit.artifacts.store import RowWriter
+    from gmmedit.artifacts.row_writer import RowWriter
     from gmmedit.evaluation import judge as judging
     from gmmedit.stages import edit
 

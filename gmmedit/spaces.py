@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 UNDO_SLOPE = 5.0  # the inverse of the mapping's leaky ReLU of slope 0.2
-ROWS = 256  # at once, where latents are many: no copy of all of them, and what is at work stays in the caches
+ROWS = 256  # converted at once: no copy of all latents, and the working set stays in the caches
 NULL_VARIANCE = 1e-9  # directions with less than this share of the largest variance are rounding, not latent
 
 
@@ -27,7 +27,7 @@ class Space:
     Attributes:
         name: "z", "w", or what a trained model calls it.
         dim: D, the size of a latent.
-        layers: L, the number of latents of this space that an image takes: those of W+, 1 where there is but one.
+        layers: L, the number of latents of this space that an image takes: those of W+, else 1.
         normal: whether the prior is N(0, I); coordinates are then the latents themselves.
         blocks: named parts of a latent, e.g. attribute and identity; one of the space's own name where none are given.
     """
@@ -43,7 +43,7 @@ class Space:
             object.__setattr__(self, "blocks", {self.name: slice(0, self.dim)})
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.dim} numbers" + (f" for each of {self.layers} layers" if self.layers > 1 else "")
+        return f"{self.name} of {self.dim} dims" + (f" for each of {self.layers} layers" if self.layers > 1 else "")
 
     def record(self) -> dict[str, Any]:
         """The space as plain data, for an artifact."""
@@ -87,7 +87,7 @@ class Chart:
         return (u - self.mean) @ self.axes / self.scale
 
     def to_x_(self, latents: Tensor) -> Tensor:
-        """``to_x`` in the place of many latents (N, D), which are lost."""
+        """``to_x`` in place: the coordinates overwrite the latents (N, D), of which a view (N, D') is returned."""
         for part in latents.split(ROWS):
             part[:, : self.dim] = self.to_x(part)
         return latents[:, : self.dim]
@@ -98,9 +98,9 @@ class Chart:
         return torch.where(u < 0, u / self.slope, u)
 
     def carry(self, latent: Tensor, x: Tensor) -> Tensor:
-        """Latents (..., D) moved to where their coordinates are x (..., D').
+        """Latents (..., D) moved so that their coordinates become x (..., D').
 
-        What the chart cannot express of a latent stays as it is, so a latent that does not move keeps its bits.
+        What the chart does not represent stays, so that a latent whose coordinates do not change keeps its bits.
         """
         latent = latent.to(self.mean)
         return latent + (self.from_x(x) - self.from_x(self.to_x(latent)))
@@ -127,13 +127,13 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
         latents: (N, D), N >= 2, finite.
 
     Raises:
-        ValueError: wrong shape, fewer than two latents, NaN or infinity, or all latents alike.
+        ValueError: wrong shape, fewer than two latents, NaN or infinity, or all latents the same.
     """
     if latents.ndim != 2 or latents.shape[1] != space.dim:
         raise ValueError(f"latents must have the shape (N, {space.dim}), not {tuple(latents.shape)}")
     if len(latents) < 2:
         raise ValueError(f"a chart needs at least two latents, not {len(latents)}")
-    if first_odd(latents) is not None:
+    if first_non_finite(latents) is not None:
         raise ValueError("latents hold NaN or infinite values")
     if space.normal:
         zeros = latents.new_zeros(latents.shape[1])
@@ -141,13 +141,17 @@ def fit_chart(space: Space, latents: Tensor) -> Chart:
     return _gaussianising(latents)
 
 
-def affine_chart(latents: Tensor) -> Chart:
-    """The chart that centres and whitens the latents (N, D) and undoes no activation."""
+def fit_affine_chart(latents: Tensor) -> Chart:
+    """The chart that centres and whitens the latents (N, D) without undoing an activation.
+
+    Raises:
+        ValueError: all latents are the same.
+    """
     return _whitening(latents, 1.0)
 
 
-def first_odd(latents: Tensor) -> int | None:
-    """The first of the latents (N, D) with NaN or infinity, None if there is none."""
+def first_non_finite(latents: Tensor) -> int | None:
+    """The row of the first of the latents (N, D) with NaN or infinity; None: there is none."""
     for start in range(0, len(latents), ROWS):
         finite = latents[start : start + ROWS].isfinite().all(1)
         if not finite.all():

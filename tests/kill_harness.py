@@ -28,7 +28,7 @@ from safetensors import safe_open
 
 from gmmedit import artifacts
 from gmmedit.__main__ import main
-from gmmedit.artifacts import store
+from gmmedit.artifacts import row_writer
 from gmmedit.editors.base import Editor
 from gmmedit.evaluation import fidelity, figures
 from gmmedit.evaluation import results as figuring
@@ -64,8 +64,8 @@ MEASURED = ("images_per_second",)
 
 def shrink() -> None:
     """In the child: small chunks, a checkpoint at every other step, and networks that train in seconds."""
-    store.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False, False)  # type: ignore[attr-defined]
-    store.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
+    row_writer.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False, False)  # type: ignore[attr-defined]
+    row_writer.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
     fidelity.DRAWN = 16
     for editor in (Editor, *Editor.__subclasses__()):
@@ -154,7 +154,7 @@ class Progress:
     def look_into(self, path: Path) -> None:
         import h5py
 
-        assert artifacts.damages(path) == [], f"{path} is damaged"
+        assert artifacts.find_damages(path) == [], f"{path} is damaged"
         with h5py.File(path, "r", locking=False) as file:
             if "done" in file:
                 self.chunks[path.name] = set(np.flatnonzero(file["done"][:]).tolist())
@@ -180,7 +180,7 @@ def check_whole(run: Path) -> None:
             continue
         if path.suffix == ".h5":
             with artifacts.open(path):
-                assert artifacts.damages(path) == []
+                assert artifacts.find_damages(path) == []
         elif path.suffix == ".png":
             Image.open(path).load()
         elif path.suffix == ".safetensors":

@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Editor, Material, Raw
+from gmmedit.editors.base import Editor, Material, RawLatent
 from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
-from gmmedit.mixture.held import every_other
+from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours
 
@@ -55,14 +55,14 @@ def material(
         layout=layout,
         styles=styles or [],
         layers=layers,
-        chart=Raw(),
+        chart=RawLatent(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
         score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
         neighbours=Neighbours(
-            latents, latents, logits, latents, lambda x: x, layout, every_other(len(layout.values)), 0.1
+            latents, latents, logits, latents, lambda x: x, layout, all_others_held(len(layout.values)), 0.1
         ),
         polish=0,
-        picture=10.0,
+        image_weight=10.0,
         seed=seed,
     )
 

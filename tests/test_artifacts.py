@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from small_artifacts import GENERATOR, SAMPLES, SINGLE, SMILE, begin_samples, write_samples, z_rows
 
 from gmmedit import artifacts
-from gmmedit.artifacts.documenting import markdown
-from gmmedit.artifacts.header import SEAL, seal
+from gmmedit.artifacts.header import ATTRIBUTES_CHECKSUM, checksum_attributes
+from gmmedit.artifacts.markdown import schema_markdown
 from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError, RunError
 
@@ -198,8 +198,8 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
 def reseal(file: h5py.File) -> None:
     """What a forger does, who knows of the checksum of the root attributes."""
     attrs = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
-    attrs.pop(SEAL)
-    file.attrs[SEAL] = seal(attrs)
+    attrs.pop(ATTRIBUTES_CHECKSUM)
+    file.attrs[ATTRIBUTES_CHECKSUM] = checksum_attributes(attrs)
 
 
 def forge(path: Path, change: str) -> None:
@@ -283,7 +283,7 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
         assert samples.fingerprint == artifacts.file_fingerprint(path)
         samples["z"][:] = 0
     artifacts.describe(path)
-    artifacts.finished(path, SAMPLES)
+    artifacts.is_finished(path, SAMPLES)
     assert before == (path.read_bytes(), path.stat().st_mtime_ns)
 
 
@@ -347,4 +347,4 @@ def test_description_is_json_in_every_state(tmp_path: Path) -> None:
 
 def test_the_published_format_is_the_schema() -> None:
     docs = Path(__file__).parents[1] / "docs" / "artifacts.md"
-    assert docs.read_text(encoding="utf-8") == markdown(), "run `make docs`"
+    assert docs.read_text(encoding="utf-8") == schema_markdown(), "run `make docs`"

@@ -213,7 +213,7 @@ def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
         path = own_run / name
         path.unlink(missing_ok=True)
         path.mkdir()
-        refuse(own_run, *words, says=(f"{path} is a folder, a file is to be written there", "remove it"))
+        refuse(own_run, *words, says=(f"{path} is a folder, and a file is to be written there", "remove it"))
 
 
 def test_unfinished_and_damaged_work(own_run: Path) -> None:

@@ -29,7 +29,7 @@ def test_every_bit_of_the_rows_counts(tmp_path: Path) -> None:
         flip(path, "z", offset, offset % 8)
         chunk = offset // 16 // 4
         rows = f"rows {4 * chunk} to {min(4 * chunk + 4, 10)} of /z"
-        assert [str(damage) for damage in artifacts.damages(path)] == [rows]
+        assert [str(damage) for damage in artifacts.find_damages(path)] == [rows]
         with artifacts.open(path) as samples:
             for span in ((0, 10), (4 * chunk, 4 * chunk + 1)):
                 says = f"samples.h5 is damaged: the checksum of {rows} is wrong"
@@ -56,14 +56,14 @@ def test_rows_along_any_axis_and_fields_without_rows(tmp_path: Path) -> None:
             rows = {name: arrays[name][start:stop] for name in along_first}
             out.write(start, stop, rows | {name: arrays[name][:, start:stop] for name in along_second})
         out.finish()
-    assert artifacts.damages(path) == []
+    assert artifacts.find_damages(path) == []
     sound = path.read_bytes()
     second_strength_third_row = (1 * 5 + 2) * 4 * 4
     flip(path, "latents", second_strength_third_row)
-    assert [str(damage) for damage in artifacts.damages(path)] == ["rows 2 to 4 of /latents"]
+    assert [str(damage) for damage in artifacts.find_damages(path)] == ["rows 2 to 4 of /latents"]
     path.write_bytes(sound)
     flip(path, "alphas")
-    assert [str(damage) for damage in artifacts.damages(path)] == ["/alphas"]
+    assert [str(damage) for damage in artifacts.find_damages(path)] == ["/alphas"]
     with artifacts.open(path) as edits, pytest.raises(InputError, match="the checksum of /alphas is wrong"):
         edits["alphas"]
 
@@ -98,13 +98,13 @@ def test_whole_files_and_checkpoints(tmp_path: Path) -> None:
         artifacts.load_checkpoint(path, SINGLE)
     assert "--restart" in caught.value.hint
     artifacts.write_whole(path, SINGLE, arrays)
-    assert artifacts.damages(path) == [] and artifacts.finished(path, SINGLE)
+    assert artifacts.find_damages(path) == [] and artifacts.is_finished(path, SINGLE)
     flip(path, "parameters/mean", 9)
     with artifacts.open(path) as single, pytest.raises(InputError, match="the checksum of /parameters/mean is wrong"):
         single.group("parameters")
     with pytest.raises(InputError, match="is damaged") as caught:
-        artifacts.finished(path, SINGLE)
-    assert caught.value.hint == "--force overwrites it" and not artifacts.finished(path, SINGLE, force=True)
+        artifacts.is_finished(path, SINGLE)
+    assert caught.value.hint == "--force overwrites it" and not artifacts.is_finished(path, SINGLE, force=True)
 
 
 def test_a_file_without_checksums_is_to_be_made_again(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from small_material import APART, LAYOUT, D, directions, drawn, edited, logits_o
 from torch import Tensor
 
 from gmmedit.editors import catalogue
-from gmmedit.editors.base import Editor, Material, extra
-from gmmedit.editors.baselines.interfacegan import projected, svm_normal
-from gmmedit.editors.baselines.linear import REACH, LinearEditor, along
+from gmmedit.editors.base import Editor, Material, import_extra
+from gmmedit.editors.baselines.interfacegan import fit_svm_normal, project_normals
+from gmmedit.editors.baselines.linear import REACH, LinearEditor, make_linear_editor
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
-from gmmedit.spaces import affine_chart
+from gmmedit.spaces import fit_affine_chart
 
 SUPERVISED = ("interfacegan", "logistic", "mean-difference")
 
@@ -25,7 +25,7 @@ def it() -> Material:
 
 @pytest.fixture(scope="module")
 def linear(it: Material) -> dict[str, LinearEditor]:
-    return {name: catalogue.fit(name, it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
+    return {name: catalogue.fit_editor(name, it) for name in (*SUPERVISED, "interfacegan-conditional", "random")}
 
 
 def steps(editor: LinearEditor) -> Tensor:
@@ -51,7 +51,7 @@ def test_a_unit_of_strength_is_as_long_for_all(name: str, linear: dict[str, Line
 
 def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
     halves = material(it.latents, 1e3 * it.logits)  # certain labels
-    found = steps(catalogue.fit("mean-difference", halves))
+    found = steps(catalogue.fit_editor("mean-difference", halves))
     has = halves.labels[:, 1] > 0.5
     wanted = it.latents[has].mean(0) - it.latents[~has].mean(0)
     assert wanted.norm() == pytest.approx(APART, rel=0.02)
@@ -61,13 +61,13 @@ def test_the_mean_difference_is_that_of_the_labels(it: Material) -> None:
 def test_a_direction_ignores_how_the_latent_is_shifted_and_scaled(it: Material) -> None:
     latents = 3 * it.latents + 5
     for name in SUPERVISED:
-        moved, plain = catalogue.fit(name, material(latents, it.logits)), catalogue.fit(name, it)
+        moved, plain = catalogue.fit_editor(name, material(latents, it.logits)), catalogue.fit_editor(name, it)
         torch.testing.assert_close(steps(moved), 3 * steps(plain), atol=0.02 * 3 * REACH, rtol=0.05)
 
 
 def test_few_samples_are_enough_for_a_normal() -> None:
     latents = drawn(60, D)
-    assert svm_normal(latents, latents[:, 0] + 1) @ torch.eye(D)[0] > 0.9
+    assert fit_svm_normal(latents, latents[:, 0] + 1) @ torch.eye(D)[0] > 0.9
 
 
 def test_the_conditional_form_leaves_the_other_attributes_alone(linear: dict[str, LinearEditor]) -> None:
@@ -83,10 +83,10 @@ def test_the_conditional_form_leaves_the_other_attributes_alone(linear: dict[str
 
 def test_a_normal_that_others_hold_cannot_be_edited_alone() -> None:
     rows = unit(torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [1, 1, 0], [-1, -1, 0]]))
-    found = projected(rows, Layout((2, 2, 2)).columns)
+    found = project_normals(rows, Layout((2, 2, 2)).columns)
     assert torch.equal(found, torch.zeros(6, 3))
     latents = drawn(100, 3)
-    assert torch.equal(along(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
+    assert torch.equal(make_linear_editor(found, latents).offset(latents[:, None], 0), torch.zeros(100, 1, 3))
 
 
 def test_every_value_of_many_is_reached(it: Material, linear: dict[str, LinearEditor]) -> None:
@@ -118,7 +118,7 @@ def clusters() -> Tensor:
 
 def moments(clusters: Tensor, name: str = "moments", seed: int = 0) -> MixtureEditor:
     certain = 50 * torch.eye(3).repeat_interleave(clusters.shape[1], 0)
-    return catalogue.fit(name, material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
+    return catalogue.fit_editor(name, material(clusters.flatten(0, 1), certain, Layout((3,)), seed=seed))
 
 
 @pytest.mark.parametrize("value", range(3))
@@ -148,7 +148,7 @@ def test_the_patent_interpolates_in_the_latent_itself(clusters: Tensor) -> None:
 
 def test_the_affine_chart_drops_what_does_not_vary_and_bends_nothing() -> None:
     flat = drawn(500, 2) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 50.0, 0.0]]) + torch.tensor([0.0, 0.0, 7.0])
-    chart = affine_chart(flat)
+    chart = fit_affine_chart(flat)
     x = chart.to_x(flat)
     assert x.shape == (500, 2) and chart.slope == 1
     torch.testing.assert_close(x.T.cov(), torch.eye(2), atol=1e-4, rtol=0)
@@ -192,5 +192,5 @@ def test_ours_come_first_and_the_floor_last() -> None:
 
 def test_a_package_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="flow needs the package no_such_package") as caught:
-        extra("no_such_package.flows", "flow")
+        import_extra("no_such_package.flows", "flow")
     assert caught.value.hint == "pip install 'gmmedit[baselines]'"

@@ -123,7 +123,7 @@ def unsuitable(_: object) -> None:
 def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"sefa": f"{__name__}:unsuitable", "random": catalogue.ENTRIES["random"].target, "numpy": "numpy:array"}
     monkeypatch.setattr(catalogue, "REGISTRY", Registry("editor", known, "gmmedit.editors"))
-    check(gmmedit("compare", "--run", own_run, "--editors", "numpy"), "editor 'numpy' is a ndarray and no Editor")
+    check(gmmedit("compare", "--run", own_run, "--editors", "numpy"), "editor 'numpy' is a ndarray, not an Editor")
     del catalogue.REGISTRY.builtin["numpy"]
     path = compare.run(own_run, FEW, Execution(batch=64))
     with artifacts.open(path) as scored:

@@ -12,7 +12,7 @@ import pytest
 from conftest import check, done, gmmedit
 from small_training import tiny_training  # noqa: F401  a fixture
 
-from gmmedit.artifacts import store
+from gmmedit.artifacts import row_writer
 from gmmedit.fitting import loop as fitting
 from gmmedit.runtime import storage as disk
 
@@ -48,7 +48,7 @@ def attempt(monkeypatch: pytest.MonkeyPatch, at: int, code: int, words: tuple[ob
     with monkeypatch.context() as patch:
         failing = Failing(at, code)
         patch.setattr(disk, "os", failing)
-        patch.setattr(store, "os", failing)
+        patch.setattr(row_writer, "os", failing)
         return gmmedit(*words), failing.count >= at
 
 

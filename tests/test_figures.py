@@ -7,7 +7,7 @@ import torch
 
 from gmmedit.evaluation.figures import Figure, Seen, entanglement, figures, mean_figure, rescoring
 from gmmedit.mixture import Layout
-from gmmedit.mixture.held import every_other, held_categories
+from gmmedit.mixture.held import all_others_held, held_categories
 
 COLUMNS = [slice(0, 2), slice(2, 4), slice(4, 7)]
 STRENGTHS = torch.tensor([0.0, 0.5, 1.0, 2.0])
@@ -84,7 +84,7 @@ def test_rescoring_and_entanglement() -> None:
     assert change.tolist() == pytest.approx([-1, 1, 1, -1, 0, 0, 0], abs=1e-4)
     matrix = torch.zeros(7, 7)
     matrix[1, :2], matrix[1, 2:4] = torch.tensor([-0.8, 0.8]), torch.tensor([0.1, -0.1])
-    held = held_categories(every_other(3), Layout((2, 2, 3)))
+    held = held_categories(all_others_held(3), Layout((2, 2, 3)))
     assert float(entanglement(matrix, held)[1]) == pytest.approx(0.25)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.mixture import Layout
-from gmmedit.mixture.adam import Adam, Fit, FitStep, Terms, converged, generator_for
+from gmmedit.mixture.adam import Adam, Fit, FitStep, Terms, generator_for, has_converged
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
@@ -172,10 +172,10 @@ def test_converged() -> None:
     noise = torch.randn(1000, generator=torch.Generator().manual_seed(0)).tolist()
     still = [1 + math.exp(-i / 50) + 0.01 * n for i, n in enumerate(noise)]
     falling = [2 - i / 1000 + 0.01 * n for i, n in enumerate(noise)]
-    assert converged(still)
-    assert not converged(falling)
-    assert not converged([1.0] * 19)
-    assert converged([1.0] * 20)
+    assert has_converged(still)
+    assert not has_converged(falling)
+    assert not has_converged([1.0] * 19)
+    assert has_converged([1.0] * 20)
 
 
 # Mixtures and reads
@@ -227,7 +227,7 @@ def test_auto_takes_the_network_in_a_bent_world() -> None:
         torch.testing.assert_close(y[:, rows].var(0).mean(), torch.ones(()))
         assert result.gaussians.mixture(a).separation() > 1.5
     moments = Gaussians(LAYOUT)
-    moments.moments_(y, bent(x))
+    moments.fit_moments_(y, bent(x))
     for a in range(2):  # components are the densities of y given the value
         torch.testing.assert_close(result.gaussians.mixture(a).means, moments.mixture(a).means, atol=0.2, rtol=0)
 

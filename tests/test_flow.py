@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gmmedit.editors.base import Material, Unsuitable
 from gmmedit.editors.baselines import flow
-from gmmedit.editors.baselines.flow import FlowEditor, fit_flow, simplex, targets_of
+from gmmedit.editors.baselines.flow import FlowEditor, fit_flow, label_targets, simplex_corners
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 
@@ -44,17 +44,17 @@ def unbent(latents: Tensor) -> Tensor:
 
 
 def test_targets_are_the_corners_of_a_simplex() -> None:
-    assert simplex(2).flatten().tolist() == pytest.approx([-1, 1])
-    corners = simplex(5)
+    assert simplex_corners(2).flatten().tolist() == pytest.approx([-1, 1])
+    corners = simplex_corners(5)
     torch.testing.assert_close(corners @ corners.T, torch.eye(5) * 1.25 - 0.25, check_dtype=False)
     labels = torch.tensor([[0.25, 0.75, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.5, 0.5]])
-    found = targets_of(labels, Layout((2, 3)))
+    found = label_targets(labels, Layout((2, 3)))
     torch.testing.assert_close(found[:, 0], torch.tensor([0.5, -1.0]))
-    torch.testing.assert_close(found[1, 1:], -simplex(3)[0].float() / 2)
+    torch.testing.assert_close(found[1, 1:], -simplex_corners(3)[0].float() / 2)
 
 
 def test_the_first_dimensions_learn_the_attributes(it: Material, editor: FlowEditor) -> None:
-    base, targets = editor.chart.to_x(it.latents[:, None])[:, 0], targets_of(it.labels, it.layout)
+    base, targets = editor.chart.to_x(it.latents[:, None])[:, 0], label_targets(it.labels, it.layout)
     together = torch.stack([base[:, :4], targets], 2)
     for column in together.unbind(1):
         assert column.T.corrcoef()[0, 1] > 0.8
@@ -69,7 +69,7 @@ def test_strength_0_gives_the_latent_back_and_1_the_target(it: Material, editor:
         x, moved = editor.chart.to_x(latents), editor.chart.to_x(way(1.0))
         attribute, value = it.layout.locate(category)
         rows = editor.layout.rows[attribute]
-        wanted = simplex(it.layout.values[attribute])[value].float().expand(40, 3, -1)
+        wanted = simplex_corners(it.layout.values[attribute])[value].float().expand(40, 3, -1)
         torch.testing.assert_close(moved[..., rows], wanted, atol=1e-3, rtol=0)
         held = [i for i in range(D) if not rows.start <= i < rows.stop]
         torch.testing.assert_close(moved[..., held], x[..., held], atol=1e-3, rtol=0)

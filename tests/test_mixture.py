@@ -80,7 +80,7 @@ def test_layout_knows_its_categories() -> None:
 
 
 def test_columns_are_orthonormal_within_an_attribute() -> None:
-    read = shaken(Coordinates(7, LAYOUT)).read()
+    read = shaken(Coordinates(7, LAYOUT)).read_matrix()
     for rows in LAYOUT.rows:
         own = read[:, rows]
         torch.testing.assert_close(own.T @ own, torch.eye(own.shape[1], dtype=own.dtype))
@@ -89,7 +89,7 @@ def test_columns_are_orthonormal_within_an_attribute() -> None:
 def test_network_is_silent_at_the_start() -> None:
     x = random(10, 7)
     coordinates = Coordinates(7, LAYOUT, 8, torch.Generator().manual_seed(0)).double()
-    torch.testing.assert_close(coordinates(x), x @ coordinates.read())
+    torch.testing.assert_close(coordinates(x), x @ coordinates.read_matrix())
     assert not coordinates.linear
 
 
@@ -123,8 +123,8 @@ def test_start_points_from_value_to_value() -> None:
     three = nn.functional.one_hot((x @ truth[:, 1:] @ random(2, 3, seed=3)).argmax(1), 3)
     labels = torch.cat([two, three], 1).double()
     coordinates = Coordinates(7, Layout((2, 3))).double()
-    coordinates.start_(x, labels)
-    read = coordinates.read()
+    coordinates.initialise_(x, labels)
+    read = coordinates.read_matrix()
     assert (read[:, 0] @ truth[:, 0]).abs() > 0.99
     assert torch.linalg.svdvals(read[:, 1:].T @ truth[:, 1:]).min() > 0.99
 
@@ -200,7 +200,7 @@ def test_gradients_reach_every_parameter(form: str, tied: bool, diagonal: bool) 
 def test_moments(tied: bool, diagonal: bool) -> None:
     y, labels = random(200, LAYOUT.width), labels_of(random(200, LAYOUT.categories, seed=1))
     gaussians = Gaussians(LAYOUT, tied, diagonal).double()
-    gaussians.moments_(y, labels)
+    gaussians.fit_moments_(y, labels)
     for a, (rows, columns) in enumerate(zip(LAYOUT.rows, LAYOUT.columns, strict=True)):
         mixture, own, weights = gaussians.mixture(a), y[:, rows], labels[:, columns]
         covariances = torch.stack(
@@ -218,10 +218,10 @@ def test_moments(tied: bool, diagonal: bool) -> None:
 def test_moments_of_few_samples_and_of_none() -> None:
     gaussians = Gaussians(Layout((2,), (3,)), tied=False).double()
     labels = torch.eye(2, dtype=torch.float64)[[0, 0, 1]]  # one sample spans no covariance
-    gaussians.moments_(random(3, 3), labels)
+    gaussians.fit_moments_(random(3, 3), labels)
     assert gaussians.responsibilities(random(4, 3, seed=1)).isfinite().all()
     with pytest.raises(ValueError, match="no sample has value 1 of attribute 0"):
-        gaussians.moments_(random(3, 3), labels[[0, 0, 0]])
+        gaussians.fit_moments_(random(3, 3), labels[[0, 0, 0]])
 
 
 def test_draws_have_the_components_moments_and_gradients() -> None:
@@ -304,7 +304,7 @@ def test_label_and_sampling_terms() -> None:
 def test_likelihood_term_is_least_at_the_moments() -> None:
     gaussians = Gaussians(LAYOUT).double()
     y, labels = random(100, LAYOUT.width), labels_of(random(100, 7, seed=1))
-    gaussians.moments_(y, labels)
+    gaussians.fit_moments_(y, labels)
     likelihood_term(gaussians.log_joint(y), labels).backward()
     for name, parameter in gaussians.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() < 1e-5, name

@@ -14,14 +14,14 @@ from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.errors import RunError
 from gmmedit.evaluation import fidelity, figures
 from gmmedit.evaluation import results as figuring
-from gmmedit.fitting.loop import carry_out
+from gmmedit.fitting.loop import run_fit
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.runtime.execution import Execution
-from gmmedit.spaces import Space, affine_chart, fit_chart
+from gmmedit.spaces import Space, fit_affine_chart, fit_chart
 
 LAYOUT = Layout((2, 3))
 
@@ -96,7 +96,7 @@ def test_one_class() -> None:
             assert finite(fitted(x, labels), x)
 
 
-@pytest.mark.parametrize("make", [lambda w: fit_chart(Space("w", w.shape[1]), w), affine_chart])
+@pytest.mark.parametrize("make", [lambda w: fit_chart(Space("w", w.shape[1]), w), fit_affine_chart])
 def test_a_badly_conditioned_w(make: object) -> None:
     """Directions of variance from 1e-12 to 1e8, two alike, one constant: those that are rounding are dropped."""
     w = drawn(500, 12) * torch.logspace(-6, 4, 12)
@@ -118,7 +118,7 @@ def test_a_w_of_fewer_samples_than_dimensions() -> None:
 def test_components_without_spread() -> None:
     gaussians = Gaussians(LAYOUT)
     y = torch.zeros(50, LAYOUT.width)
-    gaussians.moments_(y, labels_of(drawn(50, 4)))
+    gaussians.fit_moments_(y, labels_of(drawn(50, 4)))
     assert gaussians.responsibilities(y).isfinite().all()
 
 
@@ -130,7 +130,7 @@ def test_a_fit_that_diverges_keeps_its_last_checkpoint(tmp_path: Path) -> None:
 
     spec = artifacts.RunSpec("single", n=5, config={"steps": 600})
     with pytest.raises(RunError, match=r"the fit diverged at step 450") as caught:
-        carry_out(tmp_path / "single.h5", spec, fit(), Execution())
+        run_fit(tmp_path / "single.h5", spec, fit(), Execution())
     assert "lower the learning rate (now 0.1)" in caught.value.hint
     saved = artifacts.load_checkpoint(tmp_path / "single.h5", spec)
     assert saved is not None and len(saved["fit/losses"]) == 400
@@ -149,7 +149,7 @@ def test_results_that_are_no_numbers_are_not_written(own_run: Path, monkeypatch:
     monkeypatch.setattr(ReadFit, "result", broken)
     (own_run / "single.h5").unlink()
     words = ("--config", written(own_run.parent, "fit_single: {steps: 20, batch: 64}"))
-    check(gmmedit("fit-single", "--run", own_run, *words), "the fit ended in numbers that are none", "lower", code=1)
+    check(gmmedit("fit-single", "--run", own_run, *words), "the fit ended in non-finite values", "lower", code=1)
     assert not (own_run / "single.h5").exists()
 
 

@@ -122,14 +122,14 @@ def test_samples_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from gmmedit.artifacts import store
+from gmmedit.artifacts import row_writer
 from gmmedit.cli.app import app
-write_at, left = store.write_at, iter(range(int(sys.argv[1])))
+write_at, left = row_writer.write_at, iter(range(int(sys.argv[1])))
 def killed(*words):
     if next(left, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
     write_at(*words)
-store.write_at = killed
+row_writer.write_at = killed
 app(sys.argv[2:])
 """
 
@@ -360,8 +360,8 @@ def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> Non
         neighbours = neighbours_of(folder, space, chart, model, held_out=0.25)
         logits = folder.labels["logits"][:450]
         assert np.array_equal(neighbours.logits, logits) and len(neighbours.x) == len(neighbours.y) == 450
-    assert torch.allclose(neighbours.place(neighbours.x[:20]), neighbours.places[:20], atol=1e-3)
-    assert neighbours.places.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
+    assert torch.allclose(neighbours.position_of(neighbours.x[:20]), neighbours.positions[:20], atol=1e-3)
+    assert neighbours.positions.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
 
 
 def test_polishing(edited: Edit) -> None:

@@ -6,23 +6,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Raw
+from gmmedit.editors.base import RawLatent
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
-from gmmedit.mixture.held import every_other, held_beside, held_categories
+from gmmedit.mixture.held import all_others_held, held_by_all, held_categories
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
-from gmmedit.mixture.optimisation import optimise
-from gmmedit.mixture.refining import Refinement, Weights, random_categories
+from gmmedit.mixture.optimisation import optimise_offsets
+from gmmedit.mixture.refining import Refinement, Weights, draw_categories
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 
 LAYOUT = Layout((2, 2, 3))
-HELD = every_other(3)
+HELD = all_others_held(3)
 DIM = 12
 
 
@@ -55,10 +55,10 @@ def world() -> tuple[Tensor, Tensor, Tensor]:
 
 def fitted(x: Tensor, labels: Tensor, correction: bool = True, hidden: int = 0, layers: int = 1) -> AttributeMixture:
     coordinates = Coordinates(DIM, LAYOUT, hidden, generator_for(0, 1))
-    coordinates.start_(x, labels)
+    coordinates.initialise_(x, labels)
     coordinates.standardise_(x)
     gaussians = Gaussians(LAYOUT)
-    gaussians.moments_(coordinates(x).detach(), labels)
+    gaussians.fit_moments_(coordinates(x).detach(), labels)
     extra = Correction(DIM, LAYOUT, layers, 32, generator=generator_for(0, 2)) if correction else None
     return AttributeMixture(coordinates, gaussians, extra)
 
@@ -77,7 +77,7 @@ def test_only_the_edited_attribute_is_asked_to_move(world):
     x, labels, _ = world
     model = fitted(x, labels)
     y = model.coordinates(x[:7])
-    change = model.wanted(y, torch.arange(7))
+    change = model.control_change(y, torch.arange(7))
     for row in range(7):
         attribute, _ = LAYOUT.locate(row)
         inside = LAYOUT.rows[attribute]
@@ -104,14 +104,14 @@ def test_a_model_is_rebuilt_from_its_state(world, kind):
     if kind == "full":
         space = FullSpace(DIM, LAYOUT.values)
         model = AttributeMixture(space, Gaussians(space.layout))
-        model.gaussians.moments_(space(x), labels)
+        model.gaussians.fit_moments_(space(x), labels)
     else:
         model = fitted(x, labels, correction=False, hidden=16 if kind == "network" else 0)
         if kind == "corrected":
             model.correction = Correction(DIM, LAYOUT, layers=2, generator=generator_for(0, 2))
         if kind == "free":
             model.gaussians = Gaussians(LAYOUT, tied=False)
-            model.gaussians.moments_(model.coordinates(x).detach(), labels)
+            model.gaussians.fit_moments_(model.coordinates(x).detach(), labels)
     again = AttributeMixture.from_state(LAYOUT.values, model.state_dict())
     category = torch.arange(14) % LAYOUT.categories
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_a_model_is_rebuilt_from_its_state(world, kind):
 
 def test_edits_mostly_start_without_the_value(world):
     _, labels, _ = world
-    category = random_categories(LAYOUT, labels, generator_for(3, 0))
+    category = draw_categories(LAYOUT, labels, generator_for(3, 0))
     has = torch.zeros(len(labels), dtype=torch.bool)
     for columns in LAYOUT.columns:
         inside = (category >= columns.start) & (category < columns.stop)
@@ -153,7 +153,7 @@ def test_an_attribute_that_need_not_stay_is_not_missed():
     _, less = edit_divergences(before, after, category, LAYOUT, free)
     kept = (before[0, 2:4].exp() * (before[0, 2:4] - after[0, 2:4])).sum()
     assert torch.isclose(less[0], kept) and less[1] == broken[1]
-    assert held_beside(free, [0]) == [1] and held_beside(HELD, [0, 2]) == [1] and held_beside(HELD, [0, 1, 2]) == []
+    assert held_by_all(free, [0]) == [1] and held_by_all(HELD, [0, 2]) == [1] and held_by_all(HELD, [0, 1, 2]) == []
     assert held_categories(free, LAYOUT).int().tolist()[:2] == 2 * [[0, 0, 1, 1, 0, 0, 0]]
 
 
@@ -244,12 +244,13 @@ def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
 def test_polishing_arrives_and_keeps_others(world):
     x, labels, logits = world
     model = fitted(x, labels, correction=False)
-    category = random_categories(LAYOUT, labels[:100], generator_for(6, 0))
+    category = draw_categories(LAYOUT, labels[:100], generator_for(6, 0))
     with torch.no_grad():
         offset = model.offset(x[:100], category)
     layers = x[:100, None].expand(-1, 2, -1)
     start, polished = (
-        optimise(layers, x[:100, :4], category, seen, neighbours_of(x, logits), steps=steps) for steps in (0, 30)
+        optimise_offsets(layers, x[:100, :4], category, seen, neighbours_of(x, logits), steps=steps)
+        for steps in (0, 30)
     )
     assert wrong(layers, polished, category).mean() < 0.5 * wrong(layers, offset, category).mean()
     assert wrong(layers, polished, category).mean() < wrong(layers, start, category).mean()
@@ -260,8 +261,11 @@ def test_polishing_arrives_and_keeps_others(world):
 def test_polished_rows_do_not_see_each_other(world):
     x, _, logits = world
     category, neighbours = torch.tensor([0, 3, 6]), neighbours_of(x, logits)
-    together = optimise(x[:3, None], x[:3, :4], category, seen, neighbours, steps=5)
-    alone = [optimise(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5) for i in range(3)]
+    together = optimise_offsets(x[:3, None], x[:3, :4], category, seen, neighbours, steps=5)
+    alone = [
+        optimise_offsets(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5)
+        for i in range(3)
+    ]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
@@ -271,7 +275,7 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
     for category in range(LAYOUT.categories):
         attribute, value = LAYOUT.locate(category)
         goal = torch.full((20,), category)
-        nearest = neighbours_of(x, logits).nearest(rows, rows[:, :4], logits[:20], goal, count=3)
+        nearest = neighbours_of(x, logits).find_nearest(rows, rows[:, :4], logits[:20], goal, count=3)
         assert nearest.shape == (3, 20, DIM)
         for member in nearest:
             found = [int((x == one).all(1).nonzero()[0]) for one in member]
@@ -289,19 +293,19 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     alike = Neighbours(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
                     LAYOUT, HELD, 0.1)  # fmt: skip
     wanted = x[:1] if what == "wanted" else x[:1] * 0
-    nearest = alike.nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
+    nearest = alike.find_nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
     assert torch.equal(nearest[:, 0], pool.flip(0)), "there are but two"
 
 
 def test_polishing_arrives_where_gradients_lead_nowhere(world):
     x, labels, logits = world
-    category = random_categories(LAYOUT, labels[:60], generator_for(6, 0))
+    category = draw_categories(LAYOUT, labels[:60], generator_for(6, 0))
 
     def stepped(rows: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         logits, pictures = seen(rows.round(decimals=1), disturbance)
         return logits + 0 * rows.sum(), pictures  # a gradient of zero, as on a plateau
 
-    offset = optimise(x[:60, None], x[:60, :4], category, stepped, neighbours_of(x, logits), 3, 0.0)
+    offset = optimise_offsets(x[:60, None], x[:60, :4], category, stepped, neighbours_of(x, logits), 3, 0.0)
     after, goals = score(x[:60, None] + offset), [LAYOUT.locate(c) for c in category.tolist()]
     arrived = [row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)]
     assert torch.stack(arrived).float().mean() > 0.9
@@ -309,7 +313,7 @@ def test_polishing_arrives_where_gradients_lead_nowhere(world):
 
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):
     x, labels, _ = world
-    editor = MixtureEditor(fitted(x, labels, correction=False), Raw())
+    editor = MixtureEditor(fitted(x, labels, correction=False), RawLatent())
     x = x[:4, None].expand(-1, 2, -1)
     offset, back = editor.offset(x, 1), editor.offset(x, 1, away=True)
     moved = editor.edit(x, 1, torch.tensor([0.0, 0.5, 2.0, -1.0]))

@@ -15,7 +15,7 @@ import pytest
 from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples, z_rows
 
 from gmmedit import artifacts
-from gmmedit.artifacts import fill
+from gmmedit.artifacts import fill_rows
 from gmmedit.errors import InputError, RunError
 
 # Killed, full, locked
@@ -147,23 +147,23 @@ def test_another_question_is_not_answered(tmp_path: Path, change: dict, phrase: 
     assert "--restart" in caught.value.hint and partial.read_bytes() == before
 
     write_samples(path)
-    assert artifacts.finished(path, SAMPLES) and artifacts.finished(path, SAMPLES, force=True)
+    assert artifacts.is_finished(path, SAMPLES) and artifacts.is_finished(path, SAMPLES, force=True)
     with pytest.raises(InputError) as caught:
-        artifacts.finished(path, other)
+        artifacts.is_finished(path, other)
     assert phrase in caught.value.message and "--force" in caught.value.hint
-    assert not artifacts.finished(path, other, force=True)
+    assert not artifacts.is_finished(path, other, force=True)
 
 
 def test_restart_and_force(tmp_path: Path) -> None:
     path, other = tmp_path / "samples.h5", replace(SAMPLES, config={"psi": 0.5})
-    assert not artifacts.finished(path, SAMPLES)
+    assert not artifacts.is_finished(path, SAMPLES)
     begin_samples(path)
     write_samples(path, other, restart=True)
-    assert artifacts.finished(path, other)
+    assert artifacts.is_finished(path, other)
     path.write_text("someone else's")
     with pytest.raises(InputError, match="damaged"):
-        artifacts.finished(path, other)
-    assert not artifacts.finished(path, other, force=True)
+        artifacts.is_finished(path, other)
+    assert not artifacts.is_finished(path, other, force=True)
 
 
 def test_constants_and_chunks_belong_to_the_question(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_chunk_is_stored_while_the_next_is_made(tmp_path: Path) -> None:
                 slow.second.set()
             return {"z": z_rows(start, stop)}
 
-        fill(slow, make)
+        fill_rows(slow, make)
     assert path.read_bytes() == whole.read_bytes()
 
 
@@ -283,12 +283,12 @@ def test_what_has_been_made_is_stored_when_the_next_fails(tmp_path: Path) -> Non
         return {"z": z_rows(start, stop)}
 
     with pytest.raises(RunError, match="no more"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
-        fill(out, make)
+        fill_rows(out, make)
     assert chunks_done(path.with_name("samples.h5.partial")) == 1 and not path.exists()
 
 
 def test_a_chunk_that_cannot_be_stored_ends_the_command(tmp_path: Path) -> None:
     path = tmp_path / "samples.h5"
     with pytest.raises(ValueError, match="missing"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
-        fill(out, lambda start, stop: {})
+        fill_rows(out, lambda start, stop: {})
     assert chunks_done(path.with_name("samples.h5.partial")) == 0 and not path.exists()

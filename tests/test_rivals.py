@@ -16,11 +16,11 @@ from torch import Tensor
 from gmmedit import generators
 from gmmedit.editors import catalogue
 from gmmedit.editors.base import Material, Unsuitable
-from gmmedit.editors.baselines.flow import log_likelihood, targets_of
-from gmmedit.editors.baselines.interfacegan import projected, svm_normal
-from gmmedit.editors.baselines.regressions import logistic
-from gmmedit.editors.baselines.stylespace import REACH, isolated, signal_to_noise
-from gmmedit.editors.baselines.unsupervised import factorised, principal_components
+from gmmedit.editors.baselines.flow import label_targets, log_likelihood
+from gmmedit.editors.baselines.interfacegan import fit_svm_normal, project_normals
+from gmmedit.editors.baselines.regressions import fit_coefficients
+from gmmedit.editors.baselines.stylespace import REACH, find_isolated_channels, signal_to_noise
+from gmmedit.editors.baselines.unsupervised import factorise_styles, principal_components
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from gmmedit.mixture import Layout
 
@@ -41,7 +41,7 @@ def pair(score: Tensor) -> Tensor:
 
 
 def steps(name: str, it: Material) -> Tensor:
-    return catalogue.fit(name, it).steps
+    return catalogue.fit_editor(name, it).steps
 
 
 def close(found: Tensor, wanted: Tensor, atol: float) -> None:
@@ -56,9 +56,9 @@ def test_interfacegan() -> None:
     ref = stored("interfacegan")
     boundary = ref("boundary")
     for score, wanted in zip(ref("scores").T, boundary, strict=True):
-        close(svm_normal(ref("latents"), score), wanted, atol=1e-5)
+        close(fit_svm_normal(ref("latents"), score), wanted, atol=1e-5)
     both = torch.stack([-boundary, boundary], 1).flatten(0, 1)
-    found = projected(both, Layout((2, 2, 2)).columns)
+    found = project_normals(both, Layout((2, 2, 2)).columns)
     close(found[1::2], ref("projected"), atol=1e-5)
     close(found[::2], -ref("projected"), atol=1e-5)
 
@@ -67,7 +67,7 @@ def test_regressions() -> None:
     """scikit-learn's LogisticRegression with a sample for each side of a soft label; weighted means."""
     ref = stored("regressions")
     wanted = ref("logistic")
-    close(logistic(ref("latents"), ref("labels")) / wanted.norm(), wanted / wanted.norm(), atol=1e-4)
+    close(fit_coefficients(ref("latents"), ref("labels")) / wanted.norm(), wanted / wanted.norm(), atol=1e-4)
     labels, layout = torch.cat([torch.stack([1 - p, p], 1) for p in ref("labels").T], 1), Layout((2, 2))
     it = replace(material(ref("latents"), labels, layout), labels=labels)
     close(unit(steps("mean-difference", it)[1::2, 0]), unit(ref("difference")), atol=1e-5)
@@ -77,11 +77,13 @@ def test_moments() -> None:
     """Weighted means and covariances; Monge maps between the Gaussians, with SciPy's matrix roots."""
     ref = stored("moments")
     it = replace(material(ref("latents"), ref("labels"), TWO), labels=ref("labels"))
-    mixture = catalogue.fit("moments", it).model.gaussians.mixture(0)
+    mixture = catalogue.fit_editor("moments", it).model.gaussians.mixture(0)
     close(mixture.means.detach(), ref("mean"), atol=1e-4)
     close(mixture.covariance().detach(), ref("covariance"), atol=1e-4)
-    close(catalogue.fit("moments", it).trajectory(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3)
-    patent = catalogue.fit("patent", it)
+    close(
+        catalogue.fit_editor("moments", it).trajectory(ref("latents")[:10, None], 1)(1.0)[:, 0], ref("moved"), atol=2e-3
+    )
+    patent = catalogue.fit_editor("patent", it)
     mixture, back = patent.model.gaussians.mixture(0), patent.chart.axes * patent.chart.scale
     close(patent.chart.from_x(mixture.means.detach()), ref("mean"), atol=1e-4)
     close(back @ mixture.covariance().detach() @ back.T, ref("covariance"), atol=1e-4)
@@ -102,7 +104,7 @@ def test_sefa() -> None:
     ref = stored("sefa")
     matrices = ref("matrix").split(ref("sizes").tolist())
     styles = list(zip(ref("layers").tolist(), matrices, ref("images").tolist(), strict=True))
-    close((factorised(styles) * ref("boundaries")).sum(1).abs(), torch.ones(6), atol=1e-4)
+    close((factorise_styles(styles) * ref("boundaries")).sum(1).abs(), torch.ones(6), atol=1e-4)
     assert (ref("values").diff() < -0.1).all(), "no two eigenvectors could have changed places"
 
 
@@ -125,7 +127,7 @@ def test_flow() -> None:
     """PluGeN's likelihood: Normal(label, sigma) in the attributes' dimensions, Normal(0, 1) in the rest, the volume."""
     ref = stored("flow")
     p = ref("probability")
-    targets = targets_of(torch.stack([1 - p, p], 2).flatten(1), Layout((2, 2, 2)))
+    targets = label_targets(torch.stack([1 - p, p], 2).flatten(1), Layout((2, 2, 2)))
     close(log_likelihood(ref("base"), ref("volume"), targets, 0.4), ref("likelihood"), atol=1e-4)
 
 
@@ -172,21 +174,21 @@ def it() -> Material:
 
 @pytest.mark.parametrize("name", ["ganspace", "sefa", "stylespace"])
 def test_methods_of_w_refuse_z_and_generators_without_styles(name: str, it: Material) -> None:
-    catalogue.fit(name, it)
+    catalogue.fit_editor(name, it)
     with pytest.raises(Unsuitable, match=f"{name} works in W, not in Z"):
-        catalogue.fit(name, replace(it, space="z"))
+        catalogue.fit_editor(name, replace(it, space="z"))
     with pytest.raises(Unsuitable, match=f"{name} needs a generator that makes styles"):
-        catalogue.fit(name, replace(it, styles=[]))
+        catalogue.fit_editor(name, replace(it, styles=[]))
 
 
 def test_channels_that_cannot_be_moved_alone_are_passed_over(it: Material) -> None:
     crowded = [(0, drawn(D + 1, D), False)]
-    assert len(isolated(crowded)[1]) == 0
-    layers, moves, rows = isolated([*crowded, (3, drawn(2, D), False)])
+    assert len(find_isolated_channels(crowded)[1]) == 0
+    layers, moves, rows = find_isolated_channels([*crowded, (3, drawn(2, D), False)])
     assert layers == [3, 3]
     close(rows @ moves.T, torch.eye(2), atol=1e-5)
     with pytest.raises(Unsuitable, match="no style channel can be moved alone"):
-        catalogue.fit("stylespace", replace(it, styles=crowded))
+        catalogue.fit_editor("stylespace", replace(it, styles=crowded))
 
 
 # The styles of generators
@@ -214,7 +216,7 @@ def test_a_change_of_w_moves_one_style_alone(file: str) -> None:
     before, matrices = styles(w), network.styles()
     assert [len(it.T) for it in before] == [len(matrix) for _, matrix, _ in matrices]
     assert matrices[-1][2], "the image is made last"
-    found, moves, _ = isolated(matrices)
+    found, moves, _ = find_isolated_channels(matrices)
     assert found, "no channel to try"
     some = max(1, len(found) // 6)
     for layer, move in zip(found[::some], moves[::some], strict=True):
@@ -241,7 +243,7 @@ def test_a_change_of_w_moves_one_scale_or_shift_of_an_adain_alone() -> None:
         return list(seen)
 
     w = drawn(1, 4, 12)
-    before, (layers, moves, _) = pictures(w), isolated(network.styles())
+    before, (layers, moves, _) = pictures(w), find_isolated_channels(network.styles())
     assert layers == [0] * 10 + [1] * 10 + [2] * 6 + [3] * 6  # scales, then shifts
     for i, (layer, move) in enumerate(zip(layers, moves, strict=True)):
         changed = w.clone()

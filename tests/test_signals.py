@@ -78,16 +78,16 @@ def test_a_fit_saves_the_step_that_it_was_at(own_run: Path, settings: Path, monk
     path = own_run / "single.h5"
     undisturbed = path.read_bytes()
     path.unlink()
-    real, steps = fitting.record, []
+    real, steps = fitting.record_step, []
 
-    def record(history, values):
+    def record_step(history, values):
         steps.append(values["step"])
         if values["step"] == 10:
             os.kill(os.getpid(), signal.SIGTERM)
         real(history, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "record", record)
+        patch.setattr(fitting, "record_step", record_step)
         assert gmmedit("fit-single", "--run", own_run, "--config", settings).exit_code == 143
         done("fit-single", "--run", own_run, "--config", settings)
     assert steps == sorted(set(steps)), "no step was taken twice"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gmmedit.spaces import ROWS, Chart, Space, first_odd, fit_chart
+from gmmedit.spaces import ROWS, Chart, Space, first_non_finite, fit_chart
 
 
 def mapped(n: int, dim: int = 6, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -110,9 +110,9 @@ def test_many_latents_become_coordinates_in_their_place() -> None:
 @pytest.mark.parametrize("row", [0, ROWS - 1, ROWS, 2 * ROWS + 3])
 def test_the_first_latent_that_is_no_number_is_found(row: int) -> None:
     latents = torch.zeros(2 * ROWS + 4, 3)
-    assert first_odd(latents) is None
+    assert first_non_finite(latents) is None
     latents[row, 1], latents[-1, 2] = torch.nan, torch.inf
-    assert first_odd(latents) == row
+    assert first_non_finite(latents) == row
 
 
 def test_precision_follows_the_chart() -> None:

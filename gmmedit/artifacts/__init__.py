@@ -2,28 +2,24 @@
 
 A stage that fills rows:
 
-    if artifacts.up_to_date(path, spec, execution):
+    if artifacts.is_up_to_date(path, spec, execution):
         return path
     with artifacts.open_rows(path, spec, execution) as out:
-        artifacts.fill(out, lambda start, stop: {"labels": ..., "logits": ...})
+        artifacts.fill_rows(out, lambda start, stop: {"labels": ..., "logits": ...})
 
-A stage that fits: `storage.lock`, `load_checkpoint`, now and then `save_checkpoint`, in the end `write_whole`.
+A stage that fits: `storage.lock`, `load_checkpoint`, `save_checkpoint` at intervals, and `write_whole` at the end.
 """
 
-from gmmedit.artifacts.inspect import damages, describe
-from gmmedit.artifacts.provenance import (
-    check_parents,
-    file_fingerprint,
-    network_record,
-    network_source,
-    tensors_fingerprint,
-)
-from gmmedit.artifacts.reading import Artifact, begun, finished
+from gmmedit.artifacts.description import describe, find_damages
+from gmmedit.artifacts.parents import check_parents
+from gmmedit.artifacts.provenance import file_fingerprint, network_record, network_source, tensors_fingerprint
+from gmmedit.artifacts.reading import Artifact, is_finished, read_partial_spec
 from gmmedit.artifacts.reading import open_artifact as open
-from gmmedit.artifacts.rows import SharedRows, fill, open_rows, up_to_date
+from gmmedit.artifacts.row_writer import RowWriter, create_rows, join_rows
+from gmmedit.artifacts.rows import SharedRows, fill_rows, is_up_to_date, open_rows
 from gmmedit.artifacts.schema import Size
 from gmmedit.artifacts.spec import RunSpec
-from gmmedit.artifacts.store import RowWriter, create_rows, join_rows, load_checkpoint, save_checkpoint, write_whole
+from gmmedit.artifacts.whole_files import load_checkpoint, save_checkpoint, write_whole
 
 __all__ = [
     "Artifact",
@@ -31,22 +27,22 @@ __all__ = [
     "RunSpec",
     "SharedRows",
     "Size",
-    "begun",
     "check_parents",
     "create_rows",
-    "damages",
     "describe",
     "file_fingerprint",
-    "fill",
-    "finished",
+    "fill_rows",
+    "find_damages",
+    "is_finished",
+    "is_up_to_date",
     "join_rows",
     "load_checkpoint",
     "network_record",
     "network_source",
     "open",
     "open_rows",
+    "read_partial_spec",
     "save_checkpoint",
     "tensors_fingerprint",
-    "up_to_date",
     "write_whole",
 ]

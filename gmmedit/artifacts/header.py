@@ -1,4 +1,4 @@
-"""The structure of an artifact: root attributes, datasets, done-marks. What is not one is refused."""
+"""Reading an artifact's structure: root attributes, datasets, done-marks. Files that are no artifacts are refused."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from gmmedit.errors import GmmeditError, InputError
 from gmmedit.runtime.regular_files import check_regular
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
-SEAL = "attributes_checksum"
+ATTRIBUTES_CHECKSUM = "attributes_checksum"
 ODD_BYTES = "surrogateescape"  # as in names of files that are not UTF-8
 # What h5py and the parsers raise on damaged or foreign files.
 DAMAGE = (
@@ -31,7 +31,7 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What the root attributes say: `form` is ROWS, WHOLE or CHECKPOINT, `chunk` 0 except for ROWS."""
+    """The root attributes: `form` is ROWS, WHOLE or CHECKPOINT; `chunk` the rows per chunk, 0 except for ROWS."""
 
     spec: RunSpec
     form: str
@@ -40,25 +40,27 @@ class Header:
     extra: Mapping[str, Any]
 
     @property
-    def chunks(self) -> int:
+    def chunk_count(self) -> int:
+        """The number of done-marks: 0 except for ROWS."""
         return math.ceil(self.spec.n / self.chunk) if self.chunk else 0
 
     @property
-    def cut(self) -> Chunks:
+    def chunks(self) -> Chunks:
+        """How the file is divided."""
         return Chunks(self.spec.table, self.chunk, self.spec.n)
 
     def facts(self) -> dict[str, str]:
-        """What a stage that continues this file must agree with."""
+        """What must be equal for a stage to resume this file, as text by dotted key."""
         return self.spec.facts() | {"gmmedit_version": self.version, "chunk": str(self.chunk)}
 
 
 def partial_path(path: Path) -> Path:
-    """Where the unfinished `path` is."""
+    """The path of the unfinished `path`."""
     return path.with_name(path.name + ".partial")
 
 
 def dataset_names(file: h5py.File) -> list[str]:
-    """Every dataset, done-marks and checksums left out. ValueError: a link or a dataset that leads out of the file."""
+    """Every dataset but done-marks and checksums. ValueError: a link, or a dataset with data in another file."""
     links: list[tuple[str, object]] = []
     file.visititems_links(lambda name, link: links.append((name, link)))
     for name, link in links:
@@ -71,21 +73,21 @@ def dataset_names(file: h5py.File) -> list[str]:
 
 
 def check_plain(dataset: h5py.Dataset) -> None:
-    """ValueError: its numbers lie elsewhere, go through a filter, are no numbers, or fewer than it says."""
+    """ValueError: the data are external, filtered, not numeric, or not as many as the shape says."""
     name = dataset.name
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name} keeps its data in another file")
     if dataset.id.get_create_plist().get_nfilters():
-        raise ValueError(f"{name} is compressed or filtered, which no artifact is")
+        raise ValueError(f"{name} is compressed or filtered, which is not supported")
     if dataset.dtype.kind not in "fiu" or dataset.shape is None:
         raise ValueError(f"{name} holds {dataset.dtype} instead of numbers")
     stored = dataset.id.get_storage_size()
     if dataset.size * dataset.dtype.itemsize != stored:
-        raise ValueError(f"{name} says that it holds {dataset.size} numbers and has {stored} bytes")
+        raise ValueError(f"{name} should hold {dataset.size} numbers and has {stored} bytes")
 
 
 def read_attrs(file: h5py.File) -> dict[str, Any]:
-    """The root attributes that are numbers or texts of fixed length, the only ones that an artifact has.
+    """The root attributes that are numbers or strings of fixed length, the only ones that an artifact has.
 
     HDF5 crashes on damaged ones of variable length, and an array may be of any size.
     """
@@ -95,7 +97,10 @@ def read_attrs(file: h5py.File) -> dict[str, Any]:
 
 
 def read_header(file: h5py.File) -> Header:
-    """The root attributes. InputError: no gmmedit artifact, or of a schema that this version cannot read."""
+    """The root attributes. InputError: not a gmmedit artifact, or of a schema that this version cannot read.
+
+    ValueError or KeyError: the attributes are damaged.
+    """
     attrs = read_attrs(file)
     if "gmmedit_version" not in attrs or attrs.get("kind") not in KINDS:
         raise InputError(f"{file.filename} is HDF5, but not an artifact of gmmedit")
@@ -104,7 +109,7 @@ def read_header(file: h5py.File) -> Header:
         message = f"{file.filename} has schema {kind.name} {version}, this gmmedit reads {kind.version}"
         hint = f"use gmmedit {attrs['gmmedit_version']}, or make it again: {kind.command} --force"
         raise InputError(message, hint=hint)
-    if attrs.pop(SEAL, None) != seal(attrs):
+    if attrs.pop(ATTRIBUTES_CHECKSUM, None) != checksum_attributes(attrs):
         raise ValueError("its root attributes are not those that were written")
     header = Header(
         spec=RunSpec.from_record(attrs),
@@ -122,8 +127,8 @@ def _plain(value: Any) -> Any:
     return value.decode(errors=ODD_BYTES) if isinstance(value, bytes) else value
 
 
-def seal(attrs: Mapping[str, Any]) -> int:
-    """CRC-32 of root attributes, without the one that keeps it."""
+def checksum_attributes(attrs: Mapping[str, Any]) -> int:
+    """CRC-32 of the root attributes as JSON with sorted keys; the one that stores it must be left out."""
     plain = {name: value if isinstance(value, str) else int(value) for name, value in attrs.items()}
     return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
@@ -137,17 +142,17 @@ def check_datasets(file: h5py.File, spec: RunSpec) -> dict[str, Size]:
 def read_marks(file: h5py.File, header: Header) -> np.ndarray:
     """Done-marks (chunks,) u1, empty unless the form is ROWS. ValueError: they do not fit the header."""
     if header.form == ROWS:
-        dataset_names(file)  # refuses what leads out of the file
+        dataset_names(file)  # refuses links and external data
         check_plain(file[DONE])
     marks = file[DONE][:] if header.form == ROWS else np.zeros(0, np.uint8)
-    if marks.shape != (header.chunks,) or marks.dtype != np.uint8:
-        raise ValueError(f"/{DONE} has shape {marks.shape}, {header.chunks} chunks were expected")
+    if marks.shape != (header.chunk_count,) or marks.dtype != np.uint8:
+        raise ValueError(f"/{DONE} has shape {marks.shape}, {header.chunk_count} chunks were expected")
     return marks
 
 
 @contextmanager
-def explained(path: Path, hint: str = "") -> Iterator[None]:
-    """Whatever h5py and the parsers find wrong with `path` becomes an InputError; `hint` where it has none."""
+def translate_read_errors(path: Path, hint: str = "") -> Iterator[None]:
+    """Turn what h5py and the parsers raise on `path` into an InputError, with `hint` where it has none."""
     try:
         yield
     except InputError as error:

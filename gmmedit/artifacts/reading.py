@@ -1,4 +1,4 @@
-"""Open artifacts, finished or not, and read their rows. Nothing here ever writes to a file."""
+"""Open finished artifacts, and read their rows. Nothing here writes to a file."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -7,17 +7,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gmmedit.artifacts.checksums import Damage, checksum, damages, read_checksums
+from gmmedit.artifacts.checksums import Damage, checksum, compare_checksums, read_checksums
 from gmmedit.artifacts.header import (
     CHECKPOINT,
     Header,
     check_datasets,
     dataset_names,
-    explained,
     open_file,
     partial_path,
     read_header,
     read_marks,
+    translate_read_errors,
 )
 from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.schema import KINDS, Size
@@ -28,9 +28,14 @@ from gmmedit.errors import InputError
 class Artifact:
     """A finished artifact, open for reading. `artifact["z"]` reads a dataset; usable in `with`.
 
-    What is read is checked against its checksums; InputError names the rows that are damaged.
-    path, spec, sizes (dim -> size), names (datasets), attributes ((name, values), ...), attrs (the
-    stage's further facts) and fingerprint (SHA-256 of the file's bytes, hexadecimal).
+    Everything read is compared with its checksums. InputError: it is damaged (the message names the rows), or there is
+    no such dataset.
+
+    Attributes:
+        path, spec, kind: the file, its RunSpec and the table of its kind.
+        sizes: dim -> size.
+        names: of the datasets.
+        attrs: further facts that the stage recorded.
     """
 
     def __init__(self, path: Path, file: h5py.File, header: Header, sizes: dict[str, Size]) -> None:
@@ -41,38 +46,40 @@ class Artifact:
         self.attrs = dict(header.extra)
         self.names = dataset_names(file)
         self._file = file
-        self._cut = header.cut
-        self._checksums = read_checksums(file, self.names, self._cut.count)
+        self._chunks = header.chunks
+        self._checksums = read_checksums(file, self.names, self._chunks.count)
 
     @property
     def attributes(self) -> list[tuple[str, list[str]]]:
+        """(name, values) of each attribute, in the order of the labels' columns."""
         return [(name, list(values)) for name, values in self.spec.attributes]
 
     @cached_property
     def fingerprint(self) -> str:
-        """InputError: the file is damaged. No other file may say that it was made from such a one."""
-        for damage in self.damages():
-            raise self.damaged(damage)
+        """SHA-256 of the file's bytes, hexadecimal. InputError: it is damaged, so that nothing may be made from it."""
+        for damage in self.find_damages():
+            raise self.damage_error(damage)
         return file_fingerprint(self.path)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._read(name, 0, self._cut.total)
+        return self._read(name, 0, self._chunks.total)
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows start..stop of a dataset, along the axis of the kind's rows."""
+        """Rows start..stop of a dataset, along the axis of the kind's rows. ValueError: it has no rows."""
         if self.kind.row_axis(name) is None:
             raise ValueError(f"/{name} has no rows")
-        return self._read(name, start, min(stop, self._cut.total))
+        return self._read(name, start, min(stop, self._chunks.total))
 
-    def damages(self) -> Iterator[Damage]:
-        """Everything in the file that is not as it was written, found chunk by chunk."""
-        with explained(self.path, hint=self._again):
-            yield from damages(self._file, self._cut, self._checksums, [True] * self._cut.count)
+    def find_damages(self) -> Iterator[Damage]:
+        """Every part of the file that differs from its checksum, chunk by chunk."""
+        with translate_read_errors(self.path, hint=self._again):
+            yield from compare_checksums(self._file, self._chunks, self._checksums, [True] * self._chunks.count)
 
-    def damaged(self, damage: Damage) -> InputError:
+    def damage_error(self, damage: Damage) -> InputError:
+        """The error that reports this damage."""
         return InputError(f"{self.path} is damaged: the checksum of {damage} is wrong", hint=self._again)
 
     @property
@@ -85,6 +92,7 @@ class Artifact:
         return {full.removeprefix(prefix): self[full] for full in self.names if full.startswith(prefix)}
 
     def close(self) -> None:
+        """Close the file; what has been read stays valid."""
         self._file.close()
 
     def __enter__(self) -> "Artifact":
@@ -94,29 +102,30 @@ class Artifact:
         self.close()
 
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows start..stop, or everything where there are no rows, read with the whole chunks that they lie in."""
+        """Rows start..stop, or everything where there are no rows, read in whole chunks to check them."""
         if name not in self.names:
             raise InputError(f"{self.path} has no {name!r}", hint=f"there are: {', '.join(self.names)}")
-        cut = self._cut
-        first = start // cut.size * cut.size if cut.size else 0
-        where = cut.where(name, first, min(-(-stop // cut.size) * cut.size, cut.total) if cut.size else 0)
-        with explained(self.path, hint=self._again):
+        chunks = self._chunks
+        size = chunks.size
+        first, last = (start // size * size, min(-(-stop // size) * size, chunks.total)) if size else (0, 0)
+        where = chunks.row_index(name, first, last)
+        with translate_read_errors(self.path, hint=self._again):
             array = self._file[name][where or ()]
         self._check(name, array, first)
-        return array[cut.where(name, start - first, stop - first) or ()]
+        return array[chunks.row_index(name, start - first, stop - first) or ()]
 
     def _check(self, name: str, array: np.ndarray, first: int) -> None:
-        """InputError: what was read from row `first` on, whole chunks, is not what was written."""
-        cut, sums = self._cut, self._checksums[name]
-        if cut.where(name, 0, 0) is None:
+        """InputError: whole chunks read from row `first` on differ from their checksums."""
+        chunks, sums = self._chunks, self._checksums[name]
+        if chunks.row_index(name, 0, 0) is None:
             if checksum(array) != sums[0]:
-                raise self.damaged(Damage(0, name, 0, None))
+                raise self.damage_error(Damage(0, name, 0, None))
             return
         count = array.shape[self.kind.row_axis(name) or 0]
-        for at in range(0, count, cut.size):
-            number = (first + at) // cut.size
-            if checksum(array[cut.where(name, at, at + cut.size) or ()]) != sums[number]:
-                raise self.damaged(Damage(number, name, *cut.span(number)))
+        for at in range(0, count, chunks.size):
+            number = (first + at) // chunks.size
+            if checksum(array[chunks.row_index(name, at, at + chunks.size) or ()]) != sums[number]:
+                raise self.damage_error(Damage(number, name, *chunks.span(number)))
 
 
 def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
@@ -129,7 +138,7 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
     command = maker.command if maker else ""
     if not path.is_file():
         _refuse_missing(path, command)
-    with explained(path, hint=f"make it again: {command} --force" if command else ""):
+    with translate_read_errors(path, hint=f"make it again: {command} --force" if command else ""):
         file = open_file(path)
         try:
             header = read_header(file)
@@ -144,16 +153,16 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
             raise
 
 
-def begun(path: str | Path) -> RunSpec | None:
-    """What the partial file or checkpoint of `path` was begun for.
+def read_partial_spec(path: str | Path) -> RunSpec | None:
+    """The RunSpec of the partial file or checkpoint of `path`.
 
-    None: there is none, or it cannot be read; whoever continues it is told why.
+    None: there is none, or it cannot be read; resuming it will say why.
     """
     partial = partial_path(Path(path))
     if not partial.is_file():
         return None
     try:
-        with explained(partial), open_file(partial) as file:
+        with translate_read_errors(partial), open_file(partial) as file:
             return read_header(file).spec
     except InputError:
         return None
@@ -169,16 +178,15 @@ def _refuse_missing(path: Path, command: str) -> None:
     raise InputError(f"{path} does not exist", hint=f"{command} makes it" if command else "")
 
 
-def finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
-    """Whether `path` is there and has this spec: then the stage is up to date and has nothing to do.
+def is_finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
+    """Whether `path` is an intact artifact of this spec, so that the stage is up to date.
 
-    With `force` any other file may be overwritten, so the answer is False; without it, InputError.
-    InputError: a folder is in its place.
+    InputError: a folder is in its place, or, unless `force`, a file that is damaged or has other settings.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder, a file is to be written there", hint="remove it, or choose another place"
+            f"{path} is a folder, and a file is to be written there", hint="remove it, or choose another place"
         )
     if not path.exists():
         return False
@@ -186,19 +194,19 @@ def finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
     try:
         with open_artifact(path, spec.kind) as artifact:
             found = differences(artifact.spec.facts(), spec.facts())
-            damage = None if found else next(artifact.damages(), None)
+            damage = None if found else next(artifact.find_damages(), None)
             if damage is not None:
-                raise artifact.damaged(damage)
+                raise artifact.damage_error(damage)
     except InputError as error:
         if force:
             return False
         raise InputError(error.message, hint=hint) from error
     if found and not force:
-        raise InputError(f"{path} was created with different settings: {summary(found)}", hint=hint)
+        raise InputError(f"{path} was created with different settings: {summarise_differences(found)}", hint=hint)
     return not found
 
 
-def summary(found: list[str]) -> str:
-    """The first difference in words, and how many more there are."""
+def summarise_differences(found: list[str]) -> str:
+    """The first difference, and how many more there are."""
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return found[0] + more

@@ -1,4 +1,4 @@
-"""A step's file of rows, made by one process or by several: is there anything to do, and filling it."""
+"""A stage's file of rows, filled by one process or by several."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmmedit.artifacts.reading import finished
+from gmmedit.artifacts.reading import is_finished
+from gmmedit.artifacts.row_writer import RowWriter, create_rows, join_rows
 from gmmedit.artifacts.spec import RunSpec
-from gmmedit.artifacts.store import RowWriter, create_rows, join_rows
 from gmmedit.runtime.signals import stop_if_asked
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class SharedRows:
-    """One process's part in filling a file."""
+    """One process's share in filling a file."""
 
     def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], processes: Processes) -> None:
         self.write, self._out, self._spans, self._ranks = out.write, out, spans, processes
 
     def pending(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of chunks that are not done, each for one process: whoever is free takes the next."""
+        """(start, stop) of the chunks that are not done; each goes to one process, the next that is free."""
         return (self._spans[number] for number in self._ranks.numbers(len(self._spans)))
 
     def finish(self) -> None:
-        """Give the file its name, once all are done."""
+        """Rename the file to its final name once all processes are done."""
         self._ranks.meet()
         if self._ranks.main:
             self._out.finish()
 
 
-def up_to_date(path: Path, spec: RunSpec, execution: Execution) -> bool:
-    """Whether the step has nothing to do, as `finished`; for all processes."""
-    return execution.processes.broadcast(lambda: finished(path, spec, force=execution.force))
+def is_up_to_date(path: Path, spec: RunSpec, execution: Execution) -> bool:
+    """Whether the stage has nothing to do: `is_finished`, the same answer in all processes."""
+    return execution.processes.broadcast(lambda: is_finished(path, spec, force=execution.force))
 
 
 @contextmanager
@@ -58,10 +58,11 @@ def open_rows(
             yield SharedRows(out, spans, processes)
 
 
-def fill(out: SharedRows, make: Callable[[int, int], Any]) -> None:
-    """Every pending chunk made and stored, and the file finished: one is stored while the next is made.
+def fill_rows(out: SharedRows, make: Callable[[int, int], Any]) -> None:
+    """Make and store every pending chunk, then finish the file. One chunk is stored while the next is made.
 
-    Whatever ends it, what has been made is stored first. Stopped: a signal has asked for it.
+    make: (start, stop) to the chunk's fields. Chunks that were made are stored even if an error follows.
+    Stopped: a signal asked the command to stop.
     """
     with ThreadPoolExecutor(1) as beside:
         storing = None

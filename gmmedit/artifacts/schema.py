@@ -30,14 +30,16 @@ class Field:
 
     @property
     def is_open(self) -> bool:
+        """Whether it stands for all datasets below a group."""
         return self.name.endswith("/*")
 
     @property
     def stored_dtype(self) -> np.dtype:
+        """The dtype in the file, little-endian."""
         return np.dtype(self.dtype).newbyteorder("<")
 
     def shape(self, sizes: Sizes) -> Shape | None:
-        """The shape under `sizes`; None while a dim has no size."""
+        """The shape for these sizes; None if a dim has no size, or the field is an open group."""
         if self.is_open or any(dim not in sizes for dim in self.dims):
             return None
         return tuple(axis for dim in self.dims for axis in as_tuple(sizes[dim]))
@@ -45,8 +47,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of artifact. `rows` names the dim that a stage fills in chunks; None: it is written whole.
-    `own_classifier`: its classifier is another one than that of the artifacts that it was made from.
+    """One kind of artifact.
+
+    Attributes:
+        command: the command that makes it.
+        rows: the dim that a stage fills in chunks; None: it is written whole.
+        own_classifier: whether its classifier is another one than that of its parents.
     """
 
     name: str
@@ -58,20 +64,20 @@ class Kind:
     own_classifier: bool = False
 
     def field(self, name: str) -> Field | None:
-        """The field that describes dataset `name`, an exact name before an open group."""
+        """The field of dataset `name`: that of the exact name, else an open group, else None."""
         exact = (field for field in self.fields if field.name == name)
         groups = (field for field in self.fields if field.is_open and name.startswith(field.name[:-1]))
         return next(exact, None) or next(groups, None)
 
     def row_axis(self, name: str) -> int | None:
-        """The axis of dataset `name` along which rows are filled in; None: it has no rows."""
+        """The axis of dataset `name` along which rows are filled; None: it has no rows."""
         field = self.field(name)
         return field.dims.index(self.rows) if field and self.rows in field.dims else None
 
     def layout(self, sizes: Sizes) -> Iterator[tuple[Field, Shape]]:
-        """The fields that a file of these sizes has, open groups left out.
+        """The fields and shapes of a file of these sizes, without open groups.
 
-        ValueError: a size is missing, or (where rows are filled in) no field has such a dim.
+        ValueError: a size is missing, or (in a kind with rows) no field has such a dim.
         """
         unknown = set(sizes).difference(*(field.dims for field in self.fields))
         if self.rows and unknown:
@@ -84,9 +90,9 @@ class Kind:
                 raise ValueError(f"/{field.name} needs sizes for {', '.join(field.dims)}")
 
     def check(self, arrays: Mapping[str, tuple[Shape, np.dtype]], sizes: Sizes) -> dict[str, Size]:
-        """Compare shapes and dtypes with the table; the sizes, with those added that only arrays can tell.
+        """Compare shapes and dtypes with the table; returns the sizes, completed from the arrays' shapes.
 
-        ValueError names the dataset that is missing or differs. Datasets outside the table are ignored.
+        ValueError: a dataset is missing or differs. Datasets that are not in the table are ignored.
         """
         bound = dict(sizes)
         for name, (shape, dtype) in arrays.items():
@@ -104,6 +110,7 @@ class Kind:
 
 
 def as_tuple(size: Size) -> Shape:
+    """The axes that a size stands for."""
     return (size,) if isinstance(size, int) else tuple(size)
 
 
@@ -137,7 +144,7 @@ SAMPLES = Kind(
             optional=True,
         ),
         Field("c", ("N", "n_classes"), "f4", "class conditions, one-hot", optional=True),
-        Field("images", ("N", *IMAGES), "u1", "pictures, RGB, 0 to 255", optional=True),
+        Field("images", ("N", *IMAGES), "u1", "images, RGB, 0 to 255", optional=True),
     ),
 )
 
@@ -145,7 +152,7 @@ LABELS = Kind(
     name="labels",
     version=2,
     command="gmmedit label",
-    summary="What the classifier sees in each sample's picture, as 8 bits show it: stored or not, the same.",
+    summary="The classifier's output for each sample's image rounded to 8 bits, whether images are stored or not.",
     rows="N",
     fields=(
         Field("labels", ("N", "K"), "f4", "probabilities in [0, 1], of one attribute they sum to 1; NaN: no label"),
@@ -158,7 +165,7 @@ FIT_FIELDS = (
     Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
     Field("history/step", ("T",), "i8", "steps at which the history was recorded"),
     Field("history/*", (), "any", "one array per term of the loss, T values each"),
-    Field("report/*", (), "any", "how well the fit reads held-out samples"),
+    Field("report/*", (), "any", "scores of the fit on held-out samples"),
 )
 
 SINGLE = Kind(
@@ -193,13 +200,15 @@ EDITS = Kind(
         Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
         Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
         Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
-        Field("images_before", ("N", *IMAGES), "u1", "pictures before, RGB, 0 to 255", optional=True),
-        Field("images_after", ("S", "N", *IMAGES), "u1", "pictures after, RGB, 0 to 255", optional=True),
+        Field("images_before", ("N", *IMAGES), "u1", "images before, RGB, 0 to 255", optional=True),
+        Field("images_after", ("S", "N", *IMAGES), "u1", "images after, RGB, 0 to 255", optional=True),
     ),
 )
 
 SCORES = (
-    Field("unedited/*", (), "any", "what the judge sees in all samples: logits (n, K), nuisances (n, M)"),
+    Field(
+        "unedited/*", (), "any", "the evaluation classifier's output for all samples: logits (n, K), nuisances (n, M)"
+    ),
     Field(
         "seen/*",
         (),
@@ -214,9 +223,9 @@ EVALUATION = Kind(
     name="evaluation",
     version=3,
     command="gmmedit evaluate",
-    summary="What a judge saw of our edits; evaluation.jsonl holds the figures computed from it.",
+    summary="The evaluation classifier's output for our edits; evaluation.jsonl holds the figures computed from it.",
     rows=None,
-    fields=(*SCORES, Field("fidelity/*", (), "any", "what components drew: coefficients, labels, hits (K, draws)")),
+    fields=(*SCORES, Field("fidelity/*", (), "any", "samples of components: coefficients, labels, hits (K, draws)")),
     own_classifier=True,
 )
 
@@ -224,7 +233,7 @@ COMPARISON = Kind(
     name="comparison",
     version=2,
     command="gmmedit compare",
-    summary="What the same judge saw of ours and the rivals' edits; comparison.jsonl holds the figures.",
+    summary="The same for our editors and the baselines; comparison.jsonl holds the figures.",
     rows=None,
     fields=SCORES,
     own_classifier=True,
@@ -234,7 +243,7 @@ STRIPS = Kind(
     name="strips",
     version=2,
     command="gmmedit report",
-    summary="Edits of samples that no fit has seen, as the report shows them.",
+    summary="Edits of samples that were not used in fitting, as the report shows them.",
     rows=None,
     fields=(
         Field("categories", ("N",), "i8", "category that each sample is moved towards"),
@@ -242,7 +251,7 @@ STRIPS = Kind(
         Field("roles", ("N",), "i8", "0: taken in order; 1, 2: the best and the worst edit of the evaluation"),
         Field("strengths", ("N", "S"), "f4", "strengths of its edits; the first is 0"),
         Field("labels", ("N", "S", "K"), "f4", "the labelling classifier's probabilities"),
-        Field("images", ("N", "S", *IMAGES), "u1", "pictures, shrunk to 128 pixels a side, RGB, 0 to 255"),
+        Field("images", ("N", "S", *IMAGES), "u1", "images, reduced to at most 128 pixels a side, RGB, 0 to 255"),
     ),
 )
 

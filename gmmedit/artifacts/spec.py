@@ -1,4 +1,4 @@
-"""What identifies a result. Two runs that has the same settings write the same bytes."""
+"""What identifies a result. Two runs with the same RunSpec write the same bytes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from gmmedit.runtime import yaml_files
 SHOWN_HEX = 12
 ABSENT = "absent"
 AUTO = "auto"
-LEFT_TO_THE_MACHINE = ("precision",)  # settings whose `auto` means what this machine computes fastest
+MACHINE_DEPENDENT = ("precision",)  # settings whose `auto` means what this machine computes fastest
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class RunSpec:
     config: plain data (mappings, sequences, strings, numbers). parents: name -> fingerprint of an artifact.
     generator, classifier: {"name": ..., "fingerprint": ...}. n >= 1: samples, the size of the kind's rows.
     sizes: the other dims of the kind's fields, see schema.py. attributes: (name, values) in label order.
-    resolved: what the `auto` of a setting in LEFT_TO_THE_MACHINE came to; recorded, and nothing that has to be equal.
+    resolved: what `auto` was resolved to for settings in MACHINE_DEPENDENT; recorded, but not compared.
+    InputError: n < 1.
     """
 
     kind: str
@@ -44,21 +45,22 @@ class RunSpec:
 
     @property
     def table(self) -> Kind:
+        """The schema of the artifact's kind."""
         return KINDS[self.kind]
 
     @property
     def all_sizes(self) -> dict[str, Size]:
-        """`sizes`, and `n` under the name of the kind's rows."""
+        """`sizes`, and `n` under the name of the kind's row dim."""
         sizes = {name: _plain_size(size) for name, size in self.sizes.items()}
         return sizes | ({self.table.rows: int(self.n)} if self.table.rows else {})
 
     @property
     def resolved_config(self) -> dict[str, Any]:
-        """The settings that the result was computed with."""
+        """The settings that the result was computed with: `config` with `resolved` in place of `auto`."""
         return {**self.config, **self.resolved}
 
     def record(self) -> dict[str, str | int]:
-        """The root attributes that keep this spec in a file."""
+        """The root attributes that store this spec in a file."""
         config = json.loads(json.dumps(self.config))
         return {
             "kind": self.kind,
@@ -94,8 +96,7 @@ class RunSpec:
         )
 
     def facts(self) -> dict[str, str]:
-        """Every leaf as text under its dotted key: {"config.fit.steps": "2000", ...}; of a setting that was left to the
-        machine, what it came to."""
+        """Every leaf as text under its dotted key, with `resolved` applied: {"config.fit.steps": "2000", ...}."""
         record = self.record()
         tree = {key: json.loads(str(record[key])) or {} for key in ("parents", "generator", "classifier", "sizes")}
         tree |= {key: record[key] for key in ("kind", "schema_version", "n", "seed")}
@@ -107,16 +108,16 @@ class RunSpec:
 def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """One phrase for each key whose facts differ: "config.psi is 0.7 there and 0.5 now".
 
-    What is left to the machine now may have come to anything there.
+    there, now: `RunSpec.facts`. A setting that is `auto` now agrees with whatever it was resolved to there.
     """
-    left = [key for key in (f"config.{name}" for name in LEFT_TO_THE_MACHINE) if now.get(key) == _text(AUTO)]
-    keys = [key for key in (*there, *(key for key in now if key not in there)) if key not in left]
+    ignored = [key for key in (f"config.{name}" for name in MACHINE_DEPENDENT) if now.get(key) == _text(AUTO)]
+    keys = [key for key in (*there, *(key for key in now if key not in there)) if key not in ignored]
     pairs = ((key, there.get(key, ABSENT), now.get(key, ABSENT)) for key in keys)
-    return [f"{key} is {short(old)} there and {short(new)} now" for key, old, new in pairs if old != new]
+    return [f"{key} is {shorten(old)} there and {shorten(new)} now" for key, old, new in pairs if old != new]
 
 
-def short(text: str) -> str:
-    """`text`, a long hexadecimal fingerprint cut to its beginning."""
+def shorten(text: str) -> str:
+    """`text`; a long hexadecimal fingerprint is cut to its first 12 digits."""
     digits = text.strip('"')
     is_hex = len(digits) > SHOWN_HEX and all(digit in "0123456789abcdef" for digit in digits)
     return digits[:SHOWN_HEX] + "..." if is_hex else text

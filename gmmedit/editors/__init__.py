@@ -1,1 +1,1 @@
-"""Editors: ours and the rivals behind one contract, so that evaluation loops over them."""
+"""Editors: ours and the baselines behind one contract, so that an evaluation loops over them."""

@@ -17,24 +17,26 @@ from gmmedit.mixture.refining import Score
 
 
 class Coordinates(Protocol):
-    """Where an editor's ways are straight: a `gmmedit.spaces.Chart`, the latent itself, the base of a flow."""
+    """The coordinates in which an editor's trajectories are straight: a chart's, the latent's own, a flow's base."""
 
     def to_x(self, latent: Tensor) -> Tensor:
         """Latents (N, L, D) to coordinates (N, L, D')."""
         ...
 
     def carry(self, latent: Tensor, x: Tensor) -> Tensor:
-        """Latents (N, L, D) moved to where their coordinates are x (N, L, D'); those that stay keep their bits."""
+        """Latents (N, L, D) moved so that their coordinates become x (N, L, D'); unmoved ones keep their bits."""
         ...
 
 
-class Raw:
-    """The latent as it is."""
+class RawLatent:
+    """`Coordinates` that are the latent itself."""
 
     def to_x(self, latent: Tensor) -> Tensor:
+        """The latents unchanged."""
         return latent
 
     def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        """The coordinates unchanged."""
         return x
 
 
@@ -46,18 +48,18 @@ class Editor(ABC):
     """
 
     chart: Coordinates
-    # What an evaluation sweeps: 1 is meant to arrive, some images need more.
+    # Swept by an evaluation. 1 is meant to reach the target; some images need more.
     strengths: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.1, 3.0)
 
     @abstractmethod
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
-        """The change of x (N, L, D) that is meant to arrive at one of the K categories, or to leave it.
+        """The change of x (N, L, D) that strength 1 makes towards one of the K categories, or away from it.
 
         (N, L, D), or (N, 1, D) where it is the same for every layer.
         """
 
     def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
-        """x + |strength| * offset for strengths (N,): 0 leaves x alone, 1 arrives, negative ones move away."""
+        """x + |strength| * offset for strengths (N,): 0 keeps x, 1 reaches the category, below 0 moves away from it."""
         moved = x
         for away in (False, True):
             chosen = strength < 0 if away else strength > 0
@@ -67,7 +69,7 @@ class Editor(ABC):
         return moved
 
     def trajectory(self, latent: Tensor, category: int) -> Callable[[float], Tensor]:
-        """Latents (N, L, D) as a function of the strength of their edit."""
+        """A function from the strength of an edit of latents (N, L, D) to the edited latents (N, L, D)."""
         x = self.chart.to_x(latent)
         offset = self.offset(x, category)
         return lambda strength: self.chart.carry(latent, x + strength * offset)
@@ -75,18 +77,20 @@ class Editor(ABC):
 
 @dataclass(frozen=True)
 class Material:
-    """What editors are made from: every one gets the same samples and labels.
+    """What editors are made from; all get the same samples and labels.
 
     Attributes:
         space: name of the latent space: "z", "w".
-        latents: (N, D) of the fitted samples, labels and logits: (N, K), what the labelling classifier says.
+        latents: (N, D) of the fitted samples.
+        labels, logits: (N, K) of the labelling classifier.
         layout: the attributes.
         styles: `Generator.styles`; empty where there are none.
-        layers: L of the generator that take a latent of their own.
+        layers: L, the layers of the generator with latents of their own.
         chart, model: of mixture.h5.
-        score: f(G(x)) of the labeller; None where gradients do not pass.
-        neighbours: of the components, from which polishing starts.
-        polish: steps of `mixture-polished`; picture: what it weighs a change of the pixels with, as the fit did.
+        score: f(G(x)) of the labelling classifier; None where gradients do not pass.
+        neighbours: samples from which optimised edits start.
+        polish: steps of `mixture-polished`.
+        image_weight: of the change of the pixels in those steps, as in the fit.
         seed: of random numbers.
     """
 
@@ -102,7 +106,7 @@ class Material:
     score: Score | None
     neighbours: Neighbours
     polish: int
-    picture: float
+    image_weight: float
     seed: int
 
 
@@ -110,8 +114,8 @@ class Unsuitable(InputError):
     """An editor that cannot work on this generator or in this space."""
 
 
-def extra(module: str, editor: str) -> Any:
-    """A module of a package that `pip install gmmedit` leaves out. InputError: it is not installed."""
+def import_extra(module: str, editor: str) -> Any:
+    """A module of an optional dependency. InputError: it is not installed; the hint says how to install it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Editors by name, in the order of tables: ours, the baselines, the floors of every comparison, then plug-ins."""
+"""Editors by name, in the order of tables: ours, the baselines, the trivial editors, then plug-ins."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from gmmedit.runtime.registry import Registry
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of an editor by its name alone.
+    """What is known of an editor before it is made.
 
     Attributes:
         target: "module:function" from `Material` to `Editor`.
-        from_run: whether the run's own fits make the editor: then their cost is the editor's.
-        edit: settings with which `gmmedit edit` does the same as this editor, beside those that an evaluation names;
-            None: there are none.
+        from_run: whether the run's own fits are the editor's, so that their cost is its cost.
+        edit: settings with which `gmmedit edit` does the same as this editor, in addition to those of the evaluation;
+            None: `gmmedit edit` cannot.
     """
 
     target: str
@@ -60,13 +60,14 @@ def entry(name: str) -> Entry:
     return ENTRIES.get(name) or Entry(targets[name])
 
 
-def fit(name: str, material: Material) -> Editor:
+def fit_editor(name: str, material: Material) -> Editor:
     """The editor of that name, made from the material.
 
-    InputError: the name is unknown, a plug-in fails to import or gives no Editor. Unsuitable: the editor cannot work on
-    this generator or in this space.
+    InputError: the name is unknown, or a plug-in fails to import or returns no Editor. Unsuitable: the editor cannot
+    work on this generator or in this space.
     """
     editor = REGISTRY.load(name)(material)
     if not isinstance(editor, Editor):
-        raise InputError(f"editor {name!r} is a {type(editor).__name__} and no Editor", hint="gmmedit.editors.base")
+        message = f"editor {name!r} is a {type(editor).__name__}, not an Editor"
+        raise InputError(message, hint="subclass gmmedit.editors.base.Editor")
     return editor

@@ -25,7 +25,7 @@ def fidelity(judge: Judge, it: Subjects, material: Material) -> dict[str, np.nda
         attribute, value = layout.locate(category)
         columns, goal = layout.columns[attribute], torch.full((len(x),), category)
         y = model.coordinates(x.mean(1))
-        drawn = y + model.wanted(y, goal, "sample", generator_for(material.seed, category))
+        drawn = y + model.control_change(y, goal, "sample", generator_for(material.seed, category))
         offset = model.offset(x.mean(1), goal, "sample", generator_for(material.seed, category))
         logits, _, _ = judge.observe(material.chart.carry(latent, x + offset))
         seen = logits[:, columns].softmax(1)

@@ -15,7 +15,7 @@ from gmmedit.errors import writing
 from gmmedit.evaluation.figures import DRAWS, FLIP_RATES, Figure, Seen, entanglement, figures, mean_figure, rescoring
 from gmmedit.evaluation.metrics import editing
 from gmmedit.mixture import Layout
-from gmmedit.mixture.held import every_other, held_beside, held_categories
+from gmmedit.mixture.held import all_others_held, held_by_all, held_categories
 from gmmedit.run.folder import layout_of
 from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
@@ -61,7 +61,7 @@ def categories_of(scored: Artifact) -> list[str]:
 
 def held_of(layout: Layout, attribute: int) -> list[int]:
     """The attributes that evaluated edits of an attribute had to leave alone."""
-    return held_beside(every_other(len(layout.values)), [attribute])
+    return held_by_all(all_others_held(len(layout.values)), [attribute])
 
 
 def groups_of(layout: Layout) -> dict[str, list[int]]:
@@ -99,7 +99,7 @@ def editor_rows(scored: Artifact, editor: str) -> list[Row]:
         attribute, value = layout.locate(category)
         found.append(figures(seen, layout.columns, attribute, value, held_of(layout, attribute), seed=category))
         counts.append(seen.logits.shape[1])
-    held = held_categories(every_other(len(layout.values)), layout)
+    held = held_categories(all_others_held(len(layout.values)), layout)
     for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), held)):
         found[category][MATRIX] = single(float(ratio))
     space = scored.spec.config["space"]

@@ -73,7 +73,7 @@ def score_editors(
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
         named = {"classifier": evaluator_of(settings, run.labels), "first_seed": first_seed}
         spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         spec = settle_precision(path, spec, execution)
         inputs = load_inputs(spec, run, networks, settings.model_copy(update=named | dict(spec.resolved)))
@@ -146,7 +146,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         score=score,
         neighbours=neighbours_of(run, space, chart, model, config["held_out"]),
         polish=settings.polish,
-        picture=config["picture"],
+        image_weight=config["picture"],
         seed=settings.seed,
     )
     it = subjects(judge, unseen(renderer, space, settings))
@@ -209,7 +209,7 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
     with metered() as cost:
-        editor = editors.fit(name, inputs.material)
+        editor = editors.fit_editor(name, inputs.material)
     if editors.entry(name).from_run:
         cost = fits
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])

@@ -1,1 +1,1 @@
-"""What both fits share: the data, and the loop with its checkpoints."""
+"""Shared by both fits: the data, and the loop with its checkpoints."""

@@ -1,4 +1,4 @@
-"""What both fits work on: coordinates and labels of the samples, a share of them held out."""
+"""The data of both fits: coordinates and labels of the samples, of which a share is held out."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,17 +13,20 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import compact, fitted_of, labelled_rows
-from gmmedit.spaces import Chart, first_odd, fit_chart
+from gmmedit.spaces import Chart, first_non_finite, fit_chart
 
-FEWEST = 100  # samples below which no covariance means anything
-FEWEST_OF_A_VALUE = 10  # samples that the classifier must give to every value
+FEWEST = 100  # samples that a fit needs to estimate covariances
+FEWEST_OF_A_VALUE = 10  # samples that must be labelled with every value
 
 
 @dataclass(frozen=True)
 class Problem:
-    """x (N, D), labels and logits (N, K) of the fitted samples, x and labels of the held-out ones.
+    """The data of a fit. Samples without a label are left out; `notes` say how many.
 
-    Samples without a label are in neither; `notes` say how many.
+    Attributes:
+        chart: of the coordinates x.
+        x, labels, logits: (N, D), (N, K), (N, K) of the fitted samples.
+        held_x, held_labels: (M, D), (M, K) of the held-out ones.
     """
 
     chart: Chart
@@ -37,7 +40,7 @@ class Problem:
 
 
 def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Literal["z", "w"]:
-    """The space to fit in. InputError: W of a generator without a mapping."""
+    """The space to fit in; `auto` is W where the generator has one. InputError: it has no W."""
     if space == "auto":
         return "w" if "w" in samples else "z"
     if space == "w" and "w" not in samples:
@@ -48,7 +51,7 @@ def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Litera
 def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, chart: Chart | None = None) -> Problem:
     """Read and check latents and labels; fit the chart on the fitted rows if none is given.
 
-    InputError: files that do not belong together, NaN latents, too few samples, a value that nobody has.
+    InputError: files that do not belong together, non-finite latents, too few samples, or too few of one value.
     """
     samples, labels = run.samples, run.labels
     n = samples.spec.n
@@ -57,9 +60,9 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     labelled = labelled_rows(labels)
     if len(labelled) < FEWEST:
         message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
-        raise InputError(message, hint="gmmedit label with a table of more samples")
+        raise InputError(message, hint="run gmmedit label with a table that labels more samples")
     latents = torch.from_numpy(samples[space])
-    row = first_odd(latents)
+    row = first_non_finite(latents)
     if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
@@ -78,22 +81,25 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:
-    """InputError: the classifier gives an attribute's value to almost nobody; scores (n, K) are of labelled samples."""
+    """InputError: fewer than FEWEST_OF_A_VALUE samples have one of the values. scores: (n, K) of labelled samples."""
     start = 0
     for name, values in labels.attributes:
         counts = scores[:, start : start + len(values)].argmax(1).bincount(minlength=len(values)).tolist()
         for value, count in zip(values, counts, strict=True):
             if count < FEWEST_OF_A_VALUE:
                 message = f"{count} of {len(scores)} samples are labelled {name}={value}"
-                hint = f"take more samples, or a classifier without {name}"
+                hint = f"use more samples, or a classifier without {name}"
                 raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)
         start += len(values)
 
 
 @torch.no_grad()
 def held_out_report(model: AttributeMixture, problem: Problem) -> dict[str, np.ndarray]:
-    """Per attribute: accuracy on held-out samples, separation of the means in units of their spread;
-    per category: how often it is read and labelled; angles (degrees) between the attributes' subspaces."""
+    """How well held-out samples are read, as arrays.
+
+    accuracy (A,); separation (A,) of the means in units of their spread; rate_read, rate_labelled (K,), how often each
+    category is read and labelled; angles (A, A) in degrees between the attributes' subspaces.
+    """
     read = model.responsibilities(problem.held_x)
     columns = problem.layout.columns
     hits = [read[:, c].argmax(1) == problem.held_labels[:, c].argmax(1) for c in columns]
@@ -110,7 +116,7 @@ def held_out_report(model: AttributeMixture, problem: Problem) -> dict[str, np.n
 def subspace_angles(model: AttributeMixture, x: Tensor) -> Tensor:
     """Smallest principal angle (A, A) in degrees between the attributes' directions dy/dx, averaged over x."""
     rows = model.layout.rows
-    x = x[:1] if model.coordinates.linear else x  # the same everywhere
+    x = x[:1] if model.coordinates.linear else x  # a linear read's are the same everywhere
     bases = [torch.linalg.qr(model.coordinates.jacobian(x)[:, r].mT).Q for r in rows]  # (n, D, r_a)
     angles = torch.zeros(len(rows), len(rows))
     for a, first in enumerate(bases):

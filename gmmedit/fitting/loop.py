@@ -1,4 +1,4 @@
-"""What both fit stages share: models in and out of artifacts, and the loop with its checkpoints."""
+"""The loop of both fits with its checkpoints, and writing what they fitted."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,18 +17,17 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import asked, stop_if_asked
 
 CHECKPOINT_EVERY = 200  # steps
-RECORD_EVERY = 10
-
+RECORD_EVERY = 10  # steps
 
 History = dict[str, list[float]]
 
 
-def carry_out(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -> History:
-    """Run the fit to its end, from its checkpoint if there is one; the losses along the way.
+def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -> History:
+    """Run the fit to its end, resuming its checkpoint if there is one; returns every RECORD_EVERY steps' losses.
 
-    Several processes take every step together, and the main one alone saves it.
+    Several processes take every step together; the main one saves checkpoints.
 
-    RunError: the fit diverged; the checkpoint before that is kept. Stopped: it goes on from the step it was at.
+    RunError: the fit diverged; the last checkpoint is kept. Stopped: a signal asked for it; a checkpoint was saved.
     """
     main = execution.processes.main
     saved = execution.processes.main_first(
@@ -42,21 +41,22 @@ def carry_out(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution)
         with metered() as cost:
             for done in fit:
                 if (fit.count - 1) % RECORD_EVERY == 0:
-                    record(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
+                    record_step(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
                 if main and (fit.count % CHECKPOINT_EVERY == 0 or asked()):
-                    artifacts.save_checkpoint(path, spec, checkpoint(fit, history))
-                if main:  # the others end with it
+                    artifacts.save_checkpoint(path, spec, checkpoint_arrays(fit, history))
+                if main:  # the other processes end with it
                     stop_if_asked()
                 execution.tick(fit.count, fit.steps, f"{spec.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")
         raise RunError(message, hint=hint) from error
-    if main and saved is None:  # of a fit that was stopped, only a part would be known
+    if main and saved is None:  # the cost of a resumed fit is known only in part
         write_cost(path.parent, spec.kind, cost)
     return history
 
 
-def record(history: History, values: Mapping[str, float]) -> None:
+def record_step(history: History, values: Mapping[str, float]) -> None:
+    """Append the values of one step to the history."""
     for name, value in values.items():
         history.setdefault(name, []).append(value)
 
@@ -65,12 +65,12 @@ def write_fit(
     path: Path, spec: RunSpec, history: History,
     model: AttributeMixture, problem: Problem, facts: Mapping[str, object],
 ) -> None:  # fmt: skip
-    """Write the finished artifact: parameters, chart, history, and how well held-out samples are read.
+    """Write the finished artifact: parameters, chart, history and `held_out_report`.
 
-    RunError: one of the parameters is no number.
+    RunError: a parameter is not finite.
     """
     if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise RunError("the fit ended in numbers that are none", hint="lower the learning rate, or take more samples")
+        raise RunError("the fit ended with non-finite values", hint="lower the learning rate, or use more samples")
     parameters = {f"parameters/{name}": value.detach().numpy() for name, value in model.state_dict().items()}
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}
@@ -78,11 +78,13 @@ def write_fit(
     artifacts.write_whole(path, spec, parameters | chart | report | history_arrays(history), {**facts, **notes})
 
 
-def checkpoint(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:
+def checkpoint_arrays(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:
+    """The fit's state and history as the arrays of a checkpoint."""
     state = {f"fit/{name}": value.detach().numpy() for name, value in fit.state().items()}
     return state | history_arrays(history)
 
 
 def history_arrays(history: History) -> dict[str, np.ndarray]:
+    """The history as datasets history/NAME (T,); the steps are int64."""
     arrays = {f"history/{name}": np.asarray(values) for name, values in history.items()}
     return arrays | {"history/step": np.asarray(history["step"], dtype=np.int64)}

@@ -4,7 +4,7 @@ Glossary, with the shapes used everywhere:
 
 - *x* (N, D): coordinates of N latents in a chart where the prior is close to N(0, I) (``gmmedit.spaces``).
 - *attribute* a, with C_a *values*; a (attribute, value) pair is a *category*, K = sum of C_a of them in all.
-- *labels* L (N, K) in [0, 1]: what a classifier says, adding up to one over the values of an attribute. A
+- *labels* L (N, K) in [0, 1]: a classifier's probabilities, which sum to one over the values of an attribute. A
   two-valued attribute has two columns, (1 - p, p).
 - *read* y = y(x) (N, r): the attributes' coordinates, r_a of them for attribute a (``coordinates``).
 - *component*: the Gaussian N(m_c, S_c) of category c over y_a, the density of y_a given the category.
@@ -26,7 +26,7 @@ from itertools import accumulate
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns belong to which attribute.
+    """Which columns of labels and coordinates belong to which attribute.
 
     Attributes:
         values: number of values C_a >= 2 of each attribute.

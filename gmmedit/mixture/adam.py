@@ -21,7 +21,7 @@ ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
 def generator_for(seed: int, *place: int) -> torch.Generator:
-    """The CPU generator of one place, e.g. a step: a function of all the numbers, unrelated between neighbours."""
+    """A CPU generator seeded by a hash of all the numbers, e.g. (seed, step): adjacent ones give unrelated draws."""
     digest = hashlib.blake2b(" ".join(map(str, (seed, *place))).encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
@@ -42,6 +42,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
+        """One update with this learning rate of the parameters that have a gradient."""
         moved = [p for p in self.state if p.grad is not None]
         steps, means, squares = ([self.state[p][name] for p in moved] for name in ADAM)
         gradients = [p.grad for p in moved if p.grad is not None]
@@ -69,11 +70,12 @@ class Fit(Iterator[FitStep]):
     Args:
         parameters: what to fit, changed in place.
         loss_fn: the terms (already weighted) of the loss at a step.
-        steps: how many, in all.
+        steps: the number of steps in all.
         lr: the highest learning rate.
-        warm_up: share of the steps.
+        warm_up: share of the steps over which the learning rate rises.
         clip: largest norm of the gradient.
-        decayed: the parameters that a step pulls to zero by weight_decay * lr of their size (AdamW).
+        decayed: the parameters to which weight decay applies.
+        weight_decay: see ``Adam``.
 
     Raises:
         FloatingPointError: on iteration, if loss or gradient are not finite; the parameters are left alone.
@@ -108,6 +110,7 @@ class Fit(Iterator[FitStep]):
 
     @property
     def done(self) -> bool:
+        """Whether no step is left."""
         return self.count >= self.steps
 
     def __next__(self) -> FitStep:
@@ -144,7 +147,7 @@ class Fit(Iterator[FitStep]):
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continues where ``state`` was taken. Raises KeyError or RuntimeError if it is of another model."""
+        """Resumes from ``state``. Raises KeyError or RuntimeError if the state is of another model."""
         self.history = state["losses"].tolist()
         for i, parameter in enumerate(self.parameters):
             parameter.copy_(state[f"parameter.{i}"])
@@ -152,11 +155,11 @@ class Fit(Iterator[FitStep]):
                 moment.copy_(state[f"{name}.{i}"])
 
     def _moments(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        return next(it.state[parameter] for it in self.optimizers if parameter in it.state)
+        return next(optimizer.state[parameter] for optimizer in self.optimizers if parameter in optimizer.state)
 
 
 class Chain(Iterator[FitStep]):
-    """Named fits, done one after the other, with the manners of one. ``FitStep.step`` counts within each."""
+    """Named fits, done one after the other, with the interface of ``Fit``. ``FitStep.step`` counts within each."""
 
     def __init__(self, fits: dict[str, Fit]) -> None:
         self.fits = fits
@@ -173,6 +176,7 @@ class Chain(Iterator[FitStep]):
 
     @property
     def done(self) -> bool:
+        """Whether no step is left in any fit."""
         return self.count >= self.steps
 
     def __next__(self) -> FitStep:
@@ -186,7 +190,7 @@ class Chain(Iterator[FitStep]):
         return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continues where ``state`` was taken. Raises KeyError or RuntimeError if it is of another model."""
+        """Resumes from ``state``. Raises KeyError or RuntimeError if the state is of another model."""
         for name, fit in self.fits.items():
             own = [key for key in state if key.startswith(f"{name}.")]
             fit.load_state({key.removeprefix(f"{name}."): state[key] for key in own})
@@ -200,12 +204,11 @@ def _diverged(step: int, terms: dict[str, float], norm: float, lr: float) -> str
     )
 
 
-def converged(history: Sequence[float], tolerance: float = 0.01) -> bool:
-    """Whether the loss has stopped moving.
+def has_converged(history: Sequence[float], tolerance: float = 0.01) -> bool:
+    """Whether the means of the loss over the two halves of the last tenth of the steps differ by at most the tolerance.
 
-    Over the last tenth of the steps, the means of its two halves differ by at most the tolerance, relative to
-    their size. False for fewer than 20 steps. A learning rate that ends at zero stills any fit, so the answer
-    yes does not mean that more steps would be of no use.
+    The tolerance is relative to the means. False for fewer than 20 steps. As the learning rate ends at zero, every
+    loss settles: True does not mean that more steps would not help.
     """
     if len(history) < 20:
         return False

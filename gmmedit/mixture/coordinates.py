@@ -1,4 +1,4 @@
-"""Reads: the attributes' coordinates y of a latent x, linear or bent by a small network."""
+"""Reads: the attributes' coordinates y of a latent x, linear, or with a small network added."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
 
-ROWS = 1024  # at once, where x are many
+ROWS = 1024  # read at once
 
 
 class Coordinates(nn.Module):
@@ -23,7 +23,10 @@ class Coordinates(nn.Module):
         dim: D.
         layout: gives r and which coordinates belong together; no attribute may have more than D of them.
         hidden: width of h's two hidden layers, 0 for a linear read.
-        generator: draws the start.
+        generator: draws the initial parameters.
+
+    Raises:
+        ValueError: an attribute with more coordinates than D.
     """
 
     shared = False  # whether all attributes read the same coordinates, so that none can be held
@@ -42,7 +45,7 @@ class Coordinates(nn.Module):
         means = [torch.full((rank, rank), 1 / rank) for rank in layout.ranks]
         self.register_buffer("averaging", torch.block_diag(*means), persistent=False)  # over each attribute
         sizes = (dim, hidden, hidden, layout.width) if hidden else ()
-        self.network = nn.Sequential(*(dense(i, o, generator) for i, o in pairwise(sizes)))
+        self.network = nn.Sequential(*(make_dense(i, o, generator) for i, o in pairwise(sizes)))
         if hidden:
             nn.init.zeros_(self._layers()[-1].weight)
 
@@ -51,7 +54,7 @@ class Coordinates(nn.Module):
         """Whether y is affine in x, so that the Jacobian is the same everywhere."""
         return len(self.network) == 0
 
-    def read(self) -> Tensor:
+    def read_matrix(self) -> Tensor:
         """R (D, r)."""
         read = F.normalize(self.directions, dim=0)
         for rows in self.layout.rows:
@@ -62,14 +65,14 @@ class Coordinates(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, D) to y (N, r)."""
-        y = x @ self.read()
+        y = x @ self.read_matrix()
         if not self.linear:
             y = y + self._layers()[-1](self._hidden(x)[-1][0])
         return (y - self.shift) / self.scale
 
     def jacobian(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """dy/dx (N, r, D) at x (N, D), or of some coordinates only; differentiable itself."""
-        jacobian = self.read().T[rows].expand(len(x), -1, -1)
+        jacobian = self.read_matrix().T[rows].expand(len(x), -1, -1)
         if not self.linear:
             *inner, last = self._layers()
             chain = last.weight[rows]
@@ -92,16 +95,16 @@ class Coordinates(nn.Module):
         return layers
 
     @torch.no_grad()
-    def start_(self, x: Tensor, labels: Tensor) -> None:
-        """Points R's columns from value to value: the principal directions between the values' means of x.
+    def initialise_(self, x: Tensor, labels: Tensor) -> None:
+        """Sets R's columns to the principal directions between the values' means of x (N, D), labels (N, K) in [0, 1].
 
         With x white and of mean 0 these are the least-squares directions. Coordinates beyond C_a - 1 keep their
-        random start. x is (N, D), labels (N, K) in [0, 1].
+        random values.
         """
-        towards = x.T @ (labels - labels.mean(0))
+        covariance = x.T @ (labels - labels.mean(0))
         for rows, columns in zip(self.layout.rows, self.layout.columns, strict=True):
             count = min(rows.stop - rows.start, columns.stop - columns.start - 1)
-            principal = torch.linalg.svd(towards[:, columns], full_matrices=False).U[:, :count]
+            principal = torch.linalg.svd(covariance[:, columns], full_matrices=False).U[:, :count]
             self.directions[:, rows.start : rows.start + count] = principal
 
     @torch.no_grad()
@@ -110,14 +113,14 @@ class Coordinates(nn.Module):
 
         One scale for all coordinates of an attribute, so that R's columns stay of one length.
         """
-        y = read_many(self, x) * self.scale + self.shift
+        y = read_batched(self, x) * self.scale + self.shift
         self.shift.copy_(y.mean(0))
         self.scale.copy_(self._spread(y))
 
     def standardised(self, y: Tensor) -> Tensor:
-        """y (N, r) as it would be if ``standardise_`` had seen this batch alone.
+        """y (N, r) standardised as ``standardise_`` would from this batch alone.
 
-        For fits: responsibilities do not care about y's scale, so a network's would grow without end.
+        For fits: responsibilities do not depend on y's scale, so that of a network would grow without bound.
         """
         return (y - y.mean(0)) / self._spread(y)
 
@@ -149,11 +152,11 @@ class FullSpace(nn.Module):
         eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).repeat(len(self.layout.values), 1)
         return eye[rows].expand(len(x), -1, -1)
 
-    def start_(self, x: Tensor, labels: Tensor) -> None:
-        """Nothing to point."""
+    def initialise_(self, x: Tensor, labels: Tensor) -> None:
+        """Does nothing: there are no directions."""
 
     def standardise_(self, x: Tensor) -> None:
-        """Nothing to scale: the chart is white."""
+        """Does nothing: the chart is white."""
 
     def standardised(self, y: Tensor) -> Tensor:
         """y (N, A D) as it is."""
@@ -161,8 +164,8 @@ class FullSpace(nn.Module):
 
 
 @torch.no_grad()
-def read_many(coordinates: Coordinates | FullSpace, x: Tensor) -> Tensor:
-    """y (N, r) of x (N, D), some rows at a time: a network's hidden layers for all would take more room than x."""
+def read_batched(coordinates: Coordinates | FullSpace, x: Tensor) -> Tensor:
+    """y (N, r) of x (N, D), ROWS at a time: a network's hidden layers for all rows would take more memory than x."""
     y = x.new_empty(len(x), coordinates.layout.width)
     for part, place in zip(x.split(ROWS), y.split(ROWS), strict=True):
         place.copy_(coordinates(part))
@@ -174,16 +177,16 @@ def _orthonormal(directions: Tensor) -> Tensor:
     return q * torch.where(r.diagonal() < 0, -1, 1)  # QR's signs are arbitrary: keep each column on its side
 
 
-class Unset(nn.Linear):
-    """A linear layer whose weights nobody has drawn. (``skip_init`` loads PyTorch's compiler to leave them undrawn.)"""
+class UninitialisedLinear(nn.Linear):
+    """A linear layer without initial values (``skip_init`` would load PyTorch's compiler)."""
 
     def reset_parameters(self) -> None:
-        """Leaves them as they are."""
+        """Leaves the weights uninitialised."""
 
 
-def dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer that starts from the generator: weights N(0, 1 / inputs), no bias."""
-    layer = Unset(inputs, outputs)
+def make_dense(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer with weights drawn from N(0, 1 / inputs) and zero bias."""
+    layer = UninitialisedLinear(inputs, outputs)
     nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from gmmedit.mixture import Layout
-from gmmedit.mixture.adam import Chain, Fit, Terms, converged, generator_for
-from gmmedit.mixture.coordinates import ROWS, Coordinates, FullSpace, read_many
+from gmmedit.mixture.adam import Chain, Fit, Terms, generator_for, has_converged
+from gmmedit.mixture.coordinates import ROWS, Coordinates, FullSpace, read_batched
 from gmmedit.mixture.gaussians import Form, Gaussians
 from gmmedit.mixture.objectives import label_loss, likelihood_term
 
 Read = Literal["linear", "network", "auto"]
 
-CLEARLY_BETTER = 0.01  # held-out accuracy by which a network must beat the linear read to be worth its bends
+CLEARLY_BETTER = 0.01  # held-out accuracy by which a network must exceed the linear read to be chosen
 LIKELIHOOD_WEIGHT = 0.3  # the label loss places the components, the likelihood term keeps them densities
-DECAY_ROWS = 20_000  # weight decay is this over the rows: a prior weighs less the more there is to learn from
+DECAY_ROWS = 20_000  # weight decay is this over the rows: a prior weighs less the more data there are
 MOST_DECAY = 5.0
 
 
@@ -40,7 +40,7 @@ class ReadResult:
         coordinates, gaussians: the read, standardised over all rows, and its components.
         accuracy: for each read that was fitted, the share (A,) of held-out rows whose likeliest value is the
             label's.
-        converged: whether the loss had stopped moving.
+        converged: see ``has_converged``.
     """
 
     read: str
@@ -55,7 +55,7 @@ class ReadFit(Chain):
 
     The loss is MSE(normalised likelihood, labels) plus the likelihood term that keeps components densities
     of y. Reads start at the labels' directions, components at their moments. ``auto`` fits a linear and a
-    network read, and takes the network if it reads held-out rows clearly better.
+    network read, and chooses the network if its held-out accuracy is clearly higher.
 
     Args:
         x: (N, D) coordinates in a chart, N >= 4.
@@ -68,7 +68,9 @@ class ReadFit(Chain):
         hidden: width of the network read.
         steps: Adam steps for each read.
         batch: rows a step.
+        lr: the highest learning rate.
         held_out: share of the rows that are only scored.
+        seed: of the initial values, the held-out rows and the batches.
 
     Raises:
         ValueError: too few rows, wrong shapes, NaN, labels outside [0, 1], a category without samples.
@@ -104,7 +106,7 @@ class ReadFit(Chain):
             coordinates = self._start(name, layout, hidden)
             gaussians = Gaussians(coordinates.layout, covariance == "tied", diagonal).to(x)
             with torch.no_grad():
-                gaussians.moments_(read_many(coordinates, x), labels.index_fill(0, self.held, 0))
+                gaussians.fit_moments_(read_batched(coordinates, x), labels.index_fill(0, self.held, 0))
             self.models[name] = coordinates, gaussians
             fits[name] = self._fit(coordinates, gaussians, steps, lr)
         super().__init__(fits)
@@ -116,8 +118,8 @@ class ReadFit(Chain):
         width = hidden if read == "network" else 0
         coordinates = Coordinates(dim, layout, width, generator_for(self.seed, -2)).to(self.x)
         known = self.labels.clone()
-        known[self.held] = known[self.rows].mean(0)  # which points nowhere
-        coordinates.start_(self.x, known)
+        known[self.held] = known[self.rows].mean(0)  # the mean contributes no direction
+        coordinates.initialise_(self.x, known)
         coordinates.standardise_(self.x)
         return coordinates
 
@@ -135,7 +137,7 @@ class ReadFit(Chain):
 
     @torch.no_grad()
     def result(self) -> ReadResult:
-        """The read that was asked for, or the better one, as it now stands."""
+        """The read that was chosen by name, or the better one, with its current parameters."""
         labels = self.labels[self.held]
         scores = {}
         for name, (coordinates, gaussians) in self.models.items():
@@ -147,7 +149,7 @@ class ReadFit(Chain):
         for name in others:
             if scores[name].mean() > scores[best].mean() + CLEARLY_BETTER:
                 best = name
-        return ReadResult(best, *self.models[best], scores, converged(self.fits[best].history))
+        return ReadResult(best, *self.models[best], scores, has_converged(self.fits[best].history))
 
 
 def _check(x: Tensor, labels: Tensor, layout: Layout) -> None:

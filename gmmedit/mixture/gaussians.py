@@ -14,10 +14,11 @@ from gmmedit.mixture import Layout
 Form = Literal["group", "peak"]
 Draw = Literal["coupled", "sample", "mean"]
 
-NARROWEST = 1e-4  # a component's mean variance as a share of that of all samples: fewer samples than dimensions can be
-# told apart without any spread, and the density would have no end
+# Least mean variance of a component, as a share of that of all samples: fewer samples than dimensions can be separated
+# without any spread, and the density would be unbounded.
+NARROWEST = 1e-4
 RIDGE = 1e-6  # share of the mean variance added to fitted covariances: few samples would make them singular
-WEIGHT_RATE = 10.0  # log-weights have farther to go than Adam's steps, all about lr, would carry them
+WEIGHT_RATE = 10.0  # log-weights must move farther than Adam's steps, all about lr, would carry them
 
 
 class Components:
@@ -69,15 +70,15 @@ class Components:
         return self.log_joint(y).log_softmax(-1)
 
 
-class SideBySide(Components):
-    """Mixtures of one size: what each alone would take many small operations for, all take in as many."""
+class StackedComponents(Components):
+    """Mixtures of one size, stacked so that all are evaluated by one operation instead of one each."""
 
     def __init__(self, mixtures: Sequence[Components]) -> None:
-        self.means = torch.stack([it.means for it in mixtures])
-        self.log_scale = torch.stack([it.log_scale for it in mixtures])
-        lower = [it.lower for it in mixtures if it.lower is not None]
+        self.means = torch.stack([mixture.means for mixture in mixtures])
+        self.log_scale = torch.stack([mixture.log_scale for mixture in mixtures])
+        lower = [mixture.lower for mixture in mixtures if mixture.lower is not None]
         self.lower = torch.stack(lower) if lower else None
-        self.logits = torch.stack([it.logits for it in mixtures])
+        self.logits = torch.stack([mixture.logits for mixture in mixtures])
 
 
 class Mixture(Components, nn.Module):
@@ -86,7 +87,7 @@ class Mixture(Components, nn.Module):
     Args:
         values: C.
         rank: r.
-        tied: one covariance for all values. Free ones may tell values apart by spread: no write changes that.
+        tied: one covariance for all values. Free ones may separate values by spread, which no write changes.
         diagonal: no correlation between coordinates.
     """
 
@@ -100,6 +101,7 @@ class Mixture(Components, nn.Module):
 
     @property
     def tied(self) -> bool:
+        """Whether all values share one covariance."""
         return len(self.log_scale) < len(self.means)
 
     def covariance(self) -> Tensor:
@@ -108,7 +110,7 @@ class Mixture(Components, nn.Module):
         return (factor @ factor.mT).expand(len(self.means), -1, -1)
 
     @torch.no_grad()
-    def moments_(self, y: Tensor, labels: Tensor) -> None:
+    def fit_moments_(self, y: Tensor, labels: Tensor) -> None:
         """Sets weights, means and covariances to the moments of y (N, r) weighted by labels (N, C).
 
         No column of the labels may be all zero.
@@ -141,9 +143,9 @@ class Mixture(Components, nn.Module):
 
         T_c(y) = m + B_c (y - m_c) is the Monge map between two Gaussians, the shift m - m_c if they have one
         covariance (Delon & Desolneux 2020, "A Wasserstein-type distance in the space of Gaussian mixture
-        models"). Neighbours stay where they are, and rank inside a value is kept. It is the mean of a plan which
-        splits samples between components: where those overlap, y_s comes out narrower than the component.
-        No gradient flows through B, as derivatives of equal eigenvalues are singular.
+        models"), so that the order of samples within a value is kept. It is the mean of a plan that splits samples
+        between components: where those overlap, y_s has a smaller spread than the component. No gradient flows
+        through B, as derivatives of equal eigenvalues are singular.
         """
         responsibilities = self.log_responsibilities(y).exp()
         if self.tied:
@@ -153,7 +155,11 @@ class Mixture(Components, nn.Module):
         return self.means[value] + (responsibilities.unsqueeze(2) * moved).sum(1)
 
     def control(self, y: Tensor, value: int, draw: Draw, generator: torch.Generator | None) -> Tensor:
-        """Where samples y (N, r) should go to get a value: see ``Gaussians.control``."""
+        """The control vectors (N, r) of samples y (N, r) for a value: see ``Gaussians.control``.
+
+        Raises:
+            ValueError: an unknown draw, or "sample" without a generator.
+        """
         if draw == "coupled":
             return self.transport(y, value)
         if draw == "mean":
@@ -182,7 +188,7 @@ class Gaussians(nn.Module):
         self.layout = layout
         sizes = list(zip(layout.values, layout.ranks, strict=True))
         self.mixtures = nn.ModuleList(Mixture(values, rank, tied, diagonal) for values, rank in sizes)
-        self._alike = [[a for a, it in enumerate(sizes) if it == size] for size in dict.fromkeys(sizes)]
+        self._alike = [[a for a, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)]
         self._own = [_numbers(layout.rows, alike) for alike in self._alike]
         self._order = torch.cat([_numbers(layout.columns, alike) for alike in self._alike]).argsort()
 
@@ -190,10 +196,10 @@ class Gaussians(nn.Module):
         return [(self.mixture(a), y[:, rows]) for a, rows in enumerate(self.layout.rows)]
 
     def _each(self, y: Tensor, function: Callable[[Components, Tensor], Tensor]) -> Tensor:
-        """The function of all mixtures and their coordinates, (N, K): those of one size at once."""
+        """The function of every mixture and its coordinates, (N, K), computed at once for those of one size."""
         found = []
         for alike, rows in zip(self._alike, self._own, strict=True):
-            mixtures = SideBySide([self.mixture(a) for a in alike])
+            mixtures = StackedComponents([self.mixture(a) for a in alike])
             own = y.index_select(1, rows.to(y.device)).unflatten(1, (len(alike), -1))  # (N, A, r)
             found.append(function(mixtures, own).flatten(1))
         return torch.cat(found, 1).index_select(1, self._order.to(y.device))
@@ -201,7 +207,7 @@ class Gaussians(nn.Module):
     def mixture(self, attribute: int) -> Mixture:
         """The mixture of one attribute."""
         mixture = self.mixtures[attribute]
-        assert isinstance(mixture, Mixture)  # ModuleList forgets it
+        assert isinstance(mixture, Mixture)  # ModuleList's items are typed as Module
         return mixture
 
     def log_density(self, y: Tensor) -> Tensor:
@@ -228,7 +234,7 @@ class Gaussians(nn.Module):
         """The normalised likelihood (N, K) in [0, 1]: "group" (responsibilities) or "peak"."""
         return self.responsibilities(y) if form == "group" else self.peak(y)
 
-    def moments_(self, y: Tensor, labels: Tensor) -> None:
+    def fit_moments_(self, y: Tensor, labels: Tensor) -> None:
         """Sets every component to the moments of y (N, r) weighted by its column of labels (N, K) in [0, 1].
 
         Raises:
@@ -239,7 +245,7 @@ class Gaussians(nn.Module):
             attribute, value = self.layout.locate(empty[0])
             raise ValueError(f"no sample has value {value} of attribute {attribute}: take more samples")
         for (mixture, part), columns in zip(self._parts(y), self.layout.columns, strict=True):
-            mixture.moments_(part, labels[:, columns])
+            mixture.fit_moments_(part, labels[:, columns])
 
     def draw(self, category: int, n: int, generator: torch.Generator) -> Tensor:
         """n reparameterised samples (n, r_a) of a category's component."""
@@ -262,9 +268,12 @@ class Gaussians(nn.Module):
         """The control vectors y_s (N, r_a) that move samples y (N, r) to a category (claim 6: zs).
 
         Args:
-            draw: "coupled" (optimal transport, deterministic), "mean", or "sample" (independent draws, the
-                patent's words; needs a generator).
-            away: aim at the most responsible *other* value of the attribute instead, sample by sample.
+            draw: "coupled" (optimal transport, deterministic), "mean", or "sample" (independent draws, as in the
+                patent; needs a generator).
+            away: move each sample to the most responsible *other* value of the attribute instead.
+
+        Raises:
+            ValueError: an unknown draw, or "sample" without a generator.
         """
         attribute, value = self.layout.locate(category)
         mixture, y = self._parts(y)[attribute]

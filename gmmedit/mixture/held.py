@@ -1,7 +1,7 @@
 """Which attributes must stay while another is edited.
 
 *held* (A, A) bool: row a marks the attributes that must stay while attribute a is edited. By default every other one;
-an edit of a cause would leave out what follows from it. Losses, metrics and evaluation ask here and nowhere else.
+an edit of a cause would leave out its effects. Losses, metrics and evaluation all take it from here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 from gmmedit.mixture import Layout
 
 
-def every_other(attributes: int) -> Tensor:
+def all_others_held(attributes: int) -> Tensor:
     """held (A, A) where only the edited attribute may change."""
     return ~torch.eye(attributes, dtype=torch.bool)
 
 
-def held_beside(held: Tensor, edited: Iterable[int]) -> list[int]:
+def held_by_all(held: Tensor, edited: Iterable[int]) -> list[int]:
     """The attributes that must stay while all of the edited ones change, in ascending order."""
     found: list[int] = held[list(edited)].all(0).nonzero().flatten().tolist()
     return found

@@ -1,4 +1,4 @@
-"""The fitted mixture as one model: it reads attributes, says how likely each value is, and edits."""
+"""The fitted mixture as one model, which reads attributes, gives the likelihood of each value, and edits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gmmedit.mixture.writing import Correction, least_change_write
 
 
 class AttributeMixture(nn.Module):
-    """Reads x, weighs the values of every attribute, and moves x towards a value.
+    """Reads coordinates y of x, gives the responsibilities of every attribute's values, and moves x towards a value.
 
     Args:
         coordinates: the read y(x).
         gaussians: the components over y.
-        correction: learned by fit-mixture, None before it and without consistency terms.
+        correction: learned by fit-mixture; None before that, and without consistency terms.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class AttributeMixture(nn.Module):
 
     @classmethod
     def from_state(cls, values: tuple[int, ...], state: dict[str, Tensor]) -> AttributeMixture:
-        """The model whose `state_dict` this is, for attributes with so many values each.
+        """The model of a ``state_dict``; values: the number of values of each attribute.
 
-        Raises KeyError or RuntimeError if it is no such state.
+        Raises:
+            KeyError, RuntimeError: the state is not that of such a model.
         """
         means = [state[f"gaussians.mixtures.{a}.means"] for a in range(len(values))]
         layout = Layout(values, tuple(m.shape[1] for m in means))
@@ -58,13 +59,14 @@ class AttributeMixture(nn.Module):
 
     @property
     def layout(self) -> Layout:
+        """Values and ranks of the attributes."""
         return self.gaussians.layout
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """x (N, D) to responsibilities (N, K), adding up to one over each attribute's values."""
         return self.gaussians.responsibilities(self.coordinates(x))
 
-    def wanted(
+    def control_change(
         self,
         y: Tensor,
         category: Tensor,
@@ -72,7 +74,10 @@ class AttributeMixture(nn.Module):
         generator: torch.Generator | None = None,
         away: bool = False,
     ) -> Tensor:
-        """The change of y (N, r) that brings each row to the control vector of its category (N,)."""
+        """The change (N, r) of y (N, r) from each row to the control vector of its category (N,).
+
+        Columns of other attributes are zero. For draw, generator and away see ``Gaussians.control``.
+        """
         change = torch.zeros_like(y)
         for c in category.unique().tolist():
             chosen = category == c
@@ -97,9 +102,12 @@ class AttributeMixture(nn.Module):
         is that of every layer.
         """
         y = self.coordinates(x)
-        return self.write(x, y, self.wanted(y, category, draw, generator, away), category)
+        return self.write(x, y, self.control_change(y, category, draw, generator, away), category)
 
     def write(self, x: Tensor, y: Tensor, change: Tensor, category: Tensor) -> Tensor:
-        """The offset (N, L, D) of x (N, D), with y (N, r) its coordinates, that changes those so (N, r)."""
+        """The offset (N, L, D) of x (N, D) that changes its coordinates y (N, r) by change (N, r).
+
+        category: (N,), on which the correction depends; L is 1 without a correction.
+        """
         exact = least_change_write(self.coordinates, x, slice(None), change) - x
         return exact[:, None] if self.correction is None else self.correction(x, y, change, exact, category)

@@ -14,8 +14,8 @@ from gmmedit.mixture.held import held_categories
 
 Scale = Literal["probability", "log"]
 
-CERTAIN = 0.95  # a target of 1 would push logits without end
-SMALLEST = 1e-6  # probabilities below this are taken for it
+CERTAIN = 0.95  # a target of 1 would increase logits without bound
+SMALLEST = 1e-6  # smaller probabilities are raised to it
 
 
 def label_loss(likelihood: Tensor, labels: Tensor) -> Tensor:
@@ -24,15 +24,15 @@ def label_loss(likelihood: Tensor, labels: Tensor) -> Tensor:
 
 
 def likelihood_term(log_density: Tensor, labels: Tensor) -> Tensor:
-    """Negative log-density (N, K), weighted by the labels (N, K) in [0, 1]: makes components densities of y.
+    """Mean negative log-density (N, K) weighted by labels (N, K) in [0, 1], which makes components densities of y.
 
-    Take the density of y.detach(): with a gradient to y the least loss is a y that has collapsed to a point.
+    Use the density of y.detach(): with a gradient to y, the loss is least when y collapses to a point.
     """
     return -(labels * log_density).sum() / labels.sum()
 
 
 def sampling_term(coefficients: Tensor, labels: Tensor) -> Tensor:
-    """MSE of sampled coefficients and the labels of the pictures of the samples, both (N, C) (claim 5).
+    """MSE of sampled coefficients and the labels of the samples' images, both (N, C) (claim 5).
 
     A coefficient is the one-hot drawn category, or the responsibilities at the draw.
     """
@@ -43,8 +43,8 @@ def log_labels(labels: Tensor, layout: Layout, scale: Scale = "probability") -> 
     """log-probabilities (N, K) over each attribute's values.
 
     Args:
-        labels: (N, K) probabilities in [0, 1], which are clamped, or anything that equals their logarithm up
-            to a constant over each attribute: log-probabilities, logits of a softmax.
+        labels: (N, K) probabilities in [0, 1], which are clamped, or their logarithms up to a constant over each
+            attribute (log-probabilities, logits of a softmax).
         scale: which of the two.
     """
     logs = labels.clamp_min(SMALLEST).log() if scale == "probability" else labels
@@ -60,10 +60,10 @@ def same_attribute(layout: Layout) -> Tensor:
 def edit_divergences(
     before: Tensor, after: Tensor, category: Tensor, layout: Layout, held: Tensor, certain: float = CERTAIN
 ) -> tuple[Tensor, Tensor]:
-    """Per row, what an edit towards a category (N,) missed and what it broke, from log-labels (N, K).
+    """How far edits towards a category (N,) missed it, and how far they changed held attributes: two (N,), >= 0.
 
-    Missed: -log of the category's probability, as far as that is below `certain`. Broken: KL divergence of the labels
-    before and after, summed over the attributes that `held` (A, A) says must stay.
+    From log-labels (N, K) before and after. Missed: log(certain) - log(probability of the category), at least 0.
+    Changed: KL divergence of the labels before from those after, summed over the attributes that ``held`` (A, A) marks.
     """
     missed = (math.log(certain) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
     divergence = before.exp() * (before - after)
@@ -71,14 +71,14 @@ def edit_divergences(
     return missed, divergence.masked_fill(~must_stay, 0).sum(1)
 
 
-def picture_change(before: Tensor, after: Tensor) -> Tensor:
-    """Mean absolute change (N,) of pictures (N, ...) in [-1, 1]; nothing where there are none to see, (N, 0).
+def image_change(before: Tensor, after: Tensor) -> Tensor:
+    """Mean absolute change (N,) of images (N, ...) in [-1, 1]; 0 where there are none, (N, 0).
 
-    Absolute, so that the cheapest change is one of few pixels: what has nothing to do with the label stays.
+    The absolute value favours changes of few pixels, so that what is unrelated to the label stays.
     """
     return (after - before).abs().flatten(1).sum(1) / max(before[0].numel(), 1)
 
 
 def least_change(change: Tensor) -> Tensor:
-    """Mean squared change of the coordinates x, change of any shape."""
+    """Mean square of a change of the coordinates x, of any shape."""
     return change.square().mean()

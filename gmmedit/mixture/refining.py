@@ -1,8 +1,8 @@
 """The losses of fit-mixture: the label loss of fit-single, plus two terms that run through real edits.
 
 Sampling (claim 5): draw a category and a point of its component, write it into a sample, generate, label,
-and compare the labels with the sampled coefficient. Decoupling: write the coupled draw into real samples
-and ask that the labels of held attributes stay where they were. Both differentiate through generator and classifier.
+and compare the labels with the sampled coefficient. Decoupling: write the coupled draw into samples and penalise
+changes of the held attributes' labels. Both differentiate through generator and classifier.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from torch import Tensor
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Terms, generator_for
-from gmmedit.mixture.coordinates import read_many
+from gmmedit.mixture.coordinates import read_batched
 from gmmedit.mixture.fitting import mixture_terms
 from gmmedit.mixture.gaussians import Form
-from gmmedit.mixture.held import every_other
+from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import (
     edit_divergences,
+    image_change,
     least_change,
     log_labels,
-    picture_change,
     same_attribute,
     sampling_term,
 )
 
 
 class Score(Protocol):
-    """f(G(x)) and G(x), or what stands in for them."""
+    """f(G(x)) and G(x), or a surrogate of them."""
 
     def __call__(self, x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """x (N, L, D), one row a layer, to logits (N, K) and pictures (N, ...), or none to see, (N, 0).
+        """x (N, L, D) to logits (N, K) and images (N, C, H, W) in [-1, 1], (N, 0) where there are none.
 
-        With a `disturbance` the logits are of pictures moved and noised at random, all N in the same way.
+        With a ``disturbance`` the logits are of images shifted and noised at random, all N in the same way.
         """
 
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
-WEAKEST, STRONGEST = 0.25, 1.5  # strengths at which the other labels are held
+WEAKEST, STRONGEST = 0.25, 1.5  # range of the edits' strengths
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each term counts."""
+    """The weight of each term; ``picture`` is that of the image's change."""
 
     sampling: float = 1.0
     decoupling: float = 1.0
@@ -59,8 +59,10 @@ class Refinement:
 
     Args:
         model: with a correction unless `score` is None.
-        x, labels, logits: (N, D), (N, K), (N, K) of the samples. They are read once: the label loss teaches no read.
+        x, labels, logits: (N, D), (N, K), (N, K) of the samples. They are read once, as the read is not trained.
         score: None leaves out the terms that need it.
+        weights: of the terms.
+        seed: of the random numbers of all steps.
         rows, edits: samples a step for the label loss, and for the other terms, edits >= 2.
         form: of the normalised likelihood.
         held: (A, A) the attributes that must stay (`gmmedit.mixture.held`); None: every other one.
@@ -83,8 +85,8 @@ class Refinement:
         self.model, self.x, self.labels, self.logits = model, x, labels, logits
         self.score, self.weights, self.seed, self.rows, self.edits = score, weights, seed, rows, edits
         self.form = form
-        self.held = every_other(len(model.layout.values)) if held is None else held
-        self.y = None if model.coordinates.shared else read_many(model.coordinates, x)
+        self.held = all_others_held(len(model.layout.values)) if held is None else held
+        self.y = None if model.coordinates.shared else read_batched(model.coordinates, x)
 
     def __call__(self, step: int) -> Terms:
         generator = generator_for(self.seed, step)
@@ -94,16 +96,16 @@ class Refinement:
         return terms if self.score is None else terms | self.edit_terms(self.score, generator)
 
     def edit_terms(self, score: Score, generator: torch.Generator) -> Terms:
-        """Half of the edits use the coupled draw, half sample their component."""
+        """The terms of one step's edits. The first half use the coupled draw, the second sample their component."""
         layout, weights = self.model.layout, self.weights
         rows = torch.randint(len(self.x), (self.edits,), generator=generator)
         x, before = self.x[rows], log_labels(self.logits[rows], layout, "log")
-        category = random_categories(layout, self.labels[rows], generator)
+        category = draw_categories(layout, self.labels[rows], generator)
         half = self.edits // 2
         y = self.model.coordinates(x)
         change = torch.cat([
-            self.model.wanted(y[:half], category[:half], "coupled"),
-            self.model.wanted(y[half:], category[half:], "sample", generator),
+            self.model.control_change(y[:half], category[:half], "coupled"),
+            self.model.control_change(y[half:], category[half:], "sample", generator),
         ])  # fmt: skip
         offset = self.model.write(x, y, change, category)
         strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
@@ -122,12 +124,12 @@ class Refinement:
             "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
             "change": weights.least_change * least_change(offset) * offset.shape[2],
-            "picture": weights.picture * picture_change(unedited, edited).mean(),
+            "picture": weights.picture * image_change(unedited, edited).mean(),
         }
 
 
-def random_categories(layout: Layout, labels: Tensor, generator: torch.Generator) -> Tensor:
-    """One category (N,) per row of labels (N, K), mostly one that the row has not."""
+def draw_categories(layout: Layout, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """One category (N,) per row of labels (N, K); with probability 0.9 or so one that the row does not have."""
     has = torch.zeros_like(labels, dtype=torch.bool)
     for columns in layout.columns:
         has[:, columns] = labels[:, columns] == labels[:, columns].amax(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Writes: the change of x that an edit of y asks for.
+"""Writes: the change of x that makes a given change of y.
 
 Reading an attribute and moving it are dual: the least change of x that moves y by dy is J'(JJ')^-1 dy with
 J = dy/dx.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
-from gmmedit.mixture.coordinates import Coordinates, FullSpace, dense
+from gmmedit.mixture.coordinates import Coordinates, FullSpace, make_dense
 
 STEPS = 8
 DAMPING = 0.02
@@ -27,8 +27,8 @@ def least_change_write(
 ) -> Tensor:
     """Moves the coordinates y[rows] by delta, holds all others, and changes x as little as that allows.
 
-    x' = x + J'(JJ' + lambda I)^-1 dy in Euler steps along a straight path of y. Each step aims anew, from
-    where x is, so errors do not add up. A linear read has one J and one step is exact, up to the damping:
+    x' = x + J'(JJ' + lambda I)^-1 dy in Euler steps along a straight path of y. Each step's dy is computed from the
+    current x, so that errors do not add up. A linear read has one J, and one step is exact up to the damping:
     W = R(R'R + lambda I)^-1. In a full space (``FullSpace``) nothing is held and x' = x + delta.
 
     Args:
@@ -36,8 +36,8 @@ def least_change_write(
         rows: the edited attribute's slice of y, or all of y where the attribute differs from row to row.
         delta: (N, r_a), alpha (y_s - y); or (N, r), zero where y is held.
         steps: Euler steps, for a network read.
-        damping: lambda in units of the mean diagonal of JJ'. Nearly collinear reads (age and grey hair) pull
-            an undamped write far away along the difference of their directions.
+        damping: lambda in units of the mean diagonal of JJ'. Without it, nearly collinear reads (age and grey hair)
+            move x far along the difference of their directions.
 
     Returns:
         x' (N, D), differentiable in x, delta and the coordinates' parameters.
@@ -45,11 +45,11 @@ def least_change_write(
     if coordinates.shared:
         return x + delta @ coordinates.jacobian(x[:1], rows)[0]
     start = coordinates(x)
-    wanted = torch.zeros_like(start)
-    wanted[:, rows] = delta
+    change = torch.zeros_like(start)
+    change[:, rows] = delta
     steps = 1 if coordinates.linear else steps
     for step in range(1, steps + 1):
-        missing = wanted * (step / steps) - (coordinates(x) - start)
+        missing = change * (step / steps) - (coordinates(x) - start)
         x = x + _least_change(coordinates.jacobian(x[:1] if coordinates.linear else x), missing, damping)
     return x
 
@@ -64,17 +64,17 @@ def _least_change(jacobian: Tensor, change: Tensor, damping: float) -> Tensor:
 
 
 class Correction(nn.Module):
-    """What the consistency terms teach the write: offset_l = gain_c * exact offset + network(...)_l for each layer l.
+    """A learned correction of the write: offset_l = gain_c * exact offset + network(...)_l for each layer l.
 
-    The gain starts at one and the network at zero, so the first corrected write is the exact one, in every layer
-    of the generator alike. From there each learns its own share: hair colour needs no coarse layer.
+    The gain starts at one and the network at zero, so that the write is at first exact and the same in every layer of
+    the generator. The consistency terms then fit a share for each layer: hair colour needs no coarse layer.
 
     Args:
         dim: D.
         layout: r and K.
-        layers: L of the generator that take a latent of their own, 1 for a latent that all share.
+        layers: L, the layers of the generator with latents of their own; 1 for a latent that all share.
         hidden, depth: width and number of the gated residual blocks.
-        generator: draws the start.
+        generator: draws the initial parameters.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class Correction(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(layout.categories))
         self.codes = nn.Parameter(torch.randn(layout.categories, 32, generator=generator))
-        self.entry = dense(2 * dim + 2 * layout.width + 32, hidden, generator)
-        self.blocks = nn.ModuleList(dense(hidden, 2 * hidden, generator) for _ in range(depth))
-        self.exit = dense(hidden, layers * dim, generator)
+        self.entry = make_dense(2 * dim + 2 * layout.width + 32, hidden, generator)
+        self.blocks = nn.ModuleList(make_dense(hidden, 2 * hidden, generator) for _ in range(depth))
+        self.exit = make_dense(hidden, layers * dim, generator)
         nn.init.zeros_(self.exit.weight)
 
-    def forward(self, x: Tensor, y: Tensor, wanted: Tensor, exact: Tensor, category: Tensor) -> Tensor:
-        """x, exact (N, D), y, wanted (N, r), category (N,) to the corrected offsets (N, L, D)."""
-        hidden = self.entry(torch.cat([x, exact, y, wanted, self.codes[category]], 1))
+    def forward(self, x: Tensor, y: Tensor, change: Tensor, exact: Tensor, category: Tensor) -> Tensor:
+        """x, exact (N, D), y and its change (N, r), category (N,) to the corrected offsets (N, L, D)."""
+        hidden = self.entry(torch.cat([x, exact, y, change, self.codes[category]], 1))
         for block in self.blocks:
             value, gate = block(F.silu(hidden)).chunk(2, 1)
             hidden = hidden + value * gate.sigmoid()

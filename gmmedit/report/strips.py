@@ -70,7 +70,7 @@ def make_strips(run: RunFolder, examples: list[Example], settings: EditSettings)
     path, execution = run.file("strips"), run.execution
     first_seed = first_unseen(EvaluateSettings().first_seed, LOOKED_AT, run.samples)
     spec = run_spec(run.artifact("mixture"), examples, settings, first_seed)
-    if artifacts.finished(path, spec, force=True):
+    if artifacts.is_finished(path, spec, force=True):
         return path
     with lock(path):
         found = artifacts.load_checkpoint(path, spec, execution.restart, execution.force) or {}

@@ -8,7 +8,7 @@ import numpy as np
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
-from gmmedit.mixture.held import every_other, held_beside
+from gmmedit.mixture.held import all_others_held, held_by_all
 
 
 def fit_report(path: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: d
     """How far the target labels moved, and how far all others, from (N, K) before and after."""
     change = np.abs(after - before).mean(0)  # (K,)
     owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
-    held = held_beside(every_other(len(edits.attributes)), {owner[column] for column in targets})
+    held = held_by_all(all_others_held(len(edits.attributes)), {owner[column] for column in targets})
     others = [column for column in named if owner[column] in held]
     moved = ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets)
     if not others:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gmmedit.mixture.held import every_other
+from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.run.folder import RunFolder
@@ -26,7 +26,7 @@ def neighbours_of(
     rows = fitted_rows(run.labels, held_out)[: min(MOST, MOST_NUMBERS // model.layout.width)]
     latents, logits = read_rows(run.samples, space, rows), read_rows(run.labels, "logits", rows)
     x = chart.to_x_(latents)
-    places, place = x, lambda rows: rows
+    positions, place = x, lambda rows: rows
     if space == "z" and "w" in run.samples:
         w, renderer = read_rows(run.samples, "w", rows), run.renderer
         near = fit_chart(run.space("w"), w)
@@ -34,6 +34,6 @@ def neighbours_of(
         def place(rows: Tensor) -> Tensor:
             return near.to_x(renderer.map(rows.to(renderer.generator.device)).cpu())
 
-        places = near.to_x_(w)
-    held = every_other(len(model.layout.values)) if held is None else held
-    return Neighbours(x, model.coordinates(x), logits, places, place, model.layout, held, RATES[space])
+        positions = near.to_x_(w)
+    held = all_others_held(len(model.layout.values)) if held is None else held
+    return Neighbours(x, model.coordinates(x), logits, positions, place, model.layout, held, RATES[space])

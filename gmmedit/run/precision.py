@@ -17,7 +17,7 @@ def settle_precision(path: Path, spec: RunSpec, execution: Execution) -> RunSpec
         return spec
 
     def found() -> str:
-        before = None if execution.restart else artifacts.begun(path)
+        before = None if execution.restart else artifacts.read_partial_spec(path)
         recorded = before.resolved_config.get("precision") if before else None
         return recorded if recorded in ("fp32", "bf16") else resolve_precision("auto", execution.device)
 

@@ -56,7 +56,7 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     aims = list(zip(categories, strengths, strict=True))
     with lock(path):  # two edits into one folder would mix their images
         picture_folder(path)  # what stands in its way is found before the work
-        if not artifacts.finished(path, spec, force=True):
+        if not artifacts.is_finished(path, spec, force=True):
             fill(path, spec, session, request, aims, index, images, latent)
         write_pictures(path, request.title())
     return path

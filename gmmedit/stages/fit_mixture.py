@@ -13,8 +13,8 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem
-from gmmedit.fitting.loop import carry_out, write_fit
-from gmmedit.mixture.adam import Fit, converged, generator_for
+from gmmedit.fitting.loop import run_fit, write_fit
+from gmmedit.mixture.adam import Fit, generator_for, has_converged
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.model import AttributeMixture
@@ -36,7 +36,7 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
     path = folder / "mixture.h5"
     with RunFolder(folder, execution) as run_folder:
         spec = run_spec(run_folder, settings)
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         spec = settle_precision(path, spec, execution)
         settings = settings.model_copy(update=spec.resolved)
@@ -56,8 +56,8 @@ def fit_together(path: Path, spec: RunSpec, run_folder: RunFolder, settings: Fit
     score, layers = score_of(run_folder, space, problem, settings)
     model = start(run_folder.model("single"), problem, settings, layers)
     fit = fit_of(model, problem, score, settings, spec.config["likelihood"])
-    history = carry_out(path, spec, fit, execution)
-    facts = {"converged": converged(fit.history), "steps": fit.count}
+    history = run_fit(path, spec, fit, execution)
+    facts = {"converged": has_converged(fit.history), "steps": fit.count}
     if execution.processes.main:
         write_fit(path, spec, history, model, problem, facts)
 

@@ -10,7 +10,7 @@ from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import FitSingleSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem, resolve_space
-from gmmedit.fitting.loop import carry_out, write_fit
+from gmmedit.fitting.loop import run_fit, write_fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder
@@ -27,7 +27,7 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
     with RunFolder(folder, execution) as run_folder:
         settings = settings.model_copy(update={"space": resolve_space(run_folder.samples, settings.space)})
         spec = run_spec(run_folder, settings)
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         if execution.processes.main:  # a step hardly takes longer for more rows: docs/scale.md
             with lock(path):
@@ -45,7 +45,7 @@ def fit_gaussians(path: Path, spec: RunSpec, run_folder: RunFolder, settings: Fi
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
         steps=settings.steps, batch=settings.batch, lr=settings.lr, seed=settings.seed,
     )  # fmt: skip
-    history = carry_out(path, spec, fit, run_folder.execution)
+    history = run_fit(path, spec, fit, run_folder.execution)
     result = fit.result()
     model = AttributeMixture(result.coordinates, result.gaussians)
     facts = {"read": result.read, "converged": result.converged, "steps": fit.count}

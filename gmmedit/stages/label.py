@@ -46,12 +46,12 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
         spec = run_spec(samples, classifier, settings)
-        if artifacts.up_to_date(path, spec, execution):
+        if artifacts.is_up_to_date(path, spec, execution):
             return path
         look, notes = looker(run_folder, classifier, name, settings.precision, from_images)
         facts = facts_of(classifier, samples, notes) | calibrate(classifier, look, spec.n, execution.processes)
         with artifacts.open_rows(path, spec, execution, facts) as out:
-            artifacts.fill(out, lambda start, stop: label(classifier, look, start, stop))
+            artifacts.fill_rows(out, lambda start, stop: label(classifier, look, start, stop))
     return path
 
 

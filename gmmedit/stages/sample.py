@@ -24,7 +24,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     renderer = Renderer(generators.load(settings.gan, execution.device), settings)
     settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
     spec = run_spec(renderer.generator, settings)
-    if artifacts.up_to_date(path, spec, execution):
+    if artifacts.is_up_to_date(path, spec, execution):
         return path
 
     def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
 
     facts = {"spaces": {name: space.record() for name, space in renderer.generator.spaces.items()}}
     with artifacts.open_rows(path, spec, execution, facts) as out:
-        artifacts.fill(out, drawn)
+        artifacts.fill_rows(out, drawn)
     return path
 
 

@@ -120,7 +120,7 @@ def progress(path: Path) -> str:
 
 def intact(path: Path) -> str:
     """InputError names the datasets and rows that are damaged."""
-    found = artifacts.damages(path)
+    found = artifacts.find_damages(path)
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise InputError(f"{path} is damaged: {', '.join(map(str, found[:SHOWN]))}{more}")

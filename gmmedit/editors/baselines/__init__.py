@@ -1,1 +1,1 @@
-"""Published editors to compare with, and the floors of every comparison."""
+"""Published editors, and trivial ones (`random`, `none`), to compare with."""

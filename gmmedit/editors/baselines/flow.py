@@ -12,18 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, extra
+from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, import_extra
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
 
 COUPLINGS, HIDDEN = 4, (256, 256)
 STEPS, ROWS, RATE, DECAY = 3000, 256, 2e-3, 1.0
-WIDEST, NARROWEST = 0.4, 0.15  # of s, which falls while the flow learns, as there in 1,000 epochs
+WIDEST, NARROWEST = 0.4, 0.15  # s at the first and the last step, as in the paper over 1,000 epochs
 
 
 @dataclass(frozen=True)
 class FlowChart:
-    """The base of a flow over the turned coordinates of another chart."""
+    """The base of a flow over the rotated coordinates of another chart."""
 
     chart: Coordinates
     turn: Tensor  # orthogonal (D, D)
@@ -31,11 +31,13 @@ class FlowChart:
 
     @torch.no_grad()
     def to_x(self, latent: Tensor) -> Tensor:
+        """Latents (..., D) to the flow's base coordinates (..., D')."""
         found: Tensor = self.flow(self.chart.to_x(latent) @ self.turn)
         return found
 
     @torch.no_grad()
     def carry(self, latent: Tensor, x: Tensor) -> Tensor:
+        """Latents (..., D) moved so that their base coordinates become x (..., D')."""
         change = self.flow.inv(x) - self.flow.inv(self.to_x(latent))
         return self.chart.carry(latent, self.chart.to_x(latent) + change @ self.turn.T)
 
@@ -48,8 +50,9 @@ class FlowEditor(Editor):
     layout: Layout
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
+        """See `Editor.offset`; (N, L, D')."""
         attribute, value = self.layout.locate(category)
-        rows, targets = self.layout.rows[attribute], simplex(self.layout.values[attribute]).to(x)
+        rows, targets = self.layout.rows[attribute], simplex_corners(self.layout.values[attribute]).to(x)
         goal = targets[value]
         if away:
             distance = (x[..., None, rows] - targets).norm(dim=-1)
@@ -60,22 +63,25 @@ class FlowEditor(Editor):
         return change
 
 
-def fit_flow(it: Material) -> FlowEditor:
-    """InputError: zuko is not installed. Unsuitable: the attributes leave no dimension to the rest."""
-    flows = extra("zuko.flows", "flow")
-    x, layout = it.chart.to_x(it.latents), Layout(it.layout.values)
+def fit_flow(material: Material) -> FlowEditor:
+    """Fit the flow by maximum likelihood of latents and labels.
+
+    InputError: zuko is not installed. Unsuitable: the attributes take as many dimensions as the latent has.
+    """
+    flows = import_extra("zuko.flows", "flow")
+    x, layout = material.chart.to_x(material.latents), Layout(material.layout.values)
     if layout.width >= x.shape[1]:
-        raise Unsuitable(f"flow: attributes of {layout.width} dimensions leave none of {x.shape[1]} to the rest")
-    targets = targets_of(it.labels, layout)
-    turn = towards(x, targets)
+        raise Unsuitable(f"flow: attributes of {layout.width} dimensions leave none of {x.shape[1]} for the rest")
+    targets = label_targets(material.labels, layout)
+    turn = align_basis(x, targets)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(it.seed)
+        torch.manual_seed(material.seed)
         network = flows.NICE(x.shape[1], transforms=COUPLINGS, hidden_features=HIDDEN)
         matrices = [weight for weight in network.parameters() if weight.ndim == 2]
-        loss = Likelihood(network, x @ turn, targets, it.seed)
+        loss = Likelihood(network, x @ turn, targets, material.seed)
         for _ in Fit(network.parameters(), loss, STEPS, RATE, decayed=matrices, weight_decay=DECAY):
             pass
-    return FlowEditor(FlowChart(it.chart, turn, network.requires_grad_(False)().transform), layout)
+    return FlowEditor(FlowChart(material.chart, turn, network.requires_grad_(False)().transform), layout)
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,20 @@ class Likelihood:
 
 
 def log_likelihood(base: Tensor, volume: Tensor, targets: Tensor, deviation: float) -> Tensor:
-    """(N,) of base coordinates (N, D) with the log-determinant (N,) of the flow and targets (N, A') of its first."""
+    """Log-likelihood (N,) of base coordinates (N, D) whose first A' have targets (N, A').
+
+    volume: the log-determinant (N,) of the flow. deviation: s of the attributes' dimensions.
+    """
     count = targets.shape[1]
     centred = torch.cat([(base[:, :count] - targets) / deviation, base[:, count:]], 1)
     constant = base.shape[1] * math.log(2 * math.pi) / 2 + count * math.log(deviation)
     return volume - centred.square().sum(1) / 2 - constant
 
 
-def towards(x: Tensor, targets: Tensor) -> Tensor:
-    """Orthogonal (D, D); along its first columns least squares reads the targets (N, A') from x (N, D).
+def align_basis(x: Tensor, targets: Tensor) -> Tensor:
+    """Orthogonal (D, D); its first columns span the least-squares regression of the targets (N, A') on x (N, D).
 
-    The flow starts there: from any other basis it has not found the attributes after these few steps.
+    The flow starts in this basis: from any other, STEPS steps do not find the attributes.
     """
     read = torch.linalg.lstsq(x - x.mean(0), targets - targets.mean(0)).solution
     turn, upper = torch.linalg.qr(read, mode="complete")
@@ -113,12 +122,12 @@ def towards(x: Tensor, targets: Tensor) -> Tensor:
     return turn
 
 
-def targets_of(labels: Tensor, layout: Layout) -> Tensor:
-    """Labels (N, K) in [0, 1] to the mean of the values' targets that they weigh, (N, A')."""
-    return torch.cat([labels[:, c] @ simplex(c.stop - c.start).to(labels) for c in layout.columns], 1)
+def label_targets(labels: Tensor, layout: Layout) -> Tensor:
+    """The mean of the values' targets weighted by labels (N, K) in [0, 1]: (N, A')."""
+    return torch.cat([labels[:, c] @ simplex_corners(c.stop - c.start).to(labels) for c in layout.columns], 1)
 
 
-def simplex(count: int) -> Tensor:
+def simplex_corners(count: int) -> Tensor:
     """The values' targets (C, C - 1): the corners of a regular simplex at distance 1 from 0; -1 and 1 for two."""
     corners = torch.eye(count, dtype=torch.float64) - 1 / count
     basis = torch.zeros(count, count - 1, dtype=torch.float64)  # Helmert's: orthonormal columns that add up to 0

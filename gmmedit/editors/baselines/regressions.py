@@ -1,28 +1,28 @@
-"""Directions without a paper of their own: what anyone would try first."""
+"""Directions from plain regressions, the simplest baselines."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material
-from gmmedit.editors.baselines.linear import LinearEditor, along
-from gmmedit.spaces import affine_chart
+from gmmedit.editors.baselines.linear import LinearEditor, make_linear_editor
+from gmmedit.spaces import fit_affine_chart
 
 RIDGE = 1.0  # of the coefficients, against the likelihood's sum over samples: scikit-learn's default
 
 
 @torch.enable_grad()
-def fit_logistic(it: Material) -> LinearEditor:
+def fit_logistic(material: Material) -> LinearEditor:
     """Logistic regression on soft labels, one category against the rest."""
-    return along(logistic(it.latents, it.labels), it.latents)
+    return make_linear_editor(fit_coefficients(material.latents, material.labels), material.latents)
 
 
-def logistic(latents: Tensor, labels: Tensor) -> Tensor:
+def fit_coefficients(latents: Tensor, labels: Tensor) -> Tensor:
     """Coefficients (K, D) of the regressions of labels (N, K) in [0, 1] on latents (N, D), with a ridge.
 
     Solved in white coordinates, as W is too ill-conditioned; the ridge is on the latent's own coefficients.
     """
-    chart = affine_chart(latents.double())
+    chart = fit_affine_chart(latents.double())
     x, labels = chart.to_x(latents), labels.double()
     weights, bias = x.new_zeros(x.shape[1], labels.shape[1]), x.new_zeros(labels.shape[1])
     solver = torch.optim.LBFGS(
@@ -43,11 +43,14 @@ def logistic(latents: Tensor, labels: Tensor) -> Tensor:
     return (chart.axes @ (weights.detach() / chart.scale[:, None])).T.to(latents)
 
 
-def fit_mean_difference(it: Material) -> LinearEditor:
-    """From the mean of those without the value to that of those with it, weighted by the labels."""
-    return along(weighted_means(it.latents, it.labels) - weighted_means(it.latents, 1 - it.labels), it.latents)
+def fit_mean_difference(material: Material) -> LinearEditor:
+    """The difference of the means of samples with and without the value, weighted by the labels."""
+    return make_linear_editor(
+        weighted_means(material.latents, material.labels) - weighted_means(material.latents, 1 - material.labels),
+        material.latents,
+    )
 
 
 def weighted_means(latents: Tensor, weights: Tensor) -> Tensor:
-    """Means (K, D) of latents (N, D) with each column of weights (N, K)."""
+    """Means (K, D) of latents (N, D), weighted by each column of weights (N, K)."""
     return (weights / weights.sum(0).clamp_min(1e-6)).T @ latents

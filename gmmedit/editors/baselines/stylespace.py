@@ -1,8 +1,8 @@
-"""StyleSpace (Wu et al. 2021): for each category the one style channel that tells it best, edited alone.
+"""StyleSpace (Wu et al. 2021): for each category the one style channel that indicates it best, edited alone.
 
 A channel is a row of the affine map from a layer of W+ to the styles that it makes. The change of w that moves it and
 no other style of that layer is a column of the map's pseudo-inverse; where a layer makes more styles than w has
-dimensions there is none, and such channels, which the original reaches by writing styles directly, are passed over.
+dimensions there is none, and such channels, which the original edits by setting styles directly, are left out.
 """
 
 from collections import defaultdict
@@ -16,22 +16,22 @@ from gmmedit.editors.baselines.unsupervised import check_styles
 
 POSITIVES, FEWEST = 0.01, 30  # share and least number of the samples that are the examples of a category
 REACH = 60.0  # standard deviations of the channel that strength 1 goes; few labels flip before the authors' 20
-ALONE = 1e-3  # how much of a unit's change of a channel others may get
+ALONE = 1e-3  # largest change of another channel while one changes by 1
 RANK = 1e-6  # share of the largest singular value that a direction of w needs
 
 
-def fit_stylespace(it: Material) -> LinearEditor:
-    """Unsuitable: in Z, for generators without styles, or where no channel can be moved alone."""
-    check_styles("stylespace", it)
-    layers, moves, rows = isolated(it.styles)
+def fit_stylespace(material: Material) -> LinearEditor:
+    """The best channel of each category. Unsuitable: in Z, without styles, or if no channel can be moved alone."""
+    check_styles("stylespace", material)
+    layers, moves, rows = find_isolated_channels(material.styles)
     if not len(rows):
         raise Unsuitable("stylespace: no style channel can be moved alone, every layer has more of them than W has")
-    rows, moves = rows.to(it.latents), moves.to(it.latents)
-    codes = it.latents @ rows.T
+    rows, moves = rows.to(material.latents), moves.to(material.latents)
+    codes = material.latents @ rows.T
     mean, spread = codes.mean(0), codes.std(0, correction=0).clamp_min(1e-12)
     count = min(max(FEWEST, int(POSITIVES * len(codes))), len(codes))
-    steps = torch.zeros(it.layout.categories, it.layers, it.latents.shape[1])
-    for category, score in enumerate(target_scores(it.logits, it.layout).T):
+    steps = torch.zeros(material.layout.categories, material.layers, material.latents.shape[1])
+    for category, score in enumerate(target_scores(material.logits, material.layout).T):
         signal = signal_to_noise((codes[score.topk(count).indices] - mean) / spread)
         best = int(signal.abs().argmax())
         steps[category, layers[best]] = REACH * spread[best] * signal[best].sign() * moves[best]
@@ -39,14 +39,14 @@ def fit_stylespace(it: Material) -> LinearEditor:
 
 
 def signal_to_noise(examples: Tensor) -> Tensor:
-    """(C,) the mean over the deviation of channels (N, C), which the whole population has as 0 and 1."""
+    """The mean over the standard deviation (C,) of the channels (N, C), standardised over all samples."""
     return examples.mean(0) / examples.std(0, correction=0).clamp_min(1e-12)
 
 
-def isolated(styles: list[tuple[int, Tensor, bool]]) -> tuple[list[int], Tensor, Tensor]:
-    """The channels that can be moved alone: their layers, the changes of w (C, D) by 1, and their rows (C, D).
+def find_isolated_channels(styles: list[tuple[int, Tensor, bool]]) -> tuple[list[int], Tensor, Tensor]:
+    """The channels that can be moved alone: layers, the changes of w (C, D) that move each by 1, and rows (C, D).
 
-    Those that make the image are held, but none of them is offered: they change colours everywhere.
+    Channels of the layers that make the image (toRGB) are held but not returned: they change colours everywhere.
     """
     readers = defaultdict(list)
     for layer, matrix, to_image in styles:

@@ -1,7 +1,7 @@
-"""Directions found without labels, which pick one of them for each category.
+"""Directions found without labels; the labels only choose one of them for each category.
 
-Users of these methods look at components until one does what they want, and at which layers: here the component is
-the one whose coordinate correlates best with the category's score, towards the sign of that, and all layers move.
+Users of these methods look through components and layers by hand. Here the component is the one whose coordinate has
+the largest absolute correlation with the category's score, with its sign, and all layers move.
 """
 
 import torch
@@ -9,47 +9,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material, Unsuitable
-from gmmedit.editors.baselines.linear import LinearEditor, along, target_scores
+from gmmedit.editors.baselines.linear import LinearEditor, make_linear_editor, target_scores
 
 COMPONENTS = 80  # GANSpace's default
 
 
-def fit_ganspace(it: Material) -> LinearEditor:
+def fit_ganspace(material: Material) -> LinearEditor:
     """GANSpace (Härkönen et al. 2020): the principal components of W.
 
-    Unsuitable: in Z and for generators without styles, where it takes the components of activations instead.
+    Unsuitable: in Z and for generators without styles (where the original uses activations, which is not offered).
     """
-    check_styles("ganspace", it)
-    return along(picked(principal_components(it.latents)[:COMPONENTS], it), it.latents)
+    check_styles("ganspace", material)
+    return make_linear_editor(
+        pick_components(principal_components(material.latents)[:COMPONENTS], material), material.latents
+    )
 
 
-def fit_sefa(it: Material) -> LinearEditor:
-    """SeFa (Shen & Zhou 2021): what changes the styles most, the eigenvectors of A'A for all their matrices A.
+def fit_sefa(material: Material) -> LinearEditor:
+    """SeFa (Shen & Zhou 2021): the eigenvectors of A'A over all style matrices A, which change the styles most.
 
-    Unsuitable: in Z and for generators without styles (it has a form for PGGAN, which is not offered here).
+    Unsuitable: in Z and for generators without styles (the original's form for PGGAN is not offered).
     """
-    check_styles("sefa", it)
-    return along(picked(factorised(it.styles).to(it.latents), it), it.latents)
+    check_styles("sefa", material)
+    return make_linear_editor(
+        pick_components(factorise_styles(material.styles).to(material.latents), material), material.latents
+    )
 
 
-def check_styles(editor: str, it: Material) -> None:
-    """Unsuitable: the space is Z, or nothing makes styles of W."""
-    if it.space == "z":
+def check_styles(editor: str, material: Material) -> None:
+    """Unsuitable: the space is Z, or the generator has no styles."""
+    if material.space == "z":
         raise Unsuitable(f"{editor} works in W, not in Z", hint="fit-single --space w")
-    if not it.styles:
+    if not material.styles:
         raise Unsuitable(f"{editor} needs a generator that makes styles of W, as StyleGANs do")
 
 
 def principal_components(latents: Tensor) -> Tensor:
-    """Unit rows (D, D), the one of the largest variance first."""
+    """Unit rows (D, D), the principal axes of latents (N, D), that of the largest variance first."""
     _, axes = torch.linalg.eigh(latents.double().T.cov())
     return axes.T.flip(0).to(latents)
 
 
-def factorised(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
-    """Unit rows (D, D), the one that changes styles most first. Every channel counts as much.
+def factorise_styles(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
+    """Unit rows (D, D), the one that changes styles most first. Every channel has the same weight.
 
-    As in the original, of what makes the image only the last layer of W+ takes part.
+    As in the original, of the layers that make the image (toRGB) only that of the last layer of W+ is included.
     """
     last = max(layer for layer, _, _ in styles)
     channels = torch.cat([matrix.double() for layer, matrix, to_image in styles if layer == last or not to_image])
@@ -57,15 +61,15 @@ def factorised(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
     return torch.linalg.eigh(unit.T @ unit).eigenvectors.T.flip(0)
 
 
-def picked(components: Tensor, it: Material) -> Tensor:
-    """For each category the best of the components (M, D), pointing towards it: (K, D)."""
-    coordinates, scores = it.latents @ components.T, target_scores(it.logits, it.layout)
-    correlation = standardised(scores).T @ standardised(coordinates) / len(scores)  # (K, M)
+def pick_components(components: Tensor, material: Material) -> Tensor:
+    """For each category the best of the components (M, D), with the sign that points towards it: (K, D)."""
+    coordinates, scores = material.latents @ components.T, target_scores(material.logits, material.layout)
+    correlation = standardise(scores).T @ standardise(coordinates) / len(scores)  # (K, M)
     best = correlation.abs().argmax(1, keepdim=True)
     return components[best[:, 0]] * correlation.gather(1, best).sign()
 
 
-def standardised(columns: Tensor) -> Tensor:
+def standardise(columns: Tensor) -> Tensor:
     """Columns (N, M) with mean 0 and variance 1; 0 where they do not vary."""
     centred = columns - columns.mean(0)
     return centred / centred.square().mean(0).sqrt().clamp_min(1e-12)

@@ -1,10 +1,10 @@
-"""The schema tables as the text of docs/artifacts.md."""
+"""docs/artifacts.md, generated from the schema tables."""
 
 from gmmedit.artifacts.schema import KINDS, Kind
 
 DIMS = {
     "N": "samples",
-    "H, W, C": "picture height, width, channels (RGB)",
+    "H, W, C": "image height, width, channels (RGB)",
     "K": "categories: the values of all attributes, in the order of the root attribute `attributes`",
     "S": "edit strengths",
     "T": "recorded steps of a fit",
@@ -15,7 +15,7 @@ DIMS = {
 }
 
 ROOT_ATTRIBUTES = {
-    "kind": "which of the tables below holds",
+    "kind": "which of the tables below applies",
     "schema_version": "version of that table",
     "gmmedit_version": "version of gmmedit that wrote the file",
     "form": "`rows` (filled in chunks), `whole` (written at once) or `checkpoint` (an unfinished fit)",
@@ -24,13 +24,13 @@ ROOT_ATTRIBUTES = {
     "generator": "name and fingerprint of the generator, JSON, or null",
     "classifier": "name and fingerprint of the classifier, JSON, or null",
     "attributes": 'attributes and their values, JSON: `[["smile", ["no", "yes"]], ...]`',
-    "resolved": "what `precision: auto` came to on the machine, JSON; only where it was asked; not compared",
+    "resolved": "what `precision: auto` was resolved to, JSON; only where `auto` was given; not compared",
     "seed": "seed of the stage that made it, see `gmmedit COMMAND --help`",
     "n": "number of samples it was made from",
     "sizes": "dim names to sizes, JSON",
     "chunk": "rows per chunk, 0 unless the form is `rows`",
     "extra": "further facts that the stage recorded, JSON",
-    "attributes_checksum": "CRC-32 of the others as JSON with sorted keys",
+    "attributes_checksum": "CRC-32 of the other attributes as JSON with sorted keys",
 }
 
 
@@ -54,18 +54,18 @@ def _kind_section(kind: Kind) -> list[str]:
     return lines
 
 
-def markdown() -> str:
+def schema_markdown() -> str:
     """The text of docs/artifacts.md."""
     lines = [
         "# Artifacts",
         "",
         "Generated from `gmmedit/artifacts/schema.py` by `make docs`. Every stage writes one HDF5 file,",
         "little-endian, uncompressed and without time stamps: equal settings give equal bytes. While a",
-        "stage runs, the file is called `NAME.h5.partial`; it gets its name when it is whole. Run the same",
-        "command again to continue a stopped stage. Files of the form `rows` also have a dataset `done`",
+        "stage runs, the file is called `NAME.h5.partial`; it is renamed when it is complete. Run the same",
+        "command again to resume a stopped stage. Files of the form `rows` also have a dataset `done`",
         "(u1): 1 for each finished chunk of rows. Every file has a dataset `checksums` (u4): CRC-32 of each chunk",
-        "(rows) of each dataset (columns, by name). Datasets without rows have theirs in every chunk; files of the",
-        "other forms are one chunk.",
+        "(rows) of each dataset (columns, by name). The checksum of a dataset without rows is repeated in every",
+        "chunk; files of the other forms have one chunk.",
         "",
         "## Dims",
         "",

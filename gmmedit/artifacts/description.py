@@ -1,4 +1,4 @@
-"""Everything that a person or a machine wants to know about an artifact, finished or not."""
+"""What an artifact contains, finished or not, as plain data; and which parts of it are damaged."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gmmedit.artifacts.checksums import Damage, read_checksums
-from gmmedit.artifacts.checksums import damages as find_damages
+from gmmedit.artifacts.checksums import Damage, compare_checksums, read_checksums
 from gmmedit.artifacts.header import (
     CHECKPOINT,
     ROWS,
     Header,
     check_datasets,
     dataset_names,
-    explained,
     open_file,
     read_header,
     read_marks,
+    translate_read_errors,
 )
 from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.schema import Kind
@@ -31,12 +30,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     """JSON-ready description of a finished, partial or checkpoint file.
 
     state: "complete", "partial" or "checkpoint". Arrays of at most SMALL numbers in complete files come with
-    min, max and mean (None where no number is finite) and the count of NaN. InputError: no artifact.
+    min, max and mean (None where no number is finite) and the count of NaN. InputError: not an artifact.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file", hint=HINT)
-    with explained(path, hint=HINT), open_file(path) as file:
+        raise InputError(f"{path} does not exist or is not a file", hint=HINT)
+    with translate_read_errors(path, hint=HINT), open_file(path) as file:
         header = read_header(file)
         marks = read_marks(file, header)
         state = _state(path, header, marks)
@@ -52,21 +51,25 @@ def describe(path: str | Path) -> dict[str, Any]:
             "command": kind.command,
             "schema_version": kind.version,
             "gmmedit_version": header.version,
-            **_asked(header),
+            **_spec_facts(header),
             "sizes": {name: size if isinstance(size, int) else list(size) for name, size in sizes.items()},
             "attrs": dict(header.extra),
-            "chunks": {"done": int(marks.sum()), "total": header.chunks, "rows": header.chunk},
+            "chunks": {"done": int(marks.sum()), "total": header.chunk_count, "rows": header.chunk},
             "fields": [_describe_field(file[name], kind, state) for name in dataset_names(file)],
         }
 
 
-def damages(path: str | Path) -> list[Damage]:
-    """What is not as it was written, in a finished file, or in what is finished of another. InputError: no artifact."""
+def find_damages(path: str | Path) -> list[Damage]:
+    """The chunks that differ from their checksums, in a finished file or in the finished part of a partial one.
+
+    InputError: not an artifact.
+    """
     path = Path(path)
-    with explained(path, hint=HINT), open_file(path) as file:
+    with translate_read_errors(path, hint=HINT), open_file(path) as file:
         header = read_header(file)
         done = read_marks(file, header).astype(bool).tolist() if header.form == ROWS else [True]
-        return list(find_damages(file, header.cut, read_checksums(file, dataset_names(file), header.cut.count), done))
+        kept = read_checksums(file, dataset_names(file), header.chunks.count)
+        return list(compare_checksums(file, header.chunks, kept, done))
 
 
 def _state(path: Path, header: Header, marks: np.ndarray) -> str:
@@ -75,7 +78,7 @@ def _state(path: Path, header: Header, marks: np.ndarray) -> str:
     return "complete" if marks.all() and path.suffix != ".partial" else "partial"
 
 
-def _asked(header: Header) -> dict[str, Any]:
+def _spec_facts(header: Header) -> dict[str, Any]:
     spec = header.spec
     return {
         "n": spec.n,

@@ -1,0 +1,32 @@
+"""Whether artifacts belong together: the fingerprints that a child records, compared with its parents."""
+
+from gmmedit.artifacts.reading import Artifact
+from gmmedit.artifacts.spec import shorten
+from gmmedit.errors import InputError
+
+
+def check_parents(child: Artifact, **parents: Artifact) -> None:
+    """Check that `child` was made from exactly these artifacts, with the same generator and classifier.
+
+    `check_parents(labels, samples=samples)`. A kind with `own_classifier` has a classifier of its own, which is not
+    compared. InputError: `child` does not record such a parent, or a fingerprint differs.
+    """
+    for name, parent in parents.items():
+        recorded = child.spec.parents.get(name)
+        hint = f"make it again: {child.kind.command} --force"
+        if recorded is None:
+            raise InputError(f"{child.path} does not say from which {name} it was made", hint=hint)
+        if recorded != parent.fingerprint:
+            message = f"{child.path} was made from another {parent.path}"
+            fingerprints = f"fingerprint {shorten(recorded)}, expected {shorten(parent.fingerprint)}"
+            raise InputError(f"{message} ({fingerprints})", hint=hint)
+        for part in ("generator",) if child.kind.own_classifier else ("generator", "classifier"):
+            _check_same_network(child, parent, part, hint)
+
+
+def _check_same_network(child: Artifact, parent: Artifact, part: str, hint: str) -> None:
+    theirs, ours = getattr(parent.spec, part), getattr(child.spec, part)
+    if theirs and ours and theirs["fingerprint"] != ours["fingerprint"]:
+        found, expected = (f"{record['name']} {shorten(record['fingerprint'])}" for record in (ours, theirs))
+        message = f"{child.path} was made with another {part} than {parent.path}"
+        raise InputError(f"{message} ({found}, expected {expected})", hint=hint)
