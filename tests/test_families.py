@@ -17,8 +17,8 @@ from torch import Tensor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, load
 from gmmedit.generators.formats import genforce, tensorflow
-from gmmedit.generators.formats.unpickling import read_pickle
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
+from gmmedit.networks.unpickling import read_pickle
 
 DATA = Path(__file__).parent / "data"
 WITH_W = ["sefa_stylegan_32.pth", "ig_stylegan_32_fused_old.pth", "sefa_stylegan2_32.pth", "rosi_a_32.pt",

@@ -16,10 +16,10 @@ from nvidia_pickles import Persistent, names, node, random_network, write
 from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Node, Refused
-from gmmedit.generators.formats.tensors import Derived, LazyTensor
-from gmmedit.generators.formats.unpickling import read_pickle, read_torch
 from gmmedit.generators.stylegan2 import StyleGAN2
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor
+from gmmedit.networks.pickle_machine import Node, Refused
+from gmmedit.networks.unpickling import read_pickle, read_torch
 
 DATA = Path(__file__).parent / "data"
 TINY = {"resolution": 8, "channels": (6, 4), "z_dim": 5, "w_dim": 7}

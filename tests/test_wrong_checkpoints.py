@@ -9,8 +9,8 @@ from test_families import BIGGAN, DATA, WITH_W, WITHOUT_W, saved
 from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.formats import genforce, tensorflow
-from gmmedit.generators.formats.machine import Refused
-from gmmedit.generators.formats.unpickling import read_pickle
+from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.unpickling import read_pickle
 
 
 @pytest.mark.parametrize("name", [*WITH_W, *WITHOUT_W, BIGGAN])

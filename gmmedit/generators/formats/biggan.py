@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gmmedit.generators.biggan import BigGAN, BigGANConfig
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.states import MOST_PARTS, State
-from gmmedit.generators.formats.tensors import Derived, Readable
 from gmmedit.generators.formats.wrappers import find_state
+from gmmedit.networks.lazy_tensors import Derived, Readable
+from gmmedit.networks.pickle_machine import Refused
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
 MARK = r"generator\.gen_z\.bias"

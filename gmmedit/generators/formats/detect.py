@@ -14,10 +14,10 @@ from gmmedit.errors import InputError
 from gmmedit.generators import custom, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
-from gmmedit.generators.formats.machine import printable
 from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
-from gmmedit.generators.formats.tensors import read_safetensors
-from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
+from gmmedit.networks.lazy_tensors import read_safetensors
+from gmmedit.networks.pickle_machine import printable
+from gmmedit.networks.unpickling import HINT, explained, read_pickle, read_torch
 from gmmedit.runtime.regular_files import check_regular
 
 Container = Literal["gmmedit", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.formats.machine import Refused
-from gmmedit.generators.formats.tensors import Readable
 from gmmedit.networks import weights
+from gmmedit.networks.lazy_tensors import Readable
+from gmmedit.networks.pickle_machine import Refused
 
 LARGEST_IMAGE = 8192  # pixels along a side
 

@@ -15,13 +15,13 @@ from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.beside import notes
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.states import Place, State, convert, taps
-from gmmedit.generators.formats.tensors import Derived, Readable
 from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.generators.pggan import PGGAN, PGGANConfig
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.networks.lazy_tensors import Derived, Readable
+from gmmedit.networks.pickle_machine import Refused
 
 FusedScale = Literal["auto", "true", "false"]
 FUSED_FROM = 128  # resolution from which `auto` fuses doubling and convolution

@@ -14,11 +14,11 @@ import torch
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Inert, Node, Refused, printable
-from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
 from gmmedit.generators.formats.wrappers import choose_averaged, leaves
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
 from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
+from gmmedit.networks.pickle_machine import Inert, Node, Refused, printable
 
 LARGEST = 1 << 16  # of any size that an attribute gives
 LONGEST_FILTER = 64  # taps

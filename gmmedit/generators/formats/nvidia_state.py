@@ -11,11 +11,11 @@ from typing import Any
 from gmmedit.errors import InputError
 from gmmedit.generators.formats.beside import notes
 from gmmedit.generators.formats.filling import LARGEST_IMAGE
-from gmmedit.generators.formats.machine import Refused
 from gmmedit.generators.formats.nvidia import plane
 from gmmedit.generators.formats.states import State, convert, taps
 from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
+from gmmedit.networks.pickle_machine import Refused
 
 STYLEGAN3 = "synthesis.input.freqs"
 MARK = r"synthesis\.(b4\.const|input\.freqs)"

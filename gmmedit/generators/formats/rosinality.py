@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.formats.states import Place, State, convert, taps
-from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
 from gmmedit.generators.formats.wrappers import find_state, leaves
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
 
 PARTS = {
     "weight": "conv.weight",

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Inert, Refused, printable
-from gmmedit.generators.formats.tensors import Readable
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
+from gmmedit.networks.lazy_tensors import Readable
+from gmmedit.networks.pickle_machine import Inert, Refused, printable
 
 MOST_PARTS = 64  # layers or blocks of one kind
 LONGEST_FILTER = 64  # taps

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.generators.formats.machine import Node, Refused
 from gmmedit.generators.formats.states import Place, State, convert
-from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
+from gmmedit.networks.pickle_machine import Node, Refused
 
 NETWORK = "dnnlib.tflib.network.Network"
 VERSIONS = 4, 5

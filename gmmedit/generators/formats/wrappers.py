@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from gmmedit.generators.formats.machine import Inert, Refused, printable
 from gmmedit.generators.formats.states import State
-from gmmedit.generators.formats.tensors import LazyTensor
+from gmmedit.networks.lazy_tensors import LazyTensor
+from gmmedit.networks.pickle_machine import Inert, Refused, printable
 
 DEEPEST = 8  # dictionaries in dictionaries
 AVERAGED = re.compile(r"(^|[._])(ema|smooth|gs)([._]|$)", re.IGNORECASE)  # a part of a name that tells a moving average

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gmmedit.generators.formats.machine import Refused, Span, printable
+from gmmedit.networks.pickle_machine import Refused, Span, printable
 
 STORAGES = {
     "torch.FloatStorage": torch.float32,

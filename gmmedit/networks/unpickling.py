@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gmmedit.errors import InputError
-from gmmedit.generators.formats.machine import (
+from gmmedit.networks.lazy_tensors import STORAGES, Array, DType, LazyTensor, Storage, scalar
+from gmmedit.networks.pickle_machine import (
     Constructor,
     Machine,
     Name,
@@ -25,7 +26,6 @@ from gmmedit.generators.formats.machine import (
     Stream,
     printable,
 )
-from gmmedit.generators.formats.tensors import STORAGES, Array, DType, LazyTensor, Storage, scalar
 
 HINT = "give an unchanged checkpoint of a generator; docs/generators.md lists what is read"
 MAGIC = 0x1950A86A20F9469CFC6C  # first object of a torch.save stream without zip
