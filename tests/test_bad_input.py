@@ -91,8 +91,8 @@ def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> No
 def test_settings_files(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     for text, says in (
-        ("sample: {nn: 5}", ("sample.nn is not a setting", "did you mean 'n'?")),
-        ("smaple: {n: 5}", ("smaple is not a setting", "did you mean 'sample'?")),
+        ("sample: {nn: 5}", ("sample.nn: unknown key", "did you mean 'n'?")),
+        ("smaple: {n: 5}", ("smaple: unknown key", "did you mean 'sample'?")),
         ("sample: {n: five}", ("sample.n: ", "'five'", "the default is 20000")),
         ("sample: [", ("is not valid YAML",)),
         ("sample", ("must hold sections with keys", "the sections sample, label")),

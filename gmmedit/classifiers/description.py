@@ -20,9 +20,10 @@ from pydantic import (
 from gmmedit.classifiers.base import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
 from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.validation import explain_error
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
@@ -256,21 +257,5 @@ def read(path: Path, kind: type[S]) -> S:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        message, hint = explain(error, kind)
+        message, hint = explain_error(error, kind, kind.hint)
         raise InputError(f"{path}: {message}", hint=hint) from None
-
-
-def explain(error: ValidationError, kind: type[Source]) -> tuple[str, str]:
-    """The first problem, unknown keys before others, as `attributes.smile.values: what is wrong`, and a hint."""
-    problem = min(error.errors(), key=lambda it: it["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{where} is not a key", nearest(str(problem["loc"][-1]), known_keys(kind, problem["loc"][:-1]))
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message, kind.hint
-
-
-def known_keys(kind: type[Source], place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the part of a description at that place."""
-    parts: dict[str, type[Part]] = {"input": Input, "attributes": Readout}
-    return list(parts.get(str(place[0]), kind).model_fields if place else kind.model_fields)

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from gmmedit.errors import InputError, nearest, out_of_memory
+from gmmedit.errors import InputError, out_of_memory
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.beside import notes
 from gmmedit.networks import (
@@ -30,6 +30,7 @@ from gmmedit.networks import (
     weights,
 )
 from gmmedit.runtime.registry import Registry
+from gmmedit.runtime.validation import explain_error
 
 EXAMPLE = "write z_dim: 128, and what else docs/generators.md lists"
 TRY = "compare z_shape with its input; export it for any batch"
@@ -51,15 +52,11 @@ class Description(BaseModel):
     @classmethod
     def of(cls, given: Mapping[str, Any], where: str) -> "Description":
         """InputError: a setting that there is not, or a value that it cannot have."""
-        for name in given:
-            if name not in cls.model_fields:
-                raise InputError(f"{where} has no use for {name!r}", hint=nearest(name, cls.model_fields))
         try:
             found = cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{where}: {name}: {first['msg'].lower()}", hint=EXAMPLE) from None
+            message, hint = explain_error(error, cls, EXAMPLE)
+            raise InputError(f"{where}: {message}", hint=hint) from None
         if found.z_shape and math.prod(found.z_shape) != found.z_dim:
             message = f"{where}: z_shape {list(found.z_shape)} does not hold z_dim {found.z_dim} numbers"
             raise InputError(message, hint="their product must be z_dim")
