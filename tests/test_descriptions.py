@@ -79,6 +79,17 @@ def test_where_a_file_lies_changes_nothing_and_all_else_does(tmp_path: Path) -> 
     assert first == moved != other
 
 
+OLDEST = (  # what the first versions hashed
+    '{"input":{"size":[3,3],"resize":null,"interpolation":"bilinear","colors":"rgb","range":[0.0,1.0],"mean":[0.0],'
+    '"std":[1.0]},"activation":null,"outputs":null,"attributes":{"smile":{"values":["no","yes"],"outputs":null}},'
+    '"prompts":null,"templates":["a photo of {}"],"accuracy":null,"rates":{},"by":null}'
+)
+
+
+def test_no_added_key_changes_the_fingerprint_of_a_description_without_it(tmp_path: Path) -> None:
+    assert read(written(tmp_path, "file: a\ninput: {size: 3}\nattributes: {smile: {}}")).record() == OLDEST
+
+
 def test_keys_of_tables_leave_older_fingerprints_alone(tmp_path: Path) -> None:
     old = read(written(tmp_path, "file: a\nattributes: {smile: {}, age: {values: [old, young]}}")).record()
     assert not [key for key in ("threshold", "scale", "first") if key in old]

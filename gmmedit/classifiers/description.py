@@ -163,7 +163,7 @@ class Description(Source):
 
     what = "classifier"
     hint = HINT
-    added: ClassVar[tuple[str, ...]] = ("first", "scale")
+    added: ClassVar[tuple[str, ...]] = (*Source.added, "first", "scale")
 
     activation: Activation | None = None  # what the outputs are
     outputs: list[str] | None = None  # their names, in order
