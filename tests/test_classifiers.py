@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import gmmedit.datasets.avatars
-from gmmedit.classifiers.base import Attribute, Classifier
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read, save
 from gmmedit.classifiers.preprocessing import resize
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.calibration import Calibration, Goal
 from gmmedit.classifiers.columns import Columns, by_name, consecutive
 from gmmedit.classifiers.described import calibration_of, columns_of

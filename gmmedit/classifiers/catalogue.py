@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.classifiers import convnet, custom, huggingface, zeroshot
-from gmmedit.classifiers.base import Classifier, check_attributes
+from gmmedit.classifiers.attributes import check_attributes
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.described import Described
 from gmmedit.classifiers.description import HINT, Description
 from gmmedit.classifiers.description import read as read_description

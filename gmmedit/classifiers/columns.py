@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.errors import InputError, nearest
 
 Activation = Literal["sigmoid", "softmax", "probabilities", "pairs"]

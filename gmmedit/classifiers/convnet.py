@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.classifiers.base import Attribute, Classifier
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.preprocessing import recolored, resize
 from gmmedit.errors import InputError
 from gmmedit.networks import weights

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute, Classifier, check_attributes
+from gmmedit.classifiers.attributes import Attribute, check_attributes
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.calibration import Calibration, Goal
 from gmmedit.classifiers.columns import Columns, by_name, consecutive
 from gmmedit.classifiers.description import BEST, HINT, Description

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError

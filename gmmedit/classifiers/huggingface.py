@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.opened import Opened

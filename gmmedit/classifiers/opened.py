@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Source
 from gmmedit.classifiers.preprocessing import Preprocessing

@@ -6,7 +6,8 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute, Classifier
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.described import calibration_of
 from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.opened import combined

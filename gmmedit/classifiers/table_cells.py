@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation, Columns, by_name
 from gmmedit.classifiers.description import Readout
 from gmmedit.classifiers.table_files import MARKS, Sheet

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.mapping import gaussian, normalise
-from gmmedit.generators.stylegan2 import Noise
+from gmmedit.generators.noise import Noise
 
 
 @dataclass(frozen=True)

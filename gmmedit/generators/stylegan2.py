@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
-from gmmedit.generators.base import Generator, NoiseMode
+from gmmedit.generators.base import Generator
 from gmmedit.generators.cached import Cached
 from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian, linear
+from gmmedit.generators.noise import Noise, NoiseMode
 from gmmedit.networks import weights
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -101,22 +102,6 @@ def kernel_and_power(weight: Tensor, up: bool, dtype: torch.dtype) -> tuple[Tens
     if up:
         kernel = as_phases(weight) if dtype == torch.bfloat16 and not weight.is_cuda else weight.transpose(0, 1)
     return kernel.to(dtype).contiguous(memory_format=torch.channels_last), weight.square().sum(dim=(2, 3))
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Which noise a synthesis adds: stored planes, none, or random ones."""
-
-    mode: NoiseMode = "const"
-    source: torch.Generator | None = None  # on the CPU; with one, all images get the same planes
-
-    def plane(self, stored: Tensor, x: Tensor) -> Tensor:
-        """(H, W) or (N or 1, 1, H, W), to be added to x (N, C, H, W)."""
-        if self.mode == "const":
-            return stored
-        if self.source is None:
-            return torch.randn(len(x), 1, *x.shape[2:], device=x.device)
-        return torch.randn(1, 1, *x.shape[2:], generator=self.source).to(x.device)
 
 
 class SynthesisLayer(nn.Module):

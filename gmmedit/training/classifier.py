@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, Factors, sample_independent
 from gmmedit.datasets.avatars.renderer import render
