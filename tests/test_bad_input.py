@@ -135,7 +135,9 @@ def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
 
     config = load("avatars").config
     blind = written(tmp_path, f"evaluate: {{classifier: {tmp_path}/blind.safetensors}}")
-    convnet.save(convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors")
+    convnet.save_network(
+        convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors"
+    )
     refuse(own_run, "evaluate", "--config", blind, says=("has other attributes than",))
 
 
@@ -233,7 +235,7 @@ def test_files_of_another_run(own_run: Path) -> None:
 
 
 def test_other_weights_under_the_same_name(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmmedit.networks.weights.fingerprint", lambda _: "0" * 64)
+    monkeypatch.setattr("gmmedit.networks.weights.fingerprint_tensors", lambda _: "0" * 64)
     refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", "gmmedit sample --force"))
     refuse(own_run, "sample", "-n", 600, says=("generator.fingerprint", "--force overwrites it"))
 

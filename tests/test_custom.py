@@ -75,7 +75,7 @@ def balanced_classifier(gan: Path, options: tuple[object, ...], folder: Path) ->
         images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2) / 127.5 - 1
         network.head.weight *= 20
         network.head.bias -= network.head(network.features(images)).median(0).values
-    convnet.save(network, folder / "classifier.safetensors")
+    convnet.save_network(network, folder / "classifier.safetensors")
     return folder / "classifier.safetensors"
 
 

@@ -110,7 +110,7 @@ def test_convnets_are_their_own_embedders(images: Tensor, name: str) -> None:
     assert isinstance(judge, ConvNet) and phi.fingerprint == judge.fingerprint
     found = phi.features(images)
     assert found.shape == (5, judge.config.features) and not found.requires_grad
-    for one, other in zip(judge.read(found), judge.answers(images), strict=True):
+    for one, other in zip(judge.read_features(found), judge.predict(images), strict=True):
         assert torch.equal(one, other)
     with torch.autocast("cpu", torch.bfloat16):
         assert phi.features(images).dtype == torch.float32

@@ -2,6 +2,6 @@
 
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.base import Classifier
-from gmmedit.classifiers.catalogue import REGISTRY, evaluation_classifier, load, names
+from gmmedit.classifiers.catalogue import REGISTRY, evaluation_classifier, list_names, load
 
-__all__ = ["REGISTRY", "Attribute", "Classifier", "evaluation_classifier", "load", "names"]
+__all__ = ["REGISTRY", "Attribute", "Classifier", "evaluation_classifier", "list_names", "load"]

@@ -19,7 +19,7 @@ from pydantic import (
 
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
-from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
+from gmmedit.classifiers.preprocessing import LARGEST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
 from gmmedit.runtime.regular_files import expanded
@@ -28,13 +28,13 @@ from gmmedit.runtime.validation import explain_error
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
 
-Pixels = Annotated[int, Field(ge=1, le=MOST_EDGE)]
+Pixels = Annotated[int, Field(ge=1, le=LARGEST_EDGE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Scale = Annotated[tuple[float, float], BeforeValidator(lambda value: value if isinstance(value, list) else (0, value))]
 
 
-def twice(size: Any) -> Any:
+def as_square(size: Any) -> Any:
     return (size, size) if isinstance(size, int) else size
 
 
@@ -54,7 +54,7 @@ class Input(Part):
     added: ClassVar[tuple[str, ...]] = ("layout",)
 
     # (height, width), or one number for both; None: the file tells it
-    size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(twice)] = None
+    size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(as_square)] = None
     resize: Pixels | None = None  # of the shorter edge, before the centre is cut out; None: straight to `size`
     interpolation: Interpolation = "bilinear"
     colors: Colors = "rgb"
@@ -245,7 +245,7 @@ class Description(Source):
 S = TypeVar("S", bound=Source)
 
 
-def read(path: Path, kind: type[S]) -> S:
+def read_description(path: Path, kind: type[S]) -> S:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
     if not path.exists():
         raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint)

@@ -4,20 +4,22 @@ import torch
 from torch import Tensor
 
 from gmmedit.classifiers.description import FeatureDescription
-from gmmedit.classifiers.opened import TRIED, Opened, combined, prepared
+from gmmedit.classifiers.image_networks import TRIAL_IMAGES, OpenedNetwork, combine_fingerprint, prepare_network
 from gmmedit.errors import InputError
 
 
 class Embedding:
     """The outputs of a network of somebody's own, whatever their shape, as one vector for each picture."""
 
-    def __init__(self, network: Opened, description: FeatureDescription, where: str, device: str) -> None:
+    def __init__(self, network: OpenedNetwork, description: FeatureDescription, where: str, device: str) -> None:
         """InputError: the description does not fit the network, or it draws at random; `where` names the two."""
-        self.network = prepared(network, description, where)
+        self.network = prepare_network(network, description, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
-        self.fingerprint = combined(network.fingerprint, description, network.preprocessing)
-        first, second = (self.checked(self.network.tried(device, it).detach(), TRIED) for it in (False, True))
+        self.fingerprint = combine_fingerprint(network.fingerprint, description, network.preprocessing)
+        first, second = (
+            self.checked(self.network.run_trial(device, it).detach(), TRIAL_IMAGES) for it in (False, True)
+        )
         if not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.std())):
             message = f"{where} gives other features each time, or in another place"
             raise InputError(message, hint="export it in evaluation mode; ViTMAE masks at random and is no choice")

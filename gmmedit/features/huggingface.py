@@ -7,35 +7,35 @@ from torch import Tensor
 
 from gmmedit.classifiers import huggingface
 from gmmedit.classifiers.description import FeatureDescription
-from gmmedit.classifiers.opened import Opened
+from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
 
 
-def backbone(folder: Path, description: FeatureDescription, device: str) -> Opened:
+def read_backbone(folder: Path, description: FeatureDescription, device: str) -> OpenedNetwork:
     """The model in a transformers folder, without the head of a classifier or the part of CLIP that reads words.
 
     InputError: there is none, or weights are missing.
     """
-    model, missing = huggingface.load(folder, "AutoModel", device)
+    model, missing = huggingface.load_model(folder, "AutoModel", device)
     unpooled = [name for name in missing if "pooler" in name.split(".")]  # many are trained without; drawn at random
     if len(unpooled) < len(missing):
         message = f"{folder} has no weights for {next(name for name in missing if name not in unpooled)}"
         raise InputError(message, hint="give a folder that save_pretrained wrote, of a whole model")
     if hasattr(model, "text_model"):
         model.text_model = None
-    digest = weights.fingerprint({name: it for name, it in model.state_dict().items() if name not in missing})
+    digest = weights.fingerprint_tensors({name: it for name, it in model.state_dict().items() if name not in missing})
 
     def forward(pixels: Tensor) -> Tensor:
         if hasattr(model, "get_image_features"):
-            return huggingface.embedded(model.get_image_features(pixel_values=pixels))
-        return pooled(model(pixel_values=pixels), trained=not unpooled)
+            return huggingface.unwrap_embeddings(model.get_image_features(pixel_values=pixels))
+        return pool_features(model(pixel_values=pixels), trained=not unpooled)
 
-    prepare = None if description.input else huggingface.preprocessing(folder, model.config)
-    return Opened(forward, digest, prepare)
+    prepare = None if description.input else huggingface.read_preprocessing(folder, model.config)
+    return OpenedNetwork(forward, digest, prepare)
 
 
-def pooled(found: Any, trained: bool) -> Tensor:
+def pool_features(found: Any, trained: bool) -> Tensor:
     """The model's own pooled features, if it has trained such; else the mean over its places, of (N, T, F) or
     (N, F, H, W)."""
     features = getattr(found, "pooler_output", None)
