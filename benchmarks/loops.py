@@ -22,7 +22,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import FitMixtureSettings, LabelSettings, SampleSettings
 from gmmedit.fitting.data import load_problem
 from gmmedit.generators import Generator
-from gmmedit.generators.stylegan2 import save
+from gmmedit.generators.stylegan2 import save_generator
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, autocast, resolve_precision
@@ -72,7 +72,7 @@ class Loops:
         """The path of a StyleGAN2 of 256 pixels with random weights."""
         path = self.folder / "stylegan2-256.safetensors"
         torch.manual_seed(0)
-        save(stylegan2(256, 16384), path)
+        save_generator(stylegan2(256, 16384), path)
         return str(path)
 
     def label_all(self, gan: str, few: int, many: int, batch: int, rounds: int) -> Versus:

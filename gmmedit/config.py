@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
 from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.validation import explain_error
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Several = Annotated[int, Field(ge=2, lt=2**31)]  # one would have no spread
@@ -155,7 +156,7 @@ def validated(data: dict[str, Any], where: str = "") -> Config:
     try:
         return Config.model_validate({key: value or {} for key, value in data.items()})
     except ValidationError as error:
-        message, hint = explain(error)
+        message, hint = explain_error(error, Config)
         raise InputError(where + message, hint=hint) from None
 
 
@@ -167,15 +168,3 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):
         raise InputError(f"{path} must hold sections with keys", hint=SECTIONS)
     return data
-
-
-def explain(error: ValidationError) -> tuple[str, str]:
-    """The first problem as `section.key: what is wrong`, and a hint."""
-    problem = error.errors()[0]
-    *sections, key = [str(part) for part in problem["loc"][:2]]
-    where = ".".join(str(part) for part in problem["loc"])
-    model: Any = Config.model_fields[sections[0]].annotation if sections else Config
-    if key not in model.model_fields:
-        return f"{where} is not a setting", nearest(key, model.model_fields)
-    default = model.model_fields[key].default
-    return f"{where}: {problem['msg']} (got {problem['input']!r})", f"the default is {default}"

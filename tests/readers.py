@@ -61,8 +61,8 @@ def seeds(folder: Path) -> dict[str, Path]:
     torch.save({"image.png": {"latent": torch.from_numpy(latents)}}, folder / "latents.pt")
     (folder / "settings.yaml").write_text("sample: {gan: avatars, n: 600}\nfit_single: {steps: 24, lr: 1.0e-3}\n")
     (folder / "classifier.yaml").write_text(f"file: network.pt2\n{BODY}")
-    config = convnet.avatars().config
-    convnet.save(convnet.ConvNet(config), folder / "classifier.safetensors")
+    config = convnet.load_avatars().config
+    convnet.save_network(convnet.ConvNet(config), folder / "classifier.safetensors")
     tiny = {"resolution": 8, "channels": (3, 2), "z_dim": 3, "w_dim": 4, "mapping_layers": 2}
     write(folder / "nvidia.pkl", random_network(**tiny))
     found = {name: Path(shutil.copy(DATA / file, folder)) for name, file in CHECKPOINTS.items()}
@@ -107,7 +107,7 @@ def read_classifier(path: Path) -> None:
 def read_network(path: Path) -> None:
     from gmmedit.networks import exported
 
-    exported.load(path)
+    exported.load_program(path)
 
 
 def read_latents(path: Path) -> None:
@@ -124,8 +124,7 @@ def read_latents(path: Path) -> None:
 def readers() -> dict[str, Callable[[Path], object]]:
     """What reads each kind."""
     from gmmedit import artifacts, config
-    from gmmedit.classifiers.description import Description
-    from gmmedit.classifiers.description import read as read_description
+    from gmmedit.classifiers.description import Description, read_description
 
     return {
         **dict.fromkeys([*CHECKPOINTS, "nvidia", "torchscript", "onnx"], read_generator),

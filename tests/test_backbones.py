@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from test_embedding import described, refused
 from torch import Tensor, nn
 
-from gmmedit.classifiers.huggingface import preprocessing
+from gmmedit.classifiers.huggingface import read_preprocessing
 from gmmedit.features import load_embedder
 
 
@@ -51,7 +51,7 @@ def images() -> Tensor:
 
 
 def processed(folder: Path, images: Tensor) -> Tensor:
-    prepare = preprocessing(folder)
+    prepare = read_preprocessing(folder)
     assert prepare is not None
     return prepare(images)
 

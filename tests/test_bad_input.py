@@ -91,8 +91,8 @@ def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> No
 def test_settings_files(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     for text, says in (
-        ("sample: {nn: 5}", ("sample.nn is not a setting", "did you mean 'n'?")),
-        ("smaple: {n: 5}", ("smaple is not a setting", "did you mean 'sample'?")),
+        ("sample: {nn: 5}", ("sample.nn: unknown key", "did you mean 'n'?")),
+        ("smaple: {n: 5}", ("smaple: unknown key", "did you mean 'sample'?")),
         ("sample: {n: five}", ("sample.n: ", "'five'", "the default is 20000")),
         ("sample: [", ("is not valid YAML",)),
         ("sample", ("must hold sections with keys", "the sections sample, label")),
@@ -135,7 +135,9 @@ def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
 
     config = load("avatars").config
     blind = written(tmp_path, f"evaluate: {{classifier: {tmp_path}/blind.safetensors}}")
-    convnet.save(convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors")
+    convnet.save_network(
+        convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors"
+    )
     refuse(own_run, "evaluate", "--config", blind, says=("has other attributes than",))
 
 
@@ -235,7 +237,7 @@ def test_files_of_another_run(own_run: Path) -> None:
 
 
 def test_other_weights_under_the_same_name(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmmedit.networks.weights.fingerprint", lambda _: "0" * 64)
+    monkeypatch.setattr("gmmedit.networks.weights.fingerprint_tensors", lambda _: "0" * 64)
     refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", "gmmedit sample --force"))
     refuse(own_run, "sample", "-n", 600, says=("generator.fingerprint", "--force overwrites it"))
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit import classifiers
-from gmmedit.classifiers.described import Described
+from gmmedit.classifiers.described import DescribedClassifier
 from gmmedit.classifiers.description import Description
 from gmmedit.errors import InputError
 from gmmedit.networks import exported
@@ -254,12 +254,12 @@ def test_names_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     (tmp_path / "outsider_classifier.py").write_text(
         "from gmmedit.classifiers import Classifier\n"
-        "from gmmedit.classifiers.convnet import avatars\n"
+        "from gmmedit.classifiers.convnet import load_avatars\n"
         "class Empty(Classifier):\n    def logits(self, images): pass\n"
-        "def make(): return avatars()\ndef odd(): return 3\ndef empty(): return Empty()\n"
+        "def make(): return load_avatars()\ndef odd(): return 3\ndef empty(): return Empty()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert classifiers.names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
+    assert classifiers.list_names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
     assert classifiers.load("theirs").fingerprint == classifiers.load("avatars").fingerprint
     refused("odd", "odd gives a int and no Classifier")
     refused("empty", "the Classifier of empty has no attributes, input_size, fingerprint")
@@ -544,7 +544,7 @@ def test_a_hostile_pt2_runs_nothing(made: Path, tmp_path: Path) -> None:
         refused(yaml, "bad.pt2")
         assert not ran.exists()
     rewritten(shutil.copy(made / "net.pt2", path), keep)
-    assert isinstance(classifiers.load(yaml), Described), "the archive is sound when nothing is changed"
+    assert isinstance(classifiers.load(yaml), DescribedClassifier), "the archive is sound when nothing is changed"
 
 
 def test_what_real_networks_hold_passes(tmp_path: Path) -> None:
@@ -570,7 +570,7 @@ def test_what_real_networks_hold_passes(tmp_path: Path) -> None:
     small.export(Busy().eval(), tmp_path / "busy.pt2")
     classifier = classifiers.load(described(tmp_path, "busy.pt2"))
     assert classifier.differentiable and classifier.logits(torch.rand(16, 3, 32, 32)).shape == (16, 6)
-    exported.check((tmp_path / "busy.pt2").read_bytes())
+    exported.check_records((tmp_path / "busy.pt2").read_bytes())
 
 
 def test_a_hostile_torchscript_runs_nothing(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import gmmedit.datasets.avatars
-from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read, save
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig, read_network, save_network
 from gmmedit.classifiers.preprocessing import resize
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
 from gmmedit.datasets.avatars.renderer import render
@@ -41,7 +42,7 @@ def images() -> Tensor:
 
 @pytest.fixture(params=SHIPPED)
 def shipped(request) -> ConvNet:
-    return read(WEIGHTS / f"{request.param}.safetensors")
+    return read_network(WEIGHTS / f"{request.param}.safetensors")
 
 
 def tiny(seed: int = 0) -> ConvNet:
@@ -87,7 +88,7 @@ def test_rows_do_not_depend_on_the_batch(shipped, images):
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("augmentation", [None, MILD], ids=["clean", "mild"])
 def test_shipped_weights_read_held_out_avatars(name, augmentation):
-    network = read(WEIGHTS / f"{name}.safetensors")
+    network = read_network(WEIGHTS / f"{name}.safetensors")
     assert network.config == SHIPPED[name].network
     scores = accuracy(network, 500, seed=77, augmentation=augmentation)
     assert list(scores) == [*ATTRIBUTES, *network.config.nuisances]
@@ -111,13 +112,13 @@ def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
 def test_shipped_networks_are_small_and_different():
     paths = [WEIGHTS / f"{name}.safetensors" for name in SHIPPED]
     assert sum(path.stat().st_size for path in paths) < 2.5e6
-    assert read(paths[0]).fingerprint != read(paths[1]).fingerprint
+    assert read_network(paths[0]).fingerprint != read_network(paths[1]).fingerprint
 
 
 def test_what_was_saved_is_read(tmp_path, images):
     network = tiny()
-    save(network, tmp_path / "a.safetensors")
-    copy = read(tmp_path / "a.safetensors")
+    save_network(network, tmp_path / "a.safetensors")
+    copy = read_network(tmp_path / "a.safetensors")
     assert copy.config == network.config
     assert torch.equal(copy.probabilities(images), network.probabilities(images))
     assert copy.features(images).shape == (16, 8)
@@ -132,8 +133,8 @@ def test_the_fingerprint_is_of_the_weights(tmp_path):
     for name in "abc":
         if name == "c":
             network.head.bias.data[5] *= -1
-        save(network, tmp_path / name)
-        prints.append(read(tmp_path / name).fingerprint)
+        save_network(network, tmp_path / name)
+        prints.append(read_network(tmp_path / name).fingerprint)
     assert prints[0] == prints[1] != prints[2]
     assert len(prints[0]) == 64
 
@@ -141,13 +142,13 @@ def test_the_fingerprint_is_of_the_weights(tmp_path):
 def test_what_is_no_classifier_is_refused(tmp_path):
     path = tmp_path / "network.safetensors"
     with pytest.raises(InputError, match="there is no file"):
-        read(path)
-    save(tiny(), path)
+        read_network(path)
+    save_network(tiny(), path)
     whole, tensors = path.read_bytes(), load_file(path)
     for content in (b"", b"{}", whole[:-4]):
         path.write_bytes(content)
         with pytest.raises(InputError, match="is not a convnet that gmmedit wrote"):
-            read(path)
+            read_network(path)
     for metadata, phrase in (
         (None, "is not a convnet that gmmedit wrote"),
         ({"stylegan2": "{}"}, "is not a convnet that gmmedit wrote"),
@@ -156,11 +157,11 @@ def test_what_is_no_classifier_is_refused(tmp_path):
     ):
         save_file(tensors, path, metadata)
         with pytest.raises(InputError, match=phrase):
-            read(path)
+            read_network(path)
 
 
 def test_images_of_another_size_are_resized(images):
-    network = read(WEIGHTS / "classifier.safetensors")
+    network = read_network(WEIGHTS / "classifier.safetensors")
     assert resize(images, (64, 64)) is images
     guesses = network.logits(images).sign()
     for double in (images.repeat_interleave(2, 2).repeat_interleave(2, 3), resize(images, (150, 130))):

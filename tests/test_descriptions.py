@@ -7,14 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.calibration import Calibration, Goal
-from gmmedit.classifiers.columns import Columns, by_name, consecutive
-from gmmedit.classifiers.described import calibration_of, columns_of
-from gmmedit.classifiers.description import Description
-from gmmedit.classifiers.description import read as read_description
-from gmmedit.classifiers.opened import Opened
-from gmmedit.classifiers.preprocessing import Preprocessing, conversion, cropped, recolored
+from gmmedit.classifiers.columns import Columns, assign_by_name, assign_in_order
+from gmmedit.classifiers.described import choose_columns, make_calibration
+from gmmedit.classifiers.description import Description, read_description
+from gmmedit.classifiers.image_networks import OpenedNetwork
+from gmmedit.classifiers.preprocessing import Preprocessing, convert_channels, crop_centre, describe_conversion
 from gmmedit.errors import InputError
 
 SMILE, HAIR = Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "red", "grey"))
@@ -64,12 +63,12 @@ def test_ready_descriptions(path: Path) -> None:
     attributes = it.stated()
     assert [a.name for a in attributes] == FACES
     assert attributes[-1].values[:4] == ("black", "blond", "brown", "grey")
-    calibration = calibration_of(it, attributes, path.name)
+    calibration = make_calibration(it, attributes, path.name)
     if it.prompts:
         assert calibration is not None and all(goal.accuracy for goal in calibration.goals)
     else:
-        network = Opened(lambda x: x, "", None)
-        columns = columns_of(network, it, attributes, path.name)
+        network = OpenedNetwork(lambda x: x, "", None)
+        columns = choose_columns(network, it, attributes, path.name)
         assert columns.n == 40 and [it.outputs[place] for (place,) in columns.chosen[:1]] == ["Smiling"]
 
 
@@ -77,6 +76,17 @@ def test_where_a_file_lies_changes_nothing_and_all_else_does(tmp_path: Path) -> 
     texts = ["file: a\ntemplates: x {}", "file: b\ntemplates: x {}", "file: a\ntemplates: y {}"]
     first, moved, other = (read(written(tmp_path, text)).record() for text in texts)
     assert first == moved != other
+
+
+OLDEST = (  # what the first versions hashed
+    '{"input":{"size":[3,3],"resize":null,"interpolation":"bilinear","colors":"rgb","range":[0.0,1.0],"mean":[0.0],'
+    '"std":[1.0]},"activation":null,"outputs":null,"attributes":{"smile":{"values":["no","yes"],"outputs":null}},'
+    '"prompts":null,"templates":["a photo of {}"],"accuracy":null,"rates":{},"by":null}'
+)
+
+
+def test_no_added_key_changes_the_fingerprint_of_a_description_without_it(tmp_path: Path) -> None:
+    assert read(written(tmp_path, "file: a\ninput: {size: 3}\nattributes: {smile: {}}")).record() == OLDEST
 
 
 def test_keys_of_tables_leave_older_fingerprints_alone(tmp_path: Path) -> None:
@@ -89,11 +99,11 @@ def test_keys_of_tables_leave_older_fingerprints_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file: a\nimput: {size: 3}", "imput is not a key; did you mean 'input'? there are: file, input"),
-        ("file: a\ninput: {sise: 3}", "input.sise is not a key; did you mean 'size'?"),
+        ("file: a\nimput: {size: 3}", "imput: unknown key; did you mean 'input'? there are: file, input"),
+        ("file: a\ninput: {sise: 3}", "input.sise: unknown key; did you mean 'size'?"),
         (
             "file: a\nattributes: {smile: {value: [a, b]}}",
-            "smile.value is not a key; did you mean 'values'?",
+            "smile.value: unknown key; did you mean 'values'?",
         ),
         ("file: a\ninput: {size: 0}", "input.size"),
         ("file: a\ninput: {size: [1, 2, 3]}", "input.size"),
@@ -169,9 +179,9 @@ def test_images_of_other_channels_are_converted(takes: tuple[int]) -> None:
     mode = "L" if takes == (1,) else "RGB"
     for have in (1, 2, 3, 4):
         images = rgba[:, 4 - have :] if have in (2, 4) else rgba[:, :have]
-        found = recolored(images, takes)
+        found = convert_channels(images, takes)
         assert found.shape == (2, takes[0], 5, 6)
-        told = conversion(have, takes)
+        told = describe_conversion(have, takes)
         assert bool(told) == (have != takes[0]) and ("alpha" in told) == (have in (2, 4))
         if have in (2, 4):
             assert torch.equal(found[1], torch.ones(*takes, 5, 6)), "nothing is seen but the white behind it"
@@ -180,10 +190,10 @@ def test_images_of_other_channels_are_converted(takes: tuple[int]) -> None:
         wanted = np.array(Image.fromarray(pixels.squeeze(-1) if have <= 2 else pixels).convert(mode), np.float32)
         assert np.abs(found[0].permute(1, 2, 0).numpy().squeeze() - (wanted / 127.5 - 1)).max() < 1.5 / 127.5
     half = torch.zeros(1, 4, 2, 2).requires_grad_(True)
-    recolored(half, takes).sum().backward()
+    convert_channels(half, takes).sum().backward()
     assert half.grad is not None and half.grad.abs().amin() > 0
     with pytest.raises(InputError, match="the network takes images of 4 channels, these have 3"):
-        conversion(3, (4,))
+        describe_conversion(3, (4,))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -206,7 +216,7 @@ def test_pixels_are_those_of_pillow(interpolation: str, size: tuple[int, int], e
 
 
 def test_a_crop_that_is_larger_than_the_picture_is_padded_with_black() -> None:
-    found = cropped(torch.ones(1, 1, 2, 6), (5, 4))
+    found = crop_centre(torch.ones(1, 1, 2, 6), (5, 4))
     assert found.shape == (1, 1, 5, 4)
     assert found[0, 0, :, 0].tolist() == [-1, -1, 1, 1, -1] and found[0, 0, 2].tolist() == [1] * 4
 
@@ -226,35 +236,38 @@ def softmax(*logits: float) -> list[float]:
 
 
 def test_consecutive_columns() -> None:
-    sigmoid, soft = (consecutive([SMILE, HAIR], kind) for kind in ("sigmoid", "softmax"))
+    sigmoid, soft = (assign_in_order([SMILE, HAIR], kind) for kind in ("sigmoid", "softmax"))
     assert (sigmoid.n, soft.n) == (4, 5)
     smile, hair = labels(sigmoid, [1.5, 1, 2, 3])
     assert smile == pytest.approx(softmax(0, 1.5)) and hair == pytest.approx(softmax(1, 2, 3))
     smile, hair = labels(soft, [1.5, 0, 1, 2, 3])
     assert smile == pytest.approx(softmax(1.5, 0)) and hair == pytest.approx(softmax(1, 2, 3))
-    smile, hair = labels(consecutive([SMILE, HAIR], "probabilities"), [0.7, 0.2, 0.3, 0.5])
+    smile, hair = labels(assign_in_order([SMILE, HAIR], "probabilities"), [0.7, 0.2, 0.3, 0.5])
     assert smile == pytest.approx([0.3, 0.7]) and hair == pytest.approx([0.2, 0.3, 0.5])
-    assert labels(consecutive([SMILE], "probabilities"), [1.0])[0] == pytest.approx([0, 1], abs=2e-6)
+    assert labels(assign_in_order([SMILE], "probabilities"), [1.0])[0] == pytest.approx([0, 1], abs=2e-6)
 
 
 def test_columns_by_name() -> None:
     names = ["Black_Hair", "Smiling", "Red_Hair", "Grey_Hair", "Hat"]
     outputs = {"smile": ("Smiling",), "hair": ("Black_Hair", "Red_Hair", "Grey_Hair")}
-    columns = by_name([SMILE, HAIR], outputs, names, "sigmoid", "here")
+    columns = assign_by_name([SMILE, HAIR], outputs, names, "sigmoid", "here")
     assert columns == Columns(((1,), (0, 2, 3)), "sigmoid", 5)
     smile, hair = labels(columns, [1, 1.5, 2, 3, 9])
     assert smile == pytest.approx(softmax(0, 1.5)) and hair == pytest.approx(softmax(1, 2, 3))
-    pairs = by_name([SMILE], {"smile": ("Smiling",)}, names, "pairs", "here")
+    pairs = assign_by_name([SMILE], {"smile": ("Smiling",)}, names, "pairs", "here")
     assert pairs == Columns(((2, 3),), "pairs", 10)
     # Without a word, an attribute takes the output of its own name, or those of its values.
-    assert by_name([HAIR, SMILE], {}, ["red", "grey", "black", "smile"], "softmax", "").chosen == ((2, 0, 1), (3,))
+    assert assign_by_name([HAIR, SMILE], {}, ["red", "grey", "black", "smile"], "softmax", "").chosen == (
+        (2, 0, 1),
+        (3,),
+    )
 
 
 def test_several_sigmoids_are_read_as_one_value_that_holds() -> None:
     logits = torch.tensor([0.3, -1.0, 2.0])
     on, off = logits.sigmoid(), 1 - logits.sigmoid()
     alone = torch.stack([on[i] * off[[j for j in range(3) if j != i]].prod() for i in range(3)])
-    columns = consecutive([HAIR], "sigmoid")
+    columns = assign_in_order([HAIR], "sigmoid")
     assert labels(columns, logits.tolist())[0] == pytest.approx((alone / alone.sum()).tolist(), abs=1e-6)
 
 
@@ -268,7 +281,7 @@ def test_several_sigmoids_are_read_as_one_value_that_holds() -> None:
 )
 def test_columns_that_do_not_fit(outputs: dict[str, tuple[str, ...]], says: str) -> None:
     with pytest.raises(InputError, match=f"my.yaml: {says}") as caught:
-        by_name([SMILE, HAIR], outputs, ["Smiling", "black", "red", "grey", "smile"], "sigmoid", "my.yaml")
+        assign_by_name([SMILE, HAIR], outputs, ["Smiling", "black", "red", "grey", "smile"], "sigmoid", "my.yaml")
     assert caught.value.hint
 
 

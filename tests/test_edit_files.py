@@ -279,8 +279,8 @@ def tuned_copy(path: Path, part: str) -> str:
     with torch.no_grad():
         for parameter in getattr(generator, part).parameters():
             parameter.mul_(1.05)
-    stylegan2.save(generator, path)
-    return stylegan2.read(path).fingerprint
+    stylegan2.save_generator(generator, path)
+    return stylegan2.read_generator(path).fingerprint
 
 
 def test_an_edit_through_a_fine_tuned_generator(own_run: Path, tmp_path: Path) -> None:
@@ -296,7 +296,9 @@ def test_an_edit_through_a_fine_tuned_generator(own_run: Path, tmp_path: Path) -
     with artifacts.open(tmp_path / "plain/edits.h5") as plain, artifacts.open(own_run / "edits.h5") as edits:
         assert edits.spec.config["gan_fingerprint"] == fingerprint and "gan" not in plain.spec.config
         assert np.array_equal(edits["latents"], plain["latents"]), "the fit is the run's"
-        (image,) = stylegan2.read(tuned).eval().synthesize(torch.from_numpy(edits["latents"][0, 1:2])).detach()
+        (image,) = (
+            stylegan2.read_generator(tuned).eval().synthesize(torch.from_numpy(edits["latents"][0, 1:2])).detach()
+        )
         seen = ((image + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
         assert np.abs(edits["images_after"][0, 1] - seen).max() <= 1
         assert not np.array_equal(edits["images_after"], plain["images_after"])

@@ -110,7 +110,7 @@ def test_convnets_are_their_own_embedders(images: Tensor, name: str) -> None:
     assert isinstance(judge, ConvNet) and phi.fingerprint == judge.fingerprint
     found = phi.features(images)
     assert found.shape == (5, judge.config.features) and not found.requires_grad
-    for one, other in zip(judge.read(found), judge.answers(images), strict=True):
+    for one, other in zip(judge.read_features(found), judge.predict(images), strict=True):
         assert torch.equal(one, other)
     with torch.autocast("cpu", torch.bfloat16):
         assert phi.features(images).dtype == torch.float32
@@ -138,8 +138,8 @@ def table(folder: Path) -> str:
     ("body", "says"),
     [
         ("", "does not say what its pictures look like; input: {size: 224, ...}; docs/evaluation.md"),
-        (INPUT + "attributes: {smile: {}}", "attributes is not a key; there are: file, input"),
-        ("input: {sise: 32}", "input.sise is not a key; did you mean 'size'?"),
+        (INPUT + "attributes: {smile: {}}", "attributes: unknown key; there are: file, input"),
+        ("input: {sise: 32}", "input.sise: unknown key; did you mean 'size'?"),
         ("input: {size: 0}", "input.size"),
         ("input: {size: 48}", "fails on 2 pictures of 48 x 48 pixels"),
         ("input: {size: 32, colors: grey}", "fails on 2 pictures of 32 x 32 pixels"),

@@ -17,8 +17,8 @@ from torch import Tensor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, load
 from gmmedit.generators.formats import genforce, tensorflow
-from gmmedit.generators.formats.unpickling import read_pickle
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
+from gmmedit.networks.unpickling import read_pickle
 
 DATA = Path(__file__).parent / "data"
 WITH_W = ["sefa_stylegan_32.pth", "ig_stylegan_32_fused_old.pth", "sefa_stylegan2_32.pth", "rosi_a_32.pt",
@@ -142,7 +142,7 @@ def test_a_fused_up_convolution_is_a_mirrored_one():
     padded = F.pad(kernel, (1, 1, 1, 1))
     boxes = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
     fused = F.conv_transpose2d(x, boxes.transpose(0, 1), stride=2, padding=1)
-    ours = F.conv2d(F.interpolate(x, scale_factor=2), genforce.mirrored(kernel), padding=1)
+    ours = F.conv2d(F.interpolate(x, scale_factor=2), genforce.mirror_kernel(kernel), padding=1)
     assert_near(ours, fused, 1e-5)
 
 
@@ -197,7 +197,7 @@ def test_a_network_of_tensorflow_without_noise():
     synthesis = content[2].state["components"]["synthesis"].state
     synthesis["variables"] = [(name, value) for name, value in synthesis["variables"] if "noise" not in name]
     content[2].state["static_kwargs"] |= {"use_noise": False}
-    generator = tensorflow.read(path, content)
+    generator = tensorflow.read_generator(path, content)
     assert_near(generator.synthesize(generator.map(vectors["z"])), vectors["img_none"], 2e-5)
 
 

@@ -15,11 +15,11 @@ from nvidia_pickles import Persistent, names, node, random_network, write
 
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Node, Refused
-from gmmedit.generators.formats.tensors import Derived, LazyTensor
-from gmmedit.generators.formats.unpickling import read_pickle, read_torch
+from gmmedit.generators.formats.filling import fill_network
 from gmmedit.generators.stylegan2 import StyleGAN2
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor
+from gmmedit.networks.pickle_machine import Node, Refused
+from gmmedit.networks.unpickling import read_pickle, read_torch
 
 DATA = Path(__file__).parent / "data"
 TINY = {"resolution": 8, "channels": (6, 4), "z_dim": 5, "w_dim": 7}
@@ -269,10 +269,10 @@ def test_tensors_that_share_memory_cannot_swell(tmp_path):
         for name, tensor in network.state_dict().items()
     }
     network_bytes = sum(tensor.numel() for tensor in network.state_dict().values())
-    assert filled(lambda: random_network(**TINY), shared, path).w_avg.sum() == 0
+    assert fill_network(lambda: random_network(**TINY), shared, path).w_avg.sum() == 0
     path.write_bytes(path.read_bytes()[: network_bytes // 2])
     with pytest.raises(Refused, match="overlap"):
-        filled(lambda: random_network(**TINY), shared, path)
+        fill_network(lambda: random_network(**TINY), shared, path)
 
 
 # Names and descriptions

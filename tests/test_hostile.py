@@ -36,7 +36,7 @@ import encodings.cp437, json, os, resource, sys, traceback
 from pathlib import Path
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.generators.formats.unpickling import explained, read_pickle, read_torch
+from gmmedit.networks.unpickling import explained, read_pickle, read_torch
 
 FORBIDDEN = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.remove",
              "os.rename", "os.mkdir", "os.putenv", "subprocess.Popen", "socket.", "pty.spawn", "ctypes.", "shutil.",

@@ -22,7 +22,7 @@ from nvidia_pickles import names, node, random_network, write
 
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.generators.formats.unpickling import read_pickle
+from gmmedit.networks.unpickling import read_pickle
 
 DATA = Path(__file__).parent / "data"
 TINY = {"resolution": 8, "channels": (6, 4), "z_dim": 5, "w_dim": 7}

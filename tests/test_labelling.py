@@ -16,7 +16,7 @@ from test_bad_input import check
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.classifiers.preprocessing import Preprocessing, conversion, recolored
+from gmmedit.classifiers.preprocessing import Preprocessing, convert_channels, describe_conversion
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.report.labels import basis, correlation, label_report
 from gmmedit.stages import fit_mixture
@@ -387,7 +387,7 @@ def test_every_step_converts_images_alike(made: int, taken: int, tmp_path: Path)
     done("sample", *run, "--gan", f"{tmp_path}/gan.py:load", "-n", N, "--images")
     with artifacts.open(folder / "samples.h5") as samples:
         images = from_bytes(samples["images"])
-    network = small.balanced(small.Linear(2, taken), recolored(images, (taken,)))
+    network = small.balanced(small.Linear(2, taken), convert_channels(images, (taken,)))
     small.export(network, tmp_path / "net.pt2", channels=taken)
     small.onnx(network, tmp_path / "other.onnx")
     colors = "grey" if taken == 1 else "rgb"
@@ -400,7 +400,10 @@ def test_every_step_converts_images_alike(made: int, taken: int, tmp_path: Path)
     done("edit", *run, "--attr", "a", "--polish", 2)
     with artifacts.open(folder / "labels.h5") as labels, artifacts.open(folder / "edits.h5") as edits:
         (note,) = labels.attrs["notes"]
-        assert f"takes images of {taken} channels, the generator's have {made}: {conversion(made, (taken,))}" in note
+        assert (
+            f"takes images of {taken} channels, the generator's have {made}: {describe_conversion(made, (taken,))}"
+            in note
+        )
         assert np.abs(edits["labels_before"] - labels["labels"][:8]).max() < 1e-3
         assert np.abs(edits["labels_after"] - edits["labels_before"]).max() > 0.01
     done("verify", *run)

@@ -14,7 +14,7 @@ from conftest import check, done, gmmedit
 from small_site import CONTENT, Site, hurry, served, serving, sha256
 
 from gmmedit.hub import CATALOGUE, Entry, downloading, presence
-from gmmedit.hub.catalogue import public
+from gmmedit.hub.catalogue import read_public
 
 DATA = Path(__file__).parent / "data"
 
@@ -176,7 +176,7 @@ def test_the_list_needs_no_torch() -> None:
 
 
 def test_every_public_model_has_a_place_of_its_own(cache: Path) -> None:
-    entries = dict(public())
+    entries = dict(read_public())
     assert len({path for entry in entries.values() for path in entry.paths}) == sum(
         len(entry.paths) for entry in entries.values()
     )

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gmmedit.classifiers.huggingface import preprocessing
+from gmmedit.classifiers.huggingface import read_preprocessing
 from gmmedit.classifiers.processors import RULES
 from gmmedit.errors import InputError
 
@@ -105,7 +105,7 @@ def test_pixels_are_those_of_the_library(name: str, tmp_path: Path) -> None:
     for given in cases(plain):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(given | {"image_processor_type": name}))
         own = kind.from_pretrained(tmp_path)
-        found = preprocessing(tmp_path)
+        found = read_preprocessing(tmp_path)
         assert found is not None
         for size in SIZES:
             image, tensor = images_of(*size)
@@ -131,7 +131,7 @@ def test_pixels_are_those_of_the_library(name: str, tmp_path: Path) -> None:
 def test_defaults_are_those_of_the_library(name: str, tmp_path: Path) -> None:
     kind: Any = classes()[name]
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": f"{name}Fast"}))
-    found = preprocessing(tmp_path)
+    found = read_preprocessing(tmp_path)
     image, tensor = images_of(47, 47)
     made = kind()(image, return_tensors="pt")
     wanted = torch.as_tensor(np.asarray(made if isinstance(made, Tensor) else made["pixel_values"])).float()
@@ -149,5 +149,5 @@ def test_every_class_of_the_library_is_known_or_refused(tmp_path: Path) -> None:
     for name in found.keys() - RULES.keys() | {"MyOwnImageProcessor"}:
         (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": name, "size": 8}))
         with pytest.raises(InputError, match=f"what {name} does to images is not known") as caught:
-            preprocessing(tmp_path)
+            read_preprocessing(tmp_path)
         assert "input: {size: 224" in str(caught.value.hint)

@@ -16,7 +16,7 @@ from test_every_generator import QUICK, classifier_of
 from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.generators.stylegan2 import save
+from gmmedit.generators.stylegan2 import save_generator
 from gmmedit.generators.stylegan3 import StyleGAN3
 from gmmedit.run.rendering import SEEN, disturbed, shrunk
 
@@ -29,7 +29,7 @@ SIZES = {"upright": (4, 2), "lying": (2, 4), "of other sides": (3, 5)}
 def test_every_format_brings_it_back(const_size, tmp_path):
     network = random_network(**SHAPE, const_size=const_size)
     paths = [write(tmp_path / "nvidia.pkl", network), tmp_path / "ours.safetensors"]
-    save(network, paths[1])
+    save_generator(network, paths[1])
     for name, state in {
         "state.pt": network.state_dict(),
         "rosinality.pt": {"g_ema": as_rosinality(network), "latent_avg": network.w_avg},

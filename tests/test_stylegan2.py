@@ -239,12 +239,12 @@ def test_weights_in_training_get_gradients_and_what_inference_has_seen_does_too(
 
 def test_round_trip_and_fingerprint(tmp_path):
     generator = load(str(DATA / "sg2_d_orig16gray.pkl"))
-    stylegan2.save(generator, tmp_path / "g.safetensors")
+    stylegan2.save_generator(generator, tmp_path / "g.safetensors")
     again = load(str(tmp_path / "g.safetensors"))
     assert again.fingerprint == generator.fingerprint and again.config == generator.config
     with torch.no_grad():
         again.synthesis.b4.const[0, 0, 0] += 1
-    stylegan2.save(again, tmp_path / "other.safetensors")
+    stylegan2.save_generator(again, tmp_path / "other.safetensors")
     assert load(str(tmp_path / "other.safetensors")).fingerprint != generator.fingerprint
 
 
@@ -255,7 +255,7 @@ def test_unknown_generators_are_refused(name):
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
-    stylegan2.save(load(str(DATA / "sg2_d_orig16gray.pkl")), tmp_path / "whole.safetensors")
+    stylegan2.save_generator(load(str(DATA / "sg2_d_orig16gray.pkl")), tmp_path / "whole.safetensors")
     whole = (tmp_path / "whole.safetensors").read_bytes()
     for content in (
         b"",

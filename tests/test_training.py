@@ -77,7 +77,11 @@ def test_a_full_disk_is_one_line_and_the_training_goes_on(tmp_path, monkeypatch)
                 runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert stylegan2.read(runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)).image_shape == (3, 32, 32)
+    assert stylegan2.read_generator(runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)).image_shape == (
+        3,
+        32,
+        32,
+    )
 
 
 @pytest.mark.parametrize("phases", ["", "64", "128:10", "64:10,32:10", "64:10:3", "x:1"])

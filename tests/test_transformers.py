@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gmmedit import classifiers
 from gmmedit.classifiers import Attribute
-from gmmedit.classifiers.huggingface import preprocessing, unique
+from gmmedit.classifiers.huggingface import make_unique, read_preprocessing
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.errors import InputError
 
@@ -102,7 +102,7 @@ def test_labels_chosen_and_named_anew(models: Path, images: Tensor) -> None:
     refused(described(models, "vit", "attributes: {a: {outputs: [dog, horse]}}"), "a has no output 'horse'")
     larger = classifiers.load(described(models, "vit", "input: {size: 32, mean: [0.5], std: [0.5]}"))
     assert larger.input_size == (32, 32) and larger.attributes[0].name == "class"
-    assert unique(["a", "b=c: d", "a"]) == ["a 0", "b c  d", "a 2"]
+    assert make_unique(["a", "b=c: d", "a"]) == ["a 0", "b c  d", "a 2"]
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ def test_labels_chosen_and_named_anew(models: Path, images: Tensor) -> None:
 )  # fmt: skip
 def test_processors_of_any_age(tmp_path: Path, settings: dict[str, Any], wanted: Preprocessing) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    assert preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
+    assert read_preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
     (tmp_path / "preprocessor_config.json").write_text("{}")  # the library reads the other one first
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    assert preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
+    assert read_preprocessing(tmp_path, small.transformers().ViTConfig()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_scores_are_the_model_s_own(models: Path, images: Tensor, kind: str, tmp
     given = tokenizer(texts, return_tensors="pt", **padding)
     if kind == "siglip":
         given.pop("attention_mask", None)
-    prepared = preprocessing(models / kind)
+    prepared = read_preprocessing(models / kind)
     assert prepared is not None
     with torch.no_grad():
         scores = model(pixel_values=prepared(images), **given).logits_per_image

@@ -183,10 +183,10 @@ def test_what_runs_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.Monke
         return content
 
     monkeypatch.setattr(python.trust, "read_program", checked)
-    assert python.call(f"{path}:load", trusted=True) == 1 and not ran.exists()
+    assert python.call_factory(f"{path}:load", trusted=True) == 1 and not ran.exists()
 
 
-LOADERS = {"generators.load", "classifiers.load", "load_embedder", "from_python", "python.call"}
+LOADERS = {"generators.load", "classifiers.load", "load_embedder", "load_from_python", "python.call_factory"}
 
 
 def loads(source: str) -> Iterator[ast.Call]:

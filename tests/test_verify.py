@@ -122,7 +122,7 @@ def test_parents_and_weights(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     rewrite(copy / "samples.h5", w=lambda w: w + 1)
     found = [it[:2] for it in failures(copy, "--rows", 0)]
     assert ("labels.h5", "parents") in found and ("mixture.h5", "parents") in found
-    monkeypatch.setattr("gmmedit.networks.weights.fingerprint", lambda _: "0" * 64)
+    monkeypatch.setattr("gmmedit.networks.weights.fingerprint_tensors", lambda _: "0" * 64)
     assert ("samples.h5", "weights") in [it[:2] for it in failures(copy, "--rows", 0)]
 
 

@@ -9,8 +9,8 @@ from test_families import BIGGAN, DATA, WITH_W, WITHOUT_W, saved
 from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.formats import genforce, tensorflow
-from gmmedit.generators.formats.machine import Refused
-from gmmedit.generators.formats.unpickling import read_pickle
+from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.unpickling import read_pickle
 
 
 @pytest.mark.parametrize("name", [*WITH_W, *WITHOUT_W, BIGGAN])
@@ -53,7 +53,7 @@ def test_a_missing_tensor_is_named(damaged):
     del weights[tensor]
     with pytest.raises(InputError) as error:
         load(str(saved(path, content)))
-    ours = genforce.renamed(tensor)
+    ours = genforce.rename_tensor(tensor)
     assert path.name in error.value.message and (tensor in error.value.message or ours in error.value.message)
 
 
@@ -103,7 +103,7 @@ def test_other_networks_of_tensorflow_are_refused(state, reason):
     content = read_pickle(path)
     content[2].state |= state
     with pytest.raises(Refused, match=reason):
-        tensorflow.read(path, content)
+        tensorflow.read_generator(path, content)
 
 
 def test_further_variables_of_tensorflow_are_refused():
@@ -111,7 +111,7 @@ def test_further_variables_of_tensorflow_are_refused():
     content = read_pickle(path)
     content[2].state["components"]["synthesis"].state["variables"].append(("8x8/Conv1/weight_sn", 0.0))
     with pytest.raises(Refused, match="a tensor synthesis/8x8/Conv1/weight_sn, which no StyleGAN2 has"):
-        tensorflow.read(path, content)
+        tensorflow.read_generator(path, content)
 
 
 def test_conditional_networks_of_stylegan2s_first_code_are_refused():
@@ -119,4 +119,4 @@ def test_conditional_networks_of_stylegan2s_first_code_are_refused():
     content = read_pickle(path)
     content[2].state["components"]["mapping"].state["variables"].append(("LabelConcat/weight", 0.0))
     with pytest.raises(Refused, match="LabelConcat"):
-        tensorflow.read(path, content)
+        tensorflow.read_generator(path, content)

@@ -1,6 +1,7 @@
 """Classifiers: image to labels. `load` finds one by its name, its file, or the YAML file that describes it."""
 
-from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.catalogue import REGISTRY, evaluation_classifier, load, names
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.catalogue import REGISTRY, evaluation_classifier, list_names, load
 
-__all__ = ["REGISTRY", "Attribute", "Classifier", "evaluation_classifier", "load", "names"]
+__all__ = ["REGISTRY", "Attribute", "Classifier", "evaluation_classifier", "list_names", "load"]

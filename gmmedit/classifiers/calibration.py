@@ -42,7 +42,7 @@ class Calibration:
     def fit(self, logits: Tensor) -> None:
         """Find scale and shift from uncalibrated logits (M, K) of pictures as they come."""
         parts = logits.double().split([goal.values for goal in self.goals], dim=1)
-        found = [solve(part, goal) for part, goal in zip(parts, self.goals, strict=True)]
+        found = [solve_attribute(part, goal) for part, goal in zip(parts, self.goals, strict=True)]
         self.scale = torch.cat([scale.expand(goal.values) for (scale, _), goal in zip(found, self.goals, strict=True)])
         self.shift = torch.cat([shift for _, shift in found])
 
@@ -53,21 +53,21 @@ class Calibration:
         self.scale, self.shift = (torch.tensor(state[key], dtype=torch.float64) for key in ("scale", "shift"))
 
 
-def solve(logits: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+def solve_attribute(logits: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
     """Scale () and shift (C,) of one attribute's logits (M, C); the scale by bisection of its logarithm."""
     low, high = torch.tensor([SMALLEST, LARGEST], dtype=torch.float64).log()
     if goal.accuracy is None:
-        return torch.ones((), dtype=torch.float64), shift_of(logits, goal.rates)
+        return torch.ones((), dtype=torch.float64), solve_shift(logits, goal.rates)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         scaled = middle.exp() * logits
-        confidence = (scaled + shift_of(scaled, goal.rates)).softmax(1).amax(1).mean()
+        confidence = (scaled + solve_shift(scaled, goal.rates)).softmax(1).amax(1).mean()
         low, high = (middle, high) if confidence < goal.accuracy else (low, middle)
     scale = ((low + high) / 2).exp()
-    return scale, shift_of(scale * logits, goal.rates)
+    return scale, solve_shift(scale * logits, goal.rates)
 
 
-def shift_of(logits: Tensor, rates: tuple[float, ...] | None) -> Tensor:
+def solve_shift(logits: Tensor, rates: tuple[float, ...] | None) -> Tensor:
     """The shift (C,) that gives the labels of logits (M, C) the wanted means: a fixed point of log(rate / mean)."""
     shift = torch.zeros(logits.shape[1], dtype=torch.float64)
     if rates is None:

@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 
 from gmmedit.classifiers import convnet, custom, huggingface, zeroshot
-from gmmedit.classifiers.base import Classifier, check_attributes
-from gmmedit.classifiers.described import Described
-from gmmedit.classifiers.description import HINT, Description
-from gmmedit.classifiers.description import read as read_description
-from gmmedit.classifiers.files import READERS, YAML, kind_of, located
-from gmmedit.classifiers.opened import TRIED, Opened
+from gmmedit.classifiers.attributes import check_attributes
+from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.described import DescribedClassifier
+from gmmedit.classifiers.description import HINT, Description, read_description
+from gmmedit.classifiers.files import READERS, YAML, kind_of, locate_file
+from gmmedit.classifiers.image_networks import TRIAL_IMAGES, OpenedNetwork
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError, out_of_memory
-from gmmedit.networks import python, reason
+from gmmedit.networks import first_line, python
 from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry(
     "classifier",
     {
-        "avatars": "gmmedit.classifiers.convnet:avatars",
-        "avatars-eval": "gmmedit.classifiers.convnet:avatars_eval",  # trained apart, never used in a fit
+        "avatars": "gmmedit.classifiers.convnet:load_avatars",
+        "avatars-eval": "gmmedit.classifiers.convnet:load_avatars_eval",  # trained apart, never used in a fit
     },
     "gmmedit.classifiers",
 )
@@ -41,11 +41,11 @@ def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Classi
     a function that is not to run.
     """
     if name_or_path in READY:
-        classifier = opened(str(READY[name_or_path]), device, trusted)
+        classifier = open_classifier(str(READY[name_or_path]), device, trusted)
     elif name_or_path in REGISTRY.targets():
-        classifier = checked(REGISTRY.load(name_or_path)(), name_or_path)
+        classifier = check_classifier(REGISTRY.load(name_or_path)(), name_or_path)
     else:
-        classifier = opened(name_or_path, device, trusted)
+        classifier = open_classifier(name_or_path, device, trusted)
     return classifier.to(device).eval().requires_grad_(False)
 
 
@@ -54,11 +54,11 @@ def evaluation_classifier(name: str) -> str:
     return EVALUATION.get(name, name)
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     return [*REGISTRY.targets(), *READY]
 
 
-def checked(made: object, where: str) -> Classifier:
+def check_classifier(made: object, where: str) -> Classifier:
     """InputError: a plug-in or factory returned something else, or without what every stage asks for."""
     if not isinstance(made, Classifier):
         message = f"{where} gives a {type(made).__name__} and no Classifier"
@@ -70,13 +70,13 @@ def checked(made: object, where: str) -> Classifier:
     if made.converts:  # one of gmmedit's own
         return made
     check_answers(made, where)
-    return custom.Converted(made)
+    return custom.ConvertingClassifier(made)
 
 
 @torch.no_grad()
 def check_answers(made: Classifier, where: str) -> None:
     """InputError: it fails on two images, or its logits do not fit its attributes."""
-    shape = (TRIED, made.channels[-1], *made.input_size)
+    shape = (TRIAL_IMAGES, made.channels[-1], *made.input_size)
     try:
         found = made.logits(torch.linspace(-1, 1, torch.Size(shape).numel()).view(shape))
     except InputError:
@@ -84,35 +84,37 @@ def check_answers(made: Classifier, where: str) -> None:
     except Exception as error:  # somebody else's code
         if out_of_memory(error):
             raise
-        message = f"the Classifier of {where} fails on images {list(shape)}: {reason(error)}"
+        message = f"the Classifier of {where} fails on images {list(shape)}: {first_line(error)}"
         raise InputError(message, hint="--debug shows where") from error
     columns = sum(len(attribute.values) for attribute in made.attributes)
     told = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-    if told != [TRIED, columns]:
-        message = f"logits of {where} are {told} for {TRIED} images, its attributes have {columns} values"
+    if told != [TRIAL_IMAGES, columns]:
+        message = f"logits of {where} are {told} for {TRIAL_IMAGES} images, its attributes have {columns} values"
         raise InputError(message, hint="one column for each value of each attribute")
 
 
-def opened(name: str, device: str, trusted: bool) -> Classifier:
+def open_classifier(name: str, device: str, trusted: bool) -> Classifier:
     """The classifier in a file, in a folder, or described by a YAML file."""
     path = Path(name)
     if path.suffix in YAML:
-        return build(read_description(path, Description), path.parent, f"{name}: ", device, trusted)
+        return build_classifier(read_description(path, Description), path.parent, f"{name}: ", device, trusted)
     if python.PATTERN.fullmatch(name):
-        return checked(python.call(name, trusted), name)
+        return check_classifier(python.call_factory(name, trusted), name)
     if path.is_file() and kind_of(path) == "safetensors":
-        return convnet.read(path)
-    return build(Description(file=name), Path(), "", device, trusted)
+        return convnet.read_network(path)
+    return build_classifier(Description(file=name), Path(), "", device, trusted)
 
 
-def build(description: Description, base: Path, prefix: str, device: str, trusted: bool) -> Classifier:
+def build_classifier(description: Description, base: Path, prefix: str, device: str, trusted: bool) -> Classifier:
     """The classifier of a description whose file lies relative to `base`."""
     name = description.file
     where = f"{prefix}{name}"
     if python.PATTERN.fullmatch(name):
         check_prompts(description, where)
-        return Described(custom.from_python(str(base / name), device, trusted), description, where, device)
-    path = located(description, base, names())
+        return DescribedClassifier(
+            custom.load_from_python(str(base / name), device, trusted), description, where, device
+        )
+    path = locate_file(description, base, list_names())
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
@@ -125,12 +127,12 @@ def build(description: Description, base: Path, prefix: str, device: str, truste
         raise InputError(message, hint=HINT)
     if kind != "folder":
         check_prompts(description, where)
-    network: Opened
+    network: OpenedNetwork
     if kind == "folder":
-        network = (zeroshot if description.prompts else huggingface).read(path, description, device)
+        network = (zeroshot if description.prompts else huggingface).read_image_classifier(path, description, device)
     else:
         network = READERS[kind](path, device)
-    return Described(network, description, where, device)
+    return DescribedClassifier(network, description, where, device)
 
 
 def check_prompts(description: Description, where: str) -> None:

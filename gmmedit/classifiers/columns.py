@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.errors import InputError, nearest
 
 Activation = Literal["sigmoid", "softmax", "probabilities", "pairs"]
@@ -31,10 +31,10 @@ class Columns:
         """Outputs (N, n) to logits (N, K), of mean 0 over each attribute's values."""
         if self.activation == "probabilities":
             outputs = outputs.clamp(SMALLEST, 1 - SMALLEST)
-        parts = [self.centred(outputs[:, list(columns)]) for columns in self.chosen]
+        parts = [self.centre_logits(outputs[:, list(columns)]) for columns in self.chosen]
         return torch.cat(parts, dim=1)
 
-    def centred(self, part: Tensor) -> Tensor:
+    def centre_logits(self, part: Tensor) -> Tensor:
         if part.shape[1] == 1:
             odds = part.logit() if self.activation == "probabilities" else part
             return torch.cat([-odds / 2, odds / 2], dim=1)
@@ -42,7 +42,7 @@ class Columns:
         return logits - logits.mean(dim=1, keepdim=True)
 
 
-def consecutive(attributes: Sequence[Attribute], activation: Activation) -> Columns:
+def assign_in_order(attributes: Sequence[Attribute], activation: Activation) -> Columns:
     """Every attribute takes the next columns: as many as it has values, one for two values unless they are logits
     of a softmax or of pairs."""
     single = activation in ("sigmoid", "probabilities")
@@ -52,7 +52,7 @@ def consecutive(attributes: Sequence[Attribute], activation: Activation) -> Colu
     return Columns(chosen, activation, sum(counts))
 
 
-def by_name(
+def assign_by_name(
     attributes: Sequence[Attribute],
     outputs: dict[str, tuple[str, ...]],
     names: Sequence[str],
@@ -65,7 +65,7 @@ def by_name(
     """
     chosen = []
     for attribute in attributes:
-        wanted = outputs.get(attribute.name) or guessed(attribute, names)
+        wanted = outputs.get(attribute.name) or guess_outputs(attribute, names)
         for name in wanted:
             if name not in names:
                 raise InputError(f"{where}: {attribute.name} has no output {name!r}", hint=nearest(name, names))
@@ -79,6 +79,6 @@ def by_name(
     return Columns(tuple(chosen), activation, len(names) * (2 if activation == "pairs" else 1))
 
 
-def guessed(attribute: Attribute, names: Sequence[str]) -> tuple[str, ...]:
+def guess_outputs(attribute: Attribute, names: Sequence[str]) -> tuple[str, ...]:
     by_value = all(value in names for value in attribute.values)
     return attribute.values if by_value and attribute.name not in names else (attribute.name,)

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.preprocessing import recolored, resize
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.preprocessing import convert_channels, resize
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
 
@@ -60,7 +61,7 @@ class ConvNet(Classifier):
     def features(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to the features (N, F), float32, that the answers are linear in."""
         # Folding 2x2 pixels into channels loses nothing and saves the dearest layer.
-        x = F.pixel_unshuffle(resize(recolored(images, self.channels), self.input_size), 2)
+        x = F.pixel_unshuffle(resize(convert_channels(images, self.channels), self.input_size), 2)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # the faster layout
         for stage in self.stages:
             x = stage(F.silu(x))
@@ -68,21 +69,21 @@ class ConvNet(Classifier):
 
     def observe(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self.features(images)
-        return *self.read(features), features
+        return *self.read_features(features), features
 
     def logits(self, images: Tensor) -> Tensor:
         """See `Classifier.logits`; the columns of every attribute have the mean 0."""
-        return self.answers(images)[0]
+        return self.predict(images)[0]
 
     def nuisances(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] to estimates (N, n) in the order of `config.nuisances`."""
-        return self.answers(images)[1]
+        return self.predict(images)[1]
 
-    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`logits` (N, K) and `nuisances` (N, n) in one pass."""
-        return self.read(self.features(images))
+        return self.read_features(self.features(images))
 
-    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def read_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """What `features` (N, F) say: `logits` (N, K) and `nuisances` (N, n)."""
         logits, nuisances = self.head(features).tensor_split([self.config.n_columns], dim=1)
         columns = logits.split([len(a.values) for a in self.attributes], dim=1)
@@ -108,16 +109,16 @@ def convolution(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
     return layer
 
 
-def save(network: ConvNet, path: Path) -> None:
+def save_network(network: ConvNet, path: Path) -> None:
     """Write weights and configuration; a file at `path` is replaced as a whole."""
-    weights.write(path, network.state_dict(), KEY, asdict(network.config))
+    weights.write_weights(path, network.state_dict(), KEY, asdict(network.config))
 
 
-def read(path: Path) -> ConvNet:
+def read_network(path: Path) -> ConvNet:
     """The network in a file of `save`, on the CPU, frozen. InputError: it is not one of `save`."""
-    config, tensors = weights.read(path, KEY)
+    config, tensors = weights.read_weights(path, KEY)
     try:
-        network = ConvNet(config_from(config), weights.fingerprint(tensors))
+        network = ConvNet(parse_config(config), weights.fingerprint_tensors(tensors))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -125,18 +126,18 @@ def read(path: Path) -> ConvNet:
     return network.eval().requires_grad_(False)
 
 
-def config_from(settings: dict[str, Any]) -> ConvNetConfig:
+def parse_config(settings: dict[str, Any]) -> ConvNetConfig:
     """The configuration from its JSON, where tuples have become lists."""
     tuples = {key: tuple(settings[key]) for key in ("nuisances", "widths")}
     attributes = tuple(Attribute(a["name"], tuple(a["values"])) for a in settings["attributes"])
     return ConvNetConfig(**settings | tuples | {"attributes": attributes})
 
 
-def avatars() -> ConvNet:
+def load_avatars() -> ConvNet:
     """The embedded labelling classifier."""
-    return read(WEIGHTS / "classifier.safetensors")
+    return read_network(WEIGHTS / "classifier.safetensors")
 
 
-def avatars_eval() -> ConvNet:
+def load_avatars_eval() -> ConvNet:
     """The embedded evaluation classifier."""
-    return read(WEIGHTS / "evaluator.safetensors")
+    return read_network(WEIGHTS / "evaluator.safetensors")

@@ -6,42 +6,42 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.classifiers.base import Classifier
-from gmmedit.classifiers.opened import Opened
-from gmmedit.classifiers.preprocessing import recolored
+from gmmedit.classifiers.image_networks import OpenedNetwork
+from gmmedit.classifiers.preprocessing import convert_channels
 from gmmedit.errors import InputError
-from gmmedit.networks import Network, exported, file_fingerprint, frozen, onnx, python, torchscript, weights
+from gmmedit.networks import Network, exported, fingerprint_files, freeze, onnx, python, torchscript, weights
 
 
-def read_exported(path: Path, device: str) -> Opened:
-    return opened(exported.load(path, device), file_fingerprint(path))
+def read_exported(path: Path, device: str) -> OpenedNetwork:
+    return open_network(exported.load_program(path, device), fingerprint_files(path))
 
 
-def read_torchscript(path: Path, device: str) -> Opened:
-    return Opened(torchscript.load(path, device).module, file_fingerprint(path))
+def read_torchscript(path: Path, device: str) -> OpenedNetwork:
+    return OpenedNetwork(torchscript.load_script(path, device).module, fingerprint_files(path))
 
 
-def read_onnx(path: Path, device: str) -> Opened:
-    return opened(onnx.load(path, device), file_fingerprint(*onnx.files_of(path)))
+def read_onnx(path: Path, device: str) -> OpenedNetwork:
+    return open_network(onnx.load_session(path, device), fingerprint_files(*onnx.files_of(path)))
 
 
-def opened(network: Network, fingerprint: str) -> Opened:
+def open_network(network: Network, fingerprint: str) -> OpenedNetwork:
     """With what the file tells of its input."""
     shape = network.shapes[0] if network.shapes and len(network.shapes[0]) == 4 else None
-    return Opened(
+    return OpenedNetwork(
         network.module, fingerprint, shape=shape, dtype=network.dtypes[0] if network.dtypes else torch.float32
     )
 
 
-def from_python(name: str, device: str, trusted: bool) -> Opened:
+def load_from_python(name: str, device: str, trusted: bool) -> OpenedNetwork:
     """What `my_classifier.py:load` returns: a module, or any function of a batch of pictures.
 
-    InputError: as `python.call`, or it returns something else.
+    InputError: as `python.call_factory`, or it returns something else.
     """
-    made = python.call(name, trusted)
-    digest = file_fingerprint(Path(name.rpartition(":")[0]))
+    made = python.call_factory(name, trusted)
+    digest = fingerprint_files(Path(name.rpartition(":")[0]))
     if isinstance(made, nn.Module):
-        module = frozen(made, device)
-        return Opened(module, digest + weights.fingerprint(module.state_dict()))
+        module = freeze(made, device)
+        return OpenedNetwork(module, digest + weights.fingerprint_tensors(module.state_dict()))
     if not callable(made):
         message = f"{name} returns a {type(made).__name__}"
         raise InputError(message, hint="return a torch.nn.Module, or a function of a batch of pictures")
@@ -49,10 +49,10 @@ def from_python(name: str, device: str, trusted: bool) -> Opened:
     def forward(images: Tensor) -> Tensor:
         return made(images)
 
-    return Opened(forward, digest)
+    return OpenedNetwork(forward, digest)
 
 
-class Converted(Classifier):
+class ConvertingClassifier(Classifier):
     """A classifier of somebody's own, for images of any channels."""
 
     converts = True
@@ -64,4 +64,4 @@ class Converted(Classifier):
         self.channels, self.differentiable, self.calibration = made.channels, made.differentiable, made.calibration
 
     def logits(self, images: Tensor) -> Tensor:
-        return self.made.logits(recolored(images, self.channels))
+        return self.made.logits(convert_channels(images, self.channels))

@@ -3,40 +3,41 @@
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute, Classifier, check_attributes
+from gmmedit.classifiers.attributes import Attribute, check_attributes
+from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.calibration import Calibration, Goal
-from gmmedit.classifiers.columns import Columns, by_name, consecutive
+from gmmedit.classifiers.columns import Columns, assign_by_name, assign_in_order
 from gmmedit.classifiers.description import BEST, HINT, Description
-from gmmedit.classifiers.opened import TRIED, Opened, combined, prepared
+from gmmedit.classifiers.image_networks import TRIAL_IMAGES, OpenedNetwork, combine_fingerprint, prepare_network
 from gmmedit.errors import InputError, nearest
 
 SAME = 0.01  # of the answers' size: how much they may depend on the place in the batch
 
 
-class Described(Classifier):
+class DescribedClassifier(Classifier):
     """The description's attributes, read from the network's outputs. Always frozen and in evaluation mode."""
 
     converts = True
 
-    def __init__(self, network: Opened, description: Description, where: str, device: str) -> None:
+    def __init__(self, network: OpenedNetwork, description: Description, where: str, device: str) -> None:
         """InputError: the description does not fit the network; `where` names the two."""
         super().__init__()
-        self.network = prepared(network, description, where)
+        self.network = prepare_network(network, description, where)
         self.attributes = description.stated() or list(network.attributes)
         check_attributes(self.attributes, where)
-        self.columns = columns_of(network, description, self.attributes, where)
-        self.calibration = calibration_of(description, self.attributes, where)
+        self.columns = choose_columns(network, description, self.attributes, where)
+        self.calibration = make_calibration(description, self.attributes, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
-        self.fingerprint = combined(network.fingerprint, description, network.preprocessing)
-        outputs = self.checked(self.network.tried(device))
+        self.fingerprint = combine_fingerprint(network.fingerprint, description, network.preprocessing)
+        outputs = self.checked(self.network.run_trial(device))
         self.differentiable = outputs.requires_grad
-        first, second = outputs.detach().float(), self.network.tried(device, turned=True).detach().float()
+        first, second = outputs.detach().float(), self.network.run_trial(device, turned=True).detach().float()
         if not torch.allclose(first, second, rtol=SAME, atol=SAME * float(first.abs().mean()), equal_nan=True):
             message = f"{where} gives the same picture another answer in another place, or each time"
             raise InputError(message, hint="make it in evaluation mode: rows of a batch must not see each other")
 
-    def train(self, mode: bool = True) -> "Described":
+    def train(self, mode: bool = True) -> "DescribedClassifier":
         return self
 
     def logits(self, images: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ class Described(Classifier):
     def checked(self, outputs: Tensor) -> Tensor:
         """InputError: the outputs of the first try are not as described."""
         where, found = self.network.where, tuple(outputs.shape)
-        if len(found) < 2 or found[0] != TRIED or outputs[0].numel() != self.columns.n:
+        if len(found) < 2 or found[0] != TRIAL_IMAGES or outputs[0].numel() != self.columns.n:
             message = f"{where} gives outputs of shape {found}, its description has {self.columns.n} columns"
             raise InputError(message, hint="list all outputs in order: outputs: [...]; " + HINT)
         if self.columns.activation == "probabilities" and not (0 <= outputs.amin() <= outputs.amax() <= 1):
@@ -60,7 +61,9 @@ class Described(Classifier):
         return outputs
 
 
-def columns_of(network: Opened, description: Description, attributes: list[Attribute], where: str) -> Columns:
+def choose_columns(
+    network: OpenedNetwork, description: Description, attributes: list[Attribute], where: str
+) -> Columns:
     if not attributes:
         raise InputError(f"{where} does not say what its outputs mean", hint="attributes: {...}; " + HINT)
     activation = description.activation or network.activation
@@ -71,12 +74,12 @@ def columns_of(network: Opened, description: Description, attributes: list[Attri
     if names is None and len({readout.outputs is None for readout in (description.attributes or {}).values()}) > 1:
         raise InputError(f"{where}: either every attribute names its outputs, or none does", hint=HINT)
     if names is None or not description.attributes:
-        return consecutive(attributes, activation)
+        return assign_in_order(attributes, activation)
     chosen = {name: tuple(readout.outputs or ()) for name, readout in description.attributes.items()}
-    return by_name(attributes, chosen, names, activation, where)
+    return assign_by_name(attributes, chosen, names, activation, where)
 
 
-def calibration_of(description: Description, attributes: list[Attribute], where: str) -> Calibration | None:
+def make_calibration(description: Description, attributes: list[Attribute], where: str) -> Calibration | None:
     """What the description asks for; prompts are always calibrated. None: nothing."""
     accuracy = description.accuracy or (BEST if description.prompts else None)
     if accuracy is None and not description.rates:
@@ -87,11 +90,11 @@ def calibration_of(description: Description, attributes: list[Attribute], where:
             raise InputError(f"{where}: there is no attribute {name!r} to calibrate", hint=nearest(name, known))
     default = BEST if description.prompts else None
     of = {name: accuracy.get(name, default) if isinstance(accuracy, dict) else accuracy for name in known}
-    goals = [goal_of(it, of[it.name], description.rates.get(it.name), where) for it in attributes]
+    goals = [make_goal(it, of[it.name], description.rates.get(it.name), where) for it in attributes]
     return Calibration(goals)
 
 
-def goal_of(attribute: Attribute, accuracy: float | None, rates: dict[str, float] | None, where: str) -> Goal:
+def make_goal(attribute: Attribute, accuracy: float | None, rates: dict[str, float] | None, where: str) -> Goal:
     if rates is None:
         return Goal(len(attribute.values), accuracy, None)
     name, total = attribute.name, sum(rates.values())

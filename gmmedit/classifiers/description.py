@@ -17,23 +17,24 @@ from pydantic import (
     model_validator,
 )
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
-from gmmedit.classifiers.preprocessing import MOST_EDGE, Colors, Interpolation, Preprocessing
-from gmmedit.errors import InputError, nearest
+from gmmedit.classifiers.preprocessing import LARGEST_EDGE, Colors, Interpolation, Preprocessing
+from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
 from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.validation import explain_error
 
 HINT = "docs/classifiers.md has an example of every kind"
 BEST = 0.9  # share of right labels that prompts are trusted to give
 
-Pixels = Annotated[int, Field(ge=1, le=MOST_EDGE)]
+Pixels = Annotated[int, Field(ge=1, le=LARGEST_EDGE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Scale = Annotated[tuple[float, float], BeforeValidator(lambda value: value if isinstance(value, list) else (0, value))]
 
 
-def twice(size: Any) -> Any:
+def as_square(size: Any) -> Any:
     return (size, size) if isinstance(size, int) else size
 
 
@@ -53,7 +54,7 @@ class Input(Part):
     added: ClassVar[tuple[str, ...]] = ("layout",)
 
     # (height, width), or one number for both; None: the file tells it
-    size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(twice)] = None
+    size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(as_square)] = None
     resize: Pixels | None = None  # of the shorter edge, before the centre is cut out; None: straight to `size`
     interpolation: Interpolation = "bilinear"
     colors: Colors = "rgb"
@@ -162,7 +163,7 @@ class Description(Source):
 
     what = "classifier"
     hint = HINT
-    added: ClassVar[tuple[str, ...]] = ("first", "scale")
+    added: ClassVar[tuple[str, ...]] = (*Source.added, "first", "scale")
 
     activation: Activation | None = None  # what the outputs are
     outputs: list[str] | None = None  # their names, in order
@@ -244,7 +245,7 @@ class Description(Source):
 S = TypeVar("S", bound=Source)
 
 
-def read(path: Path, kind: type[S]) -> S:
+def read_description(path: Path, kind: type[S]) -> S:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
     if not path.exists():
         raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint)
@@ -256,21 +257,5 @@ def read(path: Path, kind: type[S]) -> S:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        message, hint = explain(error, kind)
+        message, hint = explain_error(error, kind, kind.hint)
         raise InputError(f"{path}: {message}", hint=hint) from None
-
-
-def explain(error: ValidationError, kind: type[Source]) -> tuple[str, str]:
-    """The first problem, unknown keys before others, as `attributes.smile.values: what is wrong`, and a hint."""
-    problem = min(error.errors(), key=lambda it: it["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{where} is not a key", nearest(str(problem["loc"][-1]), known_keys(kind, problem["loc"][:-1]))
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message, kind.hint
-
-
-def known_keys(kind: type[Source], place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the part of a description at that place."""
-    parts: dict[str, type[Part]] = {"input": Input, "attributes": Readout}
-    return list(parts.get(str(place[0]), kind).model_fields if place else kind.model_fields)

@@ -17,14 +17,14 @@ WEIGHTS = "holds weights, or something else, without the network that they belon
 REBUILD = "write a my_network.py:load that builds it, and a YAML file that describes what it sees"
 
 
-def located(description: Source, base: Path, names: Iterable[str]) -> Path:
+def locate_file(description: Source, base: Path, names: Iterable[str]) -> Path:
     """The file or folder, relative to `base`, or the hub's in the local cache. InputError: there is none."""
     name = description.file
     path = base / name
     if path.exists():
         return path
     if huggingface.HUB_NAME.fullmatch(name) and path.suffix not in SUFFIXES:
-        return huggingface.folder_of(name)
+        return huggingface.find_cached_folder(name)
     if path.suffix or "/" in name:
         raise InputError(f"there is no {description.what} file {path}", hint=description.hint)
     raise InputError(f"there is no {description.what} called {name!r}", hint=nearest(name, names))

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Description
-from gmmedit.classifiers.opened import Opened
+from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.classifiers.processors import RULES, preprocessing_of
 from gmmedit.errors import InputError
-from gmmedit.networks import frozen, reason, weights
+from gmmedit.networks import first_line, freeze, weights
 from gmmedit.runtime.regular_files import check_utf8
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -35,7 +35,7 @@ QUIET = {
 DESCRIBE = "describe it in YAML instead: input: {size: 224, mean: [...], std: [...]}, see docs/classifiers.md"
 
 
-def transformers() -> Any:
+def import_transformers() -> Any:
     """The library, offline and silent. InputError: it is not installed."""
     os.environ.update(QUIET)
     try:
@@ -47,9 +47,9 @@ def transformers() -> Any:
     return transformers
 
 
-def folder_of(name: str) -> Path:
+def find_cached_folder(name: str) -> Path:
     """The folder of a hub name in the local cache. InputError: it is not there."""
-    transformers()
+    import_transformers()
     from huggingface_hub import snapshot_download
 
     try:
@@ -59,12 +59,12 @@ def folder_of(name: str) -> Path:
         raise InputError(message, hint=f"hf download {name}") from error
 
 
-def load(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
+def load_model(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
     """The model in a folder by transformers' class `kind`, on the device, and the weights that were missing.
 
     InputError: no such model there, or one that needs foreign code or further libraries.
     """
-    library = transformers()
+    library = import_transformers()
     check_utf8(folder, "transformers")
     try:
         model, found = getattr(library, kind).from_pretrained(
@@ -76,10 +76,10 @@ def load(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
             output_loading_info=True,
         )
     except Exception as error:  # the library raises whatever its parts raise
-        message = f"{folder} cannot be loaded as {kind}: {reason(error)}"
+        message = f"{folder} cannot be loaded as {kind}: {first_line(error)}"
         hint = "give a folder that save_pretrained wrote, with model.safetensors and config.json"
         raise InputError(message, hint=hint) from error
-    return frozen(model, device), sorted(found["missing_keys"])
+    return freeze(model, device), sorted(found["missing_keys"])
 
 
 def check_complete(folder: Path, missing: list[str]) -> None:
@@ -89,12 +89,12 @@ def check_complete(folder: Path, missing: list[str]) -> None:
         raise InputError(message, hint="give a model that was trained to classify, or add prompts for CLIP")
 
 
-def read(folder: Path, description: Description, device: str) -> Opened:
+def read_image_classifier(folder: Path, description: Description, device: str) -> OpenedNetwork:
     """An image classifier. Its labels are the values of one attribute, or attributes where several may hold."""
-    model, missing = load(folder, "AutoModelForImageClassification", device)
+    model, missing = load_model(folder, "AutoModelForImageClassification", device)
     check_complete(folder, missing)
     config = model.config
-    names = tuple(unique([str(config.id2label[i]) for i in range(config.num_labels)]))
+    names = tuple(make_unique([str(config.id2label[i]) for i in range(config.num_labels)]))
     several = config.problem_type == "multi_label_classification"
     if len(names) == 1 and not several and description.attributes is None:
         message = f"{folder} has a single output, {names[0]!r}, which is no choice between values"
@@ -105,26 +105,26 @@ def read(folder: Path, description: Description, device: str) -> Opened:
     def forward(pixels: Tensor) -> Tensor:
         return model(pixel_values=pixels).logits
 
-    prepare = None if description.input else preprocessing(folder, config)
-    return Opened(forward, fingerprint_of(model), prepare, attributes, names, activation)
+    prepare = None if description.input else read_preprocessing(folder, config)
+    return OpenedNetwork(forward, fingerprint_model(model), prepare, attributes, names, activation)
 
 
-def embedded(found: Any) -> Tensor:
+def unwrap_embeddings(found: Any) -> Tensor:
     """The projected embeddings (N, E) of CLIP and SigLIP, which transformers 5 wraps."""
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
-def fingerprint_of(model: Any) -> str:
-    return weights.fingerprint(model.state_dict())
+def fingerprint_model(model: Any) -> str:
+    return weights.fingerprint_tensors(model.state_dict())
 
 
-def unique(names: list[str]) -> list[str]:
+def make_unique(names: list[str]) -> list[str]:
     """Names as `--attr NAME=VALUE:STRENGTH` can take them; those that occur twice get their number."""
     names = [re.sub(r"[=:]", " ", name) for name in names]
     return [f"{name} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def preprocessing(folder: Path, config: Any = None) -> Preprocessing | None:
+def read_preprocessing(folder: Path, config: Any = None) -> Preprocessing | None:
     """What the folder's image processor does to images; None: it has none.
 
     `config` is the model's, which tells the class of a processor whose own file does not. InputError: the file cannot
@@ -146,9 +146,9 @@ def preprocessing(folder: Path, config: Any = None) -> Preprocessing | None:
             message = f"{path}: what {kind or 'a processor without image_processor_type'} does to images is not known"
             raise InputError(message, hint=DESCRIBE)
         try:
-            return preprocessing_of(kind, settings, transformers())
+            return preprocessing_of(kind, settings, import_transformers())
         except Exception as error:  # the library raises whatever its parts raise
-            raise InputError(f"{path} is no {kind} as it is known here: {reason(error)}", hint=DESCRIBE) from error
+            raise InputError(f"{path} is no {kind} as it is known here: {first_line(error)}", hint=DESCRIBE) from error
     return None
 
 
@@ -158,7 +158,7 @@ def processor_class(settings: dict[str, Any], config: Any) -> str:
     if name is None and "feature_extractor_type" in settings:  # before 2023
         name = settings["feature_extractor_type"].replace("FeatureExtractor", "ImageProcessor")
     if name is None:
-        transformers()
+        import_transformers()
         from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
         names = IMAGE_PROCESSOR_MAPPING_NAMES.get(getattr(config, "model_type", ""), ())

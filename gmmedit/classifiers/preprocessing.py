@@ -14,8 +14,8 @@ from gmmedit.errors import InputError
 Colors = Literal["rgb", "bgr", "grey"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
-MOST_EDGE = 1024  # pixels that a picture may be resized to; the largest public classifiers see 518
-MOST_PIXELS = 2 * MOST_EDGE**2
+LARGEST_EDGE = 1024  # pixels that a picture may be resized to; the largest public classifiers see 518
+LARGEST_AREA = 2 * LARGEST_EDGE**2
 WITH_ALPHA = (2, 4)  # channels: grey or RGB, and alpha
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
@@ -29,12 +29,12 @@ def resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation =
     return F.interpolate(images, size, mode=interpolation, antialias=True)
 
 
-def conversion(have: int, takes: tuple[int, ...]) -> str:
+def describe_conversion(have: int, takes: tuple[int, ...]) -> str:
     """What `recolored` does to images of `have` channels, in words; "" if nothing.
 
     InputError: the network takes neither these, RGB nor grey images.
     """
-    wanted = target(have, takes)
+    wanted = target_channels(have, takes)
     if wanted == have:
         return ""
     done = ["alpha is composited over white"] if have in WITH_ALPHA else []
@@ -45,7 +45,7 @@ def conversion(have: int, takes: tuple[int, ...]) -> str:
     return ", ".join(done)
 
 
-def target(have: int, takes: tuple[int, ...]) -> int:
+def target_channels(have: int, takes: tuple[int, ...]) -> int:
     """The number of channels that images of `have` get for a network that takes these numbers."""
     if have in takes:
         return have
@@ -57,12 +57,12 @@ def target(have: int, takes: tuple[int, ...]) -> int:
     return wanted
 
 
-def recolored(images: Tensor, takes: tuple[int, ...]) -> Tensor:
+def convert_channels(images: Tensor, takes: tuple[int, ...]) -> Tensor:
     """Images (N, C, H, W) in [-1, 1], grey, grey and alpha, RGB or RGBA, with the channels that a network takes.
 
     Alpha is composited over white, grey repeated, colours become luma; gradients pass. InputError: see `conversion`.
     """
-    wanted = target(images.shape[1], takes)
+    wanted = target_channels(images.shape[1], takes)
     if wanted == images.shape[1]:
         return images
     if images.shape[1] in WITH_ALPHA:
@@ -106,18 +106,18 @@ class Preprocessing:
 
     def __call__(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot resize
-            images = recolored(images.float(), self.channels)
+            images = convert_channels(images.float(), self.channels)
             images = images.flip(1) if self.colors == "bgr" else images
             if self.share:
                 shorter = min(images.shape[-2:])
-                images = cropped(images, (int(self.share[0] * shorter), int(self.share[1] * shorter)))
+                images = crop_centre(images, (int(self.share[0] * shorter), int(self.share[1] * shorter)))
             wanted = self.resized(images.shape[-2], images.shape[-1])
-            if max(math.prod(wanted), math.prod(self.size)) > MOST_PIXELS:
+            if max(math.prod(wanted), math.prod(self.size)) > LARGEST_AREA:
                 have = f"{images.shape[-2]} x {images.shape[-1]}"
                 message = f"pictures of {have} pixels would become {wanted[0]} x {wanted[1]}"
-                raise InputError(message, hint=f"`size` and `resize` of at most {MOST_EDGE}")
+                raise InputError(message, hint=f"`size` and `resize` of at most {LARGEST_EDGE}")
             pixels = resize(images, wanted, self.interpolation)
-            pixels = cropped(pixels, self.size) if self.crops else pixels
+            pixels = crop_centre(pixels, self.size) if self.crops else pixels
             pixels = ((pixels + 1) / 2).clamp(0, 1)  # bicubic overshoots
             black, white = self.range
             mean, std = (torch.tensor(values).to(pixels)[:, None, None] for values in (self.mean, self.std))
@@ -132,7 +132,7 @@ class Preprocessing:
         return -(-edge[0] // self.divisor) * self.divisor, -(-edge[1] // self.divisor) * self.divisor
 
 
-def cropped(images: Tensor, size: tuple[int, int]) -> Tensor:
+def crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
     """The centre (N, C, *size) of images, which are padded with black (-1) where they are smaller."""
     missing = [max(want - have, 0) for want, have in zip(size, images.shape[-2:], strict=True)]
     if any(missing):
@@ -147,6 +147,6 @@ def conversion_notes(taken: tuple[int, ...], name: str, channels: int) -> list[s
 
     InputError: nothing would make them images that it takes.
     """
-    done = conversion(channels, taken)
+    done = describe_conversion(channels, taken)
     wanted = " or ".join(str(number) for number in taken)
     return [f"{name} takes images of {wanted} channels, the generator's have {channels}: {done}"] if done else []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gmmedit.classifiers.preprocessing import MOST_EDGE, Interpolation, Preprocessing
+from gmmedit.classifiers.preprocessing import LARGEST_EDGE, Interpolation, Preprocessing
 
 Settings = dict[str, Any]
 
@@ -19,7 +19,7 @@ WARPED = 384  # from this size on ConvNeXT's processor crops nothing
 
 def plain(settings: Settings) -> Preprocessing:
     """Resize, cut out the centre, rescale, normalise: what most classes do."""
-    return placed(settings, edge_of(settings["size"]))
+    return resize_and_crop(settings, edge_of(settings["size"]))
 
 
 def uncropped(settings: Settings) -> Preprocessing:
@@ -38,28 +38,28 @@ def convnext(settings: Settings) -> Preprocessing:
     if settings.get("do_center_crop"):
         raise ValueError("do_center_crop is true, which this class does beside its own crop")
     if size >= WARPED:
-        return placed(settings, (size, size))
+        return resize_and_crop(settings, (size, size))
     crop = {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
-    return placed(settings | crop, int(size / settings["crop_pct"]))
+    return resize_and_crop(settings | crop, int(size / settings["crop_pct"]))
 
 
 def poolformer(settings: Settings) -> Preprocessing:
     """Resized to more than what is asked for, by crop_pct."""
     edge, share = edge_of(settings["size"]), settings["crop_pct"]
     if isinstance(edge, int) or edge[0] == edge[1]:
-        return placed(settings, int((edge if isinstance(edge, int) else edge[0]) / share))
-    return placed(settings, (int(edge[0] / share), int(edge[1] / share)))
+        return resize_and_crop(settings, int((edge if isinstance(edge, int) else edge[0]) / share))
+    return resize_and_crop(settings, (int(edge[0] / share), int(edge[1] / share)))
 
 
 def levit(settings: Settings) -> Preprocessing:
     edge = edge_of(settings["size"])
-    return placed(settings, int(256 / 224 * edge) if isinstance(edge, int) else edge)
+    return resize_and_crop(settings, int(256 / 224 * edge) if isinstance(edge, int) else edge)
 
 
 def textnet(settings: Settings) -> Preprocessing:
     """Sides are rounded up to multiples."""
     edge, divisor = settings["size"]["shortest_edge"], settings["size_divisor"]
-    found = placed(settings, edge)
+    found = resize_and_crop(settings, edge)
     side = -(-edge // divisor) * divisor
     return replace(found, size=found.size if found.crops else (side, side), edge=edge, divisor=divisor)
 
@@ -79,7 +79,9 @@ def efficientnet(settings: Settings) -> Preprocessing:
     if settings.get("rescale_offset") and settings.get("do_rescale"):
         found = replace(found, range=(-1.0, found.range[1] - 1))
     if settings.get("include_top"):
-        std = [first * again for first, again in zip(found.std * 3, numbers(settings["image_std"]) * 3, strict=False)]
+        std = [
+            first * again for first, again in zip(found.std * 3, parse_numbers(settings["image_std"]) * 3, strict=False)
+        ]
         found = replace(found, std=tuple(std[:3]))
     return found
 
@@ -115,14 +117,14 @@ def preprocessing_of(name: str, given: Settings, library: Any) -> Preprocessing:
     return rule(settings)
 
 
-def placed(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
+def resize_and_crop(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
     """Resize the shorter edge to `edge`, or all to (height, width), cut out the centre, rescale, normalise."""
     crops = bool(settings.get("do_center_crop"))
     whole = edge if isinstance(edge, tuple) else (edge, edge)
     size = height_and_width(settings["crop_size"]) if crops else whole
     for side in (*size, *whole):
-        if not 1 <= side <= MOST_EDGE:
-            raise ValueError(f"a size of {side} pixels, 1 to {MOST_EDGE} are possible")
+        if not 1 <= side <= LARGEST_EDGE:
+            raise ValueError(f"a size of {side} pixels, 1 to {LARGEST_EDGE} are possible")
     if settings.get("resample") not in RESAMPLING:
         raise ValueError(f"PyTorch has no filter like resample {settings.get('resample')}, bicubic is the nearest")
     normalizes = settings.get("do_normalize")
@@ -132,8 +134,8 @@ def placed(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
         crops=crops or isinstance(edge, tuple),
         interpolation=RESAMPLING[settings["resample"]],
         range=(0.0, 255 * settings["rescale_factor"] if settings.get("do_rescale") else 255.0),
-        mean=numbers(settings["image_mean"]) if normalizes else (0.0,),
-        std=numbers(settings["image_std"]) if normalizes else (1.0,),
+        mean=parse_numbers(settings["image_mean"]) if normalizes else (0.0,),
+        std=parse_numbers(settings["image_std"]) if normalizes else (1.0,),
     )
 
 
@@ -152,7 +154,7 @@ def height_and_width(size: Any) -> tuple[int, int]:
     return int(size["height"]), int(size["width"])
 
 
-def numbers(values: Any) -> tuple[float, ...]:
+def parse_numbers(values: Any) -> tuple[float, ...]:
     """One number, or one for each of three colours."""
     found = tuple(float(value) for value in values) if isinstance(values, list | tuple) else (float(values),)
     if len(found) not in (1, 3):

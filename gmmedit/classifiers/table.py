@@ -6,15 +6,16 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute, Classifier
-from gmmedit.classifiers.described import calibration_of
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.described import make_calibration
 from gmmedit.classifiers.description import Description, Readout
-from gmmedit.classifiers.opened import combined
-from gmmedit.classifiers.table_cells import Reading, columns_of, read_cells
+from gmmedit.classifiers.image_networks import combine_fingerprint
+from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells
 from gmmedit.classifiers.table_files import Sheet, read_table
-from gmmedit.classifiers.table_keys import find_key, is_key
+from gmmedit.classifiers.table_keys import find_key, is_key_column
 from gmmedit.errors import InputError
-from gmmedit.networks import file_fingerprint
+from gmmedit.networks import fingerprint_files
 
 
 class Table(Classifier):
@@ -36,19 +37,21 @@ class Table(Classifier):
         readouts = description.attributes or {}
         used = {column for readout in readouts.values() for column in readout.outputs or ()}
         self.key = find_key(sheet, description, used)
-        names = [name for name in sheet.columns if name in used or not is_key(sheet, name)]
-        self.attributes = description.stated() or named_attributes(path, names)
+        names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
+        self.attributes = description.stated() or attributes_of_names(path, names)
         if not self.attributes:
             raise InputError(f"{path} has no column of labels", hint="a column for each attribute, of probabilities")
-        self.skipped = () if readouts else (*sheet.skipped, *unread(sheet, names, self.key.column))
-        reading = reading_of(sheet, description)
+        self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.key.column))
+        reading = choose_reading(sheet, description)
         parts = []
         for attribute in self.attributes:
             readout = readouts.get(attribute.name, Readout(values=list(attribute.values)))
-            parts.append(read_cells(sheet, columns_of(sheet, attribute, readout, names), attribute, readout, reading))
-        self.lines = whole_rows(torch.cat(parts, dim=1))  # logits (lines, K), all NaN where a label is missing
-        self.calibration = calibration_of(description, self.attributes, str(path))
-        self.fingerprint = combined(file_fingerprint(path), description)
+            parts.append(read_cells(sheet, find_columns(sheet, attribute, readout, names), attribute, readout, reading))
+        self.lines = mask_incomplete_rows(
+            torch.cat(parts, dim=1)
+        )  # logits (lines, K), all NaN where a label is missing
+        self.calibration = make_calibration(description, self.attributes, str(path))
+        self.fingerprint = combine_fingerprint(fingerprint_files(path), description)
 
     def logits(self, images: Tensor) -> NoReturn:
         message = f"{self.path} is a table of labels and cannot look at pictures"
@@ -95,12 +98,12 @@ class Table(Classifier):
         return missing, notes
 
 
-def whole_rows(logits: Tensor) -> Tensor:
+def mask_incomplete_rows(logits: Tensor) -> Tensor:
     """Logits (N, K), all NaN in a row that holds one."""
     return logits.masked_fill(logits.isnan().any(1, keepdim=True), float("nan"))
 
 
-def reading_of(sheet: Sheet, description: Description) -> Reading:
+def choose_reading(sheet: Sheet, description: Description) -> Reading:
     """InputError: an activation that no table has."""
     if description.activation == "pairs":
         raise InputError(f"{sheet.path}: a table has no pairs of logits", hint="activation: sigmoid, or probabilities")
@@ -108,12 +111,12 @@ def reading_of(sheet: Sheet, description: Description) -> Reading:
     return Reading(description.activation or "probabilities", scale)
 
 
-def unread(sheet: Sheet, names: list[str], key: str | None) -> list[str]:
+def unread_columns(sheet: Sheet, names: list[str], key: str | None) -> list[str]:
     """Columns that say whose a line is, as the key does, and are not needed."""
     return [name for name in sheet.columns if name not in names and name != key]
 
 
-def named_attributes(path: Path, names: list[str]) -> list[Attribute]:
+def attributes_of_names(path: Path, names: list[str]) -> list[Attribute]:
     """The columns `smile` (no, yes) and `hair=black`, `hair=red` ... (the values of one attribute)."""
     found: dict[str, list[str]] = {}
     for name in names:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
-from gmmedit.classifiers.columns import Activation, Columns, by_name
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.columns import Activation, Columns, assign_by_name
 from gmmedit.classifiers.description import Readout
 from gmmedit.classifiers.table_files import MARKS, Sheet
 from gmmedit.errors import InputError
@@ -22,7 +22,7 @@ class Reading:
     scale: tuple[float, float]
 
 
-def columns_of(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequence[str]) -> list[str]:
+def find_columns(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequence[str]) -> list[str]:
     """The columns that speak of an attribute: as named, called as it is, or one for each of its values.
 
     InputError: there is no such column, or another number of them than of values.
@@ -32,7 +32,7 @@ def columns_of(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequ
     if not wanted and attribute.name not in names and not single:
         wanted = tuple(f"{attribute.name}={value}" for value in attribute.values)
     read_as = Attribute(attribute.name, attribute.values[:2]) if single else attribute  # one column, whatever it names
-    (places,) = by_name([read_as], {attribute.name: wanted}, names, "probabilities", str(sheet.path)).chosen
+    (places,) = assign_by_name([read_as], {attribute.name: wanted}, names, "probabilities", str(sheet.path)).chosen
     return [names[place] for place in places]
 
 
@@ -45,7 +45,7 @@ def read_cells(
     """
     activation: Activation = "probabilities"
     if readout.cells is not None:
-        part = mapped(sheet, columns[0], readout.cells, attribute.values)
+        part = map_cells(sheet, columns[0], readout.cells, attribute.values)
     elif readout.threshold is not None:
         numbers = sheet.numbers(columns[0])[:, None]
         part = np.where(np.isnan(numbers), np.nan, numbers >= readout.threshold)
@@ -54,14 +54,14 @@ def read_cells(
         part = np.stack([sheet.numbers(column) for column in columns], axis=1)
         part[~np.isfinite(part)] = np.nan
         if activation == "probabilities":
-            part = probabilities(sheet, columns, part, readout.scale or reading.scale)
+            part = to_probabilities(sheet, columns, part, readout.scale or reading.scale)
         elif activation == "sigmoid" and len(columns) == 1:
             check_log_odds(sheet, columns[0], part[:, 0])
     width = part.shape[1]
     return Columns((tuple(range(width)),), activation, width)(torch.from_numpy(part).float())
 
 
-def mapped(sheet: Sheet, column: str, cells: dict[str, str | None], values: Sequence[str]) -> np.ndarray:
+def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: Sequence[str]) -> np.ndarray:
     """1 for the value (lines, C) that each cell stands for, NaN for an empty cell and for those of no label.
 
     InputError: a cell is not among them.
@@ -93,20 +93,20 @@ def is_number(text: str) -> bool:
     return True
 
 
-def probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+def to_probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """Numbers (lines, C) to probabilities. InputError: they lie outside the scale; the hint says what they may be."""
     low, high = scale
     for column, numbers in zip(columns, part.T, strict=True):
         known = numbers[~np.isnan(numbers)]
         if len(known) and not min(scale) <= known.min() <= known.max() <= max(scale):
-            what, hint = recognise(column, known) if scale == (0, 1) else ("", "correct the scale, or the table")
+            what, hint = describe_numbers(column, known) if scale == (0, 1) else ("", "correct the scale, or the table")
             span = f"goes from {known.min():g} to {known.max():g}"
             asked = "no probabilities" if scale == (0, 1) else f"outside its scale from {low:g} to {high:g}"
             raise InputError(f"{sheet.path}: {column} {span}, {asked}{what}", hint=hint)
     return part if scale == (0, 1) else (part - low) / (high - low)
 
 
-def recognise(column: str, known: np.ndarray) -> tuple[str, str]:
+def describe_numbers(column: str, known: np.ndarray) -> tuple[str, str]:
     """What numbers are that are no probabilities, as far as they show it, and how to say so in a YAML file."""
     whole = bool((known == np.floor(known)).all())
     if set(known.tolist()) <= {*MARKS, 0.0}:
@@ -134,4 +134,6 @@ def check_log_odds(sheet: Sheet, column: str, numbers: np.ndarray) -> None:
     if len(known) and bool((known == np.floor(known)).all()):
         message = f"{sheet.path}: {column} holds whole numbers from {known.min():g} to {known.max():g}, no log-odds"
         inside = known.min() >= 0 and known.max() <= 1
-        raise InputError(message, hint="leave activation: sigmoid out" if inside else recognise(column, known)[1])
+        raise InputError(
+            message, hint="leave activation: sigmoid out" if inside else describe_numbers(column, known)[1]
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import check_regular
 
-MOST_NUMBERS = 1 << 26
+LARGEST_COUNT = 1 << 26
 LARGEST_TEXT = 1 << 28  # bytes
 KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
 MARKS = (-1.0, 1.0)  # what CelebA's lists write for no and yes
@@ -149,7 +149,7 @@ def read_hdf5(path: Path) -> Sheet:
     except Exception as error:  # h5py raises whatever the damage leads to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read: {reason}", hint="one dataset of numbers (N,) per column") from error
-    texts = {name: dict(enumerate(decoded(array))) for name, array in arrays.items() if array.dtype.kind == "S"}
+    texts = {name: dict(enumerate(decode_texts(array))) for name, array in arrays.items() if array.dtype.kind == "S"}
     numbers = {
         name: np.full(len(array), np.nan) if name in texts else array.astype(np.float64)
         for name, array in arrays.items()
@@ -157,7 +157,7 @@ def read_hdf5(path: Path) -> Sheet:
     return Sheet(path, numbers, texts, skipped=skipped)
 
 
-def decoded(texts: np.ndarray) -> list[str]:
+def decode_texts(texts: np.ndarray) -> list[str]:
     return [text.decode(errors="backslashreplace").strip() for text in texts.tolist()]
 
 
@@ -171,5 +171,5 @@ def is_column(dataset: h5py.Dataset) -> bool:
 
 def check_count(path: Path, numbers: int) -> None:
     """InputError: more than anybody has labels; a file of a few bytes may claim so."""
-    if numbers > MOST_NUMBERS:
-        raise InputError(f"{path} holds {numbers} numbers, {MOST_NUMBERS} are read at most", hint="fewer columns")
+    if numbers > LARGEST_COUNT:
+        raise InputError(f"{path} holds {numbers} numbers, {LARGEST_COUNT} are read at most", hint="fewer columns")

@@ -77,45 +77,45 @@ def find_key(sheet: Sheet, description: Description, labels: Collection[str]) ->
 
     InputError: the description asks for a column that is not there, or a key is missing, twice, or no number.
     """
-    column = key_column(sheet, description.by, [name for name in sheet.columns if name not in labels])
+    column = find_key_column(sheet, description.by, [name for name in sheet.columns if name not in labels])
     if column is None:
         return Key(sheet.path, None, ROW, np.arange(len(sheet)))
-    word, numbers = numbers_of(sheet, column)
-    if plain(column) in (ROW, SEED):
-        word = plain(column)
+    word, numbers = read_numbers(sheet, column)
+    if normalise_name(column) in (ROW, SEED):
+        word = normalise_name(column)
     if description.by and word and word != description.by:
         raise InputError(f"{sheet.path}: {column} holds the {word}, not the {description.by}", hint=f"by: {word}")
     return Key(sheet.path, column, description.by or word, numbers, description.first or 0)
 
 
-def key_column(sheet: Sheet, by: str | None, names: list[str]) -> str | None:
+def find_key_column(sheet: Sheet, by: str | None, names: list[str]) -> str | None:
     """None: no column looks like a key."""
-    known = {plain(name): name for name in reversed(names)}
+    known = {normalise_name(name): name for name in reversed(names)}
     asked = (by,) if by else (ROW, SEED)
     found = next((known[word] for word in asked if word in known), None)
-    others = (name for name in names if is_key(sheet, name))
+    others = (name for name in names if is_key_column(sheet, name))
     found = found or next(others, None)
     if found is None and by == SEED:
         raise InputError(f"{sheet.path} has no column 'seed'", hint="by: row")
     return found
 
 
-def is_key(sheet: Sheet, column: str) -> bool:
+def is_key_column(sheet: Sheet, column: str) -> bool:
     """Whether a column says which sample a line is about: by its name, or because it names image files."""
     texts = sheet.texts.get(column, {})
     files = len(texts) == len(sheet) and all(map(IMAGE_FILE.fullmatch, texts.values()))
-    return plain(column) in (ROW, SEED, *IDENTIFIERS) or files
+    return normalise_name(column) in (ROW, SEED, *IDENTIFIERS) or files
 
 
-def plain(column: str) -> str:
+def normalise_name(column: str) -> str:
     return re.sub(r"[ _-]", "", column).lower()
 
 
-def numbers_of(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
+def read_numbers(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
     """What the cells of a key column call their numbers (row, seed, None: they do not say), and these (lines,)."""
     texts = sheet.texts.get(column, {})
     if len(texts) == len(sheet):
-        return numbers_in_names(sheet, column)
+        return parse_file_names(sheet, column)
     numbers = sheet.columns[column]
     whole = not texts and bool((np.isfinite(numbers) & (numbers == np.floor(numbers)) & (abs(numbers) < 2**53)).all())
     if not whole or len(np.unique(numbers)) < len(numbers):
@@ -123,9 +123,9 @@ def numbers_of(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
     return None, numbers.astype(np.int64)
 
 
-def numbers_in_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
+def parse_file_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
     """Of file names like seed0012.png, image_12.png: one word before the number, the same in all of them."""
-    found = [NUMBERED.fullmatch(stem(sheet.texts[column][place])) for place in range(len(sheet))]
+    found = [NUMBERED.fullmatch(file_stem(sheet.texts[column][place])) for place in range(len(sheet))]
     words = [match[1] if match else None for match in found]
     odd = next((place for place, word in enumerate(words) if word is None or word != words[0]), None)
     if odd is not None:
@@ -134,11 +134,11 @@ def numbers_in_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]
     numbers = np.array([int(match[2]) for match in found if match])
     if len(np.unique(numbers)) < len(numbers):
         raise InputError(f"{sheet.path}: {column} names a sample twice", hint="one line for each sample")
-    word = plain(words[0] or "")
+    word = normalise_name(words[0] or "")
     return word if word in (ROW, SEED) else None, numbers
 
 
-def stem(name: str) -> str:
+def file_stem(name: str) -> str:
     """A file's name without folder and ending."""
     name = name.replace("\\", "/").rpartition("/")[2]
     return name.rpartition(".")[0] or name

@@ -16,63 +16,65 @@ from gmmedit.classifiers.description import Description
 from gmmedit.classifiers.huggingface import (
     EXTRA,
     check_complete,
-    embedded,
-    fingerprint_of,
-    load,
-    preprocessing,
-    transformers,
+    fingerprint_model,
+    import_transformers,
+    load_model,
+    read_preprocessing,
+    unwrap_embeddings,
 )
-from gmmedit.classifiers.opened import Opened
+from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.errors import InputError
-from gmmedit.networks import reason
+from gmmedit.networks import first_line
 
 AT_ONCE = 64  # texts
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
 
 
-def read(folder: Path, description: Description, device: str) -> Opened:
+def read_zeroshot(folder: Path, description: Description, device: str) -> OpenedNetwork:
     """The network whose outputs are the scores of all values. InputError: the folder holds no such model."""
-    model, missing = load(folder, "AutoModel", device)
+    model, missing = load_model(folder, "AutoModel", device)
     if not hasattr(model, "get_text_features") or not hasattr(model, "logit_scale"):
         message = f"{folder} holds a {model.config.model_type} model, prompts need CLIP or SigLIP"
         raise InputError(message, hint="leave `prompts` out for an image classifier")
     check_complete(folder, missing)
-    fingerprint = fingerprint_of(model)
-    tokenizer = tokenizer_of(folder)
+    fingerprint = fingerprint_model(model)
+    tokenizer = load_tokenizer(folder)
     prompts = [texts for values in (description.prompts or {}).values() for texts in values.values()]
-    values = torch.stack([value_vector(model, tokenizer, texts, description.templates, device) for texts in prompts])
+    values = torch.stack([embed_value(model, tokenizer, texts, description.templates, device) for texts in prompts])
     scaled = values * model.logit_scale.exp()
     model.text_model = None  # has done its part, and is half of the weights
 
     def forward(pixels: Tensor) -> Tensor:
-        vectors = embedded(model.get_image_features(pixel_values=pixels)).float()
+        vectors = unwrap_embeddings(model.get_image_features(pixel_values=pixels)).float()
         with torch.autocast(vectors.device.type, enabled=False):  # a hundredth of a cosine is a whole logit
             return F.normalize(vectors, dim=1) @ scaled.mT
 
-    prepare = None if description.input else preprocessing(folder, model.config)
-    return Opened(forward, fingerprint, prepare, activation="softmax")
+    prepare = None if description.input else read_preprocessing(folder, model.config)
+    return OpenedNetwork(forward, fingerprint, prepare, activation="softmax")
 
 
-def tokenizer_of(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
     """InputError: the folder has none, or one that needs further libraries."""
     if not any((folder / name).is_file() for name in VOCABULARIES):  # the library would make up an empty one
         raise InputError(f"{folder} has no tokenizer", hint=f"it needs {VOCABULARIES[0]}, as save_pretrained writes it")
     try:
-        return transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return import_transformers().AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # the library raises whatever its parts raise
-        raise InputError(f"the tokenizer in {folder} cannot be loaded: {reason(error)}", hint=EXTRA) from error
+        raise InputError(f"the tokenizer in {folder} cannot be loaded: {first_line(error)}", hint=EXTRA) from error
 
 
 @torch.no_grad()
-def value_vector(model: Any, tokenizer: Any, texts: list[str], templates: list[str], device: str) -> Tensor:
+def embed_value(model: Any, tokenizer: Any, texts: list[str], templates: list[str], device: str) -> Tensor:
     """The unit vector (E,) of one value: the mean over its texts in every template."""
     sentences = [template.replace("{}", text) for template in templates for text in texts]
     parts = [sentences[i : i + AT_ONCE] for i in range(0, len(sentences), AT_ONCE)]
-    found = [embedded(model.get_text_features(**tokens(model, tokenizer, part, device))) for part in parts]
+    found = [unwrap_embeddings(model.get_text_features(**tokenize(model, tokenizer, part, device))) for part in parts]
     return F.normalize(F.normalize(torch.cat(found), dim=1).mean(0), dim=0)
 
 
-def tokens(model: Any, tokenizer: Any, sentences: list[str], device: str) -> dict[str, Tensor]:
+def tokenize(model: Any, tokenizer: Any, sentences: list[str], device: str) -> dict[str, Tensor]:
     """The sentences as the model was trained to read them: CLIP with a mask, SigLIP padded to its full length."""
     full = model.config.model_type.startswith("siglip")
     longest = model.config.text_config.max_position_embeddings

@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 
 from gmmedit import artifacts
-from gmmedit.hub import CATALOGUE, locate
+from gmmedit.hub import CATALOGUE, locate_model
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def describe(path: Path) -> dict[str, Any]:
     InputError: it is neither, or not on this computer.
     """
     if not path.is_file() and str(path) in CATALOGUE:
-        path = locate(str(path))
+        path = locate_model(str(path))
     if path.is_file() and not h5py.is_hdf5(path):
         from gmmedit.generators.formats import detect  # torch comes with it
 

@@ -83,13 +83,13 @@ def fetch(
 
 def fetch_address(url: str, sha256: str | None, restart: bool, quiet: bool) -> None:
     """Download a checkpoint that has no name, or check the one that is there; `--gan` takes its address then."""
-    from gmmedit.hub import fetch, url_path
+    from gmmedit.hub import fetch_file, url_path
 
     path = url_path(url)
     there = path.is_file() and not restart
     if not quiet:
         typer.echo(f"from {url}\nits licence is for you to look up")
     with shown_ticks(Pace(), Logbook(None), quiet) as tick:
-        digest = fetch(url, path, sha256, restart, tick)
+        digest = fetch_file(url, path, sha256, restart, tick)
     if not quiet:
         typer.echo(f"SHA-256 {digest}\n{'checked' if there else 'wrote'} {path}")

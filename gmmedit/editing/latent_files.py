@@ -14,8 +14,8 @@ from numpy.lib import format as npy
 
 from gmmedit.errors import InputError
 from gmmedit.generators.formats.detect import container_of
-from gmmedit.generators.formats.tensors import LazyTensor
-from gmmedit.generators.formats.unpickling import read_pickle, read_torch
+from gmmedit.networks.lazy_tensors import LazyTensor
+from gmmedit.networks.unpickling import read_pickle, read_torch
 from gmmedit.runtime.regular_files import check_regular
 
 LARGEST = 1 << 28  # bytes of an array: W+ of 7,000 images of the largest StyleGAN2

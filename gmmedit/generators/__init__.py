@@ -1,4 +1,4 @@
-"""Generators: latent to image. `load` finds one by its catalogue name or its file, `describe` tells what a file is."""
+"""Generators: latent to image. `load` opens one by name or file, `describe` describes a file."""
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.catalogue import CATALOGUE, load

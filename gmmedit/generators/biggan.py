@@ -1,8 +1,8 @@
 """BigGAN-deep (Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis").
 
-Parameter names are those of huggingface/pytorch-pretrained-BigGAN, its spectral normalisation carried out once
-by the reader. There is no mapping network: w is what every block is conditioned on, z beside the embedding of
-the class, and one number more, the place of the truncation in the table of batch statistics.
+Parameter names are those of huggingface/pytorch-pretrained-BigGAN; the reader applies its spectral normalisation once.
+There is no mapping network: w is what every block is conditioned on, z and the class's embedding, and one more number,
+the position of the truncation in the table of batch statistics.
 """
 
 import math
@@ -16,13 +16,13 @@ from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator
 
 REDUCTION = 4  # a block's outer channels to its inner ones
-LIMIT = 2.0  # of a latent's numbers
+LIMIT = 2.0  # absolute value of a latent's numbers
 START = 16  # channels at 4x4, in units of the width
 
 
 @dataclass(frozen=True)
 class BigGANConfig:
-    """What config.json says."""
+    """The contents of config.json."""
 
     layers: tuple[tuple[bool, int, int], ...]  # of each block: whether it doubles, channels in and out, in widths
     attention: int  # the block before which self-attention stands
@@ -34,10 +34,12 @@ class BigGANConfig:
 
     @property
     def resolution(self) -> int:
+        """Pixels along a side of the images."""
         return 4 << sum(up for up, _, _ in self.layers)
 
     @property
     def condition(self) -> int:
+        """Size of what blocks are conditioned on: z and the class's embedding."""
         return 2 * self.z_dim
 
 
@@ -64,7 +66,7 @@ class Statistics(nn.Module):
 
 
 class ConditionalNorm(Statistics):
-    """Scale and shift depend on the condition."""
+    """Batch normalisation whose scale and shift are linear in the condition."""
 
     def __init__(self, channels: int, config: BigGANConfig):
         super().__init__(channels, config)
@@ -72,13 +74,14 @@ class ConditionalNorm(Statistics):
         self.offset = nn.Linear(config.condition, channels, bias=False)
 
     def forward(self, x: Tensor, condition: Tensor, place: Tensor) -> Tensor:
+        """x (N, C, H, W), normalised with the statistics at `place` (N,), modulated by `condition` (N, condition)."""
         mean, inverse = self.moments(place)
         scale = inverse * (1 + self.scale(condition))[:, :, None, None]
         return (x - mean.to(x.dtype)) * scale.to(x.dtype) + self.offset(condition)[:, :, None, None].to(x.dtype)
 
 
 class Norm(Statistics):
-    """Scale and shift are parameters."""
+    """Batch normalisation whose scale and shift are parameters."""
 
     def __init__(self, channels: int, config: BigGANConfig):
         super().__init__(channels, config)
@@ -86,13 +89,14 @@ class Norm(Statistics):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        """x (N, C, H, W), normalised with the statistics at `place` (N,)."""
         mean, inverse = self.moments(place)
         scale = inverse * self.weight[:, None, None]
         return (x - mean.to(x.dtype)) * scale.to(x.dtype) + self.bias[:, None, None].to(x.dtype)
 
 
 class Block(nn.Module):
-    """A bottleneck of four convolutions; the way around drops channels and repeats pixels."""
+    """A bottleneck of four convolutions; the residual branch drops channels and repeats pixels."""
 
     def __init__(self, up: bool, n_in: int, n_out: int, config: BigGANConfig):
         super().__init__()
@@ -104,14 +108,16 @@ class Block(nn.Module):
         self.bn_3, self.conv_3 = ConditionalNorm(inner, config), nn.Conv2d(inner, n_out, 1)
 
     def forward(self, x: Tensor, condition: Tensor, place: Tensor) -> Tensor:
-        around = self.enlarged(x[:, : self.n_out])
+        """x (N, n_in, H, W) to (N, n_out, H, W), or twice the sides if `up`."""
+        residual = self.enlarge(x[:, : self.n_out])
         x = self.conv_0(F.relu(self.bn_0(x, condition, place)))
-        x = self.conv_1(self.enlarged(F.relu(self.bn_1(x, condition, place))))
+        x = self.conv_1(self.enlarge(F.relu(self.bn_1(x, condition, place))))
         x = self.conv_2(F.relu(self.bn_2(x, condition, place)))
         x = self.conv_3(F.relu(self.bn_3(x, condition, place)))
-        return x + around
+        return x + residual
 
-    def enlarged(self, x: Tensor) -> Tensor:
+    def enlarge(self, x: Tensor) -> Tensor:
+        """x with every pixel repeated 2 x 2 times if `up`, else x."""
         return F.interpolate(x, scale_factor=2, mode="nearest") if self.up else x
 
 
@@ -127,12 +133,13 @@ class Attention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W) plus what its pixels attend to, scaled by `gamma`."""
         query = self.snconv1x1_theta(x).flatten(2)  # (N, C / 8, P)
         key = F.max_pool2d(self.snconv1x1_phi(x), 2).flatten(2)  # (N, C / 8, P / 4)
         value = F.max_pool2d(self.snconv1x1_g(x), 2).flatten(2)  # (N, C / 2, P / 4)
         share = (query.mT @ key).softmax(dim=-1)  # (N, P, P / 4)
-        seen = (value @ share.mT).unflatten(2, x.shape[2:])
-        return x + self.gamma.to(x.dtype) * self.snconv1x1_o_conv(seen)
+        attended = (value @ share.mT).unflatten(2, x.shape[2:])
+        return x + self.gamma.to(x.dtype) * self.snconv1x1_o_conv(attended)
 
 
 class Synthesis(nn.Module):
@@ -149,6 +156,7 @@ class Synthesis(nn.Module):
         self.conv_to_rgb = nn.Conv2d(config.width, 3, 3, padding=1)
 
     def forward(self, ws: Tensor) -> Tensor:
+        """W+ to images (N, 3, H, W) in [-1, 1]."""
         conditions, places = ws[..., :-1].unbind(1), ws[..., -1].unbind(1)
         x = self.gen_z(conditions[0]).reshape(len(ws), 4, 4, -1).permute(0, 3, 1, 2)
         block = 0
@@ -163,7 +171,7 @@ class Synthesis(nn.Module):
 
 
 class BigGAN(Generator):
-    """The generator, class-conditional: `map` builds w, `synthesize` takes w, or W+ with a w for every block."""
+    """The class-conditional generator: `map` builds w, `synthesize` takes w, or W+ with one w per block."""
 
     family = "BigGAN-deep"
     w_shape: tuple[int, int]
@@ -178,28 +186,28 @@ class BigGAN(Generator):
         self.image_shape = (3, config.resolution, config.resolution)
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """w (N, 2 z_dim + 1): psi z, the classes' embedding, and psi's place among the stored statistics.
+        """w (N, 2 z_dim + 1): psi z, the classes' embedding, and psi's position among the stored statistics.
 
-        z is clamped to [-2, 2], beyond which the reference draws again. There is no mean w to draw layers to:
-        `cutoff` changes nothing. InputError: psi is not in [0, 1].
+        z is clamped to [-2, 2], outside of which the reference resamples. Without a mean w, `cutoff` has no effect.
+        InputError: psi is not in [0, 1]. ValueError: no class is given.
         """
         if c is None:
-            raise ValueError("this generator is conditional: it needs a class for every latent")
+            raise ValueError("this generator is conditional: every latent needs a class")
         place = self.place(psi)
         return torch.cat([psi * z.clamp(-LIMIT, LIMIT), self.embeddings(c), z.new_full((len(z), 1), place)], dim=1)
 
     def place(self, psi: float) -> float:
-        """Where in the table of statistics the reference reads for a truncation.
+        """The position in the table of statistics at which the reference reads for a truncation psi.
 
-        Between two entries it weighs the lower one by how far the truncation lies above it; weights of the
-        public files go with that.
+        Between two entries it weights the lower one by the distance of psi from it, which the public weights expect.
         """
         if not 0 <= psi <= 1:
-            raise InputError(f"BigGAN has no statistics for psi {psi:g}", hint="--psi 0.4, between 0 and 1")
+            raise InputError(f"BigGAN has no statistics for psi {psi:g}", hint="choose --psi between 0 and 1, e.g. 0.4")
         share, low = math.modf(psi / (1 / (self.config.statistics - 1)))
         return low + 1 - share if share else low
 
     def synthesize(self, w: Tensor) -> Tensor:
+        """w or W+ to images (N, 3, H, W) in [-1, 1]."""
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.w_shape[0], -1)
         image: Tensor = self.generator(w)

@@ -1,4 +1,4 @@
-"""What follows from a network's weights alone is computed once, as long as nobody changes them."""
+"""Cache what depends on a network's weights alone, until they change."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 class Cached(Generic[T]):
     """function(weight, *settings), computed again only for another weight, a changed one, or other settings.
 
-    Nothing is remembered of weights in training, for gradients have to reach them.
+    Nothing is cached for weights in training, which gradients must reach.
     """
 
     def __init__(self, function: Callable[..., T]) -> None:
@@ -21,11 +21,11 @@ class Cached(Generic[T]):
         self.state: tuple[object, ...] = ()
 
     def __call__(self, weight: Tensor, *settings: object) -> T:
-        if weight.requires_grad or weight.is_inference():  # the latter do not tell their version
+        if weight.requires_grad or weight.is_inference():  # inference tensors have no version counter
             return self.function(weight, *settings)
         state = (weight._version, weight.device, weight.dtype, *settings)
         if weight is not self.weight or state != self.state:
-            with torch.inference_mode(False):  # or else it could not take part in a later backward pass
+            with torch.inference_mode(False):  # so that it can take part in a later backward pass
                 self.value = self.function(weight, *settings)
             self.weight, self.state = weight, state
         return self.value

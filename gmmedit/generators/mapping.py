@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS = 8
+ROWS = 8  # from which matrix products round alike for every number of rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +26,20 @@ class MappingConfig:
 def gaussian(*shape: int, lr: float = 1.0) -> Tensor:
     """Initial weights: standard normal, scaled for a learning rate (Karras et al. 2018, equalised learning rate).
 
-    A network without memory (`torch.device("meta")`) has none: for drawing them there PyTorch loads its compiler.
+    On the meta device they are left uninitialised: drawing them there would load PyTorch's compiler.
     """
     weights = torch.empty(shape)
     return weights if weights.is_meta else weights.normal_().div_(lr)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` of rows x (N, I), whose results do not depend on N: products of a few rows round differently."""
+    """`F.linear` of x (N, I) whose rows do not depend on N: products of fewer than ROWS rows round differently."""
     few = max(ROWS - len(x), 0)
     return F.linear(F.pad(x, (0, 0, 0, few)) if few else x, weight, bias)[: len(x)]
 
 
-def asked_dtype(x: Tensor) -> torch.dtype:
-    """The one that autocast asks for on x's device, x's own without it."""
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """The dtype of autocast on x's device, x's own if autocast is off."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
@@ -55,10 +55,11 @@ class FullyConnected(nn.Module):
 
     @property
     def matrix(self) -> Tensor:
-        """(n_out, n_in), the gain included."""
+        """The matrix (n_out, n_in) that multiplies x, the gain included."""
         return self.weight * self.weight_gain
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in) to (N, n_out)."""
         x = linear(x * self.weight_gain, self.weight, self.bias * self.bias_gain)
         return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
 
@@ -87,14 +88,16 @@ class Mapping(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):  # small, and all that follows hangs on it
-            return self.mapped(z, c)
+        """z (N, z_dim) and one-hot classes c (N, c_dim) to w (N, w_dim), in z's precision even under autocast."""
+        with torch.autocast(z.device.type, enabled=False):  # cheap, and everything else depends on it
+            return self.map_latents(z, c)
 
-    def mapped(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def map_latents(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """`forward` without the guard against autocast. ValueError: conditional, and no class is given."""
         x = normalise(z)
         if self.embed is not None:
             if c is None:
-                raise ValueError("this generator is conditional: it needs a class for every latent")
+                raise ValueError("this generator is conditional: every latent needs a class")
             x = torch.cat([x, normalise(self.embed(c))], dim=1)
         for i in range(self.layers):
             x = self.get_submodule(f"fc{i}")(x)

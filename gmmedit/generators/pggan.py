@@ -1,6 +1,6 @@
 """PGGAN (Karras et al. 2018, "Progressive Growing of GANs") in plain PyTorch.
 
-Parameter names are those of GenForce's and SeFa's checkpoints; formats/genforce.py brings InterFaceGAN's to them,
+Parameter names are those of GenForce's and SeFa's checkpoints; formats/genforce.py renames InterFaceGAN's,
 and mirrors the kernels of "fused" up-convolutions (see stylegan1.py).
 """
 
@@ -17,7 +17,7 @@ from gmmedit.generators.mapping import gaussian, normalise
 
 @dataclass(frozen=True)
 class PGGANConfig:
-    """The sizes of a PGGAN; its state dictionary tells them all."""
+    """The sizes of a PGGAN, which all follow from its state dictionary."""
 
     channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
     z_dim: int = 512
@@ -25,6 +25,7 @@ class PGGANConfig:
 
     @property
     def resolution(self) -> int:
+        """Pixels along a side of the images."""
         return 4 << (len(self.channels) - 1)
 
 
@@ -39,6 +40,7 @@ class Layer(nn.Module):
         self.padding, self.up, self.linear = padding, up, linear
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in, H, W) to (N, n_out, H', W')."""
         x = normalise(x)
         if self.up:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
@@ -47,9 +49,9 @@ class Layer(nn.Module):
 
 
 class PGGAN(Generator):
-    """The generator; it has no mapping, and normalises z itself, so that truncation would change nothing.
+    """The generator. It has no mapping and normalises z itself, so truncation would have no effect.
 
-    `lod` (level of detail) of a training checkpoint: how often its image is half as large.
+    `lod` (level of detail) of a training checkpoint: how many of the last doublings are not trained yet.
     """
 
     family = "PGGAN"
@@ -68,11 +70,11 @@ class PGGAN(Generator):
         self.image_shape = (config.image_channels, config.resolution, config.resolution)
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """z as it is."""
+        """z unchanged."""
         return z
 
     def synthesize(self, w: Tensor) -> Tensor:
-        """Latents z (N, z_dim) to images."""
+        """Latents z (N, z_dim) to images (N, C, H, W), about [-1, 1]."""
         x, blocks = w[:, :, None, None], len(self.config.channels) - self.lod
         for i in range(2 * blocks):
             x = self.get_submodule(f"layer{i}")(x)

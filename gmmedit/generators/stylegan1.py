@@ -1,6 +1,6 @@
 """StyleGAN1 (Karras et al. 2019, "A Style-Based Generator Architecture for GANs") in plain PyTorch.
 
-Parameter names are those of GenForce's and SeFa's checkpoints; formats/genforce.py brings InterFaceGAN's to them.
+Parameter names are those of GenForce's and SeFa's checkpoints; formats/genforce.py renames InterFaceGAN's.
 Up-convolutions double by nearest neighbour and convolve. Their "fused" form, a transposed convolution with the
 kernel summed over 2x2 boxes, gives the same numbers with the kernel mirrored, which the reader does once.
 """
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
 from gmmedit.generators.mapping import gaussian, normalise
-from gmmedit.generators.stylegan2 import Noise
+from gmmedit.generators.noise import Noise
 
 
 @dataclass(frozen=True)
 class StyleGAN1Config:
-    """The sizes of a StyleGAN1; its state dictionary tells them all."""
+    """The sizes of a StyleGAN1, which all follow from its state dictionary."""
 
     channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
     z_dim: int = 512
@@ -31,6 +31,7 @@ class StyleGAN1Config:
 
     @property
     def resolution(self) -> int:
+        """Pixels along a side of the images."""
         return 4 << (len(self.channels) - 1)
 
 
@@ -45,6 +46,7 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in) to (N, n_out)."""
         return F.leaky_relu(F.linear(x, self.weight * self.scale, self.bias * self.lr), 0.2)
 
 
@@ -62,9 +64,10 @@ class Mapping(nn.Module):
             n_in = n_out
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """z and c to w. ValueError: conditional, and no class is given."""
         if self.label_weight is not None:
             if c is None:
-                raise ValueError("this generator is conditional: it needs a class for every latent")
+                raise ValueError("this generator is conditional: every latent needs a class")
             z = torch.cat([z, c @ self.label_weight], dim=1)
         x = normalise(z)
         for i in range(self.layers):
@@ -93,6 +96,7 @@ class ApplyNoise(nn.Module):
         self.register_buffer("noise", gaussian(1, 1, resolution, resolution))
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
+        """x (N, C, H, W) plus the noise of that mode."""
         if noise.mode == "none":
             return x
         return x + (noise.plane(self.noise, x) * self.weight[:, None, None]).to(x.dtype)
@@ -109,10 +113,11 @@ class Style(nn.Module):
 
     @property
     def matrix(self) -> Tensor:
-        """(2 * channels, w_dim), the gain included."""
+        """The matrix (2 * channels, w_dim) that multiplies w, the gain included."""
         return self.weight * self.scale
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x (N, C, H, W), normalised per image and channel, with scale and shift from w (N, w_dim)."""
         scale, shift = F.linear(w, self.matrix, self.bias)[:, :, None, None].chunk(2, dim=1)
         x = x - x.mean(dim=(2, 3), keepdim=True)
         x = x / (x.square().mean(dim=(2, 3), keepdim=True) + 1e-8).sqrt()
@@ -120,7 +125,7 @@ class Style(nn.Module):
 
 
 class Blur(nn.Module):
-    """A fixed low-pass, depthwise."""
+    """A fixed low-pass filter, depthwise."""
 
     kernel: Tensor
 
@@ -130,6 +135,7 @@ class Blur(nn.Module):
         self.register_buffer("kernel", (torch.outer(line, line) / 16).expand(channels, 1, 3, 3).clone())
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W), blurred."""
         return F.conv2d(x, self.kernel.to(x.dtype), padding=1, groups=x.shape[1])
 
 
@@ -148,11 +154,13 @@ class Layer(nn.Module):
         self.style = Style(w_dim, n_out)
 
     def forward(self, x: Tensor | None, w: Tensor, noise: Noise) -> Tensor:
+        """x (N, n_in, H, W), None for the first layer, to (N, n_out, H', W')."""
         x = self.apply_noise(self.convolve(x, len(w)), noise)
         x = F.leaky_relu(x + self.bias.to(x.dtype)[:, None, None], 0.2)
         return self.style(x, w)
 
     def convolve(self, x: Tensor | None, rows: int) -> Tensor:
+        """The convolution alone; for the first layer the constant, repeated for `rows` images."""
         if self.const is not None or x is None:
             assert self.const is not None
             return self.const.expand(rows, -1, -1, -1)
@@ -172,6 +180,7 @@ class Output(nn.Module):
         self.scale = 1 / math.sqrt(n_in)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in, H, W) to an image (N, n_out, H, W)."""
         return F.conv2d(x, self.weight * self.scale, self.bias)
 
 
@@ -189,10 +198,11 @@ class Synthesis(nn.Module):
             n_in = n_out
 
     def used(self, lod: int) -> int:
-        """How many layers make the image of a level of detail."""
+        """How many layers the image of a level of detail depends on."""
         return 2 * (self.blocks - lod)
 
     def forward(self, ws: Tensor, noise: Noise, lod: int) -> Tensor:
+        """W+ (N, L, w_dim) to images (N, C, H, W)."""
         x = None
         for i in range(self.used(lod)):
             x = self.get_submodule(f"layer{i}")(x, ws[:, i], noise)
@@ -201,7 +211,7 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN1(Generator):
-    """The generator. `lod` (level of detail) of a training checkpoint: how often its image is half as large."""
+    """The generator. `lod` (level of detail) of a training checkpoint: how many doublings are not trained yet."""
 
     family = "StyleGAN1"
     w_shape: tuple[int, int]
@@ -217,17 +227,21 @@ class StyleGAN1(Generator):
 
     @property
     def w_avg(self) -> Tensor:
+        """The moving average of w (w_dim,)."""
         return self.truncation.w_avg
 
     def styles(self) -> list[tuple[int, Tensor, bool]]:
-        """Of an AdaIN, the scales of all channels and then their shifts."""
-        layers = [it for it in self.synthesis.children() if isinstance(it, Layer)][: self.synthesis.used(self.lod)]
-        return [(i, it.style.matrix.detach(), False) for i, it in enumerate(layers)]
+        """See `Generator.styles`. The style of an AdaIN is the scales of all channels, then their shifts."""
+        layers = [layer for layer in self.synthesis.children() if isinstance(layer, Layer)]
+        used = layers[: self.synthesis.used(self.lod)]
+        return [(i, layer.style.matrix.detach(), False) for i, layer in enumerate(used)]
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """z and c to truncated w: see `Generator.map`."""
         return self.truncate(self.mapping(z, c), psi, cutoff)
 
     def synthesize(self, w: Tensor) -> Tensor:
+        """w or W+ to images: see `Generator.synthesize`."""
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.w_shape[0], -1)
         source = None if self.noise_seed is None else torch.Generator().manual_seed(self.noise_seed)

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
-from gmmedit.generators.base import Generator, NoiseMode
+from gmmedit.generators.base import Generator
 from gmmedit.generators.cached import Cached
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian, linear
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, autocast_dtype, gaussian, linear
+from gmmedit.generators.noise import Noise, NoiseMode
 from gmmedit.networks import weights
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -27,9 +28,9 @@ KEY = "stylegan2"
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGAN2Config(MappingConfig):
-    """Shapes and constants that a StyleGAN2 state dictionary cannot tell by itself, or tells by its sizes."""
+    """Shapes and constants of a StyleGAN2, some of which its state dictionary does not tell."""
 
-    resolution: int  # of the last block, by which it is named
+    resolution: int  # of the last block, as in its name
     channels: tuple[int, ...]  # of the blocks 4, 8, ... resolution
     const_size: tuple[int, int] = (4, 4)  # (height, width) that block 4 begins with; (4, 2): StyleGAN-Human
     image_channels: int = 3
@@ -40,6 +41,7 @@ class StyleGAN2Config(MappingConfig):
 
     @property
     def resolutions(self) -> list[int]:
+        """The resolutions of the blocks: 4, 8, ... resolution."""
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
 
     def size_of(self, resolution: int) -> tuple[int, int]:
@@ -60,7 +62,7 @@ def upsample(x: Tensor, plane: Tensor) -> Tensor:
     channels, height, width = x.shape[1:]
     kernel = (plane * 4).to(x.dtype).expand(channels, 1, *plane.shape)
     x = F.conv_transpose2d(x, kernel, stride=2, padding=len(plane) // 2 - 1, groups=channels)
-    return x[..., : 2 * height, : 2 * width]  # an odd filter leaves one more
+    return x[..., : 2 * height, : 2 * width]  # a filter of odd length leaves one more
 
 
 def up_convolve(x: Tensor, kernel: Tensor, plane: Tensor) -> Tensor:
@@ -70,17 +72,19 @@ def up_convolve(x: Tensor, kernel: Tensor, plane: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     phases = kernel.shape[2] == 2
-    x = interleaved(F.conv2d(x, kernel, padding=1)) if phases else F.conv_transpose2d(x, kernel, stride=2)
+    x = interleave_phases(F.conv2d(x, kernel, padding=1)) if phases else F.conv_transpose2d(x, kernel, stride=2)
     low_pass = (plane.flip(0, 1) * 4).to(x.dtype).expand(x.shape[1], 1, *plane.shape)
     x = F.conv2d(x, low_pass, padding=(len(plane) - 1) // 2, groups=x.shape[1])
-    return x.permute(0, 2, 3, 1)[:, : 2 * height, : 2 * width].permute(0, 3, 1, 2)  # cut so, the gradient stays
+    return x.permute(0, 2, 3, 1)[:, : 2 * height, : 2 * width].permute(
+        0, 3, 1, 2
+    )  # cropped so, gradients keep the layout
 
 
 def as_phases(weight: Tensor) -> Tensor:
     """The weights (O, I, 3, 3) of a transposed convolution with stride 2 as those of an ordinary one (4 O, I, 2, 2).
 
     Its outputs are the even and odd rows and columns, (2, 2, O). Nearly half of its products are with zeros, but AMX
-    takes ordinary convolutions three times as fast.
+    computes ordinary convolutions three times as fast.
     """
     # Rows of the kernel on x's rows i - 1 and i, for the rows 2i and 2i + 1 of the result; 3 is one of zeros.
     taps = torch.tensor([[2, 0], [3, 1]])
@@ -89,34 +93,18 @@ def as_phases(weight: Tensor) -> Tensor:
     return phases.permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
 
 
-def interleaved(x: Tensor) -> Tensor:
+def interleave_phases(x: Tensor) -> Tensor:
     """Phases (N, 4 C, H, W) to the image (N, C, 2H, 2W), channels last."""
     phases = x.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1))  # (N, H, W, 2, 2, C)
     return phases.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
-def kernel_and_power(weight: Tensor, up: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The weights (O, I, 3, 3) as the convolution takes them, and what they make of noise of variance 1 (O, I)."""
+def prepare_kernel(weight: Tensor, up: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The weights (O, I, 3, 3) as the convolution takes them, and their sums of squares (O, I) for demodulation."""
     kernel = weight
     if up:
         kernel = as_phases(weight) if dtype == torch.bfloat16 and not weight.is_cuda else weight.transpose(0, 1)
     return kernel.to(dtype).contiguous(memory_format=torch.channels_last), weight.square().sum(dim=(2, 3))
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Which noise a synthesis adds: stored planes, none, or random ones."""
-
-    mode: NoiseMode = "const"
-    source: torch.Generator | None = None  # on the CPU; with one, all images get the same planes
-
-    def plane(self, stored: Tensor, x: Tensor) -> Tensor:
-        """(H, W) or (N or 1, 1, H, W), to be added to x (N, C, H, W)."""
-        if self.mode == "const":
-            return stored
-        if self.source is None:
-            return torch.randn(len(x), 1, *x.shape[2:], device=x.device)
-        return torch.randn(1, 1, *x.shape[2:], generator=self.source).to(x.device)
 
 
 class SynthesisLayer(nn.Module):
@@ -128,7 +116,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, n_in: int, n_out: int, resolution: int, config: StyleGAN2Config, up: bool = False):
         super().__init__()
         self.up, self.conv_clamp = up, config.conv_clamp
-        self.prepared = Cached(kernel_and_power)
+        self.prepared = Cached(prepare_kernel)
         self.affine = FullyConnected(config.w_dim, n_in, bias=1.0)
         self.weight = nn.Parameter(gaussian(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
@@ -140,7 +128,8 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
-        gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into its summands
+        """x (N, n_in, H, W) and w (N, w_dim) to (N, n_out, H', W'); `gain` scales the result."""
+        gain = math.sqrt(2) * gain  # commutes with the leaky ReLU, so it is folded into the terms
         kernel, power = self.prepared(self.weight, self.up, x.dtype)
         style = self.affine(w)  # (N, I)
         demodulation = (linear(style.square(), power) + 1e-8).rsqrt() * gain  # (N, O)
@@ -150,9 +139,9 @@ class SynthesisLayer(nn.Module):
         x = torch.addcmul(bias[:, None, None], x, demodulation.to(x.dtype)[:, :, None, None])
         if self.noise_strength is not None and noise.mode != "none":
             x += (noise.plane(self.noise_const, x) * (self.noise_strength * gain)).to(x.dtype)
-        if self.conv_clamp is not None:  # before the leaky ReLU, whose gradient needs its result as it is
+        if self.conv_clamp is not None:  # before the leaky ReLU, whose gradient needs its result unchanged
             limit = self.conv_clamp * gain / math.sqrt(2)
-            x = F.hardtanh_(x, -limit / 0.2, limit)  # as clamp_, with half the work for the gradient
+            x = F.hardtanh_(x, -limit / 0.2, limit)  # as clamp_, with a cheaper gradient
         return F.leaky_relu_(x, 0.2)
 
 
@@ -168,8 +157,9 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(n_in)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x (N, n_in, H, W) and w (N, w_dim) to an image (N, C, H, W)."""
         weight = self.weight.flatten(1) * (self.affine(w) * self.weight_gain)[:, None]  # (N, C, I)
-        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, I); the other way round x would be laid out anew
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, I), without a copy of x
         colours = pixels @ weight.to(x.dtype).mT + self.bias.to(x.dtype)
         x = colours.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return x if self.conv_clamp is None else F.hardtanh_(x, -self.conv_clamp, self.conv_clamp)
@@ -187,6 +177,7 @@ class Skip(nn.Module):
         self.register_buffer("resample_filter", fir_filter(config.resample_filter))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in, H, W) to (N, n_out, 2H, 2W)."""
         weight = (self.weight * self.weight_gain * math.sqrt(0.5)).to(x.dtype)
         return upsample(F.conv2d(x, weight), self.resample_filter)
 
@@ -210,6 +201,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, image: Tensor | None, ws: Iterator[Tensor], noise: Noise
     ) -> tuple[Tensor, Tensor | None]:
+        """Features x and image of the block below to this block's; `ws` yields one w (N, w_dim) per layer."""
         if self.conv0 is None:
             x = self.conv1(x, next(ws), noise)
         elif self.skip is not None:
@@ -242,11 +234,12 @@ class Synthesis(nn.Module):
             n_in = n_out
 
     def forward(self, ws: Tensor, mode: NoiseMode = "const", seed: int | None = None) -> Tensor:
+        """W+ (N, L, w_dim) to images (N, C, H, W); `seed` of random noise."""
         noise = Noise(mode, None if seed is None else torch.Generator().manual_seed(seed))
         const = self.get_parameter("b4.const")
         ws = ws.to(const.dtype)
-        x, image = const.to(asked_dtype(ws)).expand(len(ws), -1, -1, -1), None
-        with torch.autocast(ws.device.type, enabled=False):  # it would turn styles too, and weights again and again
+        x, image = const.to(autocast_dtype(ws)).expand(len(ws), -1, -1, -1), None
+        with torch.autocast(ws.device.type, enabled=False):  # it would cast styles too, and weights again in every call
             for i, resolution in enumerate(self.resolutions):
                 block_ws = iter(ws[:, first_layer(i) : 2 * i + 2].unbind(dim=1))
                 x, image = self.get_submodule(f"b{resolution}")(x, image, block_ws, noise)
@@ -270,39 +263,43 @@ class StyleGAN2(Generator):
 
     @property
     def w_avg(self) -> Tensor:
+        """The moving average of w (w_dim,)."""
         return self.mapping.w_avg
 
     def styles(self) -> list[tuple[int, Tensor, bool]]:
+        """See `Generator.styles`."""
         found = []
-        blocks = [it for it in self.synthesis.children() if isinstance(it, Block)]
+        blocks = [block for block in self.synthesis.children() if isinstance(block, Block)]
         for i, block in enumerate(blocks):
-            readers = [it for it in (block.conv0, block.conv1, block.torgb) if it is not None]
-            for layer, it in enumerate(readers, first_layer(i)):
-                found.append((layer, it.affine.matrix.detach(), it is block.torgb))
+            convolutions = [module for module in (block.conv0, block.conv1, block.torgb) if module is not None]
+            for layer, module in enumerate(convolutions, first_layer(i)):
+                found.append((layer, module.affine.matrix.detach(), module is block.torgb))
         return found
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """z and c to truncated w: see `Generator.map`."""
         return self.truncate(self.mapping(z, c), psi, cutoff)
 
     def synthesize(self, w: Tensor) -> Tensor:
+        """w or W+ to images: see `Generator.synthesize`."""
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.w_shape[0], -1)
         return self.synthesis(w, self.noise_mode, self.noise_seed)
 
 
-def save(generator: StyleGAN2, path: Path) -> None:
-    """Write weights and config as one safetensors file."""
-    weights.write(path, generator.state_dict(), KEY, asdict(generator.config))
+def save_generator(generator: StyleGAN2, path: Path) -> None:
+    """Write weights and configuration as one safetensors file."""
+    weights.write_weights(path, generator.state_dict(), KEY, asdict(generator.config))
 
 
-def read(path: Path) -> StyleGAN2:
-    """Inverse of `save`. InputError: not a safetensors file of a StyleGAN2, or damaged."""
-    config, tensors = weights.read(path, KEY)
+def read_generator(path: Path) -> StyleGAN2:
+    """Inverse of `save_generator`. InputError: damaged, or not a StyleGAN2 that gmmedit wrote."""
+    config, tensors = weights.read_weights(path, KEY)
     try:
         lists = {name: tuple(value) for name, value in config.items() if isinstance(value, list)}
-        generator = StyleGAN2(StyleGAN2Config(**config | lists), weights.fingerprint(tensors))
+        generator = StyleGAN2(StyleGAN2Config(**config | lists), weights.fingerprint_tensors(tensors))
         generator.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} does not fit its own description: {reason}", hint=weights.HINT) from error
+        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
     return generator

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.generators.base import Generator
-from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, asked_dtype, gaussian
+from gmmedit.generators.mapping import FullyConnected, Mapping, MappingConfig, autocast_dtype, gaussian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class LayerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGAN3Config(MappingConfig):
-    """Shapes and constants that a StyleGAN3 state dictionary cannot tell by itself, or tells by its sizes."""
+    """Shapes and constants of a StyleGAN3, some of which its state dictionary does not tell."""
 
     resolution: int
     layers: tuple[LayerConfig, ...]
@@ -53,7 +53,7 @@ class StyleGAN3Config(MappingConfig):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width) of the images, which follow from the input's size: StyleGAN-Human's are not square."""
+        """(height, width) of the images, from the input's size: StyleGAN-Human's are not square."""
         width, height = self.input_size
         for layer in self.layers:
             left, right, top, bottom = layer.padding
@@ -87,7 +87,7 @@ def downsample(x: Tensor, taps: Tensor | None, down: int) -> Tensor:
 
 
 class Fourier(nn.Module):
-    """w (N, w_dim) to Fourier features (N, C, H, W) of a plane that w and the user rotate and translate."""
+    """Fourier features of a plane that w and `StyleGAN3.place` rotate and translate."""
 
     transform: Tensor
     freqs: Tensor
@@ -100,11 +100,12 @@ class Fourier(nn.Module):
         self.sampling_rate, self.bandwidth = config.sampling_rate, config.bandwidth
         self.weight = nn.Parameter(gaussian(channels, channels))
         self.affine = FullyConnected(config.w_dim, 4)
-        self.register_buffer("transform", torch.eye(3, device="cpu"))  # from the picture back to the plane
+        self.register_buffer("transform", torch.eye(3, device="cpu"))  # from the image to the plane
         self.register_buffer("freqs", gaussian(channels, 2))
         self.register_buffer("phases", torch.rand(channels).sub_(0.5))
 
     def forward(self, w: Tensor) -> Tensor:
+        """w (N, w_dim) to features (N, C, H, W)."""
         place = self.placement(w)  # (N, 3, 3)
         phases = self.phases + (self.freqs @ place[:, :2, 2:]).squeeze(2)
         freqs = self.freqs @ place[:, :2, :2]  # (N, C, 2)
@@ -115,7 +116,7 @@ class Fourier(nn.Module):
         return features.permute(0, 3, 1, 2)
 
     def placement(self, w: Tensor) -> Tensor:
-        """What w learned, then what the user asks: homogeneous matrices (N, 3, 3)."""
+        """Rotation and translation by w (N, w_dim), then by `transform`: homogeneous matrices (N, 3, 3)."""
         t = self.affine(w)
         cos, sin, x, y = (t / t[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
@@ -124,7 +125,7 @@ class Fourier(nn.Module):
         return rotation @ translation @ self.transform
 
     def grid(self, like: Tensor) -> Tensor:
-        """The centres of the samples (H, W, 2) as (x, y)."""
+        """The centres of the samples (H, W, 2) as (x, y), with device and dtype of `like`."""
         sides = [
             ((torch.arange(n, device=like.device, dtype=like.dtype) + 0.5) / n - 0.5) * (n / self.sampling_rate)
             for n in (self.width, self.height)
@@ -150,7 +151,7 @@ class Layer(nn.Module):
             self.register_buffer(name, None if shape is None else torch.zeros(shape))
 
     def forward(self, x: Tensor, w: Tensor, dtype: torch.dtype) -> Tensor:
-        """x (N, I, H, W), convolved in that dtype; the filters work in x's."""
+        """x (N, n_in, H, W) and w (N, w_dim) to (N, n_out, H', W'); convolved in `dtype`, filtered in x's."""
         config = self.config
         x = upsample(self.convolve(x, w, dtype), self.up_filter, config.up, config.padding)
         if not config.to_rgb:
@@ -160,7 +161,7 @@ class Layer(nn.Module):
         return downsample(x, self.down_filter, config.down)
 
     def convolve(self, x: Tensor, w: Tensor, dtype: torch.dtype) -> Tensor:
-        """Scales the input and the output of an ordinary convolution instead of the weights.
+        """The modulated convolution, by scaling input and output of an ordinary one instead of the weights.
 
         The leaky ReLU's gain sqrt 2 commutes with it and with the filters, so it is taken here, on fewer samples.
         """
@@ -192,12 +193,13 @@ class Synthesis(nn.Module):
             self.add_module(layer.name, Layer(layer, config.w_dim))
 
     def forward(self, ws: Tensor) -> Tensor:
+        """W+ (N, L, w_dim) to images (N, C, H, W)."""
         ws = ws.to(self.input.weight.dtype)
-        dtype = asked_dtype(ws)
+        dtype = autocast_dtype(ws)
         first, *others = ws.unbind(dim=1)
-        with torch.autocast(ws.device.type, enabled=False):  # waves of half precision would be other waves
+        with torch.autocast(ws.device.type, enabled=False):  # half precision changes the waves
             x = self.input(first)
-            if ws.device.type != "cpu":  # which takes 15 times as long for filters in half precision
+            if ws.device.type != "cpu":  # where filters in half precision take 15 times as long
                 x = x.to(dtype)
             for name, w in zip(self.layer_names, others, strict=True):
                 x = self.get_submodule(name)(x, w, dtype)
@@ -205,7 +207,7 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN3(Generator):
-    """The generator: `map` z to w, `synthesize` w or W+ to images, `place` the pictures."""
+    """The generator: `map` z to w, `synthesize` w or W+ to images, `place` rotates and moves the images."""
 
     family = "StyleGAN3"
     w_shape: tuple[int, int]
@@ -220,23 +222,27 @@ class StyleGAN3(Generator):
 
     @property
     def w_avg(self) -> Tensor:
+        """The moving average of w (w_dim,)."""
         return self.mapping.w_avg
 
     def styles(self) -> list[tuple[int, Tensor, bool]]:
-        layers = [it for it in self.synthesis.children() if isinstance(it, Layer)]
-        return [(i, it.affine.matrix.detach(), it.config.to_rgb) for i, it in enumerate(layers, 1)]
+        """See `Generator.styles`."""
+        layers = [layer for layer in self.synthesis.children() if isinstance(layer, Layer)]
+        return [(i, layer.affine.matrix.detach(), layer.config.to_rgb) for i, layer in enumerate(layers, 1)]
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """z and c to truncated w: see `Generator.map`."""
         return self.truncate(self.mapping(z, c), psi, cutoff)
 
     def synthesize(self, w: Tensor) -> Tensor:
+        """w or W+ to images: see `Generator.synthesize`."""
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.w_shape[0], -1)
         return self.synthesis(w)
 
     @torch.no_grad()
     def place(self, translate: tuple[float, float] = (0.0, 0.0), degrees: float = 0.0) -> None:
-        """Rotate every picture anticlockwise, then move it by (x, y) in picture widths; replaces earlier calls."""
+        """Rotate all images anticlockwise, then translate them by (x, y) in image widths; replaces earlier calls."""
         angle = math.radians(degrees)
         cos, sin = math.cos(angle), math.sin(angle)
         forwards = torch.tensor([[cos, sin, translate[0]], [-sin, cos, translate[1]], [0, 0, 1]], dtype=torch.float64)

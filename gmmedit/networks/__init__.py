@@ -1,6 +1,6 @@
-"""Networks of a user's own, from files that others wrote: torch.export programs, TorchScript, ONNX, Python.
+"""User-supplied networks: torch.export programs, TorchScript, ONNX, Python; safetensors; the safe pickle reader.
 
-What may run is decided before anything is loaded; generators and classifiers are built on what these return.
+What may run is decided before anything is loaded. Generators and classifiers are built on these.
 """
 
 import logging
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from gmmedit.errors import InputError, debugging
 from gmmedit.runtime.regular_files import check_regular
 
-REASON = 200  # characters of somebody else's message
-INFLATED = 64 << 20  # bytes that an archive may unpack to beyond its own; weights are stored as they are
+REASON = 200  # characters
+INFLATED = 64 << 20  # bytes that an archive may unpack to beyond its own size; weights are stored uncompressed
 
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen network on its device, and what its file tells of its inputs and the names of its outputs.
+    """A frozen network on its device, with shapes and types of its inputs and names of its outputs.
 
-    An unknown or dynamic length is None; `shapes`, `dtypes` and `outputs` are empty where the file tells nothing. A
-    network of several named outputs gives them as a dictionary.
+    An unknown or dynamic length is None; `shapes`, `dtypes` and `outputs` are empty where the file does not tell them.
+    A network with several named outputs returns a dictionary.
     """
 
     module: nn.Module
@@ -35,57 +35,57 @@ class Network:
     outputs: tuple[str, ...] = ()
 
 
-def in_fixed_batches(function: Callable[[Tensor], Tensor], rows: Tensor, number: int | None) -> Tensor:
-    """function(rows) for a function that takes `number` rows and no other number (None: any)."""
+def run_in_fixed_batches(function: Callable[[Tensor], Tensor], rows: Tensor, number: int | None) -> Tensor:
+    """function(rows) for a function that takes exactly `number` rows at a time; None: any number."""
     if number is None:
         return function(rows)
-    return torch.cat([function(filled_up(part, number))[: len(part)] for part in rows.split(number)])
+    return torch.cat([function(fill_batch(part, number))[: len(part)] for part in rows.split(number)])
 
 
-def filled_up(rows: Tensor, number: int) -> Tensor:
-    """That number of rows, the last one repeated."""
+def fill_batch(rows: Tensor, number: int) -> Tensor:
+    """The rows, the last one repeated up to that number."""
     return torch.cat([rows, rows[-1:].expand(number - len(rows), *rows.shape[1:])])
 
 
-def frozen(module: nn.Module, device: str) -> nn.Module:
-    """The module on the device, in evaluation mode, its parameters constants."""
+def freeze(module: nn.Module, device: str) -> nn.Module:
+    """The module on the device, in evaluation mode, without gradients for its parameters."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)  # one by one, as TorchScript wants it
     return module.to(device).eval()
 
 
-def file_fingerprint(*paths: Path) -> str:
-    """SHA-256 over the bytes of files, whatever their names."""
+def fingerprint_files(*paths: Path) -> str:
+    """SHA-256 over the bytes of the files; names do not count."""
     digest = sha256()
     for path in paths:
-        check_regular(path, hint="give a file")
+        check_regular(path, hint="give a regular file")
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
 
 
-def reason(error: BaseException) -> str:
-    """The first line of what somebody else's code raised."""
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, at most REASON characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:REASON]
 
 
 def check_archive(archive: zipfile.ZipFile, size: int, hint: str) -> list[str]:
-    """The names of the records. InputError: two have the same, or they unpack to much more than the file's size."""
+    """The names of the records. InputError: a name occurs twice, or they unpack to much more than the file's size."""
     records = archive.infolist()
     names = [record.filename for record in records]
     if len(set(names)) < len(names):
-        raise InputError("holds records of the same name", hint=hint)
+        raise InputError("holds two records of the same name", hint=hint)
     whole = sum(record.file_size for record in records)
     if whole > size + INFLATED:
-        raise InputError(f"unpacks to {whole} bytes, which no network does", hint=hint)
+        raise InputError(f"unpacks to {whole} bytes, far more than its size", hint=hint)
     return names
 
 
 @contextmanager
-def silently() -> Iterator[None]:
-    """What libraries log while they read a file, their tracebacks too, is shown with --debug only."""
+def silence_libraries() -> Iterator[None]:
+    """Hide what libraries log while they read a file, unless --debug is given."""
     before = logging.root.manager.disable
     logging.disable(before if debugging["on"] else logging.CRITICAL)
     try:
@@ -96,12 +96,12 @@ def silently() -> Iterator[None]:
 
 @contextmanager
 def opening(path: Path, kind: str, hint: str) -> Iterator[None]:
-    """Whatever a foreign or damaged file raises, as an InputError of one line."""
+    """Turn whatever a foreign or damaged file raises into an InputError of one line."""
     check_regular(path, hint)
     try:
-        with silently():
+        with silence_libraries():
             yield
     except InputError as error:
         raise InputError(f"{path} {error.message}", hint=error.hint) from None
     except Exception as error:  # no library says what its readers raise
-        raise InputError(f"{path} is no {kind}: {reason(error)}", hint=hint) from error
+        raise InputError(f"{path} cannot be read as {kind}: {first_line(error)}", hint=hint) from error

@@ -1,8 +1,8 @@
 """Networks that `torch.export.save` wrote (.pt2).
 
 `torch.export.load` trusts its file: it unpickles, evaluates expressions and generates code from names. So the
-archive is read through first, and only what a plain exported network holds is let in: raw tensors, and a graph of
-PyTorch's own operators on identifiers and sizes.
+archive is checked first, and may only hold what a plain exported network does: raw tensors, and a graph of PyTorch's
+own operators on identifiers and sizes.
 """
 
 import io
@@ -40,7 +40,7 @@ WORDS = (
 EXPRESSION = re.compile(  # possessive: a hostile text cannot be matched in more than one way
     rf"(?:\b(?:[su]\d+|{WORDS})\b|\b[\d.]++|'\w++'|[\s+\-*/%<>=!~&|(),.\[\]])*+"
 )
-TOWER = re.compile(r"(?:\*\*|Pow).*(?:\*\*|Pow)|(?:\*\*|Pow).*\d{3}", re.DOTALL)  # it would never end
+TOWER = re.compile(r"(?:\*\*|Pow).*(?:\*\*|Pow)|(?:\*\*|Pow).*\d{3}", re.DOTALL)  # evaluating it might never end
 NAME = re.compile(r"[\w.]*")
 # Where a string is more than a name, and what it may be; None: it is never evaluated.
 STRINGS: dict[str, re.Pattern[str] | None] = {
@@ -57,11 +57,11 @@ STRINGS: dict[str, re.Pattern[str] | None] = {
 STRINGS["out_spec"] = STRINGS["in_spec"]
 
 
-def load(path: Path, device: str = "cpu") -> Network:
-    """The network, on the device. InputError: not such a file, damaged, or it holds more than a network."""
+def load_program(path: Path, device: str = "cpu") -> Network:
+    """The network, on the device. InputError: the file is damaged, not an exported program, or not allowed."""
     with opening(path, "exported network", HINT):
         content = path.read_bytes()
-        check(content)
+        check_records(content)
         program = torch.export.load(io.BytesIO(content))
         if device != "cpu":
             program = move_to_device_pass(program, device)
@@ -71,19 +71,19 @@ def load(path: Path, device: str = "cpu") -> Network:
 
 
 def inputs_of(program: ExportedProgram) -> list[Tensor]:
-    """Tensors like the inputs, without data; dynamic lengths are no int."""
+    """Tensors like the inputs, without data; dynamic lengths are not of type int."""
     names = program.graph_signature.user_inputs
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     return [values[name] for name in names if isinstance(values.get(str(name)), Tensor)]
 
 
-def check(content: bytes) -> None:
-    """InputError: the archive holds what torch would unpickle, load as native code, or evaluate."""
+def check_records(content: bytes) -> None:
+    """InputError: the archive holds records that torch would unpickle, load as native code, or evaluate."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = check_archive(archive, len(content), HINT)
         for name in names:
             if not RECORDS.fullmatch(name):
-                raise InputError(f"holds {name!r}, which no plain exported network has", hint=HINT)
+                raise InputError(f"holds {name!r}, which exported networks do not have", hint=HINT)
         for name in names:
             if name.endswith(".json"):
                 check_strings(json.loads(archive.read(name)))
@@ -92,24 +92,24 @@ def check(content: bytes) -> None:
 
 
 def check_strings(record: Any) -> None:
-    """Walk through a JSON record."""
-    for key, value in pairs("", record):
+    """InputError: a text in a JSON record is more than a name, an operator or a size expression."""
+    for key, value in walk_record("", record):
         if key == "use_pickle" and value:
             raise InputError("holds pickled tensors", hint=HINT)
         pattern = STRINGS.get(key, NAME)
         tower = isinstance(value, str) and pattern is EXPRESSION and TOWER.search(value)
         if isinstance(value, str) and pattern and (tower or "__" in value or not pattern.fullmatch(value)):
-            raise InputError(f"has {key} {value[:80]!r}, which no plain exported network has", hint=HINT)
+            raise InputError(f"has {key} {value[:80]!r}, which exported networks do not have", hint=HINT)
 
 
-def pairs(key: str, record: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, and every key as a value of its own; lists belong to their key."""
+def walk_record(key: str, record: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its values, and ("", key) for every key; items of lists are values of the list's key."""
     if isinstance(record, dict) and key != "metadata":
         for name, value in record.items():
             yield "", name
-            yield from pairs(name, value)
+            yield from walk_record(name, value)
     elif isinstance(record, list):
         for value in record:
-            yield from pairs(key, value)
+            yield from walk_record(key, value)
     elif not isinstance(record, dict):
         yield key, record

@@ -18,14 +18,14 @@ HINT = "export it with a dynamic batch dimension and one output"
 
 
 class Session(nn.Module):
-    """A session of onnxruntime as a module."""
+    """An onnxruntime session as a module."""
 
     def __init__(self, session: Any) -> None:
         super().__init__()
         self.session = session
 
     def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
-        """The only output, or all by their names."""
+        """The output, or if there are several all of them by name."""
         arrays: list[np.ndarray] = [tensor.detach().cpu().numpy() for tensor in inputs]
         names = [entry.name for entry in self.session.get_inputs()]
         found = self.session.run(None, dict(zip(names, arrays, strict=True)))
@@ -34,11 +34,14 @@ class Session(nn.Module):
         return tensors[0] if len(tensors) == 1 else dict(zip(outputs, tensors, strict=True))
 
 
-def load(path: Path, device: str = "cpu") -> Network:
-    """The network; on a GPU where onnxruntime has one. InputError: no onnxruntime, not such a file, or damaged."""
+def load_session(path: Path, device: str = "cpu") -> Network:
+    """The network, on the GPU if `device` is one and onnxruntime supports it.
+
+    InputError: onnxruntime is not installed, or the file is damaged or not ONNX.
+    """
     check_locations(path)
     check_utf8(path, "onnxruntime")
-    runtime = onnxruntime()
+    runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -54,33 +57,34 @@ def load(path: Path, device: str = "cpu") -> Network:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and those beside it in which large networks keep their tensors: its entries "location" -> name."""
-    return [path, *(path.parent / name for name in locations(path) if (path.parent / name).is_file())]
+    """The file, and the existing files beside it that hold its external tensors."""
+    return [path, *(path.parent / name for name in external_names(path) if (path.parent / name).is_file())]
 
 
-def locations(path: Path) -> list[str]:
+def external_names(path: Path) -> list[str]:
+    """Values of the entries "location" -> name: files that hold tensors beside the model."""
     content = path.read_bytes()
     found = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content)
-    return sorted({content[it.end() : it.end() + it[1][0]].decode(errors="replace") for it in found})
+    return sorted({content[match.end() : match.end() + match[1][0]].decode(errors="replace") for match in found})
 
 
 def check_locations(path: Path) -> None:
-    """InputError: tensors lie outside the file's folder, or in a pipe or a device."""
+    """InputError: external tensors lie outside the file's folder, or not in a regular file."""
     check_regular(path, HINT)
-    for name in locations(path):
+    for name in external_names(path):
         inside = "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
         if not inside:
-            raise InputError(f"{path} keeps tensors in {name[:80]!r}, outside its folder", hint=HINT)
+            raise InputError(f"{path} refers to tensors in {name[:80]!r}, outside its folder", hint=HINT)
         if (path.parent / name).exists():
             check_regular(path.parent / name, HINT)
 
 
-def onnxruntime() -> Any:
-    """The package, which would otherwise report its use."""
+def import_onnxruntime() -> Any:
+    """onnxruntime, with telemetry switched off. InputError: it is not installed."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError("ONNX files need onnxruntime", hint="pip install gmmedit[onnx]") from error
+        raise InputError("ONNX files need the onnxruntime package", hint="pip install gmmedit[onnx]") from error
     onnxruntime.disable_telemetry_events()
     return onnxruntime

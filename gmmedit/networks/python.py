@@ -1,4 +1,4 @@
-"""What a function in a user's Python file makes: `my_gan.py:load`."""
+"""Factory functions in a user's Python file: `my_gan.py:load`."""
 
 import re
 import sys
@@ -12,29 +12,30 @@ from gmmedit.errors import InputError
 from gmmedit.runtime import trust
 
 PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
-HINT = "name a file and a function in it: my_gan.py:load"
+HINT = "give a Python file and a function in it: my_gan.py:load"
 
 
 class FromSource(SourceFileLoader):
-    """Compiles the content that was checked: the .pyc beside the file may be anything."""
+    """Compiles the content that was checked; a .pyc beside the file is ignored, as it may hold something else."""
 
     def __init__(self, name: str, path: str, content: bytes) -> None:
         super().__init__(name, path)
         self.content = content
 
     def get_code(self, fullname: str) -> CodeType:
+        """The code of `content`, compiled now."""
         return self.source_to_code(self.content, self.path)
 
 
-def call(name: str, trusted: bool) -> Any:
+def call_factory(name: str, trusted: bool) -> Any:
     """What the function returns, called without arguments.
 
-    trusted: whether the user answers for the name (see trust.py). InputError: no such file or function, it fails, or
-    it is neither trusted nor on the user's list.
+    trusted: whether the user named it, not a file (see trust.py). InputError: there is no such file or function, the
+    function fails, or the file is neither trusted nor on the user's list.
     """
     match = PATTERN.fullmatch(name)
     if not match:
-        raise InputError(f"{name!r} names no function in a Python file", hint=HINT)
+        raise InputError(f"{name!r} is not a function in a Python file", hint=HINT)
     path, function_name = Path(match["file"]), match["name"]
     if not path.is_file():
         raise InputError(f"there is no file {path}", hint=HINT)

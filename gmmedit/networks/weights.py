@@ -18,16 +18,16 @@ from gmmedit.runtime.storage import write_file
 HINT = "give the safetensors file of a network that gmmedit wrote"
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
-    """Write the tensors, and the configuration under `key`; a file at `path` is replaced as a whole."""
+def write_weights(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
+    """Write the tensors, and the configuration as JSON under `key`; a file at `path` is replaced atomically."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_file(path, save(whole, {key: json.dumps(config)}))
 
 
-def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and tensors of a file that `write` made with the same key.
+def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors of a file that `write_weights` made with the same key.
 
-    InputError: there is no such file, or it is something else or damaged.
+    InputError: there is no such file, it is damaged, or of another kind.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}", hint=HINT)
@@ -38,11 +38,11 @@ def read(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a {key} that gmmedit wrote: {reason}", hint=HINT) from error
+        raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of the tensors, in the order of their names."""
+def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the tensors, sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, Factors, sample_independent
 from gmmedit.datasets.avatars.renderer import render
@@ -175,7 +175,7 @@ class ClassifierTraining:
     def answers(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """One (N, C) of logits per attribute, and the nuisances."""
         with torch.autocast(self.device, torch.bfloat16):
-            logits, nuisances = self.network.answers(images)
+            logits, nuisances = self.network.predict(images)
         return logits.float().split([len(a.values) for a in self.network.attributes], dim=1), nuisances
 
     def label_loss(self, columns: tuple[Tensor, ...], targets: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ def accuracy(
     answers = []
     for first in range(0, n, batch):
         images = render(factors[first : first + batch])
-        answers.append(network.answers(augmentation(images, generator) if augmentation else images))
+        answers.append(network.predict(augmentation(images, generator) if augmentation else images))
     logits, nuisances = (torch.cat(parts) for parts in zip(*answers, strict=True))
     columns = logits.split([len(a.values) for a in network.attributes], dim=1)
     guesses = torch.stack([c.argmax(dim=1) for c in columns], dim=1)

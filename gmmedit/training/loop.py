@@ -35,7 +35,7 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
     """
     path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
     with lock(path), writing(path):
-        critic = convnet.read(train_network(out, "critic", CRITIC, device, tick))
+        critic = convnet.read_network(train_network(out, "critic", CRITIC, device, tick))
         training = begin(checkpoint, settings, critic, device)
         pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
         run_phase(training, pool, out, tick)
@@ -43,7 +43,7 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
             training = training.grow()
             run_phase(training, pool, out, tick)
         save_sheet(training, out / "samples.png")
-        stylegan2.save(training.average, path)
+        stylegan2.save_generator(training.average, path)
     return path
 
 
@@ -107,7 +107,7 @@ def train_network(out: Path, name: str, settings: ClassifierSettings, device: st
             if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images or asked():
                 save_checkpoint(training.state(), checkpoint)
             stop_if_asked()
-        convnet.save(training.average, path)
+        convnet.save_network(training.average, path)
     return path
 
 

@@ -1,1 +1,1 @@
-"""Checkpoint files of generators: what a file is (from its content), and its readers."""
+"""Checkpoint files of generators: `detect` finds the format from the content, one reader per format."""

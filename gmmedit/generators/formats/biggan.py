@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.biggan import BigGAN, BigGANConfig
-from gmmedit.generators.formats.filling import filled
-from gmmedit.generators.formats.machine import Refused
-from gmmedit.generators.formats.states import MOST_PARTS, State
-from gmmedit.generators.formats.tensors import Derived, Readable
+from gmmedit.generators.formats.filling import fill_network
+from gmmedit.generators.formats.states import MAX_PARTS, State
 from gmmedit.generators.formats.wrappers import find_state
+from gmmedit.networks.lazy_tensors import Derived, Readable
+from gmmedit.networks.pickle_machine import Refused
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
 MARK = r"generator\.gen_z\.bias"
@@ -21,30 +21,31 @@ SIZES = {"z_dim": "z_dim", "classes": "num_classes", "width": "channel_width", "
 
 
 def matches(content: Any) -> bool:
+    """Whether a file's content is BigGAN-deep of huggingface."""
     return find_state(content, MARK) is not None
 
 
-def read(path: Path, content: Any) -> BigGAN:
-    """The generator of a file's content. Refused: no config.json beside it, or tensors that do not fit it."""
+def read_generator(path: Path, content: Any) -> BigGAN:
+    """The generator of a file's content. Refused: there is no config.json beside it, or tensors do not match it."""
     state = find_state(content, MARK)
     assert state is not None  # matches
     config = read_config(path)
     with torch.device("meta"):
         names = BigGAN(config).state_dict().keys()
-    return filled(lambda: BigGAN(config), {name: stored(state, name) for name in names}, path)
+    return fill_network(lambda: BigGAN(config), {name: find_tensor(state, name) for name in names}, path)
 
 
-def stored(state: State, name: str) -> Readable | Tensor:
-    """The tensor of that name, spectrally normalised where the file keeps the parts of the norm."""
+def find_tensor(state: State, name: str) -> Readable | Tensor:
+    """The tensor of that name, spectrally normalised where the file stores the parts of the norm."""
     tensor = state[f"{name}_orig"] if f"{name}_orig" in state else state[name]
     if f"{name}_orig" in state:
-        tensor = normalised(tensor, state[f"{name}_u"], state[f"{name}_v"])
+        tensor = normalise_spectrally(tensor, state[f"{name}_u"], state[f"{name}_v"])
     if name.startswith("generator.conv_to_rgb."):
-        return Derived(tensor, lambda it: it[:3])  # the reference computes the others and drops them
+        return Derived(tensor, lambda rgb: rgb[:3])  # the reference computes further channels and drops them
     return tensor
 
 
-def normalised(weight: Readable, u: Readable, v: Readable) -> Readable:
+def normalise_spectrally(weight: Readable, u: Readable, v: Readable) -> Readable:
     """weight / (u' W v), W being the weight as a matrix (Miyato et al. 2018)."""
 
     def divide(tensor: Tensor) -> Tensor:
@@ -54,17 +55,19 @@ def normalised(weight: Readable, u: Readable, v: Readable) -> Readable:
 
 
 def read_config(path: Path) -> BigGANConfig:
-    """Refused: there is no configuration, or it is none."""
+    """The configuration beside the file. Refused: there is none, or its sizes are impossible."""
     stem = path.name.removesuffix(path.suffix)
     names = [f"{stem}.config.json", path.name.replace("pytorch_model.bin", "config.json"), "config.json"]
     found = next((file for name in names if name != path.name and (file := path.with_name(name)).is_file()), None)
     if found is None:
-        raise Refused(f"is a BigGAN, which needs its config.json beside it ({' or '.join(dict.fromkeys(names))})")
-    check_regular(found, "give an unchanged config.json", LARGEST_TEXT)
+        raise Refused(
+            f"is a BigGAN, which needs its config.json in the same folder ({' or '.join(dict.fromkeys(names))})"
+        )
+    check_regular(found, "give the unmodified config.json", LARGEST_TEXT)
     given = json.loads(found.read_text(encoding="utf-8"))
     sizes = {ours: given[theirs] for ours, theirs in SIZES.items()}
     layers = tuple((bool(up), n_in, n_out) for up, n_in, n_out in given["layers"])
     every = [*sizes.values(), *(size for _, *pair in layers for size in pair)]
-    if not all(type(size) is int and 0 < size <= LARGEST for size in every) or len(layers) > MOST_PARTS:
+    if not all(type(size) is int and 0 < size <= LARGEST for size in every) or len(layers) > MAX_PARTS:
         raise Refused(f"has a {found.name} with impossible sizes")
     return BigGANConfig(layers, attention=int(given["attention_layer_position"]), eps=float(given["eps"]), **sizes)

@@ -1,4 +1,4 @@
-"""What a generator's file is, found from its content. A format is a row of FORMATS; the first that matches reads."""
+"""Find a generator file's format from its content. A format is a row of FORMATS; the first that matches is used."""
 
 import re
 import zipfile
@@ -14,25 +14,25 @@ from gmmedit.errors import InputError
 from gmmedit.generators import custom, stylegan2
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
-from gmmedit.generators.formats.machine import printable
 from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
-from gmmedit.generators.formats.tensors import read_safetensors
-from gmmedit.generators.formats.unpickling import HINT, explained, read_pickle, read_torch
+from gmmedit.networks.lazy_tensors import read_safetensors
+from gmmedit.networks.pickle_machine import shorten
+from gmmedit.networks.unpickling import HINT, read_pickle, read_torch, report_damage
 from gmmedit.runtime.regular_files import check_regular
 
 Container = Literal["gmmedit", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
 
-PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or one of an old protocol, to be refused as that
+PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or of an old protocol, which is refused with that reason
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
 ZIP = b"PK\x03\x04"
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
-SHOWN = 20  # names of what was left alone
+SHOWN = 20  # names in a message
 
 
 @dataclass(frozen=True)
 class Format:
-    """`matches` and `read` get the content: what READERS make of the file; None of other containers.
+    """`matches` and `read` get the content that READERS return for the file; None for other containers.
 
     `read` may raise anything on bad content; `Refused("has no ...")` gives the best message.
     """
@@ -44,14 +44,14 @@ class Format:
 
 
 FORMATS = (
-    Format("gmmedit safetensors", ("gmmedit",), lambda _: True, lambda path, _: stylegan2.read(path)),
-    Format("NVIDIA PyTorch pickle", ("pickle",), nvidia.matches, nvidia.read),
-    Format("NVIDIA PyTorch networks, by torch.save", ("torch",), nvidia.matches, nvidia.read),
-    Format("NVIDIA TensorFlow pickle", ("pickle",), tensorflow.matches, tensorflow.read),
-    Format("NVIDIA PyTorch state dictionary", TENSORS, nvidia_state.matches, nvidia_state.read),
-    Format("rosinality checkpoint", TENSORS, rosinality.matches, rosinality.read),
-    Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, genforce.matches, genforce.read),
-    Format("BigGAN-deep weights", TENSORS, biggan.matches, biggan.read),
+    Format("gmmedit safetensors", ("gmmedit",), lambda _: True, lambda path, _: stylegan2.read_generator(path)),
+    Format("NVIDIA PyTorch pickle", ("pickle",), nvidia.matches, nvidia.read_generator),
+    Format("NVIDIA PyTorch networks, by torch.save", ("torch",), nvidia.matches, nvidia.read_generator),
+    Format("NVIDIA TensorFlow pickle", ("pickle",), tensorflow.matches, tensorflow.read_generator),
+    Format("NVIDIA PyTorch state dictionary", TENSORS, nvidia_state.matches, nvidia_state.read_generator),
+    Format("rosinality checkpoint", TENSORS, rosinality.matches, rosinality.read_generator),
+    Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, genforce.matches, genforce.read_generator),
+    Format("BigGAN-deep weights", TENSORS, biggan.matches, biggan.read_generator),
     Format("torch.export program", ("exported",), lambda _: True, lambda path, _: custom.read_exported(path)),
     Format("TorchScript", ("torchscript",), lambda _: True, lambda path, _: custom.read_torchscript(path)),
     Format("ONNX", ("onnx",), lambda _: True, lambda path, _: custom.read_onnx(path)),
@@ -63,27 +63,30 @@ READERS: dict[Container, Callable[[Path, set[str]], Any]] = {
 }
 
 
-def read(path: Path, inert: set[str] | None = None) -> tuple[Format, Generator]:
+def read_checkpoint(path: Path, inert: set[str] | None = None) -> tuple[Format, Generator]:
     """The file's format, and its generator on the CPU. InputError: unknown, hostile, damaged or incomplete.
 
-    inert: collects what the file names and the generator does not need, of which nothing is imported or run.
+    inert: collects names in the file that the generator does not need, which are not imported or run.
     """
     inert = set() if inert is None else inert
     container = container_of(path)
     if container is None:
-        hint = f"name a function in it: --gan {path}:load" if path.suffix == ".py" else HINT
-        raise InputError(f"{path} is neither a pickle nor a torch.save nor a safetensors nor an ONNX file", hint=hint)
-    with explained(path):
+        hint = f"give a function in it: --gan {path}:load" if path.suffix == ".py" else HINT
+        raise InputError(f"{path} is not a pickle, torch.save, safetensors or ONNX file", hint=hint)
+    with report_damage(path):
         content = READERS[container](path, inert) if container in READERS else None
         for row in FORMATS:
             if container in row.containers and row.matches(content):
                 return row, row.read(path, content)
-    unknown = f"; it names {', '.join(shown(inert))}, of which nothing was run" if inert else ""
-    raise InputError(f"{path} holds no generator that is known: {summary(content)}{unknown}", hint=HINT)
+    unknown = f"; it refers to {', '.join(list_names(inert))}, which were not run" if inert else ""
+    raise InputError(f"{path} does not hold a known generator: {summarise(content)}{unknown}", hint=HINT)
 
 
 def container_of(path: Path) -> Container | None:
-    """By the first bytes. InputError: the file cannot be read, is empty, or something that is no checkpoint."""
+    """The container, by the file's first bytes; None: an unknown one.
+
+    InputError: the file cannot be read, is empty, or is recognised as something other than a checkpoint.
+    """
     check_regular(path, HINT)
     try:
         with path.open("rb") as file:
@@ -105,10 +108,10 @@ def container_of(path: Path) -> Container | None:
 
 
 def container_in_zip(path: Path) -> Container:
-    """By what the zip holds."""
-    with explained(path):
+    """The container, by the names in the zip. InputError: it is damaged, or not a checkpoint."""
+    with report_damage(path):
         if not zipfile.is_zipfile(path):
-            raise EOFError  # what it holds is listed at its end
+            raise EOFError  # the table of contents is at its end
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     if any(name.endswith("models/model.json") for name in names):
@@ -116,29 +119,29 @@ def container_in_zip(path: Path) -> Container:
     if any("/code/" in name for name in names):
         return "torchscript"
     if not any(name.rpartition("/")[2] == "data.pkl" for name in names):
-        first = f", {names[0]} the first of them" if names else ""
-        raise InputError(f"{path} is a zip of {len(names)} files{first}, and no checkpoint", hint=ARCHIVE)
+        first = f" ({names[0]}, ...)" if names else ""
+        raise InputError(f"{path} is a zip of {len(names)} files{first}, not a checkpoint", hint=ARCHIVE)
     return "torch"
 
 
-def shown(names: set[str]) -> list[str]:
-    """Some of them, sorted."""
+def list_names(names: set[str]) -> list[str]:
+    """The names, sorted; after SHOWN of them only how many more there are."""
     rest = len(names) - SHOWN
     return [*sorted(names)[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
 
 
-def summary(content: object) -> str:
-    """A few words on what was found instead."""
+def summarise(content: object) -> str:
+    """A few words on what a file holds, for errors."""
     if isinstance(content, dict):
-        first = f", {printable(str(next(iter(content))))} the first of them" if content else ""
+        first = f" ({shorten(str(next(iter(content))))}, ...)" if content else ""
         return f"a dictionary of {len(content)} entries{first}"
     return f"a {type(content).__name__}"
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What a person wants to know about a generator's file, JSON-ready. InputError: as `read`."""
+    """Facts about a generator's file, JSON-ready. InputError: as `read_checkpoint`."""
     inert: set[str] = set()
-    row, generator = read(path, inert)
+    row, generator = read_checkpoint(path, inert)
     config = getattr(generator, "config", None)
     settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
     facts = {
@@ -154,6 +157,6 @@ def describe(path: Path) -> dict[str, Any]:
         "n_classes": generator.n_classes,
     }
     if inert:
-        facts["inert_names"] = shown(inert)
+        facts["inert_names"] = list_names(inert)
     more = {name: value for name, value in settings.items() if name not in ("z_dim", "w_dim", "c_dim")}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in (facts | more).items()}

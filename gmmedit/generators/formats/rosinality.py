@@ -1,8 +1,8 @@
 """Checkpoints of github.com/rosinality/stylegan2-pytorch (.pt), converted or from training: StyleGAN2.
 
-Weights and orientations are NVIDIA's under other names. Early files hold neither noise nor the mean w. pSp, e4e,
-ReStyle and HyperStyle keep such a generator as their `decoder.`; BasicSR (github.com/XPixelGroup/BasicSR) has names of
-its own for the same tensors, and does not store the low-pass filter.
+Weights and orientations are NVIDIA's, under other names. Early files have neither noise nor the mean w. pSp, e4e,
+ReStyle and HyperStyle store such a generator as `decoder.`; BasicSR (github.com/XPixelGroup/BasicSR) has other names
+for the same tensors, and does not store the low-pass filter.
 """
 
 import re
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.generators.formats.states import Place, State, convert, taps
-from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
-from gmmedit.generators.formats.wrappers import find_state, leaves
+from gmmedit.generators.formats.states import Place, State, convert_stylegan2, read_taps
+from gmmedit.generators.formats.wrappers import find_state, walk_leaves
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
 
 PARTS = {
     "weight": "conv.weight",
@@ -38,37 +38,38 @@ MEAN_OF = 4096  # latents, for a mean w that the file lacks
 
 
 def matches(content: Any) -> bool:
-    return find(content) is not None
+    """Whether a file's content is a checkpoint of rosinality, BasicSR, pSp or e4e."""
+    return find_generator(content) is not None
 
 
-def find(content: Any) -> State | None:
-    """The tensors of the averaged generator, or of the only one, under rosinality's names."""
+def find_generator(content: Any) -> State | None:
+    """The tensors of the averaged generator, or of the only one, under rosinality's names; None: there is none."""
     found = find_state(content, r"to_rgb1\..+")
-    return found and State({renamed(name): tensor for name, tensor in found.items()})
+    return found and State({rename_tensor(name): tensor for name, tensor in found.items()})
 
 
-def renamed(name: str) -> str:
-    """BasicSR's name of a tensor to rosinality's, and rosinality's to itself."""
+def rename_tensor(name: str) -> str:
+    """BasicSR's or rosinality's name of a tensor to rosinality's."""
     for theirs, ours in BASICSR:
         name = re.sub(f"^{theirs}", ours, name)
     return name
 
 
 def find_mean(content: Any) -> Readable | None:
-    """The mean w (w_dim,) in a file; pSp repeats it for each layer."""
-    named = dict(leaves(content))
+    """The mean w (w_dim,) in a file, which pSp repeats for each layer; None: there is none."""
+    named = dict(walk_leaves(content))
     name = next((name for name in named if name.rpartition(".")[2] == "latent_avg"), None)
     if name is None or not isinstance(named[name], LazyTensor):
         return None
     return Derived(named[name], lambda mean: mean.reshape(-1, mean.shape[-1])[0])
 
 
-def read(path: Path, content: Any) -> StyleGAN2:
-    """The generator of a file's content. Refused: missing tensors, or of other shapes.
+def read_generator(path: Path, content: Any) -> StyleGAN2:
+    """The generator of a file's content. Refused: tensors are missing or have other shapes.
 
-    Noise that the file lacks is drawn with seed 0, a missing mean w is taken over 4096 latents of that seed.
+    Missing noise is drawn with seed 0, a missing mean w is computed from 4096 latents of that seed.
     """
-    state = find(content)
+    state = find_generator(content)
     assert state is not None  # matches
     blocks = state.extent(r"to_rgbs\.(\d+)\.") + 1
     config = StyleGAN2Config(
@@ -80,7 +81,7 @@ def read(path: Path, content: Any) -> StyleGAN2:
         mapping_layers=state.extent(r"style\.(\d+)\.") - 1,
         mapping_width=state.length("style.1.bias"),
         const_size=state.sides("input.input"),
-        resample_filter=taps(state[FILTER]) if FILTER in state else (1, 3, 3, 1),
+        resample_filter=read_taps(state[FILTER]) if FILTER in state else (1, 3, 3, 1),
     )
     mean = find_mean(content)
     noise = np.random.RandomState(0)
@@ -91,10 +92,10 @@ def read(path: Path, content: Any) -> StyleGAN2:
         place = Place.parse(name) if name.endswith("noise_const") else None
         if place and noise_name(place) not in state:
             return torch.from_numpy(noise.randn(*config.size_of(4 << place.block)).astype(np.float32))
-        return stored(state, name)
+        return find_tensor(state, name)
 
-    generator = convert(config, path, source)
-    state.check_spent(generator.family, r".*\.kernel|latent_avg")
+    generator = convert_stylegan2(config, path, source)
+    state.check_all_used(generator.family, r".*\.kernel|latent_avg")
     if mean is None:
         z = torch.from_numpy(np.random.RandomState(0).randn(MEAN_OF, config.z_dim).astype(np.float32))
         with torch.no_grad():
@@ -102,8 +103,8 @@ def read(path: Path, content: Any) -> StyleGAN2:
     return generator
 
 
-def stored(state: State, name: str) -> Readable:
-    """The tensor of the file for one of our names."""
+def find_tensor(state: State, name: str) -> Readable:
+    """The tensor of the file for a name of `StyleGAN2`."""
     if name.startswith("mapping.fc"):
         number, part = name.removeprefix("mapping.fc").split(".")
         return state[f"style.{int(number) + 1}.{part}"]
@@ -117,19 +118,21 @@ def stored(state: State, name: str) -> Readable:
         if place.part == "bias":
             return Derived(state[f"{layer}.bias"], torch.flatten)
     else:
-        layer = conv_name(depth(place))
+        layer = conv_name(convolution_index(place))
     tensor = state[f"{layer}.{PARTS[place.part]}"]
-    return Derived(tensor, lambda it: it[0]) if place.part in ("weight", "noise_strength") else tensor
+    return Derived(tensor, lambda tensor: tensor[0]) if place.part in ("weight", "noise_strength") else tensor
 
 
-def depth(place: Place) -> int:
-    """Which convolution of the synthesis that is, from 0."""
+def convolution_index(place: Place) -> int:
+    """The number of the convolution in the synthesis, from 0."""
     return 2 * place.block - (place.layer == "conv0")
 
 
 def conv_name(depth: int) -> str:
+    """The name of a convolution of the synthesis."""
     return f"convs.{depth - 1}" if depth else "conv1"
 
 
 def noise_name(place: Place) -> str:
-    return f"noises.noise_{depth(place)}"
+    """The name of a convolution's noise."""
+    return f"noises.noise_{convolution_index(place)}"

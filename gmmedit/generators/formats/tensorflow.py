@@ -1,7 +1,7 @@
 """TensorFlow pickles of NVlabs/stylegan2 (state version 4) and stylegan2-ada (5): StyleGAN2.
 
-A file is the tuple (G, D, Gs) of networks; Gs, the averaged generator, is read. A network keeps its settings
-(what they leave out has TensorFlow's defaults) and its variables, kernels in the order (k, k, I, O).
+A file is the tuple (G, D, Gs) of networks; Gs, the averaged generator, is read. A network has its settings (missing
+ones have TensorFlow's defaults) and its variables, kernels in the order (k, k, I, O).
 """
 
 import re
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.generators.formats.machine import Node, Refused
-from gmmedit.generators.formats.states import Place, State, convert
-from gmmedit.generators.formats.tensors import Derived, LazyTensor, Readable
+from gmmedit.generators.formats.states import Place, State, convert_stylegan2
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
+from gmmedit.networks.pickle_machine import Node, Refused
 
 NETWORK = "dnnlib.tflib.network.Network"
 VERSIONS = 4, 5
@@ -29,33 +29,37 @@ LAYERS = {"conv0": "Conv0_up", "conv1": "Conv1", "torgb": "ToRGB", "skip": "Skip
 
 
 def matches(content: Any) -> bool:
+    """Whether a file's content is NVIDIA's TensorFlow networks."""
     return isinstance(content, tuple) and len(content) == 3 and is_network(content[2])
 
 
 def is_network(thing: Any) -> bool:
+    """Whether it is a network of dnnlib."""
     return isinstance(thing, Node) and thing.name == NETWORK
 
 
-def read(path: Path, content: Any) -> StyleGAN2:
-    """The generator Gs of a file's content. Refused: another version or kind of network, or missing tensors."""
+def read_generator(path: Path, content: Any) -> StyleGAN2:
+    """The generator Gs of a file's content. Refused: another version or kind of network, or tensors are missing."""
     network = content[2].state
     if network["version"] not in VERSIONS:
-        raise Refused(f"is a TensorFlow network of the state version {network['version']}; 4 and 5 are StyleGAN2")
+        raise Refused(
+            f"is a TensorFlow network of state version {network['version']}; supported are 4 and 5, of StyleGAN2"
+        )
     settings = network["static_kwargs"]
     if {settings.get("nonlinearity", "lrelu"), settings.get("mapping_nonlinearity", "lrelu")} != {"lrelu"}:
         raise Refused("has an activation other than the leaky ReLU")
     if not settings.get("normalize_latents", True):
-        raise Refused("has a mapping that does not normalise its latents")
-    state = variables(network)
+        raise Refused("has a mapping that does not normalise latents")
+    state = collect_variables(network)
     if any(name.startswith(("mapping/LabelConcat", "synthesis/ToRGB_lod")) for name in state):
-        raise Refused("is a StyleGAN2 of TensorFlow with LabelConcat, or of its configurations A to D")
-    config = configuration(state, settings)
-    generator = convert(config, path, lambda name: stored(state, name))
-    state.check_spent(generator.family, r"(.*/)?lod")
+        raise Refused("is a TensorFlow StyleGAN2 with LabelConcat or of configurations A to D, which are not supported")
+    config = read_config(state, settings)
+    generator = convert_stylegan2(config, path, lambda name: find_tensor(state, name))
+    state.check_all_used(generator.family, r"(.*/)?lod")
     return generator
 
 
-def variables(network: dict[str, Any]) -> State:
+def collect_variables(network: dict[str, Any]) -> State:
     """All variables of the network and of its two parts."""
     found = State()
     for prefix in ("", "mapping/", "synthesis/"):
@@ -66,7 +70,7 @@ def variables(network: dict[str, Any]) -> State:
 
 
 class Number:
-    """A single number where a tensor is expected."""
+    """A single number in place of a tensor."""
 
     shape: tuple[int, ...] = ()
 
@@ -74,11 +78,12 @@ class Number:
         self.value = value
 
     def read(self) -> Tensor:
+        """The number as a tensor of shape ()."""
         return torch.tensor(float(self.value))
 
 
-def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
-    """Sizes from the variables, the rest from the settings."""
+def read_config(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
+    """The configuration: sizes from the variables, the rest from the settings."""
     sides = [int(match[1]) for name in state if (match := re.match(r"synthesis/(\d{1,5})x\1/", name))]
     sizes = [1 << i for i in range(2, max(sides, default=4).bit_length())]
     labels = "mapping/LabelEmbed/weight"
@@ -102,8 +107,8 @@ def configuration(state: State, settings: dict[str, Any]) -> StyleGAN2Config:
     )
 
 
-def stored(state: State, name: str) -> Readable:
-    """The variable for one of our names, in our order."""
+def find_tensor(state: State, name: str) -> Readable:
+    """The variable for a name of `StyleGAN2`, in PyTorch's order."""
     if name == "mapping.w_avg":
         return state["dlatent_avg"]
     if name.startswith("mapping."):
@@ -111,25 +116,26 @@ def stored(state: State, name: str) -> Readable:
         tensor = state[theirs.replace(".", "/")]
         return Derived(tensor, torch.t) if name.endswith("weight") else tensor
     if name == "synthesis.b4.const":
-        return Derived(state["synthesis/4x4/Const/const"], lambda it: it[0])
+        return Derived(state["synthesis/4x4/Const/const"], lambda tensor: tensor[0])
     place = Place.parse(name)
     if place.part == "noise_const":
         number = 2 * place.block - (place.layer == "conv0")
-        return Derived(state[f"synthesis/noise{number}"], lambda it: it[0, 0])
+        return Derived(state[f"synthesis/noise{number}"], lambda tensor: tensor[0, 0])
     layer = LAYERS[place.layer] if place.block or place.layer != "conv1" else "Conv"
     size = 4 << place.block
     tensor = state[f"synthesis/{size}x{size}/{layer}/{PARTS[place.part]}"]
     if place.part == "weight":
-        return Derived(tensor, mirrored_kernel if place.layer == "conv0" else kernel)
+        return Derived(tensor, mirror_kernel if place.layer == "conv0" else to_torch_order)
     if place.part == "affine.weight":
         return Derived(tensor, torch.t)
-    return Derived(tensor, lambda it: it.add_(1)) if place.part == "affine.bias" else tensor
+    return Derived(tensor, lambda tensor: tensor.add_(1)) if place.part == "affine.bias" else tensor
 
 
-def kernel(weight: Tensor) -> Tensor:
+def to_torch_order(weight: Tensor) -> Tensor:
     """(k, k, I, O) to (O, I, k, k)."""
     return weight.permute(3, 2, 0, 1)
 
 
-def mirrored_kernel(weight: Tensor) -> Tensor:
-    return kernel(weight).flip(2, 3)
+def mirror_kernel(weight: Tensor) -> Tensor:
+    """(k, k, I, O) to (O, I, k, k), mirrored."""
+    return to_torch_order(weight).flip(2, 3)

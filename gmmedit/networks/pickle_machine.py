@@ -1,10 +1,10 @@
-"""A pickle machine that makes plain data and nothing else: nothing in a file is imported, called or executed.
+"""An unpickler that makes plain data and nothing else: nothing in a file is imported, called or executed.
 
 The standard library's unpickler calls what a pickle names, reaches into objects (BUILD), allocates what a
 length or a memo index asks for, and hashes nested tuples without end. This one knows the opcodes of the
 protocols 2 to 5, hands every named thing to a table of inert constructors, leaves byte strings in the file,
 and charges each step to a budget. What the table lacks is refused, or made an `Inert` where the caller collects
-those. Opcodes and their arguments: the standard library's `pickletools`.
+these. Opcodes and their arguments: the standard library's `pickletools`.
 """
 
 import io
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
-BUDGET = 64 << 20  # bytes of text and numbers read, and STEP bytes an opcode; a StyleGAN needs a fiftieth
+BUDGET = 64 << 20  # bytes of text and numbers, plus STEP bytes per opcode; a StyleGAN needs a fiftieth
 STEP = 128
 LARGEST_KEY = 1 << 31  # greater integers can be chosen to collide in a dict
 LONGEST_LINE = 256
 SHOWN = 80  # characters of a name in a message
-ODD = (ValueError, TypeError, LookupError, AttributeError)  # what a constructor raises that is given the unexpected
+UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError)  # what constructors raise on unexpected arguments
 
-# Arguments in lines of text belong to protocols that nobody writes networks in.
+# Text arguments, one per line, belong to protocols 0 and 1, in which no checkpoint is written.
 OPCODES = {
     opcode.code.encode("latin-1"): opcode
     for opcode in pickletools.opcodes
@@ -31,34 +31,36 @@ LENGTHS = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8}
 
 
 class Refused(ValueError):
-    """The file asks for something that no data needs, or is not what it says; the text continues "FILE ..."."""
+    """The file needs more than plain data, or contradicts itself; the message lacks its subject, the file."""
 
 
-def printable(text: str) -> str:
-    """A name out of a file, fit for one line of a message."""
+def shorten(text: str) -> str:
+    """A name from a file, printable and at most SHOWN characters long."""
     short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
     return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
-class Recoded:
-    """Bytes that protocol 2 writes as text, a letter each; opens like a file."""
+class TextBytes:
+    """Bytes that protocol 2 writes as text, one letter per byte; opens like a file."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """A stream of the bytes."""
         return io.BytesIO(self.text.encode("latin-1"))
 
 
 @dataclass(frozen=True)
 class Span:
-    """A byte string that stays where it is."""
+    """A byte string that stays in its file: `size` bytes from `start`."""
 
-    source: Path | Recoded
+    source: Path | TextBytes
     start: int
     size: int
 
     def read(self) -> bytes:
+        """The bytes. EOFError: the file is shorter."""
         with self.source.open("rb") as file:
             file.seek(self.start)
             data = file.read(self.size)
@@ -69,50 +71,56 @@ class Span:
 
 @dataclass(frozen=True)
 class Name:
-    """A global that a pickle names, as mere text: "torch.FloatStorage"."""
+    """A global that a pickle names, as text: "torch.FloatStorage"."""
 
     text: str
 
 
 @dataclass(eq=False)
 class Node:
-    """An object of a class that is not needed to read it: the class's name and the object's attributes."""
+    """An object whose class is not imported: the name of the class and the attributes of the object."""
 
     name: str
     state: dict[str, Any] = field(default_factory=dict)
 
     def build(self, state: Any) -> None:
+        """Take the attributes that pickle's BUILD gives. Refused: they are no dictionary."""
         if not isinstance(state, dict):
-            raise Refused(f"gives a {printable(self.name)} a state that is no dictionary")
+            raise Refused(f"gives a {shorten(self.name)} a state that is no dictionary")
         self.state = state
 
 
 @dataclass(eq=False)
 class Inert(Node):
-    """What a file names and nobody here knows, and whatever the file makes of it: nothing of it is imported or run.
+    """A name that is not on the allow-list, and whatever the file makes of it: nothing is imported or run.
 
-    It stands where a tensor may be expected, whose shape and numbers it refuses to give.
+    It can stand where a tensor is expected, and refuses to give shape and numbers.
     """
 
     reason: str = ""
 
     @property
     def refusal(self) -> Refused:
-        return Refused(self.reason or asks_for(self.name))
+        """The error for whoever needs this object."""
+        return Refused(self.reason or refusal_text(self.name))
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Refused, always: where a tensor is needed, this is none."""
         raise self.refusal
 
     def read(self) -> NoReturn:
+        """Refused, always: see `shape`."""
         raise self.refusal
 
     def build(self, state: Any) -> None:
+        """Take the attributes, if they are a dictionary."""
         self.state = state if isinstance(state, dict) else {}
 
 
-def asks_for(name: str) -> str:
-    return f"asks for {printable(name)}, which is no plain data; nothing of it was run"
+def refusal_text(name: str) -> str:
+    """The message for a name that is not on the allow-list."""
+    return f"needs {shorten(name)}, which is not plain data; it was not imported or run"
 
 
 Constructor = Callable[..., object]
@@ -120,9 +128,9 @@ PersistentLoad = Callable[[object], object]
 
 
 class Stream:
-    """A stretch of a file, read forwards within a budget. EOFError: it ends too early."""
+    """A part of a file, read forwards within a budget. EOFError: it ends too early."""
 
-    def __init__(self, file: BinaryIO, source: Path | Recoded, start: int = 0, size: int | None = None) -> None:
+    def __init__(self, file: BinaryIO, source: Path | TextBytes, start: int = 0, size: int | None = None) -> None:
         self.file, self.source = file, source
         whole = file.seek(0, io.SEEK_END)
         self.end = whole if size is None else min(start + size, whole)
@@ -131,20 +139,24 @@ class Stream:
 
     @property
     def place(self) -> int:
+        """The position in the file, in bytes."""
         return self.file.tell()
 
     def charge(self, size: int) -> None:
+        """Take `size` bytes from the budget. Refused: it is spent."""
         self.budget -= size
         if self.budget < 0:
-            raise Refused("is a pickle too large to be a network's description")
+            raise Refused("holds a pickle that is too large for a network")
 
     def read(self, size: int) -> bytes:
+        """The next `size` bytes."""
         if not 0 <= size <= self.end - self.place:
             raise EOFError
         self.charge(size)
         return self.file.read(size)
 
     def readline(self) -> bytes:
+        """The next line of at most LONGEST_LINE bytes."""
         line = self.file.readline(LONGEST_LINE)
         self.charge(len(line))
         if not line.endswith(b"\n") or self.place > self.end:
@@ -156,7 +168,7 @@ class Stream:
         return int.from_bytes(self.read(size), "little")
 
     def span(self, size: int) -> Span:
-        """The next `size` bytes, stepped over."""
+        """The next `size` bytes, skipped."""
         start = self.place
         if not 0 <= size <= self.end - start:
             raise EOFError
@@ -167,9 +179,11 @@ class Stream:
 class Machine:
     """Runs one pickle of a stream.
 
-    constructors: "module.name" to what stands in for it; None: it is only ever an argument.
-    inert: collects the other names that the file gives, of which it makes `Inert`s, as of what a constructor refuses.
-    Without such a set they are refused.
+    Args:
+        constructors: the allow-list, "module.name" to the function that stands in for it; None: only used as argument.
+        persistent: opens persistent ids, the storages of torch.save; None: they are refused.
+        inert: collects names that are not on the list; they, and what a constructor refuses, become `Inert`s.
+            None: they are refused.
     """
 
     def __init__(
@@ -185,13 +199,13 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The object that the pickle describes. Refused: a hostile one; a broken one can raise whatever it breaks."""
+        """The object that the pickle describes. Refused: it is hostile. A damaged pickle can raise any exception."""
         while True:
             code = self.stream.read(1)
             self.stream.charge(STEP)
             opcode = OPCODES.get(code)
             if opcode is None:
-                raise Refused(f"is no pickle of the protocols 2 to 5 (byte {self.stream.place - 1})")
+                raise Refused(f"is not a pickle of protocols 2 to 5 (byte {self.stream.place - 1})")
             if opcode.name == "STOP":
                 return self.stack.pop()
             argument: Any = None
@@ -202,6 +216,7 @@ class Machine:
             self.step(opcode.name, argument)
 
     def step(self, name: str, argument: Any) -> None:
+        """Execute one opcode. Refused: no network needs it."""
         stack = self.stack
         match name:
             case "PROTO" | "FRAME":
@@ -219,7 +234,7 @@ class Machine:
                 stack.append(name == "NEWTRUE")
             case "EMPTY_DICT":
                 stack.append({})
-            case "EMPTY_LIST" | "EMPTY_SET":  # a set's members may be anything here, as nothing looks them up
+            case "EMPTY_LIST" | "EMPTY_SET":  # members of a set are never looked up, so need not be hashable
                 stack.append([])
             case "EMPTY_TUPLE":
                 stack.append(())
@@ -261,14 +276,15 @@ class Machine:
             case _ if argument is not None and name.startswith(("BIN", "SHORT_BIN", "LONG", "BYTE")):
                 stack.append(argument)
             case _:
-                raise Refused(f"uses the pickle opcode {name}, which no network needs")
+                raise Refused(f"uses the pickle opcode {name}, which networks do not need")
 
     def since_mark(self) -> list[Any]:
-        """What has been stacked since the last MARK, taken off."""
+        """Pop everything stacked since the last MARK."""
         items, self.stack = self.stack, self.marks.pop()
         return items
 
     def extend(self, items: list[Any]) -> None:
+        """Append the items to the list on top of the stack. Refused: something else lies there."""
         target = self.stack[-1]
         if type(target) is list:
             target.extend(items)
@@ -276,7 +292,10 @@ class Machine:
             raise Refused(f"appends to a {type(target).__name__}")
 
     def set_items(self, pairs: list[Any]) -> None:
-        """Items whose keys no generator has (tuples, addresses of tensors) are left out where others may be inert."""
+        """Set items of the dictionary on top of the stack; with `inert`, keys that are not plain are left out.
+
+        Refused: something else lies there, or without `inert` a key is neither text, a small integer, bool nor None.
+        """
         target = self.stack[-1]
         if isinstance(target, Inert):
             return
@@ -290,36 +309,38 @@ class Machine:
                 raise Refused(f"has a dictionary key that is a {type(key).__name__}")
 
     def global_name(self, module: object, attribute: object) -> Name | Inert:
+        """What stands for "module.attribute"; an `Inert` if it is unknown and those are collected, else Refused."""
         name = f"{module}.{attribute}" if isinstance(module, str) and isinstance(attribute, str) else "?"
         if name in self.constructors:
             return Name(name)
         if self.inert is None:
-            raise Refused(asks_for(name))
-        self.inert.add(printable(name))
+            raise Refused(refusal_text(name))
+        self.inert.add(shorten(name))
         return Inert(name)
 
     def construct(self, callee: object, arguments: object, keywords: object = None) -> object:
+        """What the allow-list's constructor makes of the arguments. Refused: the file calls anything else."""
         if isinstance(callee, Inert):
             return Inert(callee.name, reason=callee.reason)
         if not isinstance(callee, Name) or not isinstance(arguments, tuple) or keywords:
             raise Refused(f"calls a {type(callee).__name__}")
         constructor = self.constructors[callee.text]
         if constructor is None:
-            raise Refused(f"calls {callee.text}, which is only ever a name")
+            raise Refused(f"calls {callee.text}, which is allowed as an argument only")
         return self.attempt(callee.text, constructor, arguments)
 
     def attempt(self, name: str, constructor: Constructor, arguments: tuple[object, ...]) -> object:
-        """What the constructor makes; an `Inert` if it refuses and those are collected."""
+        """What the constructor makes; an `Inert` if it refuses and `inert` is collected."""
         try:
             return constructor(*arguments)
-        except ODD as error:
+        except UNEXPECTED as error:
             if self.inert is None:
                 raise
-            cause = next((it.refusal for it in arguments if isinstance(it, Inert)), error)
-            return Inert(name, reason=str(cause) if isinstance(cause, Refused) else f"has a {name} of an unknown form")
+            cause = next((argument.refusal for argument in arguments if isinstance(argument, Inert)), error)
+            return Inert(name, reason=str(cause) if isinstance(cause, Refused) else f"has a {name} in an unknown form")
 
     def build(self, target: object, state: object) -> None:
-        """Give an object its state. A dict keeps its items only: attributes (`_metadata`) are no weights."""
+        """Give an object its state. Attributes of a dict (`_metadata`) are dropped: they are no weights."""
         if hasattr(target, "build"):
             self.attempt("a state", target.build, (state,))
         elif type(target) is not dict:

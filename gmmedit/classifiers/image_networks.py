@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.base import Attribute
+from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.description import Source
 from gmmedit.classifiers.preprocessing import Preprocessing
 from gmmedit.errors import InputError, nearest, out_of_memory
-from gmmedit.networks import in_fixed_batches, reason
+from gmmedit.networks import first_line, run_in_fixed_batches
 
-TRIED = 2  # pictures of the first try: a network that was exported for one must be found out
+TRIAL_IMAGES = 2  # pictures of the first try: a network that was exported for one must be found out
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedNetwork:
     """What a file opens to: a function of preprocessed pictures, and what the file says of itself.
 
     `forward` maps (N, C, *size) to one row (n) or (n / 2, 2) of labels, or of features of any shape, for each picture;
@@ -38,10 +38,10 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ImageNetwork:
     """A network of pictures as everybody has them; `where` names it in errors."""
 
-    network: Opened
+    network: OpenedNetwork
     preprocessing: Preprocessing
     where: str
     channels_last: bool = False
@@ -54,38 +54,38 @@ class Prepared:
         """
         pixels = self.preprocessing(images)
         try:
-            return in_fixed_batches(self.answer, pixels, self.network.shape[0] if self.network.shape else None)
+            return run_in_fixed_batches(self.run_pixels, pixels, self.network.shape[0] if self.network.shape else None)
         except InputError:
             raise
         except Exception as error:  # anything may be in a user's network
             if out_of_memory(error):
                 raise
             height, width = pixels.shape[-2:]
-            message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {reason(error)}"
+            message = f"{self.where} fails on {len(pixels)} pictures of {height} x {width} pixels: {first_line(error)}"
             hint = "compare `input` with what it was made for, and export it with a dynamic batch"
             raise InputError(message, hint=hint) from error
 
-    def answer(self, pixels: Tensor) -> Tensor:
+    def run_pixels(self, pixels: Tensor) -> Tensor:
         """One tensor for pixels (N, C, H, W), as the network takes them. InputError: it has no such output."""
         pixels = pixels.permute(0, 2, 3, 1).contiguous() if self.channels_last else pixels
         if not self.network.dtype.is_floating_point:
             pixels = pixels.round()
         outputs = self.network.forward(pixels.to(self.network.dtype))
-        return one_of(outputs, self.output, self.where)
+        return choose_output(outputs, self.output, self.where)
 
     @torch.enable_grad()  # whoever loads it may compute without
-    def tried(self, device: str, turned: bool = False) -> Tensor:
+    def run_trial(self, device: str, turned: bool = False) -> Tensor:
         """The outputs for pictures that want their gradients; `turned`: seen in reverse order, answered in this one.
 
         InputError: it fails, or they are no tensor.
         """
-        shape = (TRIED, self.preprocessing.channels[-1], *self.preprocessing.size)
+        shape = (TRIAL_IMAGES, self.preprocessing.channels[-1], *self.preprocessing.size)
         images = torch.linspace(-1, 1, torch.Size(shape).numel(), device=device).view(shape)
         outputs = self((images.flip(0) if turned else images).requires_grad_(True))
         return outputs.flip(0) if turned and outputs.ndim else outputs
 
 
-def one_of(outputs: Any, wanted: str | None, where: str) -> Tensor:
+def choose_output(outputs: Any, wanted: str | None, where: str) -> Tensor:
     """The only tensor, or the wanted one of several: by name, or by number. InputError: there is none."""
     if isinstance(outputs, Tensor):
         if wanted is not None:
@@ -104,13 +104,13 @@ def one_of(outputs: Any, wanted: str | None, where: str) -> Tensor:
     return found
 
 
-def prepared(network: Opened, description: Source, where: str) -> Prepared:
+def prepare_network(network: OpenedNetwork, description: Source, where: str) -> ImageNetwork:
     """The network with the description's preprocessing, or else the file's own. InputError: there is none."""
     given = description.input
     last = channels_last(network.shape) if given is None or given.layout is None else given.layout == "nhwc"
     preprocessing = network.preprocessing
     if given:
-        channels, size = told(network.shape, last)
+        channels, size = channels_and_size(network.shape, last)
         preprocessing = given.preprocessing(size, channels, network.dtype == torch.uint8)
     if preprocessing is None:
         hint = f"input: {{size: 224, ...}}; {description.hint}"
@@ -119,7 +119,7 @@ def prepared(network: Opened, description: Source, where: str) -> Prepared:
     if network.dtype == torch.uint8 and not usual:
         message = f"{where} takes bytes from 0 to 255, and is to get other numbers"
         raise InputError(message, hint="leave range, mean and std out of `input`")
-    return Prepared(network, preprocessing, where, last, description.output)
+    return ImageNetwork(network, preprocessing, where, last, description.output)
 
 
 def channels_last(shape: tuple[int | None, ...] | None) -> bool:
@@ -127,7 +127,7 @@ def channels_last(shape: tuple[int | None, ...] | None) -> bool:
     return shape is not None and shape[3] in (1, 3) and shape[1] not in (1, 3)
 
 
-def told(shape: tuple[int | None, ...] | None, last: bool) -> tuple[int | None, tuple[int, int] | None]:
+def channels_and_size(shape: tuple[int | None, ...] | None, last: bool) -> tuple[int | None, tuple[int, int] | None]:
     """The channels and (height, width) of an input; None: its shape does not tell."""
     if shape is None:
         return None, None
@@ -135,7 +135,7 @@ def told(shape: tuple[int | None, ...] | None, last: bool) -> tuple[int | None, 
     return channels, (height, width) if height and width else None
 
 
-def combined(fingerprint: str, description: Source, own: Preprocessing | None = None) -> str:
+def combine_fingerprint(fingerprint: str, description: Source, own: Preprocessing | None = None) -> str:
     """SHA-256 over what a file is and how it is used; `own`: what it says itself of its images."""
     used = f"{fingerprint}\n{description.record()}"
     if own and description.input is None:

@@ -1,0 +1,60 @@
+"""Feature networks by name, by file, or by the YAML file that describes one."""
+
+from pathlib import Path
+
+from gmmedit.classifiers import convnet, custom
+from gmmedit.classifiers.catalogue import REGISTRY, load
+from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.classifiers.description import FeatureDescription, read_description
+from gmmedit.classifiers.files import READERS, YAML, kind_of, locate_file
+from gmmedit.errors import InputError
+from gmmedit.features.base import Embedder
+from gmmedit.features.embedding import Embedding
+from gmmedit.features.huggingface import read_backbone
+from gmmedit.networks import python
+
+HINT = FeatureDescription.hint
+
+
+def load_embedder(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Embedder:
+    """The feature network of that name, file or folder, frozen and in evaluation mode.
+
+    A name, or a safetensors file, means a ConvNet of gmmedit; a folder or hub name one of transformers; a YAML file
+    describes any other. trusted: as in `classifiers.load`. InputError: unknown name, missing, foreign or damaged file,
+    a description that does not fit it, or a function that is not to run.
+    """
+    path = Path(name_or_path)
+    if name_or_path in REGISTRY.targets():
+        return load_convnet(name_or_path, device, trusted)
+    if path.suffix in YAML:
+        return build_embedder(
+            read_description(path, FeatureDescription), path.parent, f"{name_or_path}: ", device, trusted
+        )
+    if path.is_file() and kind_of(path) == "safetensors":
+        return convnet.read_network(path).to(device)
+    return build_embedder(FeatureDescription(file=name_or_path), Path(), "", device, trusted)
+
+
+def load_convnet(name: str, device: str, trusted: bool) -> ConvNet:
+    """InputError: the classifier of that name is no ConvNet."""
+    classifier = load(name, device, trusted)
+    if not isinstance(classifier, ConvNet):
+        raise InputError(f"classifier {name} has no features", hint=f"name the network behind it; {HINT}")
+    return classifier
+
+
+def build_embedder(description: FeatureDescription, base: Path, prefix: str, device: str, trusted: bool) -> Embedding:
+    """The feature network of a description whose file lies relative to `base`."""
+    name = description.file
+    if python.PATTERN.fullmatch(name):
+        network = custom.load_from_python(str(base / name), device, trusted)
+    else:
+        path = locate_file(description, base, REGISTRY.targets())
+        kind = kind_of(path)
+        if kind == "safetensors":
+            raise InputError(f"{prefix}{name} needs no description", hint=f"give {path} itself")
+        if kind != "folder" and kind not in READERS:
+            message = f"{path} is no feature network: neither .pt2, TorchScript, ONNX nor safetensors"
+            raise InputError(message, hint=HINT)
+        network = read_backbone(path, description, device) if kind == "folder" else READERS[kind](path, device)
+    return Embedding(network, description, prefix + name, device)
