@@ -91,8 +91,8 @@ def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> No
 def test_settings_files(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     for text, says in (
-        ("sample: {nn: 5}", ("sample.nn is not a setting", "did you mean 'n'?")),
-        ("smaple: {n: 5}", ("smaple is not a setting", "did you mean 'sample'?")),
+        ("sample: {nn: 5}", ("unknown setting sample.nn", "did you mean 'n'?")),
+        ("smaple: {n: 5}", ("unknown setting smaple", "did you mean 'sample'?")),
         ("sample: {n: five}", ("sample.n: ", "'five'", "the default is 20000")),
         ("sample: [", ("is not valid YAML",)),
         ("sample", ("must hold sections with keys", "the sections sample, label")),
@@ -333,4 +333,4 @@ def test_a_stage_that_already_runs(own_run: Path) -> None:
         spec = labels.spec
     path.unlink()
     with artifacts.create_rows(path, spec):
-        refuse(own_run, "label", says=("is being written by another process", "wait until it is done"), code=1)
+        refuse(own_run, "label", says=("is being written by another process", "wait until it has finished"), code=1)

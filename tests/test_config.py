@@ -51,9 +51,9 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "phrase"),
     [
-        ("sampel: {n: 5}", "sampel is not a setting; did you mean 'sample'? there are: sample, label"),
-        ("sample: {nn: 5}", "sample.nn is not a setting; did you mean 'n'? there are: gan, n, seed"),
-        ("fit_single: {stesp: 5}", "fit_single.stesp is not a setting; did you mean 'steps'?"),
+        ("sampel: {n: 5}", "unknown setting sampel; did you mean 'sample'? there are: sample, label"),
+        ("sample: {nn: 5}", "unknown setting sample.nn; did you mean 'n'? there are: gan, n, seed"),
+        ("fit_single: {stesp: 5}", "unknown setting fit_single.stesp; did you mean 'steps'?"),
         ("sample: {n: many}", "sample.n: "),
         ("sample: {n: 0}", "(got 0)"),
         ("sample: {n: 2.5}", "(got 2.5)"),
