@@ -3,11 +3,12 @@
     python benchmarks/synthesis.py [--network NAME ...] [--batch 1 8] [--threads 1 2] [--device cuda]
                                    [--precision fp32 bf16] [--rounds 7] [--json FILE]
 
-Random weights, except for the embedded generator's. A network's rows take turns, and large matrix products of the same
-types on the same threads with them: the fastest of these is the peak. Each row is printed as soon as its network has
-been measured. Speeds are medians over the rounds, beside the slowest and the fastest. FLOPs are those that PyTorch's operators do for one image (a multiplication and an addition count as
-two). Half precision is printed with its error: the rms difference from the float32 images, in units of their standard
-deviation. The defaults take a few minutes on two cores; larger networks have to be named.
+Random weights, except for the embedded generator's. A network's rows take turns, and large matrix products of the
+same types on the same threads with them: the fastest of these is the peak. Each row is printed as soon as its
+network has been measured. Speeds are medians over the rounds, beside the slowest and the fastest. FLOPs are those
+that PyTorch's operators do for one image (a multiplication and an addition count as two). Half precision is printed
+with its error: the rms difference from the float32 images, in units of their standard deviation. The defaults take
+a few minutes on two cores; larger networks have to be named.
 """
 
 import argparse

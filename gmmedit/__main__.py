@@ -5,15 +5,16 @@ import sys
 
 
 def main() -> None:
+    """Run the command line; exit status 130 if interrupted before a command begins."""
     try:
         from gmmedit.cli.app import app
 
         app()
-    except KeyboardInterrupt:  # before a command has begun; it says the same itself from then on
-        print("stopped: nothing had begun", file=sys.stderr)
+    except KeyboardInterrupt:  # before a command begins; errors_reported handles it from then on
+        print("interrupted before the command began", file=sys.stderr)
         sys.exit(130)
     finally:
-        gc.freeze()  # what torch has loaded is not looked through when Python ends: 0.2 s
+        gc.freeze()  # spares the collector a pass over what torch loaded, 0.2 s at exit
 
 
 if __name__ == "__main__":

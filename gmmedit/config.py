@@ -1,6 +1,6 @@
-"""Settings of the stages: built-in defaults < YAML file < flags, validated.
+"""Settings of the stages, validated: built-in defaults, overridden by a YAML file, overridden by options.
 
-Only what a result depends on stands here; how it is computed (device, batch) does not, and is never stored.
+They hold what a result depends on. How it is computed (device, batch) is in Execution and is not stored.
 """
 
 from pathlib import Path
@@ -14,43 +14,45 @@ from gmmedit.runtime.regular_files import expanded
 from gmmedit.runtime.validation import explain_error
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
-Several = Annotated[int, Field(ge=2, lt=2**31)]  # one would have no spread
+Several = Annotated[int, Field(ge=2, lt=2**31)]  # the variance of one is undefined
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # float32 has no room for more
+Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # float32 overflows beyond
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Precision = Literal["fp32", "bf16"]  # in which generator and classifier compute
-AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 where the hardware multiplies it
+Precision = Literal["fp32", "bf16"]  # of generator and classifier
+AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 on hardware that supports it
 
 
 class Section(BaseModel):
+    """Settings of one stage: immutable, without unknown keys and without NaN or infinite numbers."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SampleSettings(Section):
-    """Step 1: which latents are drawn from which generator."""
+    """Step 1: the generator, and the latents drawn from its prior."""
 
     gan: str = "avatars"
     n: Positive = 20_000
     seed: Seed = 0
     psi: Annotated[float, Field(ge=-2, le=2)] = 1.0
-    cutoff: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # layers that psi truncates; None: all
+    cutoff: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # number of layers that psi truncates; None: all
     class_index: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     noise: Literal["const", "none", "random"] = "const"
     images: bool = False
 
 
 class LabelSettings(Section):
-    """Step 2: who labels. `auto` is the classifier that the catalogue pairs with the generator."""
+    """Step 2: the labelling classifier. `auto`: the one that the catalogue pairs with the generator."""
 
     classifier: str = "auto"
     precision: Precision = "fp32"
 
 
 class FitSingleSettings(Section):
-    """Step 3: subspaces and one Gaussian per category."""
+    """Step 3: the subspace of each attribute and one Gaussian per category."""
 
-    space: Literal["auto", "z", "w"] = "auto"  # auto: w where the generator has a mapping
-    scope: Literal["subspace", "full"] = "subspace"  # full: the Gaussians fill the whole latent space
+    space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
+    scope: Literal["subspace", "full"] = "subspace"  # full: Gaussians over the whole latent space
     read: Literal["auto", "linear", "network"] = "auto"
     likelihood: Literal["group", "peak"] = "group"
     covariance: Literal["tied", "free"] = "tied"
@@ -62,46 +64,46 @@ class FitSingleSettings(Section):
 
 
 class FitMixtureSettings(Section):
-    """Step 4: the mixture, its write, and the terms that run through generator and classifier."""
+    """Step 4: the mixture, the correction of its edits, and the losses that use generator and classifier."""
 
     consistency: Literal["exact", "surrogate", "off"] = "exact"
     precision: AutoPrecision = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
     steps: Positive = 2_000
-    batch: Several = 32  # edits a step: half coupled draws, half samples
+    batch: Several = 32  # edits per step: half coupled draws, half samples
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
     least_change: Weight = 1e-2
-    picture: Weight = 10.0  # of the mean absolute change of the pixels
+    picture: Weight = 10.0  # weight of the mean absolute change of the pixels
 
 
 class EditSettings(Section):
-    """Step 5: how a control vector is drawn and how far to go."""
+    """Step 5: how control vectors are drawn, and how the latents of each image are optimised."""
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # steps on each image's zs, through G and f
-    precision: Precision = "fp32"  # of generator and classifier in those steps; pictures are painted in full
+    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # optimisation steps per image, through generator and classifier
+    precision: Precision = "fp32"  # in those steps; images are generated in fp32
     gan: str | None = None  # another generator of the same latent space; None: the run's
     seed: Seed = 0
 
 
 class EvaluateSettings(Section):
-    """Who is judged, by whom, and on how many samples that no fit has seen."""
+    """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
     n: Several = 1_000
-    starts: Positive = 100  # of them, for each category: the most that are edited towards it
-    first_seed: Seed = 5_000_000  # of the samples; where samples.h5 has one of them, they begin beyond its last
-    editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that suit (compare)
-    classifier: str = "auto"  # auto: the one trained to judge the labelling one; else the labelling one, with a note
-    features: str = "auto"  # network whose features tell identities apart; auto: the evaluation classifier's own
+    starts: Positive = 100  # most samples that are edited towards each category
+    first_seed: Seed = 5_000_000  # moved beyond those of samples.h5 where they overlap
+    editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that apply (compare)
+    classifier: str = "auto"  # auto: an independently trained one, else the labelling one with a note
+    features: str = "auto"  # feature network for identity and realism; auto: the evaluation classifier
     precision: AutoPrecision = "auto"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # of mixture-polished
+    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # optimisation steps of mixture-polished
     seed: Seed = 0
 
 
 class Config(Section):
-    """One YAML file serves all stages, a section each."""
+    """All settings: one section per stage, as in a YAML file."""
 
     sample: SampleSettings = SampleSettings()
     label: LabelSettings = LabelSettings()
@@ -118,12 +120,13 @@ SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 
 
 def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
-    """Defaults, overlaid by the YAML file, overlaid by the flags that are not None (section -> key -> value).
+    """Defaults, overridden by the YAML file, overridden by the flags that are not None (section -> key -> value).
 
-    InputError: no such file, not YAML, an unknown key (with the nearest name), or a wrong type or range.
+    InputError: the file is missing or not YAML; a key is unknown (with the nearest name); a value has a wrong type or
+    range.
     """
-    data = beside(path, read_yaml(path)) if path else {}
-    validated(data, f"{path}: ")
+    data = resolve_paths(path, read_yaml(path)) if path else {}
+    validate(data, f"{path}: ")
     for section, values in flags.items():
         given = {
             key: expanded(value) if (section, key) in FILES else value
@@ -132,36 +135,36 @@ def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
         }
         if given:
             data[section] = {**(data.get(section) or {}), **given}
-    return validated(data)
+    return validate(data)
 
 
-def beside(path: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the files that they name found relative to the YAML file, where there are such files.
+def resolve_paths(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a YAML file at `path`, with the files that they name made relative to its folder if they exist there.
 
-    ~ and $VARIABLES are replaced. InputError: a variable is not set.
+    ~ and $VARIABLES are expanded. InputError: a variable is not set.
     """
     for section, key in FILES:
         values = data.get(section) or {}
         name = values.get(key)
         if isinstance(name, str) and ("/" in name or "." in name):
             name = expanded(name, path.parent)
-            there = path.parent / name
-            found = there.with_name(there.name.partition(":")[0]).exists()  # module.py:factory
-            data[section] = values | {key: str(there) if found else name}
+            local = path.parent / name
+            exists = local.with_name(local.name.partition(":")[0]).exists()  # module.py:factory
+            data[section] = values | {key: str(local) if exists else name}
     return data
 
 
-def validated(data: dict[str, Any], where: str = "") -> Config:
-    """InputError: a key or value that is no setting; `where` goes before the message."""
+def validate(data: dict[str, Any], prefix: str = "") -> Config:
+    """The sections as a Config. InputError, its message after `prefix`: an unknown key or an invalid value."""
     try:
         return Config.model_validate({key: value or {} for key, value in data.items()})
     except ValidationError as error:
         message, hint = explain_error(error, Config)
-        raise InputError(where + message, hint=hint) from None
+        raise InputError(prefix + message, hint=hint) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping of sections in a YAML file."""
+    """The sections of a YAML file as dictionaries. InputError: the file is unreadable, or not a mapping of mappings."""
     data = yaml_files.read(path, SECTIONS)
     if data is None:
         return {}

@@ -1,4 +1,4 @@
-"""The one family of errors that a user sees as a line and an exit code instead of a traceback."""
+"""The errors that the command line reports as one line and an exit code instead of a traceback."""
 
 import errno
 import os
@@ -9,18 +9,21 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN_OPTIONS = 20
-debugging = {"on": False}  # whether tracebacks are wanted
+debugging = {"on": False}  # --debug: errors keep their traceback
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ENXIO, errno.ESTALE)
 
 
 def printable(text: str) -> str:
-    """The text in one line that can do nothing to a terminal: names out of files may hold anything."""
+    """The text in one line without control characters: names read from files may contain any."""
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
 
 
 class GmmeditError(Exception):
-    """What went wrong, naming the file or value, and what to do about it: one line each, whatever is quoted in it."""
+    """An error of one line that names the file or value, and a hint of one line on what to do.
+
+    Control characters in either are replaced.
+    """
 
     exit_code = 1
 
@@ -34,21 +37,21 @@ class GmmeditError(Exception):
 
 
 class InputError(GmmeditError):
-    """The given files, names or values cannot be used."""
+    """The given files, names or values cannot be used; exit code 2."""
 
     exit_code = 2
 
 
-class Held(BlockingIOError):
-    """A file is locked; the argument says by whom."""
+class FileLocked(BlockingIOError):
+    """A file is locked; the argument names the process that holds the lock."""
 
 
 class RunError(GmmeditError):
-    """The input was fine and the run failed all the same: a full disk, a lock, a collapsed fit."""
+    """The input is valid and the run failed: a full disk, a lock, a diverged fit; exit code 1."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Text for an unknown `name`: "did you mean 'smile'? there are: smile, gender, ..."."""
+    """A hint for an unknown `name`: "did you mean 'smile'? there are: smile, gender, ..."."""
     known = list(options)
     if not known:
         return "there are none"
@@ -60,23 +63,26 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Errors met while `path` is written become one line: RunError, or InputError about its folder."""
+    """Report errors while `path` is written.
+
+    RunError: another process is writing it, the disk is full or failing. InputError: its folder cannot be written.
+    """
     try:
         yield
     except BlockingIOError as error:
-        hint = "wait until it is done, or choose another folder"
-        holder = f" ({error.args[0]})" if isinstance(error, Held) and error.args[0] else ""
+        hint = "wait until it has finished, or choose another folder"
+        holder = f" ({error.args[0]})" if isinstance(error, FileLocked) and error.args[0] else ""
         raise RunError(f"{path} is being written by another process{holder}", hint=hint) from error
     except (OSError, RuntimeError) as error:
         code = errno_of(error)
         if isinstance(error, RuntimeError) and code is None:
             raise
         if code in FULL:
-            hint = "finished work is kept: make room and run the same command again"
+            hint = "finished work is kept: free some space and run the same command again"
             raise RunError(f"no space left for {path}", hint=hint) from error
         if code in FAILING:
-            hint = "finished work is kept: once the disk is well, run the same command again"
-            message = f"the disk failed while {path} was written: {os.strerror(code).lower()}"
+            hint = "finished work is kept: repair the disk and run the same command again"
+            message = f"disk error while writing {path}: {os.strerror(code).lower()}"
             raise RunError(message, hint=hint) from error
         reason = (os.strerror(code) if code else str(error)).lower()
         message = f"cannot write in the folder {path.parent}: {reason}"
@@ -89,12 +95,12 @@ NO_MEMORY = (  # PyTorch on the CPU, C++ behind onnxruntime, onnxruntime itself
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a library found no memory, on the CPU or another device."""
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's; it stays unloaded
+    """Whether a library failed to allocate memory, on the CPU or another device."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return known or any(words in str(error) for words in NO_MEMORY)
 
 
 def errno_of(error: Exception) -> int | None:
-    """What the system answered; HDF5 tells some of it in its messages only."""
-    told = re.search(r"errno = (\d+)", str(error))
-    return getattr(error, "errno", None) or (int(told[1]) if told else None)
+    """The error number of the operating system, or None; HDF5 gives it only in the text of its errors."""
+    match = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(match[1]) if match else None)

@@ -337,4 +337,4 @@ def test_a_stage_that_already_runs(own_run: Path) -> None:
         spec = labels.spec
     path.unlink()
     with artifacts.create_rows(path, spec):
-        refuse(own_run, "label", says=("is being written by another process", "wait until it is done"), code=1)
+        refuse(own_run, "label", says=("is being written by another process", "wait until it has finished"), code=1)

@@ -37,6 +37,13 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert " ".join(command) in text and "--debug" in text
 
 
+@pytest.mark.parametrize("group", [[], ["models"], ["train"]])
+def test_no_line_of_help_is_cut(group: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _usage, *lines = done(*group, "--help").output.splitlines()
+    assert max(map(len, lines)) <= 80 and not [line for line in lines if line.endswith("...")]
+
+
 @pytest.mark.parametrize("command", STAGES[:6])
 def test_shared_options_have_one_name(command: str) -> None:
     text = done(command, "--help").output
@@ -116,7 +123,7 @@ def test_a_stop_from_the_keyboard(run: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("gmmedit.stages.sample.draw", stopped)
     result = gmmedit("sample", "--run", tmp_path, "-n", 5)
     assert result.exit_code == 130
-    assert result.stderr == "stopped: finished work is kept, the same command goes on from there\n"
+    assert result.stderr == "stopped: finished work is kept; run the same command again to resume\n"
 
 
 def test_what_commands_say(own_run: Path, settings: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from conftest import check, done, gmmedit, refuse, state, untouched
 from small_training import tiny_training  # noqa: F401  a fixture
 
-FULL = ("no space left for", "make room and run the same command again")
+FULL = ("no space left for", "free some space and run the same command again")
 
 
 def test_a_run_folder_that_is_a_file(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_folder_that_goes_away_while_a_network_is_trained(tmp_path: Path, monk
 
 def test_what_the_system_refuses_is_one_line(run: Path, tmp_path: Path) -> None:
     long = 300 * "x"  # longer than a file's name may be
-    refuse(run, "sample", "--gan", f"{long}.safetensors", says=("the system refused", "File name too long"), code=1)
-    refuse(run, "label", "--classifier", f"{long}.safetensors", says=("the system refused",), code=1)
-    check(gmmedit("label", "--run", tmp_path / long), "the system refused", "File name too long", code=1)
+    refuse(run, "sample", "--gan", f"{long}.safetensors", says=("operating system error", "File name too long"), code=1)
+    refuse(run, "label", "--classifier", f"{long}.safetensors", says=("operating system error",), code=1)
+    check(gmmedit("label", "--run", tmp_path / long), "operating system error", "File name too long", code=1)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -79,7 +79,7 @@ def test_output_that_cannot_be_written_is_one_line(run: Path) -> None:
         words = [sys.executable, "-u", "-m", "gmmedit", "inspect", str(run / "single.h5"), "--json"]
         result = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     first, second = result.stderr.splitlines()
-    assert result.returncode == 1 and first == "error: the system refused: No space left on device"
+    assert result.returncode == 1 and first == "error: operating system error: No space left on device"
     assert second == " hint: --debug shows where"
 
 

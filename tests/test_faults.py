@@ -18,9 +18,9 @@ from gmmedit.runtime import storage as disk
 
 WRITES = ("open", "pwrite", "fsync", "ftruncate", "truncate", "replace", "utime")
 SAYS = {
-    errno.ENOSPC: ("no space left for", "make room and run the same command again"),
-    errno.EDQUOT: ("no space left for", "make room and run the same command again"),
-    errno.EIO: ("the disk failed while", "input/output error", "run the same command again"),
+    errno.ENOSPC: ("no space left for", "free some space and run the same command again"),
+    errno.EDQUOT: ("no space left for", "free some space and run the same command again"),
+    errno.EIO: ("disk error while writing", "input/output error", "run the same command again"),
 }
 
 

@@ -107,7 +107,7 @@ def test_an_address_is_fetched_and_then_taken_for_a_generator(site: Site, cache:
     check(refused, f"{site.url} is not on this computer", f"gmmedit models fetch {site.url}")
     assert not site.asked
     hint = refused.stderr.splitlines()[1].removeprefix(" hint: gmmedit ")
-    assert "its licence is for you to look up" in done(*hint.split()).stdout
+    assert "licence: unknown, see the page of the checkpoint" in done(*hint.split()).stdout
     done(*sampling)
     assert "checked" in done("models", "fetch", site.url).stdout and len(site.asked) == 1
     other = f"{site.url}?version=2"  # another address is another file, whatever its last part
@@ -135,7 +135,9 @@ def test_addresses_without_a_file(cache: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_cannot_be_fetched(cache: Path) -> None:
-    check(gmmedit("models", "fetch", "stylegan2-ffqh"), "no model called", "did you mean 'stylegan2-ffhq'?")
+    check(
+        gmmedit("models", "fetch", "stylegan2-ffqh"), "unknown model 'stylegan2-ffqh'", "did you mean 'stylegan2-ffhq'?"
+    )
     check(gmmedit("models", "fetch", "avatars"), "comes with gmmedit")
     wrong = gmmedit("models", "fetch", "stylegan2-ffhq", "--sha256", "12")
     assert wrong.exit_code == 2 and "'12' is no SHA-256" in wrong.stderr and not cache.exists()
@@ -153,7 +155,7 @@ def test_stopped_from_the_keyboard(site: Site, cache: Path, monkeypatch: pytest.
         patch.setattr(downloading.Part, "append", stopped)
         result = gmmedit("models", "fetch", "stylegan2-ffhq", "--quiet")
     assert result.exit_code == 130
-    assert result.stderr == "stopped: finished work is kept, the same command goes on from there\n"
+    assert result.stderr == "stopped: finished work is kept; run the same command again to resume\n"
     assert presence(entry) != "no"
     done("models", "fetch", "stylegan2-ffhq")
     assert entry.path.read_bytes() == CONTENT and site.ranges_asked()[1].startswith("bytes=")

@@ -40,7 +40,9 @@ def test_a_training_that_is_asked_to_stop(tmp_path: Path) -> None:
         with start(*words) as process:
             until(lambda: note.exists() and note.read_text(), process)
             holder = f"(pid {process.pid} on {socket.gethostname()})"
-            check(gmmedit(*words), f"is being written by another process {holder}", "wait until it is done", code=1)
+            check(
+                gmmedit(*words), f"is being written by another process {holder}", "wait until it has finished", code=1
+            )
             process.send_signal(number)
             told = process.communicate(timeout=GIVEN_UP_AFTER)[1]
             assert process.returncode == code, told

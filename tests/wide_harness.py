@@ -191,8 +191,8 @@ def all_fail(place: Path, calm: Path) -> None:
         (("sample", *RUN, "--gan", "nobody", "--force"), "nobody"),
         (("sample", "--run", "run", "--config", "bad.yaml"), "nn"),
         (("sample", "--nonsense"), "--nonsense"),
-        (("edit", *RUN, "--attr", "smile"), "torchrun has started 2 processes, and this command runs in one"),
-        (("report", "--run", "run"), "torchrun has started 2 processes, and this command runs in one"),
+        (("edit", *RUN, "--attr", "smile"), "torchrun started 2 processes, this command runs in one"),
+        (("report", "--run", "run"), "torchrun started 2 processes, this command runs in one"),
     ):
         found = ends(launch(2, words, folder), folder)
         codes, told = {code for code, _ in found}, [output for _, output in found if output]

@@ -1,1 +1,1 @@
-"""The command line: one file for each group of commands, and what they print."""
+"""The command line: commands, options, and printed tables."""

@@ -1,6 +1,6 @@
-"""What Tab offers in a shell (`gmmedit --install-completion`): names that can be found without torch.
+"""Shell completion (`gmmedit --install-completion`) of names that can be found without torch.
 
-Where nothing is offered the shell completes names of files. Nothing heavy is imported before Tab is pressed.
+Without a suggestion the shell completes file names. Nothing heavy is imported before a completion is requested.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from gmmedit.errors import GmmeditError
 
 
 def complete_attributes(ctx: typer.Context, incomplete: str) -> list[str]:
-    """`smile`, `smile=no`, `hair_color=blond`: what the run's newest artifact with attributes lets --attr say."""
+    """Values of --attr from the run's mixture.h5, else labels.h5: `smile`, `smile=no`, `hair_color=blond`."""
     from gmmedit import artifacts
 
     for kind in ("mixture", "labels"):
         try:
-            with artifacts.open(run_of(ctx) / f"{kind}.h5", kind) as artifact:
+            with artifacts.open(run_folder_of(ctx) / f"{kind}.h5", kind) as artifact:
                 attributes = artifact.attributes
         except (GmmeditError, OSError):
             continue
@@ -33,27 +33,27 @@ def complete_attributes(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_generators(incomplete: str) -> list[str]:
-    """Names of the catalogue."""
+    """Names of all generators in the catalogue."""
     from gmmedit.hub import CATALOGUE
 
     return [name for name in CATALOGUE if name.startswith(incomplete)]
 
 
 def complete_fetchable(incomplete: str) -> list[str]:
-    """Names of the catalogue, without those that come with gmmedit."""
+    """Names of the generators that `models fetch` downloads."""
     from gmmedit.hub import CATALOGUE
 
     return [name for name in complete_generators(incomplete) if not CATALOGUE[name].embedded]
 
 
 def complete_artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Files of the run folder that `inspect` and `verify` explain."""
-    found = [*run_of(ctx).glob("*.h5"), *run_of(ctx).glob("*.h5.partial")]
+    """Paths of the artifacts in the run folder, finished or partial."""
+    found = [*run_folder_of(ctx).glob("*.h5"), *run_folder_of(ctx).glob("*.h5.partial")]
     return [str(path) for path in sorted(found) if str(path).startswith(incomplete)]
 
 
-def run_of(ctx: typer.Context) -> Path:
-    """The run folder as --run or GMMEDIT_RUN say; `inspect` has no such option."""
+def run_folder_of(ctx: typer.Context) -> Path:
+    """The run folder given by --run or GMMEDIT_RUN; `inspect` has no --run."""
     import os
 
     return Path(ctx.params.get("run") or os.environ.get("GMMEDIT_RUN") or RUN).expanduser()

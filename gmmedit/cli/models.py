@@ -1,4 +1,4 @@
-"""The commands of public models: list them, fetch one."""
+"""The commands `gmmedit models ...`: list the named generators, download one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ models = typer.Typer(invoke_without_command=True)
 
 
 @models.callback()
-def listed(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> None:
-    """List the generators that have names; fetch one."""
+def list_models(ctx: typer.Context, json_: Json = False, debug: Debug = False) -> None:
+    """List the named generators; download one."""
     from gmmedit.cli.tables import show_models
     from gmmedit.hub import CATALOGUE, presence
 
@@ -46,17 +46,19 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name that `gmmedit models` lists, or the address of a checkpoint.",
+            help="Name listed by `gmmedit models`, or URL of a checkpoint.",
             autocompletion=complete_fetchable,
         ),
     ],
-    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the generator's file must have.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Download anew what is there, whole or in part.")] = False,
+    sha256: Annotated[str | None, typer.Option(help="Expected SHA-256 of the generator's file.")] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Download again, discarding existing and partial files.")
+    ] = False,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Download a generator, or check the one that is there.
+    """Download a generator, or check an existing download.
 
-    It goes to GMMEDIT_CACHE/models.
+    Files are stored in GMMEDIT_CACHE/models.
     """
     from gmmedit.hub import CATALOGUE, fetch_model, is_url, name_of_url
 
@@ -66,15 +68,17 @@ def fetch(
     name = name_of_url(name) or name
     entry = CATALOGUE.get(name)
     if entry is None:
-        raise InputError(f"there is no model called {name!r}", hint=nearest(name, CATALOGUE))
+        raise InputError(f"unknown model {name!r}", hint=nearest(name, CATALOGUE))
     if entry.embedded:
-        raise InputError(f"{name} comes with gmmedit, there is nothing to fetch", hint=f"gmmedit sample --gan {name}")
+        raise InputError(f"{name} comes with gmmedit and needs no download", hint=f"gmmedit sample --gan {name}")
     files = [path for path in entry.paths if restart or not path.is_file()]
     if files and entry.folder_url and not quiet:
         typer.echo(f"{name}: {entry.summary}\nlicence: {entry.licence}; {entry.page}")
         for path in files:
             typer.echo(f"from {entry.url(path)}")
-    with shown_ticks(Pace(), Logbook(None), quiet) as tick:  # what signals interrupt is kept, and a download may hang
+    with shown_ticks(
+        Pace(), Logbook(None), quiet
+    ) as tick:  # signals interrupt at once: a download may hang, and its part is kept
         digest = fetch_model(name, entry, sha256, restart, tick)
     if not quiet:
         typer.echo(f"SHA-256 {digest}")
@@ -82,14 +86,14 @@ def fetch(
 
 
 def fetch_address(url: str, sha256: str | None, restart: bool, quiet: bool) -> None:
-    """Download a checkpoint that has no name, or check the one that is there; `--gan` takes its address then."""
+    """Download a checkpoint by its URL, or check an existing download; `--gan` accepts the URL afterwards."""
     from gmmedit.hub import fetch_file, url_path
 
     path = url_path(url)
-    there = path.is_file() and not restart
+    exists = path.is_file() and not restart
     if not quiet:
-        typer.echo(f"from {url}\nits licence is for you to look up")
+        typer.echo(f"from {url}\nlicence: unknown, see the page of the checkpoint")
     with shown_ticks(Pace(), Logbook(None), quiet) as tick:
         digest = fetch_file(url, path, sha256, restart, tick)
     if not quiet:
-        typer.echo(f"SHA-256 {digest}\n{'checked' if there else 'wrote'} {path}")
+        typer.echo(f"SHA-256 {digest}\n{'checked' if exists else 'wrote'} {path}")

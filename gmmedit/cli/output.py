@@ -1,6 +1,6 @@
-"""What the command line says while it works: complaints, progress, what it wrote.
+"""What commands print while they run: errors, progress, notes, written files. Results are in tables.py.
 
-Nothing heavy is imported here either; tables.py has what it shows at the end.
+Nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from gmmedit.runtime.execution import Execution
 
 
-def escape_unprintable_text() -> None:
-    """A name that the terminal cannot show is shown with escapes; it would end a command whose work is done."""
+def escape_unencodable_text() -> None:
+    """Print characters that the terminal's encoding lacks as escapes: an error would end a command after its work."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def complain(message: str, hint: str) -> None:
-    """Nothing, where another process of the command says it."""
+def print_error(message: str, hint: str) -> None:
+    """Print an error and a hint on stderr; nothing if the message is empty, since another process prints it then."""
     launched.after_main()
     if not message:
         return
@@ -42,18 +42,18 @@ def complain(message: str, hint: str) -> None:
 
 
 @contextmanager
-def executing(
+def open_execution(
     run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, trusting: bool = False,
     wide: bool = False,
 ) -> Iterator[Execution]:  # fmt: skip
-    """An Execution whose ticks are shown, and kept in the run's log. Signals wait for `stop_if_asked`.
+    """An Execution whose progress is shown and logged in the run folder; signals wait for `stop_if_asked`.
 
-    wide: torchrun may have started the command several times; then only the main process comes back from here.
-    InputError: it has, and the command is not wide.
+    wide: the command may run in several processes (torchrun); only the main one continues after the context.
+    InputError: torchrun started several, and the command is not wide.
     """
     if launched.count() > 1 and not wide:
-        message = f"torchrun has started {launched.count()} processes, and this command runs in one"
-        raise InputError(message, hint="start it without torchrun")
+        message = f"torchrun started {launched.count()} processes, this command runs in one"
+        raise InputError(message, hint="run it without torchrun")
     from gmmedit.runtime.distributed import joined
     from gmmedit.runtime.execution import Execution
 
@@ -75,19 +75,20 @@ def executing(
         raise typer.Exit
 
 
-def wrote(path: Path, quiet: bool) -> None:
+def print_written(path: Path, quiet: bool) -> None:
+    """Print `wrote PATH`, unless quiet."""
     if not quiet:
         typer.echo(f"wrote {path}")
 
 
-def ignore(command: str, quiet: bool, **options: object) -> None:
-    """A line on stderr for each option that the user gave and that has no effect on the command."""
+def note_ignored_options(command: str, quiet: bool, **options: object) -> None:
+    """Print a note on stderr for each given option that has no effect on the command."""
     for name, value in options.items():
         if value and not quiet:
             typer.echo(f"note: --{name} has no effect on {command}", err=True)
 
 
-def say(text: str, folder: Path) -> None:
-    """A note or a warning about a run, kept in its log."""
+def print_logged(text: str, folder: Path) -> None:
+    """Print a note or a warning about a run, and add it to the log in its folder."""
     typer.echo(text)
     Logbook(folder).write(text)

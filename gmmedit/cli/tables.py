@@ -1,4 +1,4 @@
-"""Finished artifacts as tables or JSON. Commands import this when they have something to show: rich takes its time."""
+"""Finished artifacts as tables or JSON. Commands import this late: rich is slow to import."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gmmedit.cli.output import say, wrote
+from gmmedit.cli.output import print_logged, print_written
 
 if TYPE_CHECKING:
     from gmmedit.stages.verify import Check
 
-# Where there is no terminal, tables need not be squeezed into 80 columns.
+# Without a terminal, tables need not fit into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
 
 
 def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
-    """How often each value is seen, how surely, what goes together, and what no fit can use."""
+    """Print the rates, confidence and correlations of labels.h5, and warnings about values that cannot be fitted."""
     from gmmedit.report.labels import label_report
 
     if quiet and not as_json:
@@ -37,14 +37,14 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
     else:
         print_tables(report["tables"])
         for note in report["notes"]:
-            say(f"note: {note}", path.parent)
+            print_logged(f"note: {note}", path.parent)
         for warning in report["warnings"]:
-            say(f"warning: {warning}", path.parent)
-        wrote(path, quiet)
+            print_logged(f"warning: {warning}", path.parent)
+        print_written(path, quiet)
 
 
 def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
-    """The table at the end of a fit: how well each attribute is read, and what lies close together."""
+    """Print the accuracy and separation of each attribute of a fit, and the closest other subspace."""
     from gmmedit.report.summaries import fit_report
 
     report = fit_report(path)
@@ -60,12 +60,12 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
         console.print(table)
         typer.echo(report["verdict"])
         for note in report["notes"]:
-            say(f"note: {note}", path.parent)
-        wrote(path, quiet)
+            print_logged(f"note: {note}", path.parent)
+        print_written(path, quiet)
 
 
 def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
-    """Labels before and after, and the target's change against the others'."""
+    """Print the mean labels before and after an edit, and the change of the target and of the others."""
     from gmmedit.report.summaries import edit_report
 
     report = edit_report(path)
@@ -84,7 +84,7 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
 
 
 def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
-    """Editors side by side, and the first one category by category."""
+    """Print the scores of all editors, and those of the first editor by category."""
     from gmmedit.evaluation.results import score_tables
 
     report = score_tables(path)
@@ -93,29 +93,29 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
     elif not quiet:
         print_tables(report["tables"])
         for note in report["notes"]:
-            say(f"note: {note}", path.parent)
-        wrote(path, quiet)
-        wrote(path.with_suffix(".jsonl"), quiet)
+            print_logged(f"note: {note}", path.parent)
+        print_written(path, quiet)
+        print_written(path.with_suffix(".jsonl"), quiet)
 
 
 def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """A table under each licence and page."""
+    """Print the named generators: a table for each licence and page."""
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     for (licence, page, by_hand), group in groupby(rows, key=itemgetter("licence", "page", "by_hand")):
-        source = f"{page}{' (with a browser)' if by_hand else ''}"
+        source = f"{page}{' (download with a browser)' if by_hand else ''}"
         console.print(f"\n{licence}\n{source}".rstrip(), highlight=False, markup=False, soft_wrap=True)
         table = Table("name", "family", "pixels", "MB", "on disk")
         for row in group:
             size = f"about {row['megabytes']}" if row["megabytes"] else ""
             table.add_row(row["name"], row["family"], str(row["pixels"]), size, row["on_disk"])
         console.print(table)
-    typer.echo("\ngmmedit models fetch NAME downloads one")
+    typer.echo("\nDownload one with: gmmedit models fetch NAME")
 
 
 def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
-    """A line for each check; with `quiet` only for those that failed."""
+    """Print a row for each check; with `quiet` only the failed ones."""
     if as_json:
         ok = all(check.result != "failed" for check in checks)
         typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=1))
@@ -129,16 +129,17 @@ def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
         console.print(table)
     counts = Counter(check.result for check in checks)
     if not quiet:
-        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped for want of a file")
+        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped (missing file)")
 
 
 def show_description(facts: dict[str, Any]) -> None:
+    """Print facts about a file: lists of dictionaries as tables, everything else as `key  value`."""
     for key, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             columns = list(dict.fromkeys(name for row in value for name in row))
             table = Table(*columns, title=key, title_justify="left")
             for row in value:
-                table.add_row(*(shown(row.get(name, "")) for name in columns))
+                table.add_row(*(format_value(row.get(name, "")) for name in columns))
             console.print(table)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
@@ -146,7 +147,7 @@ def show_description(facts: dict[str, Any]) -> None:
 
 
 def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
-    """Titles, columns and rows of text."""
+    """Print tables given as `title`, `columns` and `rows` of text."""
     for part in parts:
         table = Table(*part["columns"], title=part["title"])
         for row in part["rows"]:
@@ -154,5 +155,6 @@ def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
         console.print(table)
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A cell of a table: floats with four digits, other values as text with rich's markup escaped."""
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gmmedit.errors import Held, InputError, writing
+from gmmedit.errors import FileLocked, InputError, writing
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -70,7 +70,7 @@ def _claim(note: Path) -> int:
         holder = ""
         with suppress(OSError):  # it is being removed: the other one has just ended
             holder = note.read_text(encoding="utf-8", errors="replace")
-        raise Held(holder) from error
+        raise FileLocked(holder) from error
     try:
         os.ftruncate(handle, 0)
         write_at(handle, memoryview(f"pid {os.getpid()} on {socket.gethostname()}".encode()), 0)
