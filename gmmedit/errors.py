@@ -1,6 +1,7 @@
 """The errors that the command line reports as one line and an exit code instead of a traceback."""
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -9,9 +10,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN_OPTIONS = 20
-debugging = {"on": False}  # --debug: errors keep their traceback
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ENXIO, errno.ESTALE)
+
+
+def is_debugging() -> bool:
+    """Whether errors keep their traceback: the level of gmmedit's log is DEBUG, which --debug sets."""
+    return logging.getLogger("gmmedit").isEnabledFor(logging.DEBUG)
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
 from gmmedit.artifacts.spec import RunSpec, differences
+from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.errors import InputError
 from gmmedit.fitting import loop as fitting
 from gmmedit.run.hold_out import first_unseen
@@ -211,3 +212,31 @@ def test_an_evaluation_on_fitted_samples_is_not_reported(tmp_path: Path) -> None
 
 def test_compare_refuses_unknown_editors_before_it_works(own_run: Path) -> None:
     check(gmmedit("compare", "--run", own_run, "--editors", "nobody"), "there is no editor called 'nobody'")
+
+
+def edited(folder: Path, draw: str, seed: int) -> np.ndarray:
+    done("edit", "--run", folder, "--attr", "smile", "--index", "0-1", "--polish", 0, "--draw", draw, "--seed", seed)
+    with artifacts.open(folder / "edits.h5") as edits:
+        return edits["latents"]
+
+
+def test_the_seed_of_edit_is_that_of_draws(own_run: Path) -> None:
+    assert np.array_equal(edited(own_run, "coupled", 0), edited(own_run, "coupled", 1))
+    assert np.array_equal(edited(own_run, "mean", 0), edited(own_run, "mean", 1))
+    assert not np.array_equal(edited(own_run, "sample", 0), edited(own_run, "sample", 1))
+
+
+def test_the_seed_of_compare_is_that_of_editors_and_not_of_samples(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinearEditor, "strengths", (0.0, 1.0))
+    found = []
+    for seed in (0, 1):
+        words = ("-n", 48, "--editors", "random,none", "--seed", seed, "--force")
+        done("compare", "--run", own_run, "--config", settings_of(own_run), *words)
+        with artifacts.open(own_run / "comparison.h5") as scored:
+            found.append({name: scored[name] for name in scored.names})
+    first, second = found
+    for name in ("unedited/logits", "seen/none/1/logits", "seen/random/1/rows"):
+        assert np.array_equal(first[name], second[name])
+    assert not np.array_equal(first["seen/random/1/logits"][-1], second["seen/random/1/logits"][-1])

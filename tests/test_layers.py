@@ -181,3 +181,85 @@ def test_light_modules_import_no_torch(module: str) -> None:
     light = {module.replace(".", "/"), module.partition(".")[0]} & {*LIGHT}
     assert "gmmedit" in names
     assert not names & ({"torch", "numpy", "h5py", "pydantic", "rich"} if light else {"torch"})
+
+
+# State
+
+
+MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+CACHES = {"cache", "functools.cache", "lru_cache", "functools.lru_cache"}
+
+
+def names_of(tree: ast.AST) -> set[str]:
+    """Names that a module or function binds, those of its own functions not among them."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        else:
+            found |= names_of(node)
+    return found
+
+
+def changed_states(tree: ast.AST, shared: set[str]) -> Iterator[str]:
+    """What functions do to the objects of their module: assignments, deletions, calls that change a container."""
+    for node in ast.iter_child_nodes(tree):
+        inner = shared
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inner = shared - names_of(node)
+            decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+            yield from (ast.unparse(it) for it in decorators if ast.unparse(it).partition("(")[0] in CACHES)
+        match node:
+            case ast.Global():
+                yield ast.unparse(node)
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name in shared:
+                yield ast.unparse(node)
+            case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name in shared:
+                yield ast.unparse(node)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if name in shared:
+                if attr in MUTATORS:
+                    yield ast.unparse(node)
+        yield from changed_states(node, inner)
+
+
+def module_states_changed(source: str) -> list[str]:
+    tree = ast.parse(source)
+    functions = [it for it in ast.walk(tree) if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    module = names_of(tree)
+    # A class is seen through its methods; what runs at import may still fill a table.
+    return sorted({text for function in functions for text in changed_states(ast.Module([function], []), module)})
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_function_changes_its_module(path: Path) -> None:
+    """What a command sets lives in its `Execution`: a server has several at once."""
+    assert module_states_changed(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("source", [
+    "state = {}\ndef f(): state['on'] = True",
+    "state = {}\ndef f():\n    def g(): state.update(a=1)\n    return g",
+    "asked: list[int] = []\ndef f(): asked.append(1)",
+    "count = 0\ndef f():\n    global count\n    count += 1",
+    "class Box: pass\ndef f(): Box.value = 1",
+    "table = {}\nclass Box:\n    def f(self): del table['a']",
+    "from functools import cache\n@cache\ndef f(): return 1",
+    "import functools\n@functools.lru_cache(maxsize=None)\ndef f(): return 1",
+])  # fmt: skip
+def test_state_is_found(source: str) -> None:
+    assert module_states_changed(source)
+
+
+@pytest.mark.parametrize("source", [
+    "table = {}\ntable['a'] = 1\ntable.update(b=2)",
+    "def f():\n    table = {}\n    table['a'] = 1\n    return table",
+    "table = {}\ndef f(table): table['a'] = 1",
+    "table = {}\ndef f(): return table['a'], table.get('b')",
+    "class Box:\n    def f(self): self.value = 1",
+])  # fmt: skip
+def test_what_is_no_state(source: str) -> None:
+    assert module_states_changed(source) == []

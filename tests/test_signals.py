@@ -15,7 +15,7 @@ from gmmedit import artifacts
 from gmmedit.errors import RunError
 from gmmedit.fitting import loop as fitting
 from gmmedit.runtime import storage as disk
-from gmmedit.runtime.signals import Stopped, stop_if_asked, stoppable
+from gmmedit.runtime.signals import Stopped, StopRequest, stoppable
 
 GIVEN_UP_AFTER = 60.0  # seconds
 
@@ -61,7 +61,7 @@ def test_rows_stop_after_a_chunk(
     real = sample.draw
 
     def draw(*args):
-        if args[2] == 256:
+        if args[1] == 256:
             os.kill(os.getpid(), number)
         return real(*args)
 
@@ -98,8 +98,8 @@ def test_a_fit_saves_the_step_that_it_was_at(own_run: Path, settings: Path, monk
 
 DEAF = """
 import time
-from gmmedit.runtime.signals import stoppable
-with stoppable():
+from gmmedit.runtime.signals import StopRequest, stoppable
+with stoppable(StopRequest()):
     print("ready", flush=True)
     while True:
         time.sleep(0.01)
@@ -132,13 +132,15 @@ def test_two_signals_that_come_together_stop_at_once() -> None:
 
 def test_signals_are_what_they_were_afterwards() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(Stopped, match="SIGTERM") as caught, stoppable():
+    stop, others = StopRequest(), StopRequest()
+    with pytest.raises(Stopped, match="SIGTERM") as caught, stoppable(stop):
         os.kill(os.getpid(), signal.SIGTERM)
-        stop_if_asked()
+        others.check()  # another command of the process goes on
+        stop.check()
     assert caught.value.exit_code == 143
-    with pytest.raises(Stopped), stoppable():  # nobody heeded it before the end
+    with pytest.raises(Stopped), stoppable(stop):  # nobody heeded it before the end
         os.kill(os.getpid(), signal.SIGINT)
-    stop_if_asked()
+    stop.check()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 

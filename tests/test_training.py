@@ -15,6 +15,7 @@ from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
 from gmmedit.pictures.pixels import to_bytes
+from gmmedit.runtime.execution import Execution
 from gmmedit.training import loop as runs
 from gmmedit.training.classifier import AVATARS, CRITIC
 from gmmedit.training.gan_settings import GANSettings, Knot
@@ -74,10 +75,10 @@ def test_a_full_disk_is_one_line_and_the_training_goes_on(tmp_path, monkeypatch)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
             with pytest.raises(RunError, match="no space left for"):
-                runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)
+                runs.train_generator(tmp_path, SETTINGS, Execution())
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert stylegan2.read_generator(runs.train_generator(tmp_path, SETTINGS, "cpu", lambda *_: None)).image_shape == (
+    assert stylegan2.read_generator(runs.train_generator(tmp_path, SETTINGS, Execution())).image_shape == (
         3,
         32,
         32,
@@ -130,9 +131,9 @@ def test_the_log_joins(tmp_path, monkeypatch):
         return [(row["images"], row["loss"]) for row in rows]
 
     with pytest.raises(KeyboardInterrupt):
-        runs.train_network(tmp_path / "broken", "critic", settings, "cpu", breaks)
+        runs.train_network(tmp_path / "broken", "critic", settings, Execution(tick=breaks))
     assert [images for images, _ in logged(tmp_path / "broken")] == [8, 16, 24, 32, 40]
     for folder in ("broken", "whole"):
-        runs.train_network(tmp_path / folder, "critic", settings, "cpu", lambda *_: None)
+        runs.train_network(tmp_path / folder, "critic", settings, Execution())
     assert logged(tmp_path / "broken") == logged(tmp_path / "whole")
     assert len(logged(tmp_path / "whole")) == 7

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import done, gmmedit
+from conftest import done, gmmedit, refuse
 from small_run import seen
 
 from gmmedit import artifacts
@@ -161,6 +161,12 @@ def test_verify_says_what_it_did_not_run_and_runs_what_is_trusted(
     assert ran.exists()
 
 
+def test_settings_that_there_are_not(own_run: Path) -> None:
+    forge(own_run, "samples", gan="avatars", module="evil.py:generator")
+    words = ("label", "--classifier", "avatars-eval", "--force")
+    refuse(own_run, *words, says=("samples.h5: module", "gmmedit sample --force"))
+
+
 def test_one_that_trusts_does_not_let_others_trust(own_run: Path, ran: Path) -> None:
     """--trust is of one command, in the same process too."""
     prepare(own_run, "samples", gan=f"{own_run / 'evil.py'}:generator")
@@ -195,7 +201,12 @@ def loads(source: str) -> Iterator[ast.Call]:
             yield node
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "stages").rglob("*.py")), ids=lambda path: path.name)
+# Whoever reads artifacts says it each time: `trusted` has a default only for those who call the library themselves.
+READING = ("stages", "run", "editing", "evaluation", "report", "verification")
+
+
+@pytest.mark.parametrize("path", [path for room in READING for path in sorted((PACKAGE / room).rglob("*.py"))],
+                         ids=lambda path: str(path.relative_to(PACKAGE)))  # fmt: skip
 def test_every_stage_says_whether_a_network_is_trusted(path: Path) -> None:
     for call in loads(path.read_text(encoding="utf-8")):
         assert any(keyword.arg == "trusted" for keyword in call.keywords), ast.unparse(call)

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 from gmmedit.artifacts.reading import is_finished
 from gmmedit.artifacts.row_writer import RowWriter, create_rows, join_rows
 from gmmedit.artifacts.spec import RunSpec
-from gmmedit.runtime.signals import stop_if_asked
 
 if TYPE_CHECKING:
-    from gmmedit.runtime.distributed import Processes
     from gmmedit.runtime.execution import Execution
 
 
 class SharedRows:
     """One process's share in filling a file."""
 
-    def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], processes: Processes) -> None:
-        self.write, self._out, self._spans, self._ranks = out.write, out, spans, processes
+    def __init__(self, out: RowWriter, spans: Sequence[tuple[int, int]], execution: Execution) -> None:
+        self.write, self._out, self._spans = out.write, out, spans
+        self.stop, self._ranks = execution.stop, execution.processes
 
     def pending(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of the chunks that are not done; each goes to one process, the next that is free."""
@@ -51,11 +50,11 @@ def open_rows(
         with create_rows(
             path, spec, restart=execution.restart, attrs=attrs, shared=shared, force=execution.force
         ) as out:
-            yield SharedRows(out, processes.broadcast(lambda: list(out.pending())), processes)
+            yield SharedRows(out, processes.broadcast(lambda: list(out.pending())), execution)
     else:
         spans: list[tuple[int, int]] = processes.broadcast(list)
         with join_rows(path, spec, attrs=attrs) as out:
-            yield SharedRows(out, spans, processes)
+            yield SharedRows(out, spans, execution)
 
 
 def fill_rows(out: SharedRows, make: Callable[[int, int], Any]) -> None:
@@ -67,7 +66,7 @@ def fill_rows(out: SharedRows, make: Callable[[int, int], Any]) -> None:
     with ThreadPoolExecutor(1) as beside:
         storing = None
         for start, stop in out.pending():
-            stop_if_asked()
+            out.stop.check()
             rows = make(start, stop)
             if storing:
                 storing.result()

@@ -22,6 +22,10 @@ from gmmedit.cli.options import (
     ConfigFile,
     Debug,
     Device,
+    DrawSeed,
+    EditorSeed,
+    FirstSeed,
+    FitSeed,
     Force,
     FullPrecision,
     Json,
@@ -31,7 +35,6 @@ from gmmedit.cli.options import (
     Quiet,
     Restart,
     Run,
-    Seed,
     Trust,
     expand_home,
 )
@@ -69,8 +72,7 @@ def start(
 
 @app.command()
 def sample(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first sample; sample i has seed + i.")] = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 16, seed: FirstSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     gan: Annotated[
         str | None,
@@ -122,7 +124,7 @@ def label(
 
 @app.command("fit-single")
 def fit_single(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: Seed = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: FitSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     space: Annotated[
         Literal["auto", "z", "w"] | None, typer.Option(help="Latent space; auto (default): w if there is one.")
@@ -148,7 +150,7 @@ def fit_single(
 
 @app.command("fit-mixture")
 def fit_mixture(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: Seed = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: FitSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     consistency: Annotated[
         Literal["exact", "surrogate", "off"] | None, typer.Option(help="Networks used by the consistency losses.")
@@ -170,7 +172,7 @@ def fit_mixture(
 
 @app.command()
 def edit(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: Seed = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: DrawSeed = None,
     force: NoForce = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     attr: Annotated[list[str] | None, typer.Option(help=ATTR, autocompletion=complete_attributes)] = None,
     alpha: Annotated[
@@ -232,7 +234,7 @@ Features = Annotated[
 
 @app.command()
 def evaluate(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: EditorSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     precision: AutoPrecision = None, json_: Json = False,
@@ -252,7 +254,7 @@ def evaluate(
 
 @app.command()
 def compare(
-    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: Seed = None,
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: EditorSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     precision: AutoPrecision = None, json_: Json = False,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from gmmedit.errors import debugging
-
 
 def set_debugging(on: bool) -> bool:
-    """Callback of --debug: whether errors keep their traceback."""
-    debugging["on"] = on
+    """Callback of --debug: sets the level of gmmedit's log for the command that runs now."""
+    logging.getLogger("gmmedit").setLevel(logging.DEBUG if on else logging.NOTSET)
     return on
 
 
@@ -33,7 +32,18 @@ Batch = Annotated[
 ]
 NoBatch = Annotated[int | None, typer.Option("--batch", min=1, hidden=True)]  # accepted as before, without effect
 NoForce = Annotated[bool, typer.Option("--force", hidden=True)]
-Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.")]
+FirstSeed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of the first sample; sample i has seed + i. Also of --noise random."),
+]
+FitSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of initial values and batches.")]
+DrawSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Seed of --draw sample; other draws are not random.")
+]
+EditorSeed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of the editors' fits and draws; the samples are the same for any seed."),
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Overwrite a finished file that was created with different settings.")
 ]

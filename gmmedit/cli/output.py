@@ -18,7 +18,7 @@ from gmmedit.errors import InputError
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.log import Logbook
 from gmmedit.runtime.progress import Pace, logged, shown_ticks
-from gmmedit.runtime.signals import stoppable
+from gmmedit.runtime.signals import StopRequest, stoppable
 
 if TYPE_CHECKING:
     from gmmedit.runtime.execution import Execution
@@ -31,9 +31,9 @@ def escape_unencodable_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def print_error(message: str, hint: str) -> None:
+def print_error(error: Exception, message: str, hint: str) -> None:
     """Print an error and a hint on stderr; nothing if the message is empty, since another process prints it then."""
-    launched.after_main()
+    launched.after_main(error)
     if not message:
         return
     typer.echo(f"error: {message}", err=True)
@@ -46,7 +46,7 @@ def open_execution(
     run: Path | None, device: str, batch: int, force: bool, restart: bool, quiet: bool, trusting: bool = False,
     wide: bool = False,
 ) -> Iterator[Execution]:  # fmt: skip
-    """An Execution whose progress is shown and logged in the run folder; signals wait for `stop_if_asked`.
+    """An Execution whose progress is shown and logged in the run folder; signals wait for `execution.stop.check`.
 
     wide: the command may run in several processes (torchrun); only the main one continues after the context.
     InputError: torchrun started several, and the command is not wide.
@@ -57,11 +57,12 @@ def open_execution(
     from gmmedit.runtime.distributed import joined
     from gmmedit.runtime.execution import Execution
 
-    with joined() as processes:
+    stop = StopRequest()
+    with joined(stop) as processes:
         device = launched.own_device(device)
         pace = Pace(device if processes.count == 1 else f"{processes.count} processes on {device}")
         log = Logbook(run if processes.main else None)
-        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not processes.main) as tick:
+        with logged(log, device), stoppable(stop), shown_ticks(pace, log, quiet or not processes.main) as tick:
             yield Execution(
                 device=device,
                 batch=batch,
@@ -70,6 +71,7 @@ def open_execution(
                 trusting=trusting,
                 tick=tick,
                 processes=processes,
+                stop=stop,
             )
     if not processes.main:
         raise typer.Exit

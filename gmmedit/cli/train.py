@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gmmedit.cli.options import Debug, Device, Quiet, Seed, expand_home
+from gmmedit.cli.options import Debug, Device, FitSeed, Quiet, expand_home
 from gmmedit.cli.output import open_execution, print_written
 
 train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train the networks that come with gmmedit.")
@@ -18,7 +18,7 @@ Out = Annotated[Path, typer.Option(help="Folder for weights, checkpoint, log, sa
 
 @train.command("generator")
 def train_generator(
-    data: Data = "avatars", out: Out = Path("runs/train"), device: Device = "cpu", seed: Seed = None,
+    data: Data = "avatars", out: Out = Path("runs/train"), device: Device = "cpu", seed: FitSeed = None,
     phases: Annotated[
         str | None, typer.Option(help="Image sizes and images per size, e.g. 32:160000,64:100000.")
     ] = None,
@@ -32,7 +32,7 @@ def train_generator(
     settings = GANSettings.parse(seed, phases)
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
-        path = run(out, settings, device, execution.tick)
+        path = run(out, settings, execution)
     print_written(path, quiet)
 
 
@@ -50,7 +50,7 @@ def train_classifier(
 
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
-        path = run(out, evaluator, device, execution.tick)
+        path = run(out, evaluator, execution)
     print_written(path, quiet)
 
 

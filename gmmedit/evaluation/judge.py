@@ -94,7 +94,7 @@ def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # wherever its file lies
     if labelling:
         run.calibrate(classifier)
-    embedder = load_embedder(settings.features, device) if settings.features != "auto" else None
+    embedder = load_embedder(settings.features, device, trusted=True) if settings.features != "auto" else None
     return Evaluators(classifier, embedder, labelling)
 
 

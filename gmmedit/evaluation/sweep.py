@@ -38,7 +38,7 @@ from gmmedit.run.neighbours import neighbours_of
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, metered
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.signals import Stopped, stop_if_asked
+from gmmedit.runtime.signals import Stopped, StopRequest
 
 SAVED_EVERY = 20  # seconds
 
@@ -132,7 +132,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
     chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
     score = None
     if renderer.generator.differentiable and labeller.differentiable:
-        score = stopping(renderer.score(space, chart, labeller, settings.precision))
+        score = stopping(renderer.score(space, chart, labeller, settings.precision), run.execution.stop)
     material = Material(
         space=space,
         latents=read_rows(samples, space, fitted),
@@ -153,11 +153,11 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
     return SweepInputs(spec, material, judge, it, settings)
 
 
-def stopping(score: Score) -> Score:
+def stopping(score: Score, stop: StopRequest) -> Score:
     """The same, but it does not begin when the command is asked to stop: polishing takes minutes."""
 
     def seen(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        stop_if_asked()
+        stop.check()
         return score(x, disturbance)
 
     return seen
@@ -222,7 +222,7 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
             if time.monotonic() - saved > SAVED_EVERY:
                 save()
                 saved = time.monotonic()
-            stop_if_asked()
+            execution.stop.check()
     except Stopped:
         if execution.processes.main:
             save()
@@ -256,7 +256,7 @@ def sweep(editor: Editor, inputs: SweepInputs, category: int) -> dict[str, Tenso
     way = editor.trajectory(latent, category)
     seen = [(it.logits[rows], it.nuisances[rows], it.features[rows])]
     for strength in editor.strengths[1:]:
-        stop_if_asked()
+        inputs.judge.execution.stop.check()
         moved = way(strength)
         seen.append(seen[0] if torch.equal(moved, latent) else inputs.judge.observe(moved))
     logits, nuisances, features = (torch.stack(parts) for parts in zip(*seen, strict=True))

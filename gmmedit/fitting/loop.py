@@ -14,7 +14,6 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import tensors
 from gmmedit.runtime.cost import metered, write_cost
 from gmmedit.runtime.execution import Execution
-from gmmedit.runtime.signals import asked, stop_if_asked
 
 CHECKPOINT_EVERY = 200  # steps
 RECORD_EVERY = 10  # steps
@@ -42,10 +41,10 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
             for done in fit:
                 if (fit.count - 1) % RECORD_EVERY == 0:
                     record_step(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})
-                if main and (fit.count % CHECKPOINT_EVERY == 0 or asked()):
+                if main and (fit.count % CHECKPOINT_EVERY == 0 or execution.stop.asked):
                     artifacts.save_checkpoint(path, spec, checkpoint_arrays(fit, history))
                 if main:  # the other processes end with it
-                    stop_if_asked()
+                    execution.stop.check()
                 execution.tick(fit.count, fit.steps, f"{spec.kind}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")

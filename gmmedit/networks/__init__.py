@@ -4,6 +4,7 @@ What may run is decided before anything is loaded. Generators and classifiers ar
 """
 
 import logging
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gmmedit.errors import InputError, debugging
+from gmmedit.errors import InputError, is_debugging
 from gmmedit.runtime.regular_files import check_regular
 
 REASON = 200  # characters
@@ -85,13 +86,30 @@ def check_archive(archive: zipfile.ZipFile, size: int, hint: str) -> list[str]:
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Hide what libraries log while they read a file, unless --debug is given."""
-    before = logging.root.manager.disable
-    logging.disable(before if debugging["on"] else logging.CRITICAL)
+    """Hide what libraries log in this thread while they read a file, unless --debug is given.
+
+    Other threads go on logging; `logging.disable` would silence the whole process.
+    """
+    thread = threading.get_ident()
+
+    def is_of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    handlers = [] if is_debugging() else logging_handlers()
+    for handler in handlers:
+        handler.addFilter(is_of_another_thread)
     try:
         yield
     finally:
-        logging.disable(before)
+        for handler in handlers:
+            handler.removeFilter(is_of_another_thread)
+
+
+def logging_handlers() -> list[logging.Handler]:
+    """The handlers of all loggers, and the one of last resort."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    found = [handler for logger in loggers if isinstance(logger, logging.Logger) for handler in logger.handlers]
+    return [*found, logging.lastResort] if logging.lastResort else found
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.report.examples import ORDINARY, Example
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import first_unseen
-from gmmedit.runtime.signals import asked, stop_if_asked
 from gmmedit.runtime.storage import lock
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
@@ -93,10 +92,10 @@ def fill(
             own = [example for example in examples if example.category == category]
             rows = strips_towards(session, category, pool, seen, own, first_seed)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
-        if time.monotonic() - saved > SAVED_EVERY or asked():
+        if time.monotonic() - saved > SAVED_EVERY or session.execution.stop.asked:
             artifacts.save_checkpoint(path, spec, found)
             saved = time.monotonic()
-        stop_if_asked()
+        session.execution.stop.check()
     names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
     arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
     artifacts.write_whole(path, spec, arrays, {"notes": session.notes})

@@ -13,6 +13,7 @@ from types import TracebackType
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
@@ -27,6 +28,7 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import check_unseen
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution
+from gmmedit.runtime.validation import explain_error
 from gmmedit.spaces import Chart, Space
 
 KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  # parents before their children
@@ -122,8 +124,12 @@ class RunFolder:
 
     @cached_property
     def sampled(self) -> SampleSettings:
-        """What the samples were drawn with."""
-        return SampleSettings.model_validate(self.samples.spec.config)
+        """What the samples were drawn with. InputError: samples.h5 names settings that there are not."""
+        try:
+            return SampleSettings.model_validate(self.samples.spec.config)
+        except ValidationError as error:
+            message, _ = explain_error(error, SampleSettings)
+            raise InputError(f"{self.samples.path}: {message}", hint="make it again: gmmedit sample --force") from None
 
     def space(self, name: str) -> Space:
         """The generator's latent space of that name, as samples.h5 tells it."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.batching import Score
+from gmmedit.runtime.signals import StopRequest
 from gmmedit.runtime.storage import lock
 
 T = TypeVar("T")
@@ -68,14 +69,20 @@ class Processes:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """The processes of this command, which end together: when one fails, it alone says so (others: `Echo`)."""
+def joined(stop: StopRequest) -> Iterator[Processes]:
+    """The processes of this command, which end together: when one fails, it alone says so (others: `Echo`).
+
+    stop: of this command; a process that is asked to stop does not wait for the others.
+    """
     if launched.count() == 1:
         yield Processes()
         return
     from gmmedit.runtime.process_group import ProcessGroup
 
-    processes = ProcessGroup()
-    launched.meet()
-    with processes.ending_together():
-        yield processes
+    processes = ProcessGroup(stop)
+    try:
+        with processes.ending_together():
+            yield processes
+    except BaseException as error:
+        launched.mark_as_heard(error)
+        raise

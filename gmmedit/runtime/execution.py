@@ -12,6 +12,7 @@ from torch import Tensor
 from gmmedit.errors import InputError
 from gmmedit.runtime.batching import TILE, Memory, in_batches
 from gmmedit.runtime.distributed import Processes
+from gmmedit.runtime.signals import StopRequest
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -35,6 +36,7 @@ class Execution:
     tick: Tick = silent
     processes: Processes = ALONE
     memory: Memory = field(default_factory=Memory)
+    stop: StopRequest = field(default_factory=StopRequest)
 
     @property
     def rows_per_call(self) -> int:

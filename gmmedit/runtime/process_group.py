@@ -23,7 +23,7 @@ from gmmedit.errors import GmmeditError, RunError
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.batching import TILE, Score, padded
 from gmmedit.runtime.distributed import Processes, T, Tensors
-from gmmedit.runtime.signals import stop_if_asked
+from gmmedit.runtime.signals import StopRequest
 from gmmedit.runtime.storage import lock
 
 POLL = 0.02  # seconds between looks into the store
@@ -46,7 +46,8 @@ class Echo(GmmeditError):
 class ProcessGroup(Processes):
     """This process among the others. RunError: they do not find each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
         with lost():
             store, self.rank, self.count = next(dist.rendezvous("env://", timeout=PATIENCE))
         self.store = dist.PrefixStore(f"gmmedit {launched.attempt()}", store)
@@ -89,7 +90,7 @@ class ProcessGroup(Processes):
 
     def _pause(self) -> None:
         self.check()
-        stop_if_asked()
+        self._stop.check()
         time.sleep(POLL)
 
     def _wait(self, key: str) -> None:
@@ -131,7 +132,7 @@ class ProcessGroup(Processes):
         def taken() -> Iterator[int]:
             while (number := self.store.add(f"{call}/next", 1) - 1) < total:
                 self.check()
-                stop_if_asked()
+                self._stop.check()
                 yield number
 
         return taken()

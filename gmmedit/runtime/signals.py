@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM ask a long command to stop where nothing is lost; a second one stops it at once.
 
-The state is the process's, as its signals are: a loop asks `stop_if_asked()` where it may stop.
+The request belongs to the command's `Execution`: a loop asks `execution.stop.check()` where it may stop. Only what
+signals do is the process's.
 """
 
 import os
@@ -14,7 +15,6 @@ from types import FrameType
 from gmmedit.errors import GmmeditError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_asked: list[signal.Signals] = []
 
 
 class Stopped(GmmeditError):
@@ -25,46 +25,58 @@ class Stopped(GmmeditError):
         self.exit_code = 128 + number
 
 
+class StopRequest:
+    """Whether one command has been asked to stop, by a signal or by another thread."""
+
+    def __init__(self) -> None:
+        self._number: signal.Signals | None = None
+
+    @property
+    def asked(self) -> bool:
+        return self._number is not None
+
+    def ask(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Let the command end where nothing is lost, with the exit code of that signal. The first request counts."""
+        self._number = self._number or number
+
+    def withdraw(self) -> None:
+        self._number = None
+
+    def check(self) -> None:
+        """Stopped: it has been asked to. Everything finished must have been saved."""
+        if self._number is not None:
+            raise Stopped(self._number)
+
+
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Signals are requests in here. Stopped: one came, and was not heeded before the end."""
+def stoppable(stop: StopRequest) -> Iterator[None]:
+    """Signals are requests to `stop` in here. Stopped: one came, and was not heeded before the end."""
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread may set what signals do
         return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.ask(signal.Signals(number))
+        if sys.stderr.isatty():  # a progress bar has hidden the cursor, and would not get to show it again
+            text = b"\x1b[?25h\nstopping when this chunk or step is done; a second signal stops at once\n"
+            os.write(sys.stderr.fileno(), text)
+        # The same one again ends the process even in the middle of a long computation. The other one may be under way
+        # to Python already, which then must find a handler of Python's.
+        for other in SIGNALS:
+            if signal.getsignal(other) is ask:
+                signal.signal(other, signal.SIG_DFL if other == number else _stop_at_once)
+
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores them
-    before = {number: signal.signal(number, _ask) for number in heeded}
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield
-        stop_if_asked()
+        stop.check()
     finally:
-        _asked.clear()
+        stop.withdraw()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ask(number: int, frame: FrameType | None) -> None:
-    _asked.append(signal.Signals(number))
-    if sys.stderr.isatty():  # a progress bar has hidden the cursor, and would not get to show it again
-        os.write(
-            sys.stderr.fileno(), b"\x1b[?25h\nstopping when this chunk or step is done; a second signal stops at once\n"
-        )
-    # The same one again ends the process even in the middle of a long computation. The other one may be under way to
-    # Python already, which then must find a handler of Python's.
-    for it in SIGNALS:
-        if signal.getsignal(it) is _ask:
-            signal.signal(it, signal.SIG_DFL if it == number else _stop_at_once)
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-
-
-def asked() -> bool:
-    return bool(_asked)
-
-
-def stop_if_asked() -> None:
-    """Stopped: a signal has asked for it. Everything finished must have been saved."""
-    if _asked:
-        raise Stopped(_asked[0])

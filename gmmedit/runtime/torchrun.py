@@ -4,8 +4,7 @@ import os
 import time
 
 HEAD_START = 10.0  # seconds
-
-_state = {"met": False}
+HEARD = "heard by the other processes"  # of an error
 
 
 def count() -> int:
@@ -28,16 +27,16 @@ def own_device(device: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if count() > 1 and device == "cuda" else device
 
 
-def meet() -> None:
-    """From now on the processes hear of each other's errors."""
-    _state["met"] = True
+def mark_as_heard(error: BaseException) -> None:
+    """The processes have met, and the others have heard of this error."""
+    vars(error)[HEARD] = True
 
 
-def after_main() -> None:
+def after_main(error: BaseException) -> None:
     """Before the processes have met, they fail alike, and only the main one is to say so.
 
     torchrun ends the others as soon as it has. If it does not, the error is one of this process, which goes on to
     say so itself.
     """
-    if rank() > 0 and not _state["met"]:
+    if rank() > 0 and HEARD not in vars(error):
         time.sleep(HEAD_START)

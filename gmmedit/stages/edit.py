@@ -21,7 +21,6 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.signals import stop_if_asked
 from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run"]
@@ -73,7 +72,7 @@ def fill(
         path, spec, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
     ) as writer:
         for start, stop in writer.pending():
-            stop_if_asked()
+            execution.stop.check()
             editor = session.editor(images[start:stop])
             rows = edit_rows(session, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})

@@ -17,7 +17,6 @@ from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.signals import stop_if_asked
 from gmmedit.verification.recompute import (
     NotHere,
     compare_rows,
@@ -54,7 +53,7 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
     with ExitStack() as stack:
         runs: dict[Path, RunFolder] = {}
         for done, path in enumerate(paths):
-            stop_if_asked()
+            execution.stop.check()
             execution.tick(done, len(paths), f"verify {path.name}")
             if path.parent not in runs:
                 runs[path.parent] = stack.enter_context(RunFolder(path.parent, execution))

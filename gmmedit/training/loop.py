@@ -3,7 +3,6 @@
 import io
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from PIL import Image
 from gmmedit.classifiers import convnet
 from gmmedit.errors import InputError, writing
 from gmmedit.generators import stylegan2
-from gmmedit.runtime.signals import asked, stop_if_asked
+from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import lock, publish, write_file
 from gmmedit.training.classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
 from gmmedit.training.gan_settings import GANSettings
@@ -24,10 +23,8 @@ from gmmedit.training.stylegan2 import POOL_SEED, GANTraining, render_pool, samp
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
 SHEET_ROWS, SHEET_COLUMNS = 4, 12
 
-Tick = Callable[[int, int, str], None]
 
-
-def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -> Path:
+def train_generator(out: Path, settings: GANSettings, execution: Execution) -> Path:
     """Train to the end from the last checkpoint in `out`; the path of the weights.
 
     InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full, or
@@ -35,13 +32,13 @@ def train_generator(out: Path, settings: GANSettings, device: str, tick: Tick) -
     """
     path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
     with lock(path), writing(path):
-        critic = convnet.read_network(train_network(out, "critic", CRITIC, device, tick))
-        training = begin(checkpoint, settings, critic, device)
+        critic = convnet.read_network(train_network(out, "critic", CRITIC, execution))
+        training = begin(checkpoint, settings, critic, execution.device)
         pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
-        run_phase(training, pool, out, tick)
+        run_phase(training, pool, out, execution)
         while training.phase < len(settings.phases) - 1:
             training = training.grow()
-            run_phase(training, pool, out, tick)
+            run_phase(training, pool, out, execution)
         save_sheet(training, out / "samples.png")
         stylegan2.save_generator(training.average, path)
     return path
@@ -67,46 +64,47 @@ def load_pool(n: int, path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def run_phase(training: GANTraining, pool: np.ndarray, out: Path, tick: Tick) -> None:
+def run_phase(training: GANTraining, pool: np.ndarray, out: Path, execution: Execution) -> None:
     """Train to the end of the phase, with checkpoints, log and sample sheets in `out`."""
     checkpoint = out / "generator.checkpoint"
     for done in training.run(pool):
         words = f"{training.resolution} px, D {done.d_loss:.2f}, {done.images_per_second:.0f} images/s"
-        tick(done.images, training.images, words)
+        execution.tick(done.images, training.images, words)
         keep_log(out / "generator.jsonl", training.step, {"resolution": training.resolution, **asdict(done)})
-        if training.step % CHECKPOINT_EVERY == 0 or asked():
+        if training.step % CHECKPOINT_EVERY == 0 or execution.stop.asked:
             save_checkpoint(training.state(), checkpoint)
-        stop_if_asked()
+        execution.stop.check()
         if training.step % SHEET_EVERY == 0:
             save_sheet(training, out / f"samples_{training.resolution}px_{done.images:07d}.png")
     save_checkpoint(training.state(), checkpoint)
 
 
-def train_classifier(out: Path, evaluator: bool, device: str, tick: Tick) -> Path:
+def train_classifier(out: Path, evaluator: bool, execution: Execution) -> Path:
     """Train the labelling or the evaluation network; the path of the weights."""
     if evaluator:
-        return train_network(out, "evaluator", EVALUATION, device, tick)
-    return train_network(out, "classifier", LABELLING, device, tick)
+        return train_network(out, "evaluator", EVALUATION, execution)
+    return train_network(out, "classifier", LABELLING, execution)
 
 
-def train_network(out: Path, name: str, settings: ClassifierSettings, device: str, tick: Tick) -> Path:
+def train_network(out: Path, name: str, settings: ClassifierSettings, execution: Execution) -> Path:
     """Train a classifier of avatars from its last checkpoint in `out`, if it is not done; the path of the weights.
 
     InputError and RunError as in `train_generator`.
     """
     path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
     with lock(path), writing(path):
-        training = ClassifierTraining(settings, device)
+        training = ClassifierTraining(settings, execution.device)
         saved = read_checkpoint(checkpoint)
         cut_log(out / f"{name}.jsonl", saved)
         if saved:
             training.load(saved)
         for done in training.run():
-            tick(done.images, training.settings.images, f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}")
+            words = f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}"
+            execution.tick(done.images, training.settings.images, words)
             keep_log(out / f"{name}.jsonl", training.step, asdict(done))
-            if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images or asked():
+            if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images or execution.stop.asked:
                 save_checkpoint(training.state(), checkpoint)
-            stop_if_asked()
+            execution.stop.check()
         convnet.save_network(training.average, path)
     return path
 
