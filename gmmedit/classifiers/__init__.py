@@ -1,4 +1,4 @@
-"""Classifiers: image to labels. `load` finds one by its name, its file, or the YAML file that describes it."""
+"""Classifiers: image to labels. `load` opens one by name, file, or the YAML file that describes it."""
 
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.base import Classifier

@@ -1,10 +1,10 @@
-"""Labels that mean what they say: the scale and the shift of logits, found without a single true label.
+"""Calibration of labels: scale and shift of the logits, found without true labels.
 
-A classifier is calibrated in the large when its mean confidence is its accuracy, and when it gives every value as
-often as that value occurs (DeGroot & Fienberg 1983). Prompts of a zero-shot classifier promise neither: their scores
-have an arbitrary zero and an arbitrary unit. So the user states what is known, how often the labels should be right
-(`accuracy`) and, where known, how often the values occur (`rates`), and each attribute's logits become
-`scale * logits + shift` such that both hold on the pictures at hand.
+A classifier is calibrated in the large if its mean confidence equals its accuracy, and if it predicts every value as
+often as the value occurs (DeGroot & Fienberg 1983). The scores of a zero-shot classifier have an arbitrary zero and an
+arbitrary unit, so neither holds. The user states how often the labels should be right (`accuracy`) and, where known,
+how often the values occur (`rates`), and each attribute's logits become `scale * logits + shift` such that both hold
+on the given images.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SMALLEST, LARGEST = 1e-2, 1e2  # of the scale: beyond it there is nothing to be read
+SMALLEST, LARGEST = 1e-2, 1e2  # bounds of the scale
 HALVINGS, STEPS = 40, 50
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is known of one attribute: the share of right labels, the rate of each of its values; None: unknown."""
+    """What is known of one attribute: the share of right labels, the rate of each value; None: unknown."""
 
     values: int
     accuracy: float | None
@@ -27,7 +27,7 @@ class Goal:
 
 
 class Calibration:
-    """Scale and shift per category, (K,) each; the identity until `fit`, or until they are given."""
+    """Scale and shift per category, (K,) each; the identity until `fit` or `load`."""
 
     def __init__(self, goals: Sequence[Goal]) -> None:
         self.goals = list(goals)
@@ -40,16 +40,18 @@ class Calibration:
 
     @torch.no_grad()
     def fit(self, logits: Tensor) -> None:
-        """Find scale and shift from uncalibrated logits (M, K) of pictures as they come."""
+        """Find scale and shift from uncalibrated logits (M, K) of unselected images."""
         parts = logits.double().split([goal.values for goal in self.goals], dim=1)
         found = [solve_attribute(part, goal) for part, goal in zip(parts, self.goals, strict=True)]
         self.scale = torch.cat([scale.expand(goal.values) for (scale, _), goal in zip(found, self.goals, strict=True)])
         self.shift = torch.cat([shift for _, shift in found])
 
     def state(self) -> dict[str, list[float]]:
+        """Scale and shift, JSON-ready."""
         return {"scale": self.scale.tolist(), "shift": self.shift.tolist()}
 
     def load(self, state: dict[str, list[float]]) -> None:
+        """Set scale and shift from `state()`."""
         self.scale, self.shift = (torch.tensor(state[key], dtype=torch.float64) for key in ("scale", "shift"))
 
 

@@ -1,4 +1,4 @@
-"""Classifiers by name, by file, or by the YAML file that describes one."""
+"""Classifiers by name, by file, or by the YAML file that describes them."""
 
 from pathlib import Path
 
@@ -21,14 +21,14 @@ REGISTRY = Registry(
     "classifier",
     {
         "avatars": "gmmedit.classifiers.convnet:load_avatars",
-        "avatars-eval": "gmmedit.classifiers.convnet:load_avatars_eval",  # trained apart, never used in a fit
+        "avatars-eval": "gmmedit.classifiers.convnet:load_avatars_eval",  # trained independently, never used in a fit
     },
     "gmmedit.classifiers",
 )
-"""Names to functions without arguments that return a `Classifier`."""
+"""Names of functions without arguments that return a `Classifier`."""
 
 EVALUATION = {"avatars": "avatars-eval"}
-"""Classifiers to independently trained ones of the same attributes, which no fit has used."""
+"""Classifiers and their evaluation classifiers: independently trained, with the same attributes."""
 
 READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
 
@@ -36,9 +36,9 @@ READY = {"clip-faces": Path(__file__).parent / "ready" / "clip-faces.yaml"}
 def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Classifier:
     """The classifier of that name or file, frozen and in evaluation mode.
 
-    trusted: whether the user answers for the name. If not, as when a file names it, a Python file runs only if he has
-    named it before. InputError: unknown name, missing, foreign or damaged file, a description that does not fit it, or
-    a function that is not to run.
+    trusted: whether the user gave the name; if a file did, Python files run only if the user has named them before
+    (see runtime/trust.py). InputError: the name is unknown, the file is missing, damaged or not supported, its
+    description does not match it, or a function fails or may not run.
     """
     if name_or_path in READY:
         classifier = open_classifier(str(READY[name_or_path]), device, trusted)
@@ -50,24 +50,27 @@ def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Classi
 
 
 def evaluation_classifier(name: str) -> str:
-    """The independently trained classifier that evaluates fits to this one's labels; where none is known, `name`."""
+    """The independently trained evaluation classifier for this one; `name` itself if none is known."""
     return EVALUATION.get(name, name)
 
 
 def list_names() -> list[str]:
+    """The names of all classifiers: embedded, of other packages, and described in gmmedit/classifiers/ready."""
     return [*REGISTRY.targets(), *READY]
 
 
 def check_classifier(made: object, where: str) -> Classifier:
-    """InputError: a plug-in or factory returned something else, or without what every stage asks for."""
+    """The classifier, for images of any channels. InputError: it is no `Classifier`, or lacks required attributes."""
     if not isinstance(made, Classifier):
-        message = f"{where} gives a {type(made).__name__} and no Classifier"
+        message = f"{where} returns a {type(made).__name__}, not a Classifier"
         raise InputError(message, hint="describe it in a YAML file: docs/classifiers.md")
     lacking = [name for name in ("attributes", "input_size", "fingerprint") if not getattr(made, name, None)]
     if lacking:
-        raise InputError(f"the Classifier of {where} has no {', '.join(lacking)}", hint="gmmedit.classifiers.base")
+        raise InputError(
+            f"the Classifier of {where} has no {', '.join(lacking)}", hint="see gmmedit.classifiers.Classifier"
+        )
     check_attributes(made.attributes, where)
-    if made.converts:  # one of gmmedit's own
+    if made.converts:  # a classifier of gmmedit itself
         return made
     check_answers(made, where)
     return custom.ConvertingClassifier(made)
@@ -75,26 +78,26 @@ def check_classifier(made: object, where: str) -> Classifier:
 
 @torch.no_grad()
 def check_answers(made: Classifier, where: str) -> None:
-    """InputError: it fails on two images, or its logits do not fit its attributes."""
+    """InputError: the classifier fails on two images, or its logits do not match its attributes."""
     shape = (TRIAL_IMAGES, made.channels[-1], *made.input_size)
     try:
         found = made.logits(torch.linspace(-1, 1, torch.Size(shape).numel()).view(shape))
     except InputError:
         raise
-    except Exception as error:  # somebody else's code
+    except Exception as error:  # code of another package
         if out_of_memory(error):
             raise
         message = f"the Classifier of {where} fails on images {list(shape)}: {first_line(error)}"
         raise InputError(message, hint="--debug shows where") from error
     columns = sum(len(attribute.values) for attribute in made.attributes)
-    told = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
-    if told != [TRIAL_IMAGES, columns]:
-        message = f"logits of {where} are {told} for {TRIAL_IMAGES} images, its attributes have {columns} values"
-        raise InputError(message, hint="one column for each value of each attribute")
+    actual = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    if actual != [TRIAL_IMAGES, columns]:
+        message = f"logits of {where} are {actual} for {TRIAL_IMAGES} images, its attributes have {columns} values"
+        raise InputError(message, hint="return one column for each value of each attribute")
 
 
 def open_classifier(name: str, device: str, trusted: bool) -> Classifier:
-    """The classifier in a file, in a folder, or described by a YAML file."""
+    """The classifier in a file or folder, or described by a YAML file. InputError: as `load`."""
     path = Path(name)
     if path.suffix in YAML:
         return build_classifier(read_description(path, Description), path.parent, f"{name}: ", device, trusted)
@@ -106,7 +109,7 @@ def open_classifier(name: str, device: str, trusted: bool) -> Classifier:
 
 
 def build_classifier(description: Description, base: Path, prefix: str, device: str, trusted: bool) -> Classifier:
-    """The classifier of a description whose file lies relative to `base`."""
+    """The classifier of a description; its file is relative to `base`, `prefix` precedes it in errors."""
     name = description.file
     where = f"{prefix}{name}"
     if python.PATTERN.fullmatch(name):
@@ -119,11 +122,11 @@ def build_classifier(description: Description, base: Path, prefix: str, device: 
     if kind == "table":
         return Table(path, description)
     for key in description.table_keys():
-        raise InputError(f"{where} is no table of labels, {key} is for tables", hint=f"leave {key} out; {HINT}")
+        raise InputError(f"{where} is not a table of labels, and {key} is for tables", hint=f"remove {key}; {HINT}")
     if kind == "safetensors":
-        raise InputError(f"{where} needs no description", hint=f"--classifier {path}")
+        raise InputError(f"{where} needs no description", hint=f"give the file itself: --classifier {path}")
     if not kind:
-        message = f"{path} is no classifier: neither .pt2, TorchScript, ONNX, safetensors, CSV nor HDF5"
+        message = f"{path} is not a classifier: .pt2, TorchScript, ONNX, safetensors, CSV or HDF5"
         raise InputError(message, hint=HINT)
     if kind != "folder":
         check_prompts(description, where)
@@ -136,6 +139,6 @@ def build_classifier(description: Description, base: Path, prefix: str, device: 
 
 
 def check_prompts(description: Description, where: str) -> None:
-    """InputError: a network that reads no words is asked to."""
+    """InputError: the description has prompts, which only transformers folders can read."""
     if description.prompts:
-        raise InputError(f"{where} cannot read prompts", hint="file: a folder or hub name of CLIP or SigLIP")
+        raise InputError(f"{where} cannot read prompts", hint="give as file: a folder or hub name of CLIP or SigLIP")

@@ -1,4 +1,4 @@
-"""From the numbers that a network puts out to the logits of attributes."""
+"""Convert a network's outputs to the logits of attributes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from gmmedit.classifiers.attributes import Attribute
 from gmmedit.errors import InputError, nearest
 
 Activation = Literal["sigmoid", "softmax", "probabilities", "pairs"]
-SMALLEST = 1e-6  # probabilities below this are taken for it
+SMALLEST = 1e-6  # probabilities are clamped to [SMALLEST, 1 - SMALLEST]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a network's outputs (N, n) speak of which attribute, and what they are.
+    """Which columns of a network's outputs (N, n) belong to which attribute, and what they mean.
 
     `chosen` lists the columns of each attribute. One column is the log-odds of the second of two values, or with
     "probabilities" its probability. Several are one per value: logits of a softmax, or of independent sigmoids, whose
@@ -35,6 +35,7 @@ class Columns:
         return torch.cat(parts, dim=1)
 
     def centre_logits(self, part: Tensor) -> Tensor:
+        """An attribute's outputs (N, 1 or C) to logits (N, C) of mean 0."""
         if part.shape[1] == 1:
             odds = part.logit() if self.activation == "probabilities" else part
             return torch.cat([-odds / 2, odds / 2], dim=1)
@@ -43,8 +44,7 @@ class Columns:
 
 
 def assign_in_order(attributes: Sequence[Attribute], activation: Activation) -> Columns:
-    """Every attribute takes the next columns: as many as it has values, one for two values unless they are logits
-    of a softmax or of pairs."""
+    """Assign the next columns to each attribute: one per value, or one for two (sigmoid, probabilities)."""
     single = activation in ("sigmoid", "probabilities")
     counts = [1 if single and len(a.values) == 2 else len(a.values) for a in attributes]
     starts = [sum(counts[:i]) for i in range(len(counts))]
@@ -59,9 +59,9 @@ def assign_by_name(
     activation: Activation,
     where: str,
 ) -> Columns:
-    """Attributes that take the columns called as `outputs` says; without a word there, as they or their values are.
+    """Assign columns to attributes by the names in `outputs`, by default those of the attribute or its values.
 
-    With "pairs" every name stands for two columns. InputError: no such name, or another number than of values.
+    With "pairs" every name stands for two columns. InputError: there is no such name, or not one per value.
     """
     chosen = []
     for attribute in attributes:
@@ -74,11 +74,12 @@ def assign_by_name(
             places = [2 * place + side for place in places for side in (0, 1)]
         if len(places) != len(attribute.values) and not (len(places) == 1 and len(attribute.values) == 2):
             message = f"{where}: {attribute.name} has {len(attribute.values)} values and {len(wanted)} outputs"
-            raise InputError(message, hint="one output per value, or one for two values")
+            raise InputError(message, hint="give one output per value, or one for two values")
         chosen.append(tuple(places))
     return Columns(tuple(chosen), activation, len(names) * (2 if activation == "pairs" else 1))
 
 
 def guess_outputs(attribute: Attribute, names: Sequence[str]) -> tuple[str, ...]:
+    """The outputs named like an attribute's values, or else like the attribute."""
     by_value = all(value in names for value in attribute.values)
     return attribute.values if by_value and attribute.name not in names else (attribute.name,)

@@ -1,7 +1,6 @@
 """A small convolutional classifier, and its safetensors file.
 
-Residual, without any normalisation layer: the same arithmetic in training and use, and rows that
-never see each other.
+Residual, without normalisation layers: training and evaluation compute the same, and rows do not depend on each other.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,10 +24,10 @@ WEIGHTS = Path(__file__).parents[1] / "datasets" / "avatars" / "weights"
 
 @dataclass(frozen=True)
 class ConvNetConfig:
-    """What a ConvNet reads in a picture, and its shape."""
+    """Attributes and nuisances of a ConvNet, and its shape."""
 
     attributes: tuple[Attribute, ...]
-    nuisances: tuple[str, ...] = ()  # real numbers that the network estimates beside the labels
+    nuisances: tuple[str, ...] = ()  # real numbers in [-1, 1] that the network estimates besides the labels
     size: int = 64  # of the square image; a multiple of 2 ** len(widths)
     widths: tuple[int, ...] = (24, 32, 64, 64)  # channels at size / 2, size / 4, ...
     depth: int = 1  # residual blocks after each halving
@@ -36,11 +35,12 @@ class ConvNetConfig:
 
     @property
     def n_columns(self) -> int:
+        """K, the number of values of all attributes."""
         return sum(len(attribute.values) for attribute in self.attributes)
 
 
 class ConvNet(Classifier):
-    """Attributes' labels, and estimates of the nuisances, from one vector of features."""
+    """Labels of attributes and estimates of nuisances, linear in one vector of features."""
 
     converts = True
 
@@ -59,8 +59,8 @@ class ConvNet(Classifier):
         self.head = nn.Linear(config.features, config.n_columns + len(config.nuisances))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] to the features (N, F), float32, that the answers are linear in."""
-        # Folding 2x2 pixels into channels loses nothing and saves the dearest layer.
+        """Images (N, C, H, W) in [-1, 1] to the features (N, F), float32, in which the outputs are linear."""
+        # Folding 2x2 pixels into channels loses nothing and saves the most expensive layer.
         x = F.pixel_unshuffle(resize(convert_channels(images, self.channels), self.input_size), 2)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # the faster layout
         for stage in self.stages:
@@ -68,11 +68,12 @@ class ConvNet(Classifier):
         return F.silu(self.to_features(F.silu(x).flatten(1))).float()
 
     def observe(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Classifier.observe`."""
         features = self.features(images)
         return *self.read_features(features), features
 
     def logits(self, images: Tensor) -> Tensor:
-        """See `Classifier.logits`; the columns of every attribute have the mean 0."""
+        """See `Classifier.logits`; the columns of every attribute have mean 0."""
         return self.predict(images)[0]
 
     def nuisances(self, images: Tensor) -> Tensor:
@@ -84,14 +85,14 @@ class ConvNet(Classifier):
         return self.read_features(self.features(images))
 
     def read_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """What `features` (N, F) say: `logits` (N, K) and `nuisances` (N, n)."""
+        """`logits` (N, K) and `nuisances` (N, n) from features (N, F)."""
         logits, nuisances = self.head(features).tensor_split([self.config.n_columns], dim=1)
         columns = logits.split([len(a.values) for a in self.attributes], dim=1)
         return torch.cat([c - c.mean(dim=1, keepdim=True) for c in columns], dim=1), nuisances
 
 
 class ResidualBlock(nn.Module):
-    """x (N, C, H, W) plus two convolutions of it; about the identity before training."""
+    """x (N, C, H, W) plus two convolutions of it; the identity before training."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -99,6 +100,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W) to the same shape."""
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
@@ -110,19 +112,19 @@ def convolution(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
 
 
 def save_network(network: ConvNet, path: Path) -> None:
-    """Write weights and configuration; a file at `path` is replaced as a whole."""
+    """Write weights and configuration; a file at `path` is replaced atomically."""
     weights.write_weights(path, network.state_dict(), KEY, asdict(network.config))
 
 
 def read_network(path: Path) -> ConvNet:
-    """The network in a file of `save`, on the CPU, frozen. InputError: it is not one of `save`."""
+    """The network in a file of `save_network`, on the CPU, frozen. InputError: damaged, or another kind of file."""
     config, tensors = weights.read_weights(path, KEY)
     try:
         network = ConvNet(parse_config(config), weights.fingerprint_tensors(tensors))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} does not fit its own description: {reason}", hint=weights.HINT) from error
+        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
     return network.eval().requires_grad_(False)
 
 

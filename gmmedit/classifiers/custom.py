@@ -1,4 +1,4 @@
-"""Networks of a user's own: torch.export programs, TorchScript, ONNX, and what a Python function returns."""
+"""User-supplied networks: torch.export programs, TorchScript, ONNX, and what a Python function returns."""
 
 from pathlib import Path
 
@@ -13,19 +13,22 @@ from gmmedit.networks import Network, exported, fingerprint_files, freeze, onnx,
 
 
 def read_exported(path: Path, device: str) -> OpenedNetwork:
+    """The network in a torch.export file. InputError: as `exported.load_program`."""
     return open_network(exported.load_program(path, device), fingerprint_files(path))
 
 
 def read_torchscript(path: Path, device: str) -> OpenedNetwork:
+    """The network in a TorchScript file. InputError: as `torchscript.load_script`."""
     return OpenedNetwork(torchscript.load_script(path, device).module, fingerprint_files(path))
 
 
 def read_onnx(path: Path, device: str) -> OpenedNetwork:
+    """The network in an ONNX file. InputError: as `onnx.load_session`."""
     return open_network(onnx.load_session(path, device), fingerprint_files(*onnx.files_of(path)))
 
 
 def open_network(network: Network, fingerprint: str) -> OpenedNetwork:
-    """With what the file tells of its input."""
+    """The network, with shape and type of its input as far as the file tells."""
     shape = network.shapes[0] if network.shapes and len(network.shapes[0]) == 4 else None
     return OpenedNetwork(
         network.module, fingerprint, shape=shape, dtype=network.dtypes[0] if network.dtypes else torch.float32
@@ -33,7 +36,7 @@ def open_network(network: Network, fingerprint: str) -> OpenedNetwork:
 
 
 def load_from_python(name: str, device: str, trusted: bool) -> OpenedNetwork:
-    """What `my_classifier.py:load` returns: a module, or any function of a batch of pictures.
+    """What `my_classifier.py:load` returns: a module, or any function of a batch of images.
 
     InputError: as `python.call_factory`, or it returns something else.
     """
@@ -44,7 +47,7 @@ def load_from_python(name: str, device: str, trusted: bool) -> OpenedNetwork:
         return OpenedNetwork(module, digest + weights.fingerprint_tensors(module.state_dict()))
     if not callable(made):
         message = f"{name} returns a {type(made).__name__}"
-        raise InputError(message, hint="return a torch.nn.Module, or a function of a batch of pictures")
+        raise InputError(message, hint="return a torch.nn.Module, or a function of a batch of images")
 
     def forward(images: Tensor) -> Tensor:
         return made(images)
@@ -53,7 +56,7 @@ def load_from_python(name: str, device: str, trusted: bool) -> OpenedNetwork:
 
 
 class ConvertingClassifier(Classifier):
-    """A classifier of somebody's own, for images of any channels."""
+    """A classifier of another package, for images of any channels."""
 
     converts = True
 
@@ -64,4 +67,5 @@ class ConvertingClassifier(Classifier):
         self.channels, self.differentiable, self.calibration = made.channels, made.differentiable, made.calibration
 
     def logits(self, images: Tensor) -> Tensor:
+        """See `Classifier.logits`; images of other channels are converted."""
         return self.made.logits(convert_channels(images, self.channels))

@@ -1,4 +1,4 @@
-"""A classifier put together from a network and its description: preprocessing, network, outputs to logits."""
+"""A classifier from a network and its description: preprocessing, network, outputs to logits."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from gmmedit.classifiers.description import BEST, HINT, Description
 from gmmedit.classifiers.image_networks import TRIAL_IMAGES, OpenedNetwork, combine_fingerprint, prepare_network
 from gmmedit.errors import InputError, nearest
 
-SAME = 0.01  # of the answers' size: how much they may depend on the place in the batch
+SAME = 0.01  # of the outputs' size: how much they may depend on the position in the batch
 
 
 class DescribedClassifier(Classifier):
@@ -20,7 +20,7 @@ class DescribedClassifier(Classifier):
     converts = True
 
     def __init__(self, network: OpenedNetwork, description: Description, where: str, device: str) -> None:
-        """InputError: the description does not fit the network; `where` names the two."""
+        """InputError: the description does not match the network; `where` names them in errors."""
         super().__init__()
         self.network = prepare_network(network, description, where)
         self.attributes = description.stated() or list(network.attributes)
@@ -32,31 +32,32 @@ class DescribedClassifier(Classifier):
         self.fingerprint = combine_fingerprint(network.fingerprint, description, network.preprocessing)
         outputs = self.checked(self.network.run_trial(device))
         self.differentiable = outputs.requires_grad
-        first, second = outputs.detach().float(), self.network.run_trial(device, turned=True).detach().float()
+        first, second = outputs.detach().float(), self.network.run_trial(device, reverse=True).detach().float()
         if not torch.allclose(first, second, rtol=SAME, atol=SAME * float(first.abs().mean()), equal_nan=True):
-            message = f"{where} gives the same picture another answer in another place, or each time"
-            raise InputError(message, hint="make it in evaluation mode: rows of a batch must not see each other")
+            message = f"{where} returns different outputs for the same image at another position, or in each call"
+            raise InputError(message, hint="use evaluation mode: rows of a batch must not depend on each other")
 
     def train(self, mode: bool = True) -> "DescribedClassifier":
+        """Without effect: the network stays in evaluation mode."""
         return self
 
     def logits(self, images: Tensor) -> Tensor:
-        """See `Classifier.logits`. InputError: the network fails, or takes another number of pictures only."""
+        """See `Classifier.logits`. InputError: the network fails, or does not return one row per image."""
         outputs = self.network(images)
         if len(outputs) != len(images) or outputs[0].numel() != self.columns.n:
-            message = f"{self.network.where} gives outputs of shape {tuple(outputs.shape)} for {len(images)} pictures"
-            raise InputError(message, hint="export it with a dynamic batch")
+            message = f"{self.network.where} returns outputs of shape {tuple(outputs.shape)} for {len(images)} images"
+            raise InputError(message, hint="export it with a dynamic batch size")
         logits = self.columns(outputs.flatten(1).float())
         return self.calibration(logits) if self.calibration else logits
 
     def checked(self, outputs: Tensor) -> Tensor:
-        """InputError: the outputs of the first try are not as described."""
+        """The outputs of the trial. InputError: they are not as described."""
         where, found = self.network.where, tuple(outputs.shape)
         if len(found) < 2 or found[0] != TRIAL_IMAGES or outputs[0].numel() != self.columns.n:
-            message = f"{where} gives outputs of shape {found}, its description has {self.columns.n} columns"
+            message = f"{where} returns outputs of shape {found}, its description has {self.columns.n} columns"
             raise InputError(message, hint="list all outputs in order: outputs: [...]; " + HINT)
         if self.columns.activation == "probabilities" and not (0 <= outputs.amin() <= outputs.amax() <= 1):
-            message = f"{where} gives values from {outputs.amin():.3g} to {outputs.amax():.3g}, no probabilities"
+            message = f"{where} returns values from {outputs.amin():.3g} to {outputs.amax():.3g}, not probabilities"
             raise InputError(message, hint="activation: sigmoid, softmax or pairs, if they are logits")
         return outputs
 
@@ -64,6 +65,7 @@ class DescribedClassifier(Classifier):
 def choose_columns(
     network: OpenedNetwork, description: Description, attributes: list[Attribute], where: str
 ) -> Columns:
+    """The columns of each attribute. InputError: neither description nor file tells them."""
     if not attributes:
         raise InputError(f"{where} does not say what its outputs mean", hint="attributes: {...}; " + HINT)
     activation = description.activation or network.activation
@@ -80,7 +82,10 @@ def choose_columns(
 
 
 def make_calibration(description: Description, attributes: list[Attribute], where: str) -> Calibration | None:
-    """What the description asks for; prompts are always calibrated. None: nothing."""
+    """The calibration that the description asks for; prompts always get one. None: none.
+
+    InputError: it names an unknown attribute, or as `make_goal`.
+    """
     accuracy = description.accuracy or (BEST if description.prompts else None)
     if accuracy is None and not description.rates:
         return None
@@ -89,12 +94,13 @@ def make_calibration(description: Description, attributes: list[Attribute], wher
         if name not in known:
             raise InputError(f"{where}: there is no attribute {name!r} to calibrate", hint=nearest(name, known))
     default = BEST if description.prompts else None
-    of = {name: accuracy.get(name, default) if isinstance(accuracy, dict) else accuracy for name in known}
-    goals = [make_goal(it, of[it.name], description.rates.get(it.name), where) for it in attributes]
+    shares = {name: accuracy.get(name, default) if isinstance(accuracy, dict) else accuracy for name in known}
+    goals = [make_goal(known[name], shares[name], description.rates.get(name), where) for name in known]
     return Calibration(goals)
 
 
 def make_goal(attribute: Attribute, accuracy: float | None, rates: dict[str, float] | None, where: str) -> Goal:
+    """The goal of one attribute. InputError: rates that are no distribution, or an accuracy not above guessing."""
     if rates is None:
         return Goal(len(attribute.values), accuracy, None)
     name, total = attribute.name, sum(rates.values())
@@ -102,6 +108,6 @@ def make_goal(attribute: Attribute, accuracy: float | None, rates: dict[str, flo
         message = f"{where}: the rates of {name} must name {', '.join(attribute.values)} and sum to 1"
         raise InputError(message, hint=f"rates: {{{name}: {{{attribute.values[0]}: 0.5, ...}}}}")
     if accuracy is not None and accuracy <= max(rates.values()):
-        message = f"{where}: {name} is right {accuracy:g} of the time, always guessing its most frequent value "
-        raise InputError(message + f"{max(rates.values()):g}", hint=f"accuracy: {{{name}: 0.98}}")
+        message = f"{where}: the accuracy of {name}, {accuracy:g}, is not above the rate of its most frequent value"
+        raise InputError(f"{message}, {max(rates.values()):g}", hint=f"accuracy: {{{name}: 0.98}}")
     return Goal(len(attribute.values), accuracy, tuple(rates[value] / total for value in attribute.values))

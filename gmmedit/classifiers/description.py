@@ -1,6 +1,6 @@
-"""The YAML file that describes a network: what it is made of, what it sees, and what a classifier's outputs mean.
+"""The YAML file that describes a network: its file, its input, and the meaning of a classifier's outputs.
 
-docs/classifiers.md has one for every kind of file, docs/evaluation.md those of feature networks.
+docs/classifiers.md has an example for every kind of file, docs/evaluation.md for feature networks.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ from gmmedit.runtime.regular_files import expanded
 from gmmedit.runtime.validation import explain_error
 
 HINT = "docs/classifiers.md has an example of every kind"
-BEST = 0.9  # share of right labels that prompts are trusted to give
+BEST = 0.9  # default share of right labels of prompts
 
 Pixels = Annotated[int, Field(ge=1, le=LARGEST_EDGE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -35,10 +35,13 @@ Scale = Annotated[tuple[float, float], BeforeValidator(lambda value: value if is
 
 
 def as_square(size: Any) -> Any:
+    """One number as (height, width)."""
     return (size, size) if isinstance(size, int) else size
 
 
 class Part(BaseModel):
+    """A part of a description: unknown keys are refused, numbers are accepted as text."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
     added: ClassVar[tuple[str, ...]] = ()  # keys that older versions did not have
 
@@ -49,11 +52,11 @@ class Part(BaseModel):
 
 
 class Input(Part):
-    """What the network wants its pictures to look like, see `Preprocessing`."""
+    """The images that the network takes, see `Preprocessing`."""
 
     added: ClassVar[tuple[str, ...]] = ("layout",)
 
-    # (height, width), or one number for both; None: the file tells it
+    # (height, width), or one number for both; None: from the file
     size: Annotated[tuple[Pixels, Pixels] | None, BeforeValidator(as_square)] = None
     resize: Pixels | None = None  # of the shorter edge, before the centre is cut out; None: straight to `size`
     interpolation: Interpolation = "bilinear"
@@ -61,11 +64,12 @@ class Input(Part):
     range: tuple[float, float] = (0.0, 1.0)  # of a black and a white pixel
     mean: list[float] = [0.0]
     std: list[Annotated[float, Field(gt=0)]] = [1.0]
-    layout: Literal["nchw", "nhwc"] | None = None  # None: as the file tells, else nchw
+    layout: Literal["nchw", "nhwc"] | None = None  # None: from the file, else nchw
 
     @field_validator("mean", "std")
     @classmethod
     def one_per_color(cls, numbers: list[float]) -> list[float]:
+        """ValueError: there is neither one number nor three."""
         if len(numbers) not in (1, 3):
             raise ValueError("one number, or one for each of three colours")
         return numbers
@@ -73,7 +77,7 @@ class Input(Part):
     def preprocessing(
         self, size: tuple[int, int] | None = None, channels: int | None = None, takes_bytes: bool = False
     ) -> Preprocessing | None:
-        """As described; what is not said is as the file tells: its size, its channels. None: neither tells the size."""
+        """The preprocessing, with size and channels from the file where they are not set. None: the size is unknown."""
         size = self.size or size
         if size is None:
             return None
@@ -84,10 +88,10 @@ class Input(Part):
 
 
 class Readout(Part):
-    """One attribute: its values, and the names of the outputs that speak of it.
+    """One attribute: its values, and the names of its outputs.
 
-    In a table, `values` may say which cell stands for which value (None: for no label), `threshold` where the second of
-    two values begins, `scale` which numbers stand for no and yes.
+    In a table, `values` may map cells to values (None: no label), `threshold` is the smallest number of the second of
+    two values, and `scale` the numbers that stand for no and yes.
     """
 
     added: ClassVar[tuple[str, ...]] = ("threshold", "scale")
@@ -100,13 +104,15 @@ class Readout(Part):
     @field_validator("values")
     @classmethod
     def several(cls, values: list[str] | dict[str, str | None]) -> list[str] | dict[str, str | None]:
+        """ValueError: fewer than two values, or a value twice."""
         names = names_of(values)
         if len(set(names)) < 2 or len(set(names)) < len(names):
-            raise ValueError("an attribute has at least two values, all different")
+            raise ValueError("an attribute needs at least two values, all different")
         return values
 
     @model_validator(mode="after")
     def one_reading(self) -> "Readout":
+        """ValueError: settings that exclude each other."""
         single = self.cells is not None or self.threshold is not None
         if single and self.outputs is not None and len(self.outputs) > 1:
             raise ValueError("a threshold, or values that name cells, read one column")
@@ -120,11 +126,12 @@ class Readout(Part):
 
     @property
     def names(self) -> list[str]:
+        """The names of the values."""
         return names_of(self.values)
 
     @property
     def cells(self) -> dict[str, str | None] | None:
-        """What a table's cells stand for; None: `values` only names the values."""
+        """The values that a table's cells stand for; None: `values` only lists the names."""
         return self.values if isinstance(self.values, dict) else None
 
 
@@ -136,9 +143,9 @@ def names_of(values: list[str] | dict[str, str | None]) -> list[str]:
 
 
 class Source(Part):
-    """A network: where it is, and what it sees."""
+    """A network: its file, and its input."""
 
-    what: ClassVar[str]  # it is called in errors
+    what: ClassVar[str]  # its name in errors
     hint: ClassVar[str]
     added: ClassVar[tuple[str, ...]] = ("output",)
 
@@ -147,7 +154,7 @@ class Source(Part):
     output: str | None = None  # which of several tensors: its name, or its number from 0
 
     def record(self) -> str:
-        """All that decides its answers, and not where the file lies."""
+        """Everything that its outputs depend on, as JSON; the file's place is left out."""
         return self.model_dump_json(exclude={"file"})
 
 
@@ -159,7 +166,7 @@ class FeatureDescription(Source):
 
 
 class Description(Source):
-    """One classifier. Without `attributes` and `prompts` the file itself must say what it labels."""
+    """A classifier. Without `attributes` and `prompts` the file itself must tell its labels."""
 
     what = "classifier"
     hint = HINT
@@ -179,7 +186,7 @@ class Description(Source):
     @field_validator("prompts")
     @classmethod
     def no_before_yes(cls, prompts: dict[str, dict[str, list[str]]] | None) -> dict[str, dict[str, list[str]]] | None:
-        """`--attr smile` means the last value of two, however the file lists them."""
+        """Put no before yes, as `--attr smile` means the last of two values. ValueError: a value without texts."""
         if prompts is None:
             return None
         for name, values in prompts.items():
@@ -196,12 +203,14 @@ class Description(Source):
     @field_validator("templates")
     @classmethod
     def with_a_place(cls, templates: list[str]) -> list[str]:
+        """ValueError: a template lacks the place {} for the text."""
         if not templates or any("{}" not in template for template in templates):
             raise ValueError("every template needs a {} for the prompt")
         return templates
 
     @model_validator(mode="after")
     def consistent(self) -> "Description":
+        """ValueError: settings that exclude each other, or names that `--attr` cannot take."""
         if self.attributes is not None and self.prompts is not None:
             raise ValueError("attributes and prompts exclude each other")
         if self.prompts is not None and (self.outputs is not None or self.activation is not None):
@@ -225,13 +234,13 @@ class Description(Source):
         return self
 
     def stated(self) -> list[Attribute]:
-        """The attributes that the file states."""
+        """The attributes in the file; [] if it has none."""
         if self.prompts:
             return [Attribute(name, tuple(values)) for name, values in self.prompts.items()]
         return [Attribute(name, tuple(readout.names)) for name, readout in (self.attributes or {}).items()]
 
     def table_keys(self) -> list[str]:
-        """The keys in use that only a table has."""
+        """The keys in use that are for tables only."""
         readouts = (self.attributes or {}).values()
         used = {
             "first": self.first is not None,
@@ -246,12 +255,12 @@ S = TypeVar("S", bound=Source)
 
 
 def read_description(path: Path, kind: type[S]) -> S:
-    """The description in a YAML file. InputError: no such file, not YAML, unknown keys, values that make no sense."""
+    """The description in a YAML file. InputError: no such file, not YAML, unknown keys, or invalid values."""
     if not path.exists():
         raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint)
     data = yaml_files.read(path, kind.hint)
     if not isinstance(data, dict) or "file" not in data:
-        raise InputError(f"{path} does not name the {kind.what}'s file", hint="file: my_network.pt2")
+        raise InputError(f"{path} does not name the {kind.what}'s file", hint="add a line: file: my_network.pt2")
     if isinstance(data["file"], str):
         data["file"] = expanded(data["file"], path.parent)
     try:

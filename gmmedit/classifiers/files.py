@@ -1,4 +1,4 @@
-"""Which file a description means, and what it holds."""
+"""Find the file of a description, and what it holds."""
 
 import zipfile
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ YAML = (".yaml", ".yml")
 BY_SUFFIX = {".safetensors": "safetensors", ".onnx": "onnx", ".csv": "table", ".txt": "table"}
 SUFFIXES = (*YAML, ".pt2", ".pt", ".pth", ".ts", ".onnx", ".safetensors", ".csv", ".txt", ".h5", ".hdf5", ".py", ".bin")
 READERS = {"exported": custom.read_exported, "torchscript": custom.read_torchscript, "onnx": custom.read_onnx}
-WEIGHTS = "holds weights, or something else, without the network that they belong to"
-REBUILD = "write a my_network.py:load that builds it, and a YAML file that describes what it sees"
+WEIGHTS = "holds weights without their network, or something else"
+REBUILD = "write a function my_network.py:load that builds the network, and a YAML file that describes it"
 
 
 def locate_file(description: Source, base: Path, names: Iterable[str]) -> Path:
-    """The file or folder, relative to `base`, or the hub's in the local cache. InputError: there is none."""
+    """The file or folder, relative to `base`, or that of a hub name in the local cache. InputError: there is none."""
     name = description.file
     path = base / name
     if path.exists():
@@ -31,8 +31,10 @@ def locate_file(description: Source, base: Path, names: Iterable[str]) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """What a file holds, by its content as far as that tells: "folder", "table", "safetensors" or one of READERS; ""
-    if nothing of these. InputError: a damaged archive, or weights alone."""
+    """What a file holds, by content where possible: "folder", "table", "safetensors", one of READERS, or "" if unknown.
+
+    InputError: a damaged archive, or weights alone.
+    """
     if path.is_dir():
         return "folder"
     check_regular(path, HINT)
@@ -45,11 +47,12 @@ def kind_of(path: Path) -> str:
     if start.startswith(b"\x80"):
         raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)
     if path.suffix == ".py":
-        raise InputError(f"{path} is a program, of which a function gives the network", hint=f"{path.name}:load")
+        raise InputError(f"{path} is a Python file", hint=f"give a function in it: {path.name}:load")
     return BY_SUFFIX.get(path.suffix, "")
 
 
 def kind_of_archive(path: Path) -> str:
+    """ "torchscript" or "exported". InputError: a damaged zip, or one of weights alone."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

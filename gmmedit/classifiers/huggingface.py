@@ -1,7 +1,7 @@
-"""Folders of the transformers library (`pip install gmmedit[hf]`): where they are, and image classifiers in them.
+"""Folders of the transformers library (`pip install gmmedit[hf]`), and the image classifiers in them.
 
-Nothing is fetched and no code of a folder runs: a hub name is looked up in the local cache only, weights are read
-from safetensors or by torch's restricted unpickler, and pictures are prepared here, from the values of
+Nothing is downloaded and no code of a folder runs: a hub name is looked up in the local cache only, weights are read
+from safetensors or by torch's restricted unpickler, and images are preprocessed here, with the values of
 preprocessor_config.json.
 """
 
@@ -55,14 +55,14 @@ def find_cached_folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except Exception as error:  # OSError, ValueError: not a name, nothing cached
-        message = f"{name} is no local folder, and no model in the Hugging Face cache"
+        message = f"{name} is neither a local folder nor a model in the Hugging Face cache"
         raise InputError(message, hint=f"hf download {name}") from error
 
 
 def load_model(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
-    """The model in a folder by transformers' class `kind`, on the device, and the weights that were missing.
+    """The model in a folder by transformers' class `kind`, on the device, and the names of missing weights.
 
-    InputError: no such model there, or one that needs foreign code or further libraries.
+    InputError: there is no such model, or it needs code from the folder or further libraries.
     """
     library = import_transformers()
     check_utf8(folder, "transformers")
@@ -83,21 +83,24 @@ def load_model(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
 
 
 def check_complete(folder: Path, missing: list[str]) -> None:
-    """InputError: some weights were missing, and the library has drawn random ones."""
+    """InputError: weights are missing, which the library replaces by random ones."""
     if missing:
         message = f"{folder} has no weights for {missing[0]}, which a classifier needs"
-        raise InputError(message, hint="give a model that was trained to classify, or add prompts for CLIP")
+        raise InputError(message, hint="give a model trained for classification, or add prompts for CLIP")
 
 
 def read_image_classifier(folder: Path, description: Description, device: str) -> OpenedNetwork:
-    """An image classifier. Its labels are the values of one attribute, or attributes where several may hold."""
+    """An image classifier. Its labels are the values of one attribute, or attributes of their own if multi-label.
+
+    InputError: the folder holds no image classifier, weights are missing, or there is no rule for its preprocessing.
+    """
     model, missing = load_model(folder, "AutoModelForImageClassification", device)
     check_complete(folder, missing)
     config = model.config
     names = tuple(make_unique([str(config.id2label[i]) for i in range(config.num_labels)]))
     several = config.problem_type == "multi_label_classification"
     if len(names) == 1 and not several and description.attributes is None:
-        message = f"{folder} has a single output, {names[0]!r}, which is no choice between values"
+        message = f"{folder} has a single output, {names[0]!r}, and a softmax needs at least two"
         raise InputError(message, hint=f"activation: sigmoid and attributes: {{NAME: {{outputs: {names[0]}}}}} in YAML")
     activation: Activation = "sigmoid" if several else "softmax"
     attributes = tuple(Attribute(name, ("no", "yes")) for name in names) if several else (Attribute("class", names),)
@@ -115,20 +118,21 @@ def unwrap_embeddings(found: Any) -> Tensor:
 
 
 def fingerprint_model(model: Any) -> str:
+    """SHA-256 over the model's weights."""
     return weights.fingerprint_tensors(model.state_dict())
 
 
 def make_unique(names: list[str]) -> list[str]:
-    """Names as `--attr NAME=VALUE:STRENGTH` can take them; those that occur twice get their number."""
+    """Names that `--attr NAME=VALUE:STRENGTH` can take; names that occur twice get their index."""
     names = [re.sub(r"[=:]", " ", name) for name in names]
     return [f"{name} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def read_preprocessing(folder: Path, config: Any = None) -> Preprocessing | None:
-    """What the folder's image processor does to images; None: it has none.
+    """The preprocessing of the folder's image processor; None: it has none.
 
-    `config` is the model's, which tells the class of a processor whose own file does not. InputError: the file cannot
-    be read, or there is no rule for its class.
+    `config` is the model's, which gives the processor's class where its own file does not. InputError: the file cannot
+    be read, or there is no rule for the class.
     """
     for name in ("processor_config.json", "preprocessor_config.json"):  # as the library looks for them
         path = folder / name
@@ -141,19 +145,19 @@ def read_preprocessing(folder: Path, config: Any = None) -> Preprocessing | None
                 continue
             kind = processor_class(settings, config)
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is no image processor: {error}", hint=DESCRIBE) from error
+            raise InputError(f"{path} is not an image processor: {error}", hint=DESCRIBE) from error
         if kind not in RULES:
-            message = f"{path}: what {kind or 'a processor without image_processor_type'} does to images is not known"
+            message = f"{path}: {kind or 'a processor without image_processor_type'} is not supported"
             raise InputError(message, hint=DESCRIBE)
         try:
             return preprocessing_of(kind, settings, import_transformers())
         except Exception as error:  # the library raises whatever its parts raise
-            raise InputError(f"{path} is no {kind} as it is known here: {first_line(error)}", hint=DESCRIBE) from error
+            raise InputError(f"{path}: unsupported settings of {kind}: {first_line(error)}", hint=DESCRIBE) from error
     return None
 
 
 def processor_class(settings: dict[str, Any], config: Any) -> str:
-    """The class that the library would take, as its name without the marks of a backend; "" if nothing tells it."""
+    """The class that the library would use, without the suffix of a backend; "" if it is unknown."""
     name = settings.get("image_processor_type")
     if name is None and "feature_extractor_type" in settings:  # before 2023
         name = settings["feature_extractor_type"].replace("FeatureExtractor", "ImageProcessor")
@@ -162,5 +166,5 @@ def processor_class(settings: dict[str, Any], config: Any) -> str:
         from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
         names = IMAGE_PROCESSOR_MAPPING_NAMES.get(getattr(config, "model_type", ""), ())
-        name = next((it for it in (names.values() if isinstance(names, dict) else names) if it), "")
+        name = next(filter(None, names.values() if isinstance(names, dict) else names), "")
     return str(name).removesuffix("Fast").removesuffix("Pil")

@@ -1,4 +1,4 @@
-"""What a network wants its pictures to look like: size, crop, colours, range. All on tensors, on their device."""
+"""Preprocessing of images for a network: size, crop, colours, range. On tensors, on their device."""
 
 import json
 import math
@@ -14,14 +14,14 @@ from gmmedit.errors import InputError
 Colors = Literal["rgb", "bgr", "grey"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
-LARGEST_EDGE = 1024  # pixels that a picture may be resized to; the largest public classifiers see 518
+LARGEST_EDGE = 1024  # pixels that an image may be resized to; the largest public classifiers take 518
 LARGEST_AREA = 2 * LARGEST_EDGE**2
 WITH_ALPHA = (2, 4)  # channels: grey or RGB, and alpha
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
 
 def resize(images: Tensor, size: tuple[int, int], interpolation: Interpolation = "bilinear") -> Tensor:
-    """Images (N, C, H, W) of any size to (N, C, *size), with a low-pass where that shrinks ("nearest" has none)."""
+    """Images (N, C, H, W) to (N, C, *size), with a low-pass filter when shrinking (except "nearest")."""
     if tuple(images.shape[-2:]) == size:
         return images
     if interpolation == "nearest":
@@ -46,21 +46,22 @@ def describe_conversion(have: int, takes: tuple[int, ...]) -> str:
 
 
 def target_channels(have: int, takes: tuple[int, ...]) -> int:
-    """The number of channels that images of `have` get for a network that takes these numbers."""
+    """The channels to which images of `have` are converted for a network that takes those. InputError: impossible."""
     if have in takes:
         return have
     wanted = next((number for number in ((1, 3) if have <= 2 else (3, 1)) if number in takes), None)
     if wanted is None or not 1 <= have <= 4:
         numbers = " or ".join(str(number) for number in takes)
         message = f"the network takes images of {numbers} channels, these have {have}"
-        raise InputError(message, hint="a classifier of RGB or grey images")
+        raise InputError(message, hint="use a classifier of RGB or grey images")
     return wanted
 
 
 def convert_channels(images: Tensor, takes: tuple[int, ...]) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1], grey, grey and alpha, RGB or RGBA, with the channels that a network takes.
+    """Images (N, C, H, W) in [-1, 1], grey, grey and alpha, RGB or RGBA, to the channels that a network takes.
 
-    Alpha is composited over white, grey repeated, colours become luma; gradients pass. InputError: see `conversion`.
+    Alpha is composited over white, grey is repeated, colours become luma; gradients pass. InputError: as
+    `describe_conversion`.
     """
     wanted = target_channels(images.shape[1], takes)
     if wanted == images.shape[1]:
@@ -79,8 +80,8 @@ def convert_channels(images: Tensor, takes: tuple[int, ...]) -> Tensor:
 class Preprocessing:
     """Images (N, C, H, W) in [-1, 1] to what the network takes, (N, 3 or 1, *size).
 
-    They are given the network's colours, and resized: to `size` straight away, or to `edge`, from which the centre is
-    then cut out. Their pixels go from 0 (black) and 1 (white) to `range`; `mean` is subtracted, `std` divided by.
+    Channels are converted, and images resized: directly to `size`, or to `edge` and then cropped to the centre. Pixels
+    from 0 (black) to 1 (white) are mapped to `range`; `mean` is subtracted, and the result divided by `std`.
     """
 
     size: tuple[int, int]
@@ -96,12 +97,12 @@ class Preprocessing:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """How many the network itself takes; other images are converted."""
+        """The channels that the network takes; other images are converted."""
         return (1,) if self.colors == "grey" else (3,)
 
     def record(self) -> str:
-        """All that is not as usual, as JSON: part of a fingerprint, so that a field added later changes none."""
-        unusual = {it.name: value for it in fields(self) if (value := getattr(self, it.name)) != it.default}
+        """The fields that differ from their defaults, as JSON: a field added later changes no older fingerprint."""
+        unusual = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
         return json.dumps(unusual, sort_keys=True)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -114,8 +115,8 @@ class Preprocessing:
             wanted = self.resized(images.shape[-2], images.shape[-1])
             if max(math.prod(wanted), math.prod(self.size)) > LARGEST_AREA:
                 have = f"{images.shape[-2]} x {images.shape[-1]}"
-                message = f"pictures of {have} pixels would become {wanted[0]} x {wanted[1]}"
-                raise InputError(message, hint=f"`size` and `resize` of at most {LARGEST_EDGE}")
+                message = f"images of {have} pixels would become {wanted[0]} x {wanted[1]}"
+                raise InputError(message, hint=f"choose `size` and `resize` of at most {LARGEST_EDGE}")
             pixels = resize(images, wanted, self.interpolation)
             pixels = crop_centre(pixels, self.size) if self.crops else pixels
             pixels = ((pixels + 1) / 2).clamp(0, 1)  # bicubic overshoots
@@ -133,7 +134,7 @@ class Preprocessing:
 
 
 def crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """The centre (N, C, *size) of images, which are padded with black (-1) where they are smaller."""
+    """The centre (N, C, *size) of images, padded with black (-1) where they are smaller."""
     missing = [max(want - have, 0) for want, have in zip(size, images.shape[-2:], strict=True)]
     if any(missing):
         top, left = ((gap + 1) // 2 for gap in missing)
@@ -143,9 +144,9 @@ def crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def conversion_notes(taken: tuple[int, ...], name: str, channels: int) -> list[str]:
-    """What is done to images of so many channels before a network that takes others sees them; [] if nothing.
+    """Notes on how images of `channels` are converted for a network that takes others; [] if they are not.
 
-    InputError: nothing would make them images that it takes.
+    InputError: as `describe_conversion`.
     """
     done = describe_conversion(channels, taken)
     wanted = " or ".join(str(number) for number in taken)

@@ -1,7 +1,7 @@
-"""What the image processors of the transformers library do to images, as a `Preprocessing`.
+"""The image processors of the transformers library as `Preprocessing`.
 
-The library itself fills in the settings that a preprocessor_config.json leaves out; a rule for each class of processor
-says what becomes of them. A class without a rule is refused: no image is prepared by guesswork.
+The library itself completes the settings of a preprocessor_config.json; a rule for each class of processor converts
+them. A class without a rule is refused: its preprocessing would be a guess.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,18 @@ from gmmedit.classifiers.preprocessing import LARGEST_EDGE, Interpolation, Prepr
 
 Settings = dict[str, Any]
 
-# Pillow's numbers of its filters; PyTorch has no Lanczos (1), box (4) and Hamming (5).
+# Pillow's numbers of filters; PyTorch has no Lanczos (1), box (4) and Hamming (5).
 RESAMPLING: dict[int, Interpolation] = {0: "nearest", 2: "bilinear", 3: "bicubic"}
-WARPED = 384  # from this size on ConvNeXT's processor crops nothing
+WARPED = 384  # from this size on ConvNeXT's processor does not crop
 
 
 def plain(settings: Settings) -> Preprocessing:
-    """Resize, cut out the centre, rescale, normalise: what most classes do."""
+    """Resize, crop the centre, rescale, normalise, as most classes do."""
     return resize_and_crop(settings, edge_of(settings["size"]))
 
 
 def uncropped(settings: Settings) -> Preprocessing:
+    """As `plain`, without the crop."""
     return plain(settings | {"do_center_crop": False})
 
 
@@ -33,10 +34,10 @@ def mobilevit(settings: Settings) -> Preprocessing:
 
 
 def convnext(settings: Settings) -> Preprocessing:
-    """Small sizes are cut out of a larger image, large ones warped."""
+    """Small sizes are cropped from a larger image, large ones resized without keeping the aspect ratio."""
     size = settings["size"]["shortest_edge"]
     if settings.get("do_center_crop"):
-        raise ValueError("do_center_crop is true, which this class does beside its own crop")
+        raise ValueError("do_center_crop is true, in addition to the crop of this class")
     if size >= WARPED:
         return resize_and_crop(settings, (size, size))
     crop = {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
@@ -44,7 +45,7 @@ def convnext(settings: Settings) -> Preprocessing:
 
 
 def poolformer(settings: Settings) -> Preprocessing:
-    """Resized to more than what is asked for, by crop_pct."""
+    """Resized to the size divided by crop_pct, before the crop."""
     edge, share = edge_of(settings["size"]), settings["crop_pct"]
     if isinstance(edge, int) or edge[0] == edge[1]:
         return resize_and_crop(settings, int((edge if isinstance(edge, int) else edge[0]) / share))
@@ -52,6 +53,7 @@ def poolformer(settings: Settings) -> Preprocessing:
 
 
 def levit(settings: Settings) -> Preprocessing:
+    """A number is enlarged by 256 / 224 before the crop."""
     edge = edge_of(settings["size"])
     return resize_and_crop(settings, int(256 / 224 * edge) if isinstance(edge, int) else edge)
 
@@ -65,7 +67,7 @@ def textnet(settings: Settings) -> Preprocessing:
 
 
 def perceiver(settings: Settings) -> Preprocessing:
-    """The centre is cut out before it is resized: a share of the shorter edge."""
+    """The centre, a share of the shorter edge, is cropped before it is resized."""
     found = uncropped(settings)
     if not settings.get("do_center_crop"):
         return found
@@ -74,7 +76,7 @@ def perceiver(settings: Settings) -> Preprocessing:
 
 
 def efficientnet(settings: Settings) -> Preprocessing:
-    """Pixels may start at -1, and for the classifier they are divided by the standard deviation once more."""
+    """Pixels may start at -1, and are divided by the standard deviation twice with include_top."""
     found = plain(settings)
     if settings.get("rescale_offset") and settings.get("do_rescale"):
         found = replace(found, range=(-1.0, found.range[1] - 1))
@@ -103,30 +105,33 @@ RULES = {f"{name}ImageProcessor": rule for rule, names in CLASSES.items() for na
 
 
 def preprocessing_of(name: str, given: Settings, library: Any) -> Preprocessing:
-    """What the processor of that class does with these settings, those of a preprocessor_config.json of any age.
+    """The preprocessing of the processor class `name` with the settings of a preprocessor_config.json of any version.
 
-    KeyError: there is no rule for the class. Other exceptions: the settings are none that it could have.
+    KeyError: there is no rule for the class. Other exceptions: its settings are invalid or not supported.
     """
     rule = RULES[name]
     kind = getattr(library, f"{name}Pil", None) or getattr(library, name)
     settings = kind.from_dict(given).to_dict()
     if not settings.get("do_resize"):
-        raise ValueError("do_resize is false, so it does not tell the size of the images")
+        raise ValueError("do_resize is false, so the size of the images is unknown")
     if settings.get("do_pad") and settings.get("pad_size"):
-        raise ValueError("images are to be padded to pad_size")
+        raise ValueError("padding to pad_size is not supported")
     return rule(settings)
 
 
 def resize_and_crop(settings: Settings, edge: int | tuple[int, int]) -> Preprocessing:
-    """Resize the shorter edge to `edge`, or all to (height, width), cut out the centre, rescale, normalise."""
+    """Resize the shorter edge to `edge`, or the image to (height, width), crop the centre, rescale, normalise.
+
+    ValueError: a size, or a resampling filter that is not supported.
+    """
     crops = bool(settings.get("do_center_crop"))
     whole = edge if isinstance(edge, tuple) else (edge, edge)
     size = height_and_width(settings["crop_size"]) if crops else whole
     for side in (*size, *whole):
         if not 1 <= side <= LARGEST_EDGE:
-            raise ValueError(f"a size of {side} pixels, 1 to {LARGEST_EDGE} are possible")
+            raise ValueError(f"a size of {side} pixels, 1 to {LARGEST_EDGE} are supported")
     if settings.get("resample") not in RESAMPLING:
-        raise ValueError(f"PyTorch has no filter like resample {settings.get('resample')}, bicubic is the nearest")
+        raise ValueError(f"PyTorch has no filter for resample {settings.get('resample')}, bicubic is the nearest")
     normalizes = settings.get("do_normalize")
     return Preprocessing(
         size=size,
@@ -140,22 +145,23 @@ def resize_and_crop(settings: Settings, edge: int | tuple[int, int]) -> Preproce
 
 
 def edge_of(size: Any) -> int | tuple[int, int]:
-    """The shorter edge, or (height, width)."""
+    """The shorter edge, or (height, width). ValueError: other keys."""
     keys = {key for key in ("shortest_edge", "longest_edge", "height", "width", "max_height", "max_width")
             if size.get(key) is not None}  # fmt: skip
     if keys == {"shortest_edge"}:
         return int(size["shortest_edge"])
     if keys == {"height", "width"}:
         return height_and_width(size)
-    raise ValueError(f"a size of {', '.join(sorted(keys))}")
+    raise ValueError(f"a size given by {', '.join(sorted(keys))} is not supported")
 
 
 def height_and_width(size: Any) -> tuple[int, int]:
+    """(height, width) of a dictionary."""
     return int(size["height"]), int(size["width"])
 
 
 def parse_numbers(values: Any) -> tuple[float, ...]:
-    """One number, or one for each of three colours."""
+    """One number, or one for each of three colours. ValueError: another count."""
     found = tuple(float(value) for value in values) if isinstance(values, list | tuple) else (float(values),)
     if len(found) not in (1, 3):
         raise ValueError(f"{len(found)} means or standard deviations for three colours")

@@ -1,4 +1,4 @@
-"""Labels made elsewhere: a CSV or HDF5 table with a line per sample. It sees no image."""
+"""Labels from a CSV or HDF5 table with one line per sample, in place of a classifier."""
 
 from pathlib import Path
 from typing import NoReturn
@@ -19,9 +19,9 @@ from gmmedit.networks import fingerprint_files
 
 
 class Table(Classifier):
-    """Columns by their names, one line for each row of samples.h5, or for each seed.
+    """Columns by name, one line for each row of samples.h5 or for each seed.
 
-    A line in which a label is missing counts as none: a sample has all its labels or is left out.
+    A line with a missing label is ignored: a sample has all labels or is left out.
     """
 
     converts = True
@@ -30,7 +30,7 @@ class Table(Classifier):
     input_size = (0, 0)
 
     def __init__(self, path: Path, description: Description) -> None:
-        """InputError: the table cannot be read, lacks a column, or its cells are not what they should be."""
+        """InputError: the table cannot be read, lacks a column, or has invalid cells."""
         super().__init__()
         self.path = path
         sheet = read_table(path)
@@ -40,36 +40,35 @@ class Table(Classifier):
         names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
         self.attributes = description.stated() or attributes_of_names(path, names)
         if not self.attributes:
-            raise InputError(f"{path} has no column of labels", hint="a column for each attribute, of probabilities")
+            raise InputError(f"{path} has no column of labels", hint="add a column of probabilities for each attribute")
         self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.key.column))
         reading = choose_reading(sheet, description)
         parts = []
         for attribute in self.attributes:
             readout = readouts.get(attribute.name, Readout(values=list(attribute.values)))
             parts.append(read_cells(sheet, find_columns(sheet, attribute, readout, names), attribute, readout, reading))
-        self.lines = mask_incomplete_rows(
-            torch.cat(parts, dim=1)
-        )  # logits (lines, K), all NaN where a label is missing
+        self.lines = mask_incomplete_rows(torch.cat(parts, dim=1))  # logits (lines, K)
         self.calibration = make_calibration(description, self.attributes, str(path))
         self.fingerprint = combine_fingerprint(fingerprint_files(path), description)
 
     def logits(self, images: Tensor) -> NoReturn:
-        message = f"{self.path} is a table of labels and cannot look at pictures"
-        raise InputError(message, hint="fit-mixture --consistency surrogate, or off")
+        """InputError, always: a table has no answer for images."""
+        message = f"{self.path} is a table of labels and cannot label images"
+        raise InputError(message, hint="use fit-mixture --consistency surrogate or off")
 
     def rows(self, start: int, stop: int, first_seed: int) -> Tensor:
         """Logits (stop - start, K) of rows of samples.h5, which has the seeds `first_seed` + row.
 
-        A row that has no label, or not all of them, is NaN.
+        A row without all labels is NaN.
         """
         places = torch.from_numpy(self.key.places(start, stop, first_seed))
         logits = self.lines[places].masked_fill((places < 0)[:, None], float("nan"))
         return self.calibration(logits) if self.calibration else logits
 
     def left_out(self, n: int, first_seed: int) -> tuple[int, list[str]]:
-        """How many of n samples have no label, and a line on each thing that is left out or not said by the table.
+        """How many of n samples have no label, and notes on what is left out or assumed.
 
-        InputError: no sample has a label, or which line is whose would be a guess.
+        InputError: no sample has a label, or it is ambiguous which line belongs to which sample.
         """
         notes = self.key.check(n, first_seed)
         places = torch.from_numpy(self.key.places(0, n, first_seed))
@@ -78,10 +77,10 @@ class Table(Classifier):
         missing = int(absent.sum() + empty.sum())
         if missing == n:
             span = f"{self.key.name(0, first_seed)} to {self.key.name(n - 1, first_seed)}"
-            message = f"{self.path} has a label for none of the {n} samples, {span}"
+            message = f"{self.path} has no label for any of the {n} samples, {span}"
             raise InputError(
                 message,
-                hint=f"its {self.key.column or 'lines'} goes from {self.key.numbers.min()} to {self.key.numbers.max()}",
+                hint=f"its {self.key.column or 'lines'} covers {self.key.numbers.min()} to {self.key.numbers.max()}",
             )
         reasons = [
             f"{int(which.sum())} {reason} (first: {self.key.name(int(which.int().argmax()), first_seed)})"
@@ -92,37 +91,41 @@ class Table(Classifier):
             notes.append(f"{missing} of {n} samples have no label and are left out of fits: {', '.join(reasons)}")
         others = len(self.lines) - int((~absent).sum())
         if others:
-            notes.append(f"{others} of {len(self.lines)} lines of {self.path.name} are of no sample here")
+            notes.append(f"{others} of {len(self.lines)} lines of {self.path.name} belong to no sample of this run")
         if self.skipped:
-            notes.append(f"no columns of labels in {self.path.name}, not read: {', '.join(self.skipped)}")
+            notes.append(f"ignored in {self.path.name}, as not labels: {', '.join(self.skipped)}")
         return missing, notes
 
 
 def mask_incomplete_rows(logits: Tensor) -> Tensor:
-    """Logits (N, K), all NaN in a row that holds one."""
+    """Logits (N, K), with rows that contain NaN set to NaN."""
     return logits.masked_fill(logits.isnan().any(1, keepdim=True), float("nan"))
 
 
 def choose_reading(sheet: Sheet, description: Description) -> Reading:
-    """InputError: an activation that no table has."""
+    """How columns are read. InputError: an activation that tables do not have."""
     if description.activation == "pairs":
-        raise InputError(f"{sheet.path}: a table has no pairs of logits", hint="activation: sigmoid, or probabilities")
+        raise InputError(
+            f"{sheet.path}: tables have no pairs of logits", hint="use activation: sigmoid or probabilities"
+        )
     scale = description.scale or (None if description.activation else sheet.scale) or (0, 1)
     return Reading(description.activation or "probabilities", scale)
 
 
 def unread_columns(sheet: Sheet, names: list[str], key: str | None) -> list[str]:
-    """Columns that say whose a line is, as the key does, and are not needed."""
+    """Columns that identify samples, as the key does, and are not needed."""
     return [name for name in sheet.columns if name not in names and name != key]
 
 
 def attributes_of_names(path: Path, names: list[str]) -> list[Attribute]:
-    """The columns `smile` (no, yes) and `hair=black`, `hair=red` ... (the values of one attribute)."""
+    """Attributes of the columns `smile` (no, yes) and `hair=black`, `hair=red`, ... InputError: a single value."""
     found: dict[str, list[str]] = {}
     for name in names:
         attribute, _, value = name.partition("=")
         found.setdefault(attribute, []).extend([value] if value else [])
     for attribute, values in found.items():
         if len(values) == 1:
-            raise InputError(f"{path}: {attribute} has one value", hint=f"a column {attribute}, or one for each value")
+            raise InputError(
+                f"{path}: {attribute} has one value", hint=f"name the column {attribute}, or add one for each value"
+            )
     return [Attribute(name, tuple(values) or ("no", "yes")) for name, values in found.items()]

@@ -1,4 +1,4 @@
-"""What the cells of a table say of an attribute: probabilities, log-odds, marks, measures, names of values."""
+"""Convert the cells of a table to logits: probabilities, log-odds, marks, measures, names of values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +16,24 @@ from gmmedit.errors import InputError
 
 @dataclass(frozen=True)
 class Reading:
-    """How a table's columns are read where the attribute does not say otherwise."""
+    """How a table's columns are read by default."""
 
     activation: Activation
     scale: tuple[float, float]
 
 
 def find_columns(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequence[str]) -> list[str]:
-    """The columns that speak of an attribute: as named, called as it is, or one for each of its values.
+    """The columns of an attribute: those of the description, its own name, or one for each value.
 
-    InputError: there is no such column, or another number of them than of values.
+    InputError: there is no such column, or not one per value.
     """
     single = readout.cells is not None or readout.threshold is not None
     wanted = tuple(readout.outputs or ())
     if not wanted and attribute.name not in names and not single:
         wanted = tuple(f"{attribute.name}={value}" for value in attribute.values)
-    read_as = Attribute(attribute.name, attribute.values[:2]) if single else attribute  # one column, whatever it names
+    read_as = (
+        Attribute(attribute.name, attribute.values[:2]) if single else attribute
+    )  # one column for any number of values
     (places,) = assign_by_name([read_as], {attribute.name: wanted}, names, "probabilities", str(sheet.path)).chosen
     return [names[place] for place in places]
 
@@ -41,7 +43,7 @@ def read_cells(
 ) -> Tensor:
     """Logits (lines, C) of an attribute, NaN where it has no label.
 
-    InputError: a cell is not what the description says, or a column holds no probabilities and nothing says what else.
+    InputError: a cell does not match the description, or a column holds neither probabilities nor what it says.
     """
     activation: Activation = "probabilities"
     if readout.cells is not None:
@@ -62,9 +64,9 @@ def read_cells(
 
 
 def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: Sequence[str]) -> np.ndarray:
-    """1 for the value (lines, C) that each cell stands for, NaN for an empty cell and for those of no label.
+    """One-hot values (lines, C) of the cells, NaN for empty cells and those without a label.
 
-    InputError: a cell is not among them.
+    InputError: a cell is not listed.
     """
     known: dict[str | float, str | None] = {}
     for text, value in cells.items():
@@ -77,7 +79,7 @@ def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: S
             continue
         if cell not in known:
             shown = sheet.cell(column, place)
-            message = f"{sheet.where(place, column)}: {shown!r} is none of {', '.join(cells)}"
+            message = f"{sheet.where(place, column)}: {shown!r} is not one of {', '.join(cells)}"
             raise InputError(message, hint=f"values: {{..., {shown}: NAME}}, or {shown}: null for no label")
         value = known[cell]
         if value is not None:
@@ -86,6 +88,7 @@ def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: S
 
 
 def is_number(text: str) -> bool:
+    """Whether the text is a number."""
     try:
         float(text)
     except ValueError:
@@ -94,20 +97,20 @@ def is_number(text: str) -> bool:
 
 
 def to_probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """Numbers (lines, C) to probabilities. InputError: they lie outside the scale; the hint says what they may be."""
+    """Numbers (lines, C) to probabilities. InputError: they are outside the scale; the hint says what they may be."""
     low, high = scale
     for column, numbers in zip(columns, part.T, strict=True):
         known = numbers[~np.isnan(numbers)]
         if len(known) and not min(scale) <= known.min() <= known.max() <= max(scale):
             what, hint = describe_numbers(column, known) if scale == (0, 1) else ("", "correct the scale, or the table")
-            span = f"goes from {known.min():g} to {known.max():g}"
-            asked = "no probabilities" if scale == (0, 1) else f"outside its scale from {low:g} to {high:g}"
-            raise InputError(f"{sheet.path}: {column} {span}, {asked}{what}", hint=hint)
+            span = f"has values from {known.min():g} to {known.max():g}"
+            problem = "not probabilities" if scale == (0, 1) else f"outside its scale from {low:g} to {high:g}"
+            raise InputError(f"{sheet.path}: {column} {span}, {problem}{what}", hint=hint)
     return part if scale == (0, 1) else (part - low) / (high - low)
 
 
 def describe_numbers(column: str, known: np.ndarray) -> tuple[str, str]:
-    """What numbers are that are no probabilities, as far as they show it, and how to say so in a YAML file."""
+    """What numbers other than probabilities may be, and how to say so in a YAML file."""
     whole = bool((known == np.floor(known)).all())
     if set(known.tolist()) <= {*MARKS, 0.0}:
         return (
@@ -122,17 +125,17 @@ def describe_numbers(column: str, known: np.ndarray) -> tuple[str, str]:
     kinds = {"a measure, as age is": "{threshold: 40}"}
     if known.max() <= 100:
         kinds = {"percentages": "{scale: 100}"} | kinds
-    if whole and known.max() - known.min() < len(np.unique(known)):  # none is left out
+    if whole and known.max() - known.min() < len(np.unique(known)):  # no gaps
         kinds = {"class indices": f"{{values: {{{known.min():g}: NAME, {known.min() + 1:g}: NAME, ...}}}}"} | kinds
-    ways = ", ".join(f"{way} for {kind.partition(',')[0]}" for kind, way in kinds.items())
-    return f": {' or '.join(kinds)}", f"in a YAML file {column}: {ways}"
+    settings = ", ".join(f"{setting} for {kind.partition(',')[0]}" for kind, setting in kinds.items())
+    return f": {' or '.join(kinds)}", f"in a YAML file {column}: {settings}"
 
 
 def check_log_odds(sheet: Sheet, column: str, numbers: np.ndarray) -> None:
-    """InputError: all are whole, as marks and counts are; as log-odds they would be wrong labels without a word."""
+    """InputError: all numbers are whole, so they are marks or counts, which as log-odds give wrong labels."""
     known = numbers[~np.isnan(numbers)]
     if len(known) and bool((known == np.floor(known)).all()):
-        message = f"{sheet.path}: {column} holds whole numbers from {known.min():g} to {known.max():g}, no log-odds"
+        message = f"{sheet.path}: {column} has whole numbers from {known.min():g} to {known.max():g}, not log-odds"
         inside = known.min() >= 0 and known.max() <= 1
         raise InputError(
             message, hint="leave activation: sigmoid out" if inside else describe_numbers(column, known)[1]

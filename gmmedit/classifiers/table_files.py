@@ -1,4 +1,4 @@
-"""Read a table of labels from a file: CSV, a list as CelebA has them, or HDF5."""
+"""Read a table of labels from a file: CSV, a list in CelebA's format, or HDF5."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -14,19 +14,19 @@ from gmmedit.runtime.regular_files import check_regular
 LARGEST_COUNT = 1 << 26
 LARGEST_TEXT = 1 << 28  # bytes
 KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
-MARKS = (-1.0, 1.0)  # what CelebA's lists write for no and yes
-INDEX, FILE = "index", "file"  # what the key columns are called that have no name: of pandas, of CelebA
+MARKS = (-1.0, 1.0)  # no and yes in CelebA's lists
+INDEX, FILE = "index", "file"  # names for the unnamed key columns of pandas and CelebA
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 NOTHING = ("na", "n/a", "null", "none")  # float() knows nan
-CSV_HINT = "a line of column names, then a line for each sample, separated by commas"
+CSV_HINT = "write a line of column names, then a line for each sample, separated by commas"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Columns by name, float64 (N,): NaN where a cell is empty or a text, and then `texts[column][place]` has it.
+    """Columns by name, float64 (N,), NaN for empty cells and for texts, which `texts[column][place]` holds.
 
-    `lines` are the cells' lines in the file, for errors; `scale` the numbers that stand for no and yes where the format
-    says so; `skipped` names what the file holds beside columns.
+    `lines` are the line numbers in the file, for errors; `scale` the numbers for no and yes where the format defines
+    them; `skipped` the names of what else the file holds.
     """
 
     path: Path
@@ -40,12 +40,12 @@ class Sheet:
         return len(next(iter(self.columns.values())))
 
     def numbers(self, column: str) -> np.ndarray:
-        """A column (N,) as numbers, NaN where there is none; true and yes are 1. InputError: a cell is another text."""
+        """A column (N,) as numbers, NaN if missing; true and yes are 1. InputError: a cell is another text."""
         values = self.columns[column].copy()
         for place, text in self.texts.get(column, {}).items():
             word = text.lower()
             if word not in WORDS and word not in NOTHING:
-                hint = f"{column}: {{values: {{{text}: NAME, ...}}}} in a YAML file says what its texts mean"
+                hint = f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
                 raise InputError(f"{self.where(place, column)}: {text!r} is not a number", hint=hint)
             values[place] = WORDS.get(word, np.nan)
         return values
@@ -61,17 +61,18 @@ class Sheet:
 
 
 def read_table(path: Path) -> Sheet:
-    """InputError: the file cannot be read, or is no table."""
+    """The table in a file. InputError: it cannot be read, or is not a table."""
     with path.open("rb") as file:
         start = file.read(8)
     sheet = read_hdf5(path) if start == b"\x89HDF\r\n\x1a\n" else read_text(path)
     lengths = {len(values) for values in sheet.columns.values()}
     if len(lengths) != 1 or 0 in lengths:
-        raise InputError(f"{path} has no columns of equal length", hint="one line for each sample")
+        raise InputError(f"{path} has no columns of equal length", hint="write one line for each sample")
     return sheet
 
 
 def read_text(path: Path) -> Sheet:
+    """A CSV file, or a list in CelebA's format. InputError: as `read_table`."""
     check_regular(path, CSV_HINT, LARGEST_TEXT)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -85,6 +86,7 @@ def read_text(path: Path) -> Sheet:
 
 
 def read_csv(path: Path, file: Iterable[str]) -> Sheet:
+    """A CSV file with a header; an unnamed first column is called INDEX."""
     rows = ((number, row) for number, row in enumerate(csv.reader(file), 1) if row)
     names = [name.strip() for name in next(rows, (0, []))[1]]
     if names and not names[0]:
@@ -93,22 +95,25 @@ def read_csv(path: Path, file: Iterable[str]) -> Sheet:
 
 
 def read_celeba(path: Path, file: Iterator[str]) -> Sheet:
-    """A list like CelebA's list_attr_celeba.txt: the count, the names, then a file name and -1 or 1 for each name."""
+    """A list like CelebA's list_attr_celeba.txt: the count, the names, then a file name and -1 or 1 for each name.
+
+    InputError: the count is not that of the lines.
+    """
     count, names = int(next(file)), next(file).split()
     rows = ((number, line.split()) for number, line in enumerate(file, 3) if line.strip())
     sheet = parse_rows(path, [FILE, *names], rows, MARKS)
     if len(sheet) != count:
-        message = f"{path} says that it has {count} lines, and has {len(sheet)}"
-        raise InputError(message, hint="it may have been cut; if it is whole, correct its first line")
+        message = f"{path} has {len(sheet)} lines, but its first line says {count}"
+        raise InputError(message, hint="the file may be truncated; if not, correct its first line")
     return sheet
 
 
 def parse_rows(
     path: Path, names: list[str], rows: Iterable[tuple[int, list[str]]], scale: tuple[float, float] | None = None
 ) -> Sheet:
-    """Rows of cells, each with its line in the file. InputError: names are missing or twice, or a row is too short."""
+    """A sheet of rows of cells with their line numbers. InputError: names are missing or repeated, or a row is cut."""
     if len(set(names)) < len(names) or not all(names):
-        raise InputError(f"{path} has columns without a name or of the same", hint=CSV_HINT)
+        raise InputError(f"{path} has unnamed columns or two of the same name", hint=CSV_HINT)
     texts: dict[str, dict[int, str]] = {}
     parsed: list[np.ndarray] = []
     lines: list[int] = []
@@ -127,7 +132,7 @@ def parse_rows(
 
 
 def parse_cell(cell: str) -> float:
-    """The number in a cell; NaN: it is empty or a text."""
+    """The number in a cell; NaN for an empty cell or a text."""
     try:
         return float(cell)
     except ValueError:
@@ -135,7 +140,7 @@ def parse_cell(cell: str) -> float:
 
 
 def read_hdf5(path: Path) -> Sheet:
-    """One dataset of numbers, or of texts of fixed length, (N,) for each column."""
+    """An HDF5 file with one dataset (N,) of numbers or fixed-length texts per column. InputError: as `read_table`."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
@@ -146,9 +151,11 @@ def read_hdf5(path: Path) -> Sheet:
             skipped = tuple(name for name in file if name not in columns)
     except InputError:
         raise
-    except Exception as error:  # h5py raises whatever the damage leads to
+    except Exception as error:  # h5py may raise anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read: {reason}", hint="one dataset of numbers (N,) per column") from error
+        raise InputError(
+            f"{path} cannot be read: {reason}", hint="write one dataset of numbers (N,) per column"
+        ) from error
     texts = {name: dict(enumerate(decode_texts(array))) for name, array in arrays.items() if array.dtype.kind == "S"}
     numbers = {
         name: np.full(len(array), np.nan) if name in texts else array.astype(np.float64)
@@ -158,11 +165,12 @@ def read_hdf5(path: Path) -> Sheet:
 
 
 def decode_texts(texts: np.ndarray) -> list[str]:
+    """Texts of fixed length as str, undecodable bytes escaped."""
     return [text.decode(errors="backslashreplace").strip() for text in texts.tolist()]
 
 
 def is_column(dataset: h5py.Dataset) -> bool:
-    """Whether it is a column, in this file. Others are not looked at; a foreign filter would load a library."""
+    """Whether it is a column stored in this file; others are not read, as an unknown filter would load a library."""
     filters = dataset.id.get_create_plist()
     known = all(filters.get_filter(place)[0] in KNOWN_FILTERS for place in range(filters.get_nfilters()))
     plain = known and not dataset.external and not dataset.is_virtual
@@ -170,6 +178,6 @@ def is_column(dataset: h5py.Dataset) -> bool:
 
 
 def check_count(path: Path, numbers: int) -> None:
-    """InputError: more than anybody has labels; a file of a few bytes may claim so."""
+    """InputError: there are more than LARGEST_COUNT numbers, as a file of a few bytes may claim."""
     if numbers > LARGEST_COUNT:
-        raise InputError(f"{path} holds {numbers} numbers, {LARGEST_COUNT} are read at most", hint="fewer columns")
+        raise InputError(f"{path} holds {numbers} numbers, the limit is {LARGEST_COUNT}", hint="remove columns")

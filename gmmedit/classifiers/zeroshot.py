@@ -1,8 +1,8 @@
-"""Zero-shot classifiers: CLIP and SigLIP of the transformers library, and what to look for in words.
+"""Zero-shot classifiers: CLIP and SigLIP of the transformers library, with prompts for each value.
 
-A picture's score for a value is the cosine of its embedding and the value's, times the model's own scale
-(Radford et al. 2021). A value's embedding is the mean over all its texts in all templates. Between the values of
-an attribute the scores are logits of a softmax, once they are calibrated (`calibration.py`).
+An image's score for a value is the cosine of its embedding and the value's, times the model's own scale
+(Radford et al. 2021). A value's embedding is the mean over all its texts in all templates. Calibrated
+(`calibration.py`), the scores of an attribute's values are logits of a softmax.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.errors import InputError
 from gmmedit.networks import first_line
 
-AT_ONCE = 64  # texts
+AT_ONCE = 64  # texts per call
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")
 
 
@@ -35,18 +35,18 @@ def read_zeroshot(folder: Path, description: Description, device: str) -> Opened
     model, missing = load_model(folder, "AutoModel", device)
     if not hasattr(model, "get_text_features") or not hasattr(model, "logit_scale"):
         message = f"{folder} holds a {model.config.model_type} model, prompts need CLIP or SigLIP"
-        raise InputError(message, hint="leave `prompts` out for an image classifier")
+        raise InputError(message, hint="remove `prompts` for an image classifier")
     check_complete(folder, missing)
     fingerprint = fingerprint_model(model)
     tokenizer = load_tokenizer(folder)
     prompts = [texts for values in (description.prompts or {}).values() for texts in values.values()]
     values = torch.stack([embed_value(model, tokenizer, texts, description.templates, device) for texts in prompts])
     scaled = values * model.logit_scale.exp()
-    model.text_model = None  # has done its part, and is half of the weights
+    model.text_model = None  # half of the weights, not needed any more
 
     def forward(pixels: Tensor) -> Tensor:
         vectors = unwrap_embeddings(model.get_image_features(pixel_values=pixels)).float()
-        with torch.autocast(vectors.device.type, enabled=False):  # a hundredth of a cosine is a whole logit
+        with torch.autocast(vectors.device.type, enabled=False):  # bfloat16's error of a cosine is a whole logit
             return F.normalize(vectors, dim=1) @ scaled.mT
 
     prepare = None if description.input else read_preprocessing(folder, model.config)
@@ -55,7 +55,7 @@ def read_zeroshot(folder: Path, description: Description, device: str) -> Opened
 
 def load_tokenizer(folder: Path) -> Any:
     """InputError: the folder has none, or one that needs further libraries."""
-    if not any((folder / name).is_file() for name in VOCABULARIES):  # the library would make up an empty one
+    if not any((folder / name).is_file() for name in VOCABULARIES):  # the library would create an empty one
         raise InputError(f"{folder} has no tokenizer", hint=f"it needs {VOCABULARIES[0]}, as save_pretrained writes it")
     try:
         return import_transformers().AutoTokenizer.from_pretrained(

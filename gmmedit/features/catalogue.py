@@ -19,9 +19,8 @@ HINT = FeatureDescription.hint
 def load_embedder(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Embedder:
     """The feature network of that name, file or folder, frozen and in evaluation mode.
 
-    A name, or a safetensors file, means a ConvNet of gmmedit; a folder or hub name one of transformers; a YAML file
-    describes any other. trusted: as in `classifiers.load`. InputError: unknown name, missing, foreign or damaged file,
-    a description that does not fit it, or a function that is not to run.
+    A name, or a safetensors file, is a ConvNet of gmmedit; a folder or hub name a model of transformers; a YAML file
+    describes any other. trusted, InputError: as in `classifiers.load`.
     """
     path = Path(name_or_path)
     if name_or_path in REGISTRY.targets():
@@ -36,15 +35,15 @@ def load_embedder(name_or_path: str, device: str = "cpu", trusted: bool = True) 
 
 
 def load_convnet(name: str, device: str, trusted: bool) -> ConvNet:
-    """InputError: the classifier of that name is no ConvNet."""
+    """The ConvNet of that name. InputError: the classifier is of another kind."""
     classifier = load(name, device, trusted)
     if not isinstance(classifier, ConvNet):
-        raise InputError(f"classifier {name} has no features", hint=f"name the network behind it; {HINT}")
+        raise InputError(f"classifier {name} has no features", hint=f"give its network's file; {HINT}")
     return classifier
 
 
 def build_embedder(description: FeatureDescription, base: Path, prefix: str, device: str, trusted: bool) -> Embedding:
-    """The feature network of a description whose file lies relative to `base`."""
+    """The feature network of a description; its file is relative to `base`, `prefix` precedes it in errors."""
     name = description.file
     if python.PATTERN.fullmatch(name):
         network = custom.load_from_python(str(base / name), device, trusted)
@@ -52,9 +51,9 @@ def build_embedder(description: FeatureDescription, base: Path, prefix: str, dev
         path = locate_file(description, base, REGISTRY.targets())
         kind = kind_of(path)
         if kind == "safetensors":
-            raise InputError(f"{prefix}{name} needs no description", hint=f"give {path} itself")
+            raise InputError(f"{prefix}{name} needs no description", hint=f"give the file itself: {path}")
         if kind != "folder" and kind not in READERS:
-            message = f"{path} is no feature network: neither .pt2, TorchScript, ONNX nor safetensors"
+            message = f"{path} is not a feature network: .pt2, TorchScript, ONNX or safetensors"
             raise InputError(message, hint=HINT)
         network = read_backbone(path, description, device) if kind == "folder" else READERS[kind](path, device)
     return Embedding(network, description, prefix + name, device)

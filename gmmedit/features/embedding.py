@@ -9,10 +9,10 @@ from gmmedit.errors import InputError
 
 
 class Embedding:
-    """The outputs of a network of somebody's own, whatever their shape, as one vector for each picture."""
+    """The outputs of a user-supplied network, of any shape, as one vector per image."""
 
     def __init__(self, network: OpenedNetwork, description: FeatureDescription, where: str, device: str) -> None:
-        """InputError: the description does not fit the network, or it draws at random; `where` names the two."""
+        """InputError: the description does not match the network, or it is random; `where` names them in errors."""
         self.network = prepare_network(network, description, where)
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
@@ -21,21 +21,21 @@ class Embedding:
             self.checked(self.network.run_trial(device, it).detach(), TRIAL_IMAGES) for it in (False, True)
         )
         if not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.std())):
-            message = f"{where} gives other features each time, or in another place"
-            raise InputError(message, hint="export it in evaluation mode; ViTMAE masks at random and is no choice")
+            message = f"{where} returns different features for the same image at another position, or in each call"
+            raise InputError(message, hint="export it in evaluation mode; ViTMAE masks at random and cannot be used")
 
     def features(self, images: Tensor) -> Tensor:
         """See `Embedder.features`. InputError: the network fails, or its features are not finite."""
         return self.checked(self.network(images), len(images))
 
     def checked(self, outputs: Tensor, n: int) -> Tensor:
-        """The outputs for n pictures as (n, F)."""
+        """The outputs for n images as rows (n, F). InputError: not one row per image, or not finite."""
         where = self.network.where
         if outputs.ndim < 2 or len(outputs) != n:
-            message = f"{where} gives outputs of shape {tuple(outputs.shape)} for {n} pictures"
+            message = f"{where} returns outputs of shape {tuple(outputs.shape)} for {n} images"
             raise InputError(
                 message, hint="one row of features for each picture was expected; " + FeatureDescription.hint
             )
         if not outputs.isfinite().all():
-            raise InputError(f"{where} gives features that are infinite or NaN", hint="compare `input` with its own")
+            raise InputError(f"{where} returns non-finite features", hint="compare `input` with the network's own")
         return outputs.flatten(1).float()

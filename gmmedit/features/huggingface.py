@@ -13,18 +13,20 @@ from gmmedit.networks import weights
 
 
 def read_backbone(folder: Path, description: FeatureDescription, device: str) -> OpenedNetwork:
-    """The model in a transformers folder, without the head of a classifier or the part of CLIP that reads words.
+    """The model in a transformers folder, without a classifier's head or CLIP's text encoder.
 
     InputError: there is none, or weights are missing.
     """
     model, missing = huggingface.load_model(folder, "AutoModel", device)
-    unpooled = [name for name in missing if "pooler" in name.split(".")]  # many are trained without; drawn at random
+    unpooled = [name for name in missing if "pooler" in name.split(".")]  # often untrained, and then random
     if len(unpooled) < len(missing):
         message = f"{folder} has no weights for {next(name for name in missing if name not in unpooled)}"
-        raise InputError(message, hint="give a folder that save_pretrained wrote, of a whole model")
+        raise InputError(message, hint="give a folder that save_pretrained wrote, with all weights")
     if hasattr(model, "text_model"):
         model.text_model = None
-    digest = weights.fingerprint_tensors({name: it for name, it in model.state_dict().items() if name not in missing})
+    digest = weights.fingerprint_tensors(
+        {name: tensor for name, tensor in model.state_dict().items() if name not in missing}
+    )
 
     def forward(pixels: Tensor) -> Tensor:
         if hasattr(model, "get_image_features"):
@@ -36,8 +38,7 @@ def read_backbone(folder: Path, description: FeatureDescription, device: str) ->
 
 
 def pool_features(found: Any, trained: bool) -> Tensor:
-    """The model's own pooled features, if it has trained such; else the mean over its places, of (N, T, F) or
-    (N, F, H, W)."""
+    """The model's pooled features (N, F), if its pooler is trained; else the mean over tokens or pixels."""
     features = getattr(found, "pooler_output", None)
     if trained and features is not None:
         return features

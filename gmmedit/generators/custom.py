@@ -95,10 +95,7 @@ class Custom(Generator):
         return self
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """Without classes z unchanged; else w (N, z_dim + n_classes): psi z, and the class.
-
-        ValueError: no class is given.
-        """
+        """z unchanged without classes, else w (N, z_dim + n_classes): psi z, and the class. ValueError: no class."""
         if not self.n_classes:
             return z
         if c is None:
@@ -113,10 +110,7 @@ class Custom(Generator):
         return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
 
     def run_network(self, w: Tensor) -> Tensor:
-        """The images for w (N, z_dim + n_classes) as the network gives them.
-
-        InputError: it fails, or returns another number.
-        """
+        """The network's images for w (N, z_dim + n_classes). InputError: it fails, or returns another number."""
         z, c = w[:, : self.z_dim], w[:, self.z_dim :]
         if self.description.prior == "uniform":
             z = torch.special.erf(z / math.sqrt(2))  # the normal distribution function, scaled to [-1, 1]
