@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gmmedit.errors import InputError, nearest
 from gmmedit.runtime import yaml_files
-from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.regular_files import expand_path
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Several = Annotated[int, Field(ge=2, lt=2**31)]  # one would have no spread
@@ -125,7 +125,7 @@ def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
     validated(data, f"{path}: ")
     for section, values in flags.items():
         given = {
-            key: expanded(value) if (section, key) in FILES else value
+            key: expand_path(value) if (section, key) in FILES else value
             for key, value in values.items()
             if value is not None
         }
@@ -143,7 +143,7 @@ def beside(path: Path, data: dict[str, Any]) -> dict[str, Any]:
         values = data.get(section) or {}
         name = values.get(key)
         if isinstance(name, str) and ("/" in name or "." in name):
-            name = expanded(name, path.parent)
+            name = expand_path(name, path.parent)
             there = path.parent / name
             found = there.with_name(there.name.partition(":")[0]).exists()  # module.py:factory
             data[section] = values | {key: str(there) if found else name}
@@ -161,7 +161,7 @@ def validated(data: dict[str, Any], where: str = "") -> Config:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping of sections in a YAML file."""
-    data = yaml_files.read(path, SECTIONS)
+    data = yaml_files.read_yaml(path, SECTIONS)
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):

@@ -6,6 +6,7 @@ Nothing heavy is imported here either; tables.py has what it shows at the end.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ import typer
 
 from gmmedit.errors import InputError
 from gmmedit.runtime import torchrun as launched
-from gmmedit.runtime.log import Logbook
-from gmmedit.runtime.progress import Pace, logged, shown_ticks
+from gmmedit.runtime.log import logging_to
+from gmmedit.runtime.progress import Pace, command_logged, shown_ticks
 from gmmedit.runtime.signals import stoppable
 
 if TYPE_CHECKING:
@@ -54,23 +55,23 @@ def executing(
     if launched.count() > 1 and not wide:
         message = f"torchrun has started {launched.count()} processes, and this command runs in one"
         raise InputError(message, hint="start it without torchrun")
-    from gmmedit.runtime.distributed import joined
     from gmmedit.runtime.execution import Execution
+    from gmmedit.runtime.process_group import join_processes
 
-    with joined() as processes:
+    with join_processes() as processes:
         device = launched.own_device(device)
         pace = Pace(device if processes.count == 1 else f"{processes.count} processes on {device}")
-        log = Logbook(run if processes.main else None)
-        with logged(log, device), stoppable(), shown_ticks(pace, log, quiet or not processes.main) as tick:
-            yield Execution(
-                device=device,
-                batch=batch,
-                restart=restart,
-                force=force,
-                trusting=trusting,
-                tick=tick,
-                processes=processes,
-            )
+        with logging_to(run if processes.main else None), command_logged(device), stoppable():
+            with shown_ticks(pace, quiet or not processes.main) as tick:
+                yield Execution(
+                    device=device,
+                    batch=batch,
+                    restart=restart,
+                    force=force,
+                    trusting=trusting,
+                    tick=tick,
+                    processes=processes,
+                )
     if not processes.main:
         raise typer.Exit
 
@@ -88,6 +89,7 @@ def ignore(command: str, quiet: bool, **options: object) -> None:
 
 
 def say(text: str, folder: Path) -> None:
-    """A note or a warning about a run, kept in its log."""
+    """Print a note or a warning about a run, and log it in the run folder."""
     typer.echo(text)
-    Logbook(folder).write(text)
+    with logging_to(folder):
+        logging.getLogger("gmmedit").info(text)

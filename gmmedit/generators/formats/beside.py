@@ -14,7 +14,7 @@ def notes(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".yaml")
     if not beside.is_file():
         return {}
-    found = yaml_files.read(beside, HINT)
+    found = yaml_files.read_yaml(beside, HINT)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise InputError(f"{beside} holds no settings", hint=HINT)
     return found
