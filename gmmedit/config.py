@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
-from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.regular_files import expand_path
 from gmmedit.runtime.validation import explain_error
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -129,7 +129,7 @@ def load(path: Path | None = None, **flags: dict[str, Any]) -> Config:
     validate(data, f"{path}: ")
     for section, values in flags.items():
         given = {
-            key: expanded(value) if (section, key) in FILES else value
+            key: expand_path(value) if (section, key) in FILES else value
             for key, value in values.items()
             if value is not None
         }
@@ -147,7 +147,7 @@ def resolve_paths(path: Path, data: dict[str, Any]) -> dict[str, Any]:
         values = data.get(section) or {}
         name = values.get(key)
         if isinstance(name, str) and ("/" in name or "." in name):
-            name = expanded(name, path.parent)
+            name = expand_path(name, path.parent)
             local = path.parent / name
             exists = local.with_name(local.name.partition(":")[0]).exists()  # module.py:factory
             data[section] = values | {key: str(local) if exists else name}
@@ -165,7 +165,7 @@ def validate(data: dict[str, Any], prefix: str = "") -> Config:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The sections of a YAML file as dictionaries. InputError: the file is unreadable, or not a mapping of mappings."""
-    data = yaml_files.read(path, SECTIONS)
+    data = yaml_files.read_yaml(path, SECTIONS)
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(value, dict | None) for value in data.values()):

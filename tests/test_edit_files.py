@@ -417,7 +417,11 @@ def test_exported_files_are_what_the_scripts_take(run: Path, tmp_path: Path) -> 
     before = (tmp_path / "w.pt").read_bytes()
     done(*words, "--as", "draggan", "-o", tmp_path / "w.pt")
     assert (tmp_path / "w.pt").read_bytes() == before
-    check(gmmedit(*words, "--column", "before", "-o", tmp_path / "projected_w.npz"), "is there already", "--force")
+    check(
+        gmmedit(*words, "--column", "before", "-o", tmp_path / "projected_w.npz"),
+        "exists with other contents",
+        "--force",
+    )
 
 
 def test_truncated_layers_are_exported_as_synthesis_takes_them() -> None:

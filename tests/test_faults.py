@@ -112,7 +112,7 @@ def test_every_write_of_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_what_a_fit_took_is_kept_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from gmmedit.errors import RunError
-    from gmmedit.runtime.cost import Cost, recorded, write_cost
+    from gmmedit.runtime.cost import Cost, read_costs, write_cost
 
     write_cost(tmp_path, "single", Cost(1.0, 2.0))
     for at in range(1, 6):
@@ -121,9 +121,9 @@ def test_what_a_fit_took_is_kept_whole(monkeypatch: pytest.MonkeyPatch, tmp_path
             if at < 5:  # open, write, open and sync
                 with pytest.raises(RunError, match="no space left for"):
                     write_cost(tmp_path, "mixture", Cost(3.0, 4.0))
-        assert [row["fit"] for row in recorded(tmp_path)] == ["single"]
+        assert [row["fit"] for row in read_costs(tmp_path)] == ["single"]
     write_cost(tmp_path, "mixture", Cost(3.0, 4.0))
-    assert [row["fit"] for row in recorded(tmp_path)] == ["single", "mixture"]
+    assert [row["fit"] for row in read_costs(tmp_path)] == ["single", "mixture"]
 
 
 def test_a_bad_line_of_the_costs_is_named_and_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +136,7 @@ def test_a_bad_line_of_the_costs_is_named_and_spoils_no_other(tmp_path: Path, ca
     write_cost(tmp_path, "mixture", Cost(3.0, 4.0))
     assert path.read_bytes().startswith(spoiled), "nothing is thrown away"
     assert cost_of_fits(tmp_path) == Cost(4.0, 4.0)
-    assert caplog.messages == [f"note: left out line 2, 4, 5, 6 of {path}, which is no record of a fit"]
+    assert caplog.messages == [f"note: left out line 2, 4, 5, 6 of {path}: not a record of a fit"]
 
 
 def test_costs_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ def test_yaml_that_swells(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "bomb.yaml"
     for head in ("", "file: net.pt2\n", "sample: {gan: avatars}\n"):
         path.write_text(head + "\n".join(lines))
-        refuse(run, "sample", "--config", path, says=("aliases (*name) are not read",))
-        refuse(run, "label", "--classifier", path, says=("aliases (*name) are not read",))
+        refuse(run, "sample", "--config", path, says=("aliases (*name) are not supported",))
+        refuse(run, "label", "--classifier", path, says=("aliases (*name) are not supported",))
     path.write_text("a: 1\n" * 100_000)
-    refuse(run, "sample", "--config", path, says=("bytes, more than",))
+    refuse(run, "sample", "--config", path, says=("bytes, at most",))
 
 
 def test_an_npz_that_swells(run: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_batch_that_is_too_large_is_halved(n: int, caplog: pytest.LogCaptureFi
 
 
 def test_below_a_tile_it_fails() -> None:
-    with pytest.raises(RunError, match="there is no memory for 16 pictures at once"):
+    with pytest.raises(RunError, match="out of memory for a batch of 16 images"):
         in_batches(lambda rows: (torch.empty(IMPOSSIBLE),), torch.zeros(40, 3), 64, Memory())
 
 
@@ -78,7 +78,7 @@ def test_a_cpu_takes_no_more_than_a_tile(tmp_path: Path) -> None:
     path.write_text(text.replace("LIMIT", "8"))
     (tmp_path / "run" / "samples.h5").unlink()
     words = ["sample", "--gan", name, "-n", "100", "--images", "--force", "--restart", "--run", tmp_path / "run"]
-    check(gmmedit(*words), "there is no memory for 16 pictures at once", code=1)
+    check(gmmedit(*words), "out of memory for a batch of 16 images", code=1)
 
 
 def test_what_a_stage_needs_does_not_grow_with_n(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Progress lines and the run's log: what is said, how often, and that no result depends on it."""
 
+import logging
 import re
 from pathlib import Path
 
 import pytest
 from conftest import check, done, gmmedit
 
+from gmmedit.cli.output import executing
 from gmmedit.runtime import log as logbook
 from gmmedit.runtime import progress
 from gmmedit.runtime.progress import Pace
@@ -61,6 +63,19 @@ def test_errors_and_warnings_are_in_the_log(tmp_path: Path) -> None:
         lines[3].startswith("ended: ") and "was created with different settings" in lines[3] and "(--force" in lines[3]
     )
     assert warnings and [line for line in lines if line.startswith("warning: ")] == warnings
+
+
+def test_what_is_logged_reaches_the_terminal_and_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("gmmedit")
+    before = (log.level, list(log.handlers))
+    with executing(tmp_path, "cpu", 16, False, False, quiet=True):
+        log.warning("note: %s of\nthem", "two")
+        log.info("a detail")
+    assert capsys.readouterr().err == "note: two of\nthem\n"
+    assert log_of(tmp_path)[1:-1] == ["note: two of them", "a detail"]
+    assert (log.level, list(log.handlers)) == before
+    log.info("of another command")
+    assert len(log_of(tmp_path)) == 4
 
 
 def test_no_log_before_there_is_a_run_folder(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class SharedRows:
 
     def pending(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of the chunks that are not done; each goes to one process, the next that is free."""
-        return (self._spans[number] for number in self._ranks.numbers(len(self._spans)))
+        return (self._spans[number] for number in self._ranks.share_numbers(len(self._spans)))
 
     def finish(self) -> None:
         """Rename the file to its final name once all processes are done."""

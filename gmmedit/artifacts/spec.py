@@ -86,7 +86,7 @@ class RunSpec:
             kind=str(record["kind"]),
             n=int(record["n"]),
             seed=int(record["seed"]),
-            config=dict(yaml.load(record["config"], yaml_files.Plain)),
+            config=dict(yaml.load(record["config"], yaml_files.PlainLoader)),
             sizes={name: _plain_size(size) for name, size in sizes.items()},
             parents=parents,
             generator=generator or None,

@@ -22,7 +22,7 @@ from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.preprocessing import LARGEST_EDGE, Colors, Interpolation, Preprocessing
 from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
-from gmmedit.runtime.regular_files import expanded
+from gmmedit.runtime.regular_files import expand_path
 from gmmedit.runtime.validation import explain_error
 
 HINT = "docs/classifiers.md has an example of every kind"
@@ -258,11 +258,11 @@ def read_description(path: Path, kind: type[S]) -> S:
     """The description in a YAML file. InputError: no such file, not YAML, unknown keys, or invalid values."""
     if not path.exists():
         raise InputError(f"there is no {kind.what} file {path}", hint=kind.hint)
-    data = yaml_files.read(path, kind.hint)
+    data = yaml_files.read_yaml(path, kind.hint)
     if not isinstance(data, dict) or "file" not in data:
         raise InputError(f"{path} does not name the {kind.what}'s file", hint="add a line: file: my_network.pt2")
     if isinstance(data["file"], str):
-        data["file"] = expanded(data["file"], path.parent)
+        data["file"] = expand_path(data["file"], path.parent)
     try:
         return kind.model_validate(data)
     except ValidationError as error:

@@ -9,7 +9,6 @@ import typer
 from gmmedit.cli.completion import complete_fetchable
 from gmmedit.cli.options import Debug, Json, Quiet
 from gmmedit.errors import InputError, nearest
-from gmmedit.runtime.log import Logbook
 from gmmedit.runtime.progress import Pace, shown_ticks
 
 models = typer.Typer(invoke_without_command=True)
@@ -76,9 +75,7 @@ def fetch(
         typer.echo(f"{name}: {entry.summary}\nlicence: {entry.licence}; {entry.page}")
         for path in files:
             typer.echo(f"from {entry.url(path)}")
-    with shown_ticks(
-        Pace(), Logbook(None), quiet
-    ) as tick:  # signals interrupt at once: a download may hang, and its part is kept
+    with shown_ticks(Pace(), quiet) as tick:  # signals interrupt at once: a download may hang, and its part is kept
         digest = fetch_model(name, entry, sha256, restart, tick)
     if not quiet:
         typer.echo(f"SHA-256 {digest}")
@@ -93,7 +90,7 @@ def fetch_address(url: str, sha256: str | None, restart: bool, quiet: bool) -> N
     exists = path.is_file() and not restart
     if not quiet:
         typer.echo(f"from {url}\nlicence: unknown, see the page of the checkpoint")
-    with shown_ticks(Pace(), Logbook(None), quiet) as tick:
+    with shown_ticks(Pace(), quiet) as tick:
         digest = fetch_file(url, path, sha256, restart, tick)
     if not quiet:
         typer.echo(f"SHA-256 {digest}\n{'checked' if exists else 'wrote'} {path}")

@@ -6,6 +6,7 @@ Nothing heavy is imported at the top.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ import typer
 
 from gmmedit.errors import InputError
 from gmmedit.runtime import torchrun as launched
-from gmmedit.runtime.log import Logbook
-from gmmedit.runtime.progress import Pace, logged, shown_ticks
+from gmmedit.runtime.log import logging_to
+from gmmedit.runtime.progress import Pace, command_logged, shown_ticks
 from gmmedit.runtime.signals import StopRequest, stoppable
 
 if TYPE_CHECKING:
@@ -54,25 +55,25 @@ def open_execution(
     if launched.count() > 1 and not wide:
         message = f"torchrun started {launched.count()} processes, this command runs in one"
         raise InputError(message, hint="run it without torchrun")
-    from gmmedit.runtime.distributed import joined
     from gmmedit.runtime.execution import Execution
+    from gmmedit.runtime.process_group import join_processes
 
     stop = StopRequest()
-    with joined(stop) as processes:
+    with join_processes(stop) as processes:
         device = launched.own_device(device)
         pace = Pace(device if processes.count == 1 else f"{processes.count} processes on {device}")
-        log = Logbook(run if processes.main else None)
-        with logged(log, device), stoppable(stop), shown_ticks(pace, log, quiet or not processes.main) as tick:
-            yield Execution(
-                device=device,
-                batch=batch,
-                restart=restart,
-                force=force,
-                trusting=trusting,
-                tick=tick,
-                processes=processes,
-                stop=stop,
-            )
+        with logging_to(run if processes.main else None), command_logged(device), stoppable(stop):
+            with shown_ticks(pace, quiet or not processes.main) as tick:
+                yield Execution(
+                    device=device,
+                    batch=batch,
+                    restart=restart,
+                    force=force,
+                    trusting=trusting,
+                    tick=tick,
+                    processes=processes,
+                    stop=stop,
+                )
     if not processes.main:
         raise typer.Exit
 
@@ -91,6 +92,7 @@ def note_ignored_options(command: str, quiet: bool, **options: object) -> None:
 
 
 def print_logged(text: str, folder: Path) -> None:
-    """Print a note or a warning about a run, and add it to the log in its folder."""
+    """Print a note or a warning about a run, and log it in the run folder."""
     typer.echo(text)
-    Logbook(folder).write(text)
+    with logging_to(folder):
+        logging.getLogger("gmmedit").info(text)

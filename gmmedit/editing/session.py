@@ -19,7 +19,7 @@ from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.neighbours import neighbours_of
 from gmmedit.run.rendering import Renderer
-from gmmedit.runtime.batching import padded
+from gmmedit.runtime.batching import pad_rows
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart
 
@@ -72,7 +72,10 @@ class EditSession:
         that, and no image's result may depend on which others are edited beside it.
         """
         rows = len(latent)
-        latent, moves = padded(latent, self.chunk), [(goal, padded(strength, self.chunk)) for goal, strength in moves]
+        latent, moves = (
+            pad_rows(latent, self.chunk),
+            [(goal, pad_rows(strength, self.chunk)) for goal, strength in moves],
+        )
         x = self.chart.to_x(latent)
         for category, strength in moves:
             x = editor.edit(x, category, strength)

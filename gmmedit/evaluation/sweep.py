@@ -36,7 +36,7 @@ from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
 from gmmedit.run.neighbours import neighbours_of
 from gmmedit.run.precision import settle_precision
-from gmmedit.runtime.cost import Cost, cost_of_fits, metered
+from gmmedit.runtime.cost import Cost, cost_of_fits, measure_cost
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import Stopped, StopRequest
 
@@ -208,7 +208,7 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
         return
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
-    with metered() as cost:
+    with measure_cost() as cost:
         editor = editors.fit_editor(name, inputs.material)
     if editors.entry(name).from_run:
         cost = fits

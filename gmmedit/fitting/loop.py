@@ -12,7 +12,7 @@ from gmmedit.fitting.data import Problem, held_out_report
 from gmmedit.mixture.adam import Chain, Fit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import tensors
-from gmmedit.runtime.cost import metered, write_cost
+from gmmedit.runtime.cost import measure_cost, write_cost
 from gmmedit.runtime.execution import Execution
 
 CHECKPOINT_EVERY = 200  # steps
@@ -37,7 +37,7 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}
         fit.load_state(tensors({k.removeprefix("fit/"): v for k, v in saved.items() if k.startswith("fit/")}))
     try:
-        with metered() as cost:
+        with measure_cost() as cost:
             for done in fit:
                 if (fit.count - 1) % RECORD_EVERY == 0:
                     record_step(history, {"step": fit.count - 1, "loss": done.loss, **done.terms})

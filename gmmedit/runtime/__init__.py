@@ -1,1 +1,1 @@
-"""How work is carried out: files, signals, progress, processes, trust. No result depends on this package."""
+"""How work is done: files, signals, progress, processes, logs, trust. No result depends on this package."""

@@ -1,4 +1,4 @@
-"""Functions of rows computed in batches: in whole tiles always, so that no row's result depends on the others."""
+"""Functions of rows computed in batches, always in whole tiles, so that no row's result depends on the others."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ Score = Callable[..., tuple[Tensor, Tensor]]
 
 @dataclass
 class Memory:
-    """How many rows at once memory has been found to hold."""
+    """The largest number of rows at once that has been found to fit in memory."""
 
     rows: int = sys.maxsize
 
@@ -26,21 +26,21 @@ class Memory:
 def in_batches(
     function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, batch: int, memory: Memory
 ) -> tuple[Tensor, ...]:
-    """function(rows) in batches, its answers joined on the CPU.
+    """function(rows (N, ...)) in batches, its results (N, ...) joined on the CPU.
 
-    Every call sees a whole number of tiles: matrix products of fewer rows round differently, and no row's
-    result may depend on how many rows follow it. A batch for which there is no memory is halved, and `memory` keeps
-    that for later calls. RunError: there is none for a single tile.
+    Every call gets a whole number of tiles: matrix products of fewer rows round differently, and no row's result may
+    depend on how many rows follow it. A batch that does not fit in memory is halved, and `memory` keeps the size for
+    later calls. RunError: a single tile does not fit.
     """
     found: tuple[Tensor, ...] = ()
     first = 0
     while first < len(rows):
         size = min(max(batch // TILE, 1) * TILE, memory.rows)
-        answers = attempt(function, padded(rows[first : first + size], TILE))
+        answers = try_on_cpu(function, pad_rows(rows[first : first + size], TILE))
         if answers is None:
-            memory.rows = halved(min(size, len(rows) - first))
+            memory.rows = halve_batch(min(size, len(rows) - first))
             continue
-        # One place for all, from the start: small answers kept between large blocks that come and go split the heap.
+        # One allocation for all rows: small results kept between large temporary blocks would fragment the heap.
         found = found or tuple(answer.new_empty(len(rows), *answer.shape[1:]) for answer in answers)
         for whole, answer in zip(found, answers, strict=True):
             whole[first : first + size] = answer[: len(rows) - first]
@@ -48,8 +48,8 @@ def in_batches(
     return found
 
 
-def attempt(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
-    """function(rows) on the CPU; None: there is no memory for it."""
+def try_on_cpu(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
+    """The results of function(rows), moved to the CPU; None: they do not fit in memory."""
     try:
         return tuple(answer.cpu() for answer in function(rows))
     except Exception as error:
@@ -60,30 +60,30 @@ def attempt(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> t
     return None
 
 
-def halved(size: int) -> int:
-    """The next smaller whole number of tiles; says so. RunError: there is none."""
+def halve_batch(size: int) -> int:
+    """Half of a batch's rows in whole tiles; logs a note. RunError: the batch is a single tile."""
     if size <= TILE:
-        message = f"there is no memory for {TILE} pictures at once"
-        raise RunError(message, hint="another --device, or a smaller generator or classifier")
+        message = f"out of memory for a batch of {TILE} images"
+        raise RunError(message, hint="use another --device, or a smaller generator or classifier")
     smaller = max(size // 2 // TILE, 1) * TILE
-    log.warning("note: no memory for %d pictures at once, going on with %d; the result is the same", size, smaller)
+    log.warning("note: no memory for a batch of %d images, using %d; the result is the same", size, smaller)
     return smaller
 
 
-def padded(rows: Tensor, tile: int) -> Tensor:
-    """The rows, the last one repeated until they are a whole number of tiles."""
+def pad_rows(rows: Tensor, tile: int) -> Tensor:
+    """The rows (N, ...) with the last one repeated until they are a whole number of tiles."""
     return torch.cat([rows, rows[-1:].expand(-len(rows) % tile, *rows.shape[1:])])
 
 
 def in_tiles(score: Score, tile: int) -> Score:
-    """A score that sees so many rows at a time always, forward and backward: how many there are changes no rounding."""
+    """The same score, computed on `tile` rows at a time forward and backward: their number changes no rounding."""
 
     def score_tiles(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         start = None if disturbance is None else disturbance.get_state()
         parts = []
-        for rows in padded(x, tile).split(tile):
+        for rows in pad_rows(x, tile).split(tile):
             if disturbance is not None and start is not None:
-                disturbance.set_state(start)  # all rows alike
+                disturbance.set_state(start)  # the same disturbance for all rows
             parts.append(score(rows, disturbance))
         logits, images = (torch.cat(part)[: len(x)].contiguous() for part in zip(*parts, strict=True))
         return logits, images

@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, and memory above what was there before."""
+"""The cost of a piece of work: seconds, and memory in addition to what was in use before."""
 
 import json
 import logging
@@ -16,29 +16,29 @@ from gmmedit.runtime.storage import write_file
 
 log = logging.getLogger("gmmedit")
 
-FILE = "costs.jsonl"  # in a run folder: a line for every fit that ran to its end without a stop
+FILE = "costs.jsonl"  # in a run folder: a line for every fit that ran to its end without being resumed
 STATM = Path("/proc/self/statm")  # Linux only
 PAGE = 4096
-PERIOD = 0.02  # seconds between looks
+PERIOD = 0.02  # seconds between measurements
 
 
 @dataclass
 class Cost:
-    """Wall-clock seconds, and the most resident memory in bytes above the start (NaN where it cannot be read)."""
+    """Wall-clock seconds, and the peak of resident memory in bytes above that at the start; NaN if not known."""
 
     seconds: float = float("nan")
     memory: float = float("nan")
 
 
 @contextmanager
-def metered() -> Iterator[Cost]:
-    """A cost that is complete when the block ends."""
-    cost, began, before = Cost(), time.monotonic(), resident()
-    most, done = [before], threading.Event()
+def measure_cost() -> Iterator[Cost]:
+    """A Cost that holds the block's values once the block has ended."""
+    cost, began, before = Cost(), time.monotonic(), resident_bytes()
+    peak, done = [before], threading.Event()
 
     def watch() -> None:
         while not done.wait(PERIOD):
-            most.append(max(most.pop(), resident()))
+            peak.append(max(peak.pop(), resident_bytes()))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -47,15 +47,16 @@ def metered() -> Iterator[Cost]:
     finally:
         done.set()
         watcher.join()
-        cost.seconds, cost.memory = time.monotonic() - began, max(most[0], resident()) - before
+        cost.seconds, cost.memory = time.monotonic() - began, max(peak[0], resident_bytes()) - before
 
 
-def resident() -> float:
+def resident_bytes() -> float:
+    """Resident memory of this process; NaN where the system does not report it."""
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else float("nan")
 
 
 def write_cost(folder: Path, fit: str, cost: Cost) -> None:
-    """Add a line to folder/costs.jsonl: which fit, its seconds, its bytes. What is there stays as it is."""
+    """Append a line to folder/costs.jsonl: fit, seconds, memory. Errors as in `errors.writing`."""
     path = folder / FILE
     with writing(path):
         before = path.read_bytes() if path.exists() else b""
@@ -64,20 +65,20 @@ def write_cost(folder: Path, fit: str, cost: Cost) -> None:
 
 
 def cost_of_fits(folder: Path) -> Cost:
-    """What the last fits of a run took together; NaN where that is not known."""
-    last = {str(row["fit"]): row for row in recorded(folder)}
+    """The cost of a run's last fit-single and fit-mixture together: seconds are summed, memory is the larger."""
+    last = {str(row["fit"]): row for row in read_costs(folder)}
     fits = [last.get(fit, {}) for fit in ("single", "mixture")]
-    return Cost(sum(number(fit, "seconds") for fit in fits), max(number(fit, "memory") for fit in fits))
+    return Cost(sum(number_of(fit, "seconds") for fit in fits), max(number_of(fit, "memory") for fit in fits))
 
 
-def number(fit: dict[str, Any], key: str) -> float:
-    """The value of a record; NaN where it has none."""
+def number_of(fit: dict[str, Any], key: str) -> float:
+    """The value of a record's key; NaN where it has none or it is not a number."""
     value = fit.get(key)
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def recorded(folder: Path) -> list[dict[str, Any]]:
-    """The records of folder/costs.jsonl; a warning names the lines that are none."""
+def read_costs(folder: Path) -> list[dict[str, Any]]:
+    """The records of folder/costs.jsonl; a warning names the lines that are not records, which are left out."""
     path = folder / FILE
     if not path.exists():
         return []
@@ -88,5 +89,5 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
         return []
     if others:
         lines = ", ".join(map(str, others))
-        log.warning("note: left out line %s of %s, which is no record of a fit", lines, path)
+        log.warning("note: left out line %s of %s: not a record of a fit", lines, path)
     return rows

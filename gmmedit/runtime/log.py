@@ -1,27 +1,44 @@
-"""RUN/gmmedit.log: what was done in a run folder and how it ended, for people. No result depends on it."""
+"""Where gmmedit's log messages go: standard error, and RUN/gmmedit.log, which records what was done in a run folder.
 
+Messages are those of the logger "gmmedit". No result depends on them.
+"""
+
+import logging
 import os
-import time
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE = "gmmedit.log"
+log = logging.getLogger("gmmedit")
 
 
-class Logbook:
-    """Lines that wait until the run folder is there; a command that fails before leaves none.
+class StderrHandler(logging.Handler):
+    """Writes notes and warnings to standard error, whatever that is at the moment: a progress bar redirects it."""
 
-    None: a command without a run folder, or which leaves it as it is.
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message as a line."""
+        print(self.format(record), file=sys.stderr)
+
+
+class RunLogHandler(logging.Handler):
+    """Writes messages of level INFO and above to the gmmedit.log of a run folder, each as one line with time and pid.
+
+    Lines wait until the folder exists: a command that fails before leaves neither folder nor file.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter("%(asctime)s [%(process)d] %(message)s", "%Y-%m-%d %H:%M:%S"))
         self._folder, self._waiting = folder, ""
 
-    def write(self, text: str) -> None:
-        """Add a line to the end of the file, whole, whoever else writes there. A disk that refuses is no error."""
-        if self._folder is None:
-            return
-        self._waiting += f"{time.strftime('%Y-%m-%d %H:%M:%S')} [{os.getpid()}] {' '.join(text.split())}\n"
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the line in a single write, so that lines of several processes stay whole. OSErrors are ignored."""
+        self._waiting += f"{' '.join(self.format(record).split())}\n"
         if not self._folder.is_dir():
             return
         with suppress(OSError):
@@ -31,3 +48,19 @@ class Logbook:
             finally:
                 os.close(handle)
         self._waiting = ""
+
+
+@contextmanager
+def logging_to(folder: Path | None) -> Iterator[None]:
+    """Send messages to standard error and to the log of a run folder; None: to no file."""
+    handlers = [StderrHandler(), *([RunLogHandler(folder)] if folder else [])]
+    level = log.level
+    log.setLevel(min(level or logging.INFO, logging.INFO))  # DEBUG stays
+    for handler in handlers:
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+        log.setLevel(level)

@@ -1,7 +1,8 @@
-"""How far a command is: a progress bar, or plain lines without a terminal, and lines in the run's log."""
+"""The progress of a command: a bar on a terminal, otherwise plain lines, and lines in the log."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,23 +12,27 @@ import typer
 
 from gmmedit import __version__
 from gmmedit.errors import GmmeditError
-from gmmedit.runtime.log import Logbook
+
+log = logging.getLogger("gmmedit")
 
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
 LOG_SECONDS = 30.0  # between progress lines of the log
 
-Tick = Callable[[int, int, str], None]  # done, total, a few words
+Tick = Callable[[int, int, str], None]  # done, total, what is being done
 
 
 class Pace:
-    """How fast it goes, on average since the first tick of a piece of work: what came before was done in no time."""
+    """The rate of a piece of work, averaged since its first tick: what was done before that was resumed.
+
+    device: named at the end of each line. clock: seconds, monotonic.
+    """
 
     def __init__(self, device: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._device, self._clock = device, clock
         self._done = self._total = -1
 
     def words(self, done: int, total: int) -> str:
-        """ "300 of 1000, 25/s, 0:00:28 left, on cuda:0"; a rate only once there is one."""
+        """ "300 of 1000, 25/s, 0:00:28 left, on cuda:0"; no rate and no time left at the first tick."""
         now = self._clock()
         if done < self._done or total != self._total:
             self._began, self._first = now, done
@@ -40,30 +45,33 @@ class Pace:
 
 
 def hours(seconds: float) -> str:
-    """0:00:28"""
+    """Seconds as hours, minutes and seconds: "0:00:28"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 @contextmanager
-def shown_ticks(pace: Pace, log: Logbook, quiet: bool) -> Iterator[Tick]:
-    """A function of work done, the whole and a few words."""
+def shown_ticks(pace: Pace, quiet: bool) -> Iterator[Tick]:
+    """A function of (done, total, what is being done) that shows progress on standard error, and logs it at intervals.
+
+    quiet: it is only logged.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     errors = Console(stderr=True)
-    kept = now_and_then(log.write, LOG_SECONDS)
+    kept = now_and_then(log.info, LOG_SECONDS)
     if errors.is_terminal and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
         with Progress(*columns, console=errors, transient=True) as progress:
             task = progress.add_task("", total=None, pace="")
 
-            def draw(done: int, total: int, text: str) -> None:
+            def update(done: int, total: int, text: str) -> None:
                 words = pace.words(done, total)
                 progress.update(task, completed=done, total=total, description=text, pace=words)
                 kept(f"{text}: {words}")
 
-            yield draw
+            yield update
     else:
         said = (lambda line: None) if quiet else now_and_then(lambda line: typer.echo(line, err=True), PLAIN_SECONDS)
 
@@ -76,7 +84,7 @@ def shown_ticks(pace: Pace, log: Logbook, quiet: bool) -> Iterator[Tick]:
 
 
 def now_and_then(write: Callable[[str], None], seconds: float) -> Callable[[str], None]:
-    """Writes a line if the last one, or the beginning, is so long ago."""
+    """A function that writes a line unless the last one, or this call, is less than so many seconds ago."""
     last = time.monotonic()
 
     def maybe(line: str) -> None:
@@ -90,16 +98,16 @@ def now_and_then(write: Callable[[str], None], seconds: float) -> Callable[[str]
 
 
 @contextmanager
-def logged(log: Logbook, device: str) -> Iterator[None]:
-    """The log says when the command began, which one it is, and how it ended; unless it is killed."""
+def command_logged(device: str) -> Iterator[None]:
+    """Log the command line when the block begins, and how it ended."""
     began = time.monotonic()
-    log.write(f"began: gmmedit {' '.join(sys.argv[1:])} (version {__version__}, {device})")
+    log.info(f"began: gmmedit {' '.join(sys.argv[1:])} (version {__version__}, {device})")
     try:
         yield
     except GmmeditError as error:
-        log.write(f"ended: {error.message or 'another process has failed'} ({error.hint})".removesuffix(" ()"))
+        log.info(f"ended: {error.message or 'another process has failed'} ({error.hint})".removesuffix(" ()"))
         raise
     except BaseException as error:
-        log.write(f"ended: {type(error).__name__}: {error}")
+        log.info(f"ended: {type(error).__name__}: {error}")
         raise
-    log.write(f"ended: done, {hours(time.monotonic() - began)}")
+    log.info(f"ended: done, {hours(time.monotonic() - began)}")

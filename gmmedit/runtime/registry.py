@@ -1,4 +1,4 @@
-"""Names of plug-ins to lazily imported objects: built-in ones and those of other installed packages."""
+"""Plug-ins by name, imported when they are used: built-in ones, and those of other installed packages."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -12,7 +12,7 @@ from gmmedit.errors import InputError, nearest
 class Registry:
     """One kind of plug-in, e.g. `Registry("generator", {"avatars": "module:Attr"}, "gmmedit.generators")`.
 
-    Other packages add names through the entry point group; a built-in name wins over theirs.
+    Other packages add names through the entry point group; built-in names take precedence.
     """
 
     def __init__(self, kind: str, builtin: Mapping[str, str], entry_point_group: str) -> None:
@@ -27,10 +27,11 @@ class Registry:
         return self.builtin | {name: outside[name] for name in sorted(outside.keys() - self.builtin.keys())}
 
     def names(self) -> list[str]:
+        """Every known name, built-in ones first."""
         return list(self.targets())
 
     def unknown(self, name: str) -> InputError:
-        """The error for a name that nobody has registered."""
+        """The error for a name that is not registered."""
         return InputError(f"there is no {self.kind} called {name!r}", hint=nearest(name, self.targets()))
 
     def load(self, name: str) -> Any:

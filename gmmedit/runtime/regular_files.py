@@ -1,4 +1,4 @@
-"""Files that somebody has named or changed: only regular ones are opened, and a bad line spoils no other."""
+"""Files that a user named: their names expanded, only regular ones opened, invalid JSON lines left out."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from typing import Any
 
 from gmmedit.errors import InputError
 
-LARGEST_TEXT = 1 << 18  # bytes of a file of settings; PyYAML reads a hundred thousand a second
+LARGEST_TEXT = 1 << 18  # bytes of a file of settings; PyYAML reads about 100,000 a second
 
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
-def expanded(name: str, base: Path = Path()) -> str:
-    """A file's name with ~ and $VARIABLES replaced, as a shell does, unless one lies in `base` that is called so.
+def expand_path(name: str, base: Path = Path()) -> str:
+    """A file's name with ~ and $VARIABLES replaced, as by a shell, unless `base` contains a file of that very name.
 
     InputError: a variable is not set.
     """
@@ -29,16 +29,16 @@ def expanded(name: str, base: Path = Path()) -> str:
 
 
 def check_utf8(path: Path, library: str) -> None:
-    """InputError: the path is not UTF-8, and the library that reads the file takes no other."""
+    """InputError: the path is not UTF-8, which the library that reads the file requires."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        message = f"{path}: its name or that of its folder is not UTF-8, and {library} reads no such file"
+        message = f"{path}: its name or that of its folder is not UTF-8, which {library} requires"
         raise InputError(message, hint="rename it") from error
 
 
-def check_regular(path: Path, hint: str, most: int | None = None) -> None:
-    """InputError: there is no such file, it is a folder, a pipe or a device, or has more than `most` bytes."""
+def check_regular(path: Path, hint: str, limit: int | None = None) -> None:
+    """InputError: the file is missing, a folder, a pipe or a device, or has more than `limit` bytes."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
@@ -47,9 +47,9 @@ def check_regular(path: Path, hint: str, most: int | None = None) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise InputError(f"cannot read {path}: is a folder", hint=hint)
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"cannot read {path}: is a pipe or a device, and no file", hint=hint)
-    if most is not None and found.st_size > most:
-        raise InputError(f"{path} has {found.st_size} bytes, more than {most} are not read", hint=hint)
+        raise InputError(f"cannot read {path}: is a pipe or a device, not a file", hint=hint)
+    if limit is not None and found.st_size > limit:
+        raise InputError(f"{path} has {found.st_size} bytes, at most {limit} are read", hint=hint)
 
 
 def read_json_lines(path: Path, keys: set[str]) -> tuple[list[dict[str, Any]], list[int]]:

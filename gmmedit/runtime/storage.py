@@ -1,4 +1,4 @@
-"""What every file is written with: locks, raw writes, and files that are never there by half."""
+"""Writing files: locks, raw writes, and files that are replaced as a whole or not at all."""
 
 import errno
 import fcntl
@@ -16,7 +16,7 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 def open_locked(path: Path, flags: int = 0) -> int | None:
     """A descriptor of the file, open for reading and writing and locked until it is closed.
 
-    None: the file got another name before the lock was ours. BlockingIOError: another process has it.
+    None: the file was renamed or removed before it was locked. BlockingIOError: another process has locked it.
     """
     handle = os.open(path, os.O_RDWR | flags, 0o666)
     try:
@@ -43,11 +43,11 @@ def _flock(handle: int) -> None:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Nobody else writes `path` meanwhile; its folder is made if it is not there.
+    """Keep other processes from writing `path` meanwhile; its folder is created if necessary.
 
-    The lock on PATH.lock is the system's, which releases it when the process dies, however it dies. The pid and the
-    host in that file are for people: a killed process leaves them behind, so they count only where the lock is
-    refused. RunError: another process has it, who is named. InputError and RunError as `writing`.
+    The lock on PATH.lock is the system's, which releases it when the process ends in any way. The pid and the host in
+    that file only explain a refusal: a killed process leaves them behind. RunError: another process holds the lock; the
+    message names it. Other errors as in `errors.writing`.
     """
     note = path.with_name(path.name + ".lock")
     with writing(path):
@@ -81,12 +81,15 @@ def _claim(note: Path) -> int:
 
 
 def publish(path: Path, build: Callable[[Path], None], synced: bool = True) -> None:
-    """Let `build` write a draft, sync it and rename it to `path`, which is the old file or the new one, whole."""
+    """Let `build` write a draft, sync it and rename it to `path`, so that `path` is always one whole file.
+
+    synced: see `write_file`. An error of `build` removes the draft.
+    """
     draft = path.with_name(path.name + ".tmp")
     try:
         build(draft)
         if synced:
-            sync(draft)
+            sync_file(draft)
         os.replace(draft, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
@@ -95,7 +98,10 @@ def publish(path: Path, build: Callable[[Path], None], synced: bool = True) -> N
 
 
 def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> None:
-    """Write or replace a whole file. Not synced, it survives a kill, but maybe not a power cut: for many small ones."""
+    """Write or replace a whole file.
+
+    synced: also survive a power failure. Without it, which is faster for many small files, it survives a kill only.
+    """
 
     def build(draft: Path) -> None:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -108,15 +114,16 @@ def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> 
 
 
 def write_new(path: Path, content: bytes, force: bool) -> None:
-    """Write a whole file, its folder too. InputError: one with other contents is there, and `force` is off."""
+    """Write a whole file, and create its folder. InputError: it exists with other contents, and `force` is off."""
     with writing(path):
         if path.exists() and not force and path.read_bytes() != content:
-            raise InputError(f"{path} is there already, with other contents", hint="--force overwrites it")
+            raise InputError(f"{path} exists with other contents", hint="--force overwrites it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
 
 
-def sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Wait until the system has written the file to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -125,7 +132,7 @@ def sync(path: Path) -> None:
 
 
 def write_at(handle: int, data: memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`. A full disk is an OSError here, in a memory map a deadly signal."""
+    """Write all of `data` at `offset` in bytes. A full disk raises OSError (a memory map would end the process)."""
     while data:
         written = os.pwrite(handle, data, offset)
         data, offset = data[written:], offset + written

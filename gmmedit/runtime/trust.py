@@ -1,12 +1,11 @@
-"""Which Python files may run: those that the user has named, not those that a file of somebody else names.
+"""Which Python files may run: those that the user has named, and not those that only an artifact names.
 
-An artifact keeps `my_gan.py:load` as the source of its images, and later steps run that again. Whoever names a
-Python file himself (`--gan`, `--classifier`, a YAML file that he gives) trusts it: its place and its SHA-256 are
-kept in a list in the user's state folder. What only an artifact names has to be on that list, unchanged, or needs
-`--trust`.
+An artifact records `my_gan.py:load` as the source of its images, and later stages run it again. A Python file that the
+user names (`--gan`, `--classifier`, a YAML file) is trusted: its path and SHA-256 are kept in a list in the user's
+state folder. A file that only an artifact names must be on that list, unchanged, or needs `--trust`.
 
-So everything that loads a network takes `trusted`: whether the user answers for the name. It is handed on from the
-stage to `read_program`, in arguments: a variable of the module would be another's in a server, and a context variable
+So everything that loads a network takes `trusted`, whether the user named it. It is passed on as an argument from the
+stage to `read_program`: a variable of the module would be shared by all commands of a server, and a context variable
 does not reach the threads that a stage starts.
 """
 
@@ -18,49 +17,50 @@ from gmmedit.errors import InputError
 
 
 def read_program(path: Path, trusted: bool) -> bytes:
-    """The content of a Python file that is about to run. A trusted one is on the user's list from now on.
+    """The content of a Python file that is about to run. A trusted one is added to the user's list.
 
-    trusted: the user names it himself, or says `--trust`. InputError: he does not, and it is not on his list, or not
-    as it is now.
+    trusted: the user named the file, or gave `--trust`. InputError: it is not trusted, and the list does not have it or
+    has it with other contents.
     """
-    from hashlib import sha256  # here, for the command line imports this module and checks nothing
+    from hashlib import sha256  # imported here to keep the command line's start fast
 
     content = path.read_bytes()
     line = f"{sha256(content).hexdigest()}  {path.resolve()}"
-    known = known_lines()
+    known = read_list()
     if line in known:
         return content
-    others = [it for it in known if not it.endswith(f"  {path.resolve()}")]
+    others = [other for other in known if not other.endswith(f"  {path.resolve()}")]
     if not trusted:
         reason = (
             "has changed since you named it"
             if len(others) < len(known)
-            else "is named by a file of the run and not by you"
+            else "is named by a file of the run, and not by you"
         )
         raise InputError(f"{path} is a program that {reason}: it was not run", hint="read it; --trust runs it")
-    if "\n" not in line:  # it would be two lines of the list
-        with suppress(OSError):  # no home to write to: then --trust is needed each time
-            remember([*others, line])
+    if "\n" not in line:  # a path with a line break would be two lines
+        with suppress(OSError):  # without a writable state folder --trust is needed each time
+            write_list([*others, line])
     return content
 
 
 def list_path() -> Path:
-    """GMMEDIT_STATE/trusted, else in the user's own state folder."""
+    """The path of the list: GMMEDIT_STATE/trusted, by default in the user's state folder."""
     import platformdirs
 
     folder = os.environ.get("GMMEDIT_STATE")
     return (Path(folder).expanduser() if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
 
 
-def known_lines() -> list[str]:
-    """`SHA-256  PATH` of the programs that the user has named."""
+def read_list() -> list[str]:
+    """`SHA-256  PATH` of each program that the user has named; empty if there is no list."""
     try:
         return list_path().read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
 
 
-def remember(lines: list[str]) -> None:
+def write_list(lines: list[str]) -> None:
+    """Replace the list. OSError: it cannot be written."""
     path = list_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")

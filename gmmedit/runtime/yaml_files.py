@@ -1,4 +1,4 @@
-"""YAML as its writers mean it: `no`, `off` and `yes` are words, and no key counts that is given twice."""
+"""YAML in which `no`, `off` and `yes` are strings, and keys that are given twice or aliases are errors."""
 
 import re
 from pathlib import Path
@@ -10,24 +10,26 @@ from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-# What PyYAML raises on wrong dates, tags and depth too.
+# What PyYAML raises, also on invalid dates, tags and depth.
 DAMAGE = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
-class Plain(yaml.SafeLoader):
-    """The safe loader without aliases: a few lines of them stand for more than any memory holds."""
+class PlainLoader(yaml.SafeLoader):
+    """The safe loader without aliases, a few lines of which can expand to more than any memory holds."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """See PyYAML. MarkedYAMLError: the node is an alias."""
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read, write it out", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported, write it out", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
-class Loader(Plain):
-    """Without YAML 1.1's truth values, which made a number of `n: true` and nothing of `noise: off`."""
+class SettingsLoader(PlainLoader):
+    """Without YAML 1.1's booleans, which turn `n: true` into a number and `noise: off` into False."""
 
     def construct_scalar(self, node: Any) -> Any:
+        """See PyYAML. MarkedYAMLError: the text contains a surrogate."""
         value = super().construct_scalar(node)
         if SURROGATE.search(value):
             raise yaml.MarkedYAMLError(
@@ -36,6 +38,7 @@ class Loader(Plain):
         return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """See PyYAML. MarkedYAMLError: a key is given twice."""
         given: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in given:
@@ -44,17 +47,20 @@ class Loader(Plain):
         return super().construct_mapping(node, deep)
 
 
-Loader.yaml_implicit_resolvers = {
+SettingsLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
-def read(path: Path, hint: str) -> Any:
-    """What a YAML file holds; `true` is a word too. InputError, with the hint: it cannot be read, or is not valid."""
+def read_yaml(path: Path, hint: str) -> Any:
+    """The content of a YAML file, in which `true` is a string too.
+
+    InputError, with this hint: the file cannot be read, is too large, or is not valid.
+    """
     check_regular(path, hint, LARGEST_TEXT)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), SettingsLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}", hint=hint) from error
     except DAMAGE as error:

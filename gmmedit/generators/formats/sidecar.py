@@ -14,7 +14,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".yaml")
     if not sidecar.is_file():
         return {}
-    found = yaml_files.read(sidecar, HINT)
+    found = yaml_files.read_yaml(sidecar, HINT)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise InputError(f"{sidecar} is not a mapping of settings", hint=HINT)
     return found
