@@ -1,21 +1,28 @@
 """SIGTERM and SIGINT stop a command where nothing is lost; a second one at once; and locks name who has them."""
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import check, done, gmmedit
 
 from gmmedit import artifacts
+from gmmedit.config import SampleSettings
 from gmmedit.errors import RunError
 from gmmedit.fitting import loop as fitting
+from gmmedit.networks import silence_libraries
 from gmmedit.runtime import storage as disk
+from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest, stoppable
+from gmmedit.stages import sample
 
 GIVEN_UP_AFTER = 60.0  # seconds
 
@@ -146,6 +153,7 @@ def test_signals_are_what_they_were_afterwards() -> None:
 
 HOLDER = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 from gmmedit.runtime.storage import lock
 with lock(Path(sys.argv[1])):
@@ -169,3 +177,36 @@ def test_a_note_counts_only_where_the_lock_is_refused(tmp_path: Path) -> None:
     with disk.lock(path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_thread_may_ask(tmp_path: Path) -> None:
+    """One command of a process ends after its chunk, the other goes on."""
+    stopped, other = Execution(), Execution()
+    asking = replace(stopped, tick=lambda *_: stopped.stop.ask())
+    with pytest.raises(Stopped) as caught:
+        sample.run(tmp_path / "one", SampleSettings(n=600), asking)
+    assert caught.value.exit_code == 130
+    assert artifacts.describe(tmp_path / "one" / "samples.h5.partial")["chunks"]["done"] == 1
+    assert sample.run(tmp_path / "two", SampleSettings(n=600), other).is_file()
+
+
+def test_what_libraries_log_is_hidden_in_one_thread_only(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("torch.export")
+    entered, leave = threading.Event(), threading.Event()
+
+    def read_file() -> None:
+        with silence_libraries():
+            log.error("hidden")
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=read_file)
+    thread.start()
+    entered.wait()
+    with silence_libraries():
+        log.error("hidden")
+        leave.set()
+        thread.join()
+        log.error("hidden, though the other thread has left")
+    log.error("shown")
+    assert [record.getMessage() for record in caplog.records] == ["shown"]
