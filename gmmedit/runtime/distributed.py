@@ -11,7 +11,6 @@ from typing import TypeVar
 from torch import Tensor
 
 from gmmedit.runtime.batching import Score
-from gmmedit.runtime.signals import StopRequest
 from gmmedit.runtime.storage import lock
 
 T = TypeVar("T")
