@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import check, done, gmmedit
 
-from gmmedit.cli.output import executing
+from gmmedit.cli.output import open_execution
 from gmmedit.runtime import log as logbook
 from gmmedit.runtime import progress
 from gmmedit.runtime.progress import Pace
@@ -68,7 +68,7 @@ def test_errors_and_warnings_are_in_the_log(tmp_path: Path) -> None:
 def test_what_is_logged_reaches_the_terminal_and_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("gmmedit")
     before = (log.level, list(log.handlers))
-    with executing(tmp_path, "cpu", 16, False, False, quiet=True):
+    with open_execution(tmp_path, "cpu", 16, False, False, quiet=True):
         log.warning("note: %s of\nthem", "two")
         log.info("a detail")
     assert capsys.readouterr().err == "note: two of\nthem\n"
