@@ -261,7 +261,7 @@ def test_names_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     assert classifiers.list_names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
     assert classifiers.load("theirs").fingerprint == classifiers.load("avatars").fingerprint
-    refused("odd", "odd gives a int and no Classifier")
+    refused("odd", "odd gives a int and not a Classifier")
     refused("empty", "the Classifier of empty has no attributes, input_size, fingerprint")
     sys.modules.pop("outsider_classifier", None)
 
@@ -333,7 +333,7 @@ def test_factories_that_fail(files: Path) -> None:
         ("absent", "has no function 'absent'"),
     ):
         refused(described(files, f"my.py:{name}"), f"my.py:{name}" if name != "absent" else "my.py", says)
-    refused(f"{files}/my.py:load", "gives a Network and no Classifier", "describe it in a YAML file")
+    refused(f"{files}/my.py:load", "gives a Network and not a Classifier", "describe it in a YAML file")
     refused(f"{files}/gone.py:load", "there is no file", "gone.py")
     (files / "my.py").write_text("import surely_not_installed\ndef load(): pass\n")
     refused(described(files, "my.py:load"), "fails with ModuleNotFoundError: No module named 'surely_not_installed'")
@@ -351,7 +351,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     for name, says in (
         ("weights.pth", "without the network that they belong to; write a my_network.py:load"),
         ("old.pth", "without the network that they belong to"),
-        ("notes.txt", "is no classifier: neither .pt2, TorchScript, ONNX"),
+        ("notes.txt", "is not a classifier: .pt2, TorchScript, ONNX"),
         ("empty.pt2", "is no classifier"),
         ("my.py", "is a program, of which a function gives the network; my.py:load"),
         ("older.pt2", "no plain exported network has; save it with torch.export.save in this version of torch"),
@@ -585,7 +585,7 @@ def test_a_hostile_torchscript_runs_nothing(tmp_path: Path) -> None:
 
     for network, word in ((Writes(5), "torch.save"), (Reads(5), "torch.from_file")):
         small.script(network, tmp_path / "bad.ts")
-        refused(described(tmp_path, "bad.ts"), f"calls '{word}', which no network needs")
+        refused(described(tmp_path, "bad.ts"), f"calls '{word}', which networks do not need")
 
 
 # Extras
@@ -622,5 +622,5 @@ def test_a_hostile_torchscript_is_found_however_it_is_spelled(line: str) -> None
 
     program = "def forward(self, x: Tensor) -> Tensor:\n  {}\n  return torch.mean(x, [2, 3])\n"
     check_program(program.format('torch.warn("a network may")'))
-    with pytest.raises(InputError, match="which no network needs"):
+    with pytest.raises(InputError, match="which networks do not need"):
         check_program(program.format(line))

@@ -351,4 +351,4 @@ def test_a_picture_file_is_no_model(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2, 2)).save(buffer, "png")
     (tmp_path / "cat.png").write_bytes(buffer.getvalue())
-    refused(tmp_path / "cat.png", "is no classifier: neither")
+    refused(tmp_path / "cat.png", "is not a classifier:")
