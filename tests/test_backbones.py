@@ -101,9 +101,9 @@ def test_a_folder_with_other_pictures_than_its_own(models: Path, images: Tensor)
 
 
 def test_folders_that_do_not_fit(own: Path) -> None:
-    refused(own / "masked", "gives other features each time")
+    refused(own / "masked", "returns different features")
     (own / "pooled" / "preprocessor_config.json").unlink()
-    refused(own / "pooled", "does not say what its pictures look like", "docs/evaluation.md")
+    refused(own / "pooled", "does not tell the preprocessing of its images", "docs/evaluation.md")
     weights = own / "bare" / "model.safetensors"
     tensors = load_file(weights)
     save_file({name: it for name, it in tensors.items() if name != "layernorm.bias"}, weights, {"format": "pt"})

@@ -123,9 +123,7 @@ def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
         refuse(own_run, "sample", "--gan", path, "--force", says=(str(path),))
     for path in damaged(tmp_path / "damaged.safetensors", classifier.read_bytes()):
         refuse(own_run, "label", "--classifier", path, "--force", says=(str(path),))
-    refuse(
-        own_run, "sample", "--gan", classifier, "--force", says=(str(classifier), "holds no generator that is known")
-    )
+    refuse(own_run, "sample", "--gan", classifier, "--force", says=(str(classifier), "does not hold a known generator"))
     refuse(own_run, "label", "--classifier", generator, "--force", says=(str(generator), "convnet"))
 
 

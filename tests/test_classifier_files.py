@@ -261,7 +261,7 @@ def test_names_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     assert classifiers.list_names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
     assert classifiers.load("theirs").fingerprint == classifiers.load("avatars").fingerprint
-    refused("odd", "odd gives a int and no Classifier")
+    refused("odd", "odd returns a int, not a Classifier")
     refused("empty", "the Classifier of empty has no attributes, input_size, fingerprint")
     sys.modules.pop("outsider_classifier", None)
 
@@ -271,7 +271,9 @@ def test_names_that_are_none(tmp_path: Path) -> None:
     refused(tmp_path / "gone.pt2", "there is no classifier file", "gone.pt2")
     refused(tmp_path / "gone.yaml", "there is no classifier file", "gone.yaml")
     refused(described(tmp_path, "gone.onnx"), "there is no classifier file", str(tmp_path / "gone.onnx"))
-    refused("nobody/no-such-model", "no local folder, and no model in the Hugging Face cache", "hf download nobody/no")
+    refused(
+        "nobody/no-such-model", "neither a local folder nor a model in the Hugging Face cache", "hf download nobody/no"
+    )
 
 
 # Files that do not fit
@@ -280,13 +282,13 @@ def test_names_that_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("activation: sigmoid\nattributes: {smile: {}}", "does not say what its pictures look like"),
+        ("activation: sigmoid\nattributes: {smile: {}}", "does not tell the preprocessing of its images"),
         ("input: {size: 32}\nattributes: {smile: {}}", "does not say what its outputs are"),
         ("input: {size: 32}\nactivation: sigmoid", "does not say what its outputs mean"),
-        (BODY + "  age: {}\n", "gives outputs of shape (2, 5), its description has 6 columns"),
+        (BODY + "  age: {}\n", "returns outputs of shape (2, 5), its description has 6 columns"),
         (BODY + "outputs: [a, b, c]\n", "smile has no output 'smile'; there are: a, b, c"),
-        (BODY.replace("sigmoid", "probabilities"), "no probabilities; activation: sigmoid, softmax"),
-        (BODY.replace("size: 32", "size: 48"), "fails on 2 pictures of 48 x 48 pixels"),
+        (BODY.replace("sigmoid", "probabilities"), "not probabilities; activation: sigmoid, softmax"),
+        (BODY.replace("size: 32", "size: 48"), "fails on 2 images of 48 x 48 pixels"),
         (BODY + "rates: {smile: {no: 0.5}}", "the rates of smile must name no, yes and sum to 1"),
         (BODY + "rates: {smile: {no: 0.5, yes: 0.2}}", "the rates of smile must name no, yes and sum to 1"),
         (
@@ -294,7 +296,10 @@ def test_names_that_are_none(tmp_path: Path) -> None:
             "there is no attribute 'simle' to calibrate; did you mean 'smile'",
         ),
         (BODY + "accuracy: {simle: 0.9}", "there is no attribute 'simle' to calibrate"),
-        (BODY + "accuracy: 0.8\nrates: {smile: {no: 0.9, yes: 0.1}}", "smile is right 0.8 of the time"),
+        (
+            BODY + "accuracy: 0.8\nrates: {smile: {no: 0.9, yes: 0.1}}",
+            "the accuracy of smile, 0.8, is not above the rate of its most frequent value, 0.9",
+        ),
         ("input: {size: 32}\nprompts: {smile: {yes: a, no: b}}", "cannot read prompts"),
     ],
 )
@@ -312,11 +317,11 @@ def test_networks_that_do_other_things(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.outputs(x).flatten()
 
-    for network, says in ((Two(5), "gives a tuple, one tensor"), (Flat(5), "outputs of shape (10,)")):
+    for network, says in ((Two(5), "returns a tuple, expected one tensor"), (Flat(5), "outputs of shape (10,)")):
         small.script(network, tmp_path / "odd.ts")
         refused(described(tmp_path, "odd.ts"), says)
     small.export(small.Linear(5, channels=4), tmp_path / "four.pt2", channels=4)
-    refused(described(tmp_path, "four.pt2"), "fails on 2 pictures of 32 x 32 pixels")
+    refused(described(tmp_path, "four.pt2"), "fails on 2 images of 32 x 32 pixels")
 
     class One(small.Linear):
         def forward(self, x: Tensor) -> Tensor:
@@ -333,7 +338,7 @@ def test_factories_that_fail(files: Path) -> None:
         ("absent", "has no function 'absent'"),
     ):
         refused(described(files, f"my.py:{name}"), f"my.py:{name}" if name != "absent" else "my.py", says)
-    refused(f"{files}/my.py:load", "gives a Network and no Classifier", "describe it in a YAML file")
+    refused(f"{files}/my.py:load", "returns a Network, not a Classifier", "describe it in a YAML file")
     refused(f"{files}/gone.py:load", "there is no file", "gone.py")
     (files / "my.py").write_text("import surely_not_installed\ndef load(): pass\n")
     refused(described(files, "my.py:load"), "fails with ModuleNotFoundError: No module named 'surely_not_installed'")
@@ -344,22 +349,22 @@ def test_factories_that_fail(files: Path) -> None:
 def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
     torch.save(network.state_dict(), files / "weights.pth")
     torch.save(network.state_dict(), files / "old.pth", _use_new_zipfile_serialization=False)
-    (files / "notes.txt").write_text("hello\n")
+    (files / "notes.md").write_text("hello\n")
     (files / "empty.pt2").write_bytes(b"")
     with zipfile.ZipFile(files / "older.pt2", "w") as archive:
         archive.writestr("serialized_exported_program.json", "{}")
     for name, says in (
-        ("weights.pth", "without the network that they belong to; write a my_network.py:load"),
-        ("old.pth", "without the network that they belong to"),
-        ("notes.txt", "has no columns of equal length"),
-        ("empty.pt2", "is no classifier"),
-        ("my.py", "is a program, of which a function gives the network; my.py:load"),
-        ("older.pt2", "no plain exported network has; save it with torch.export.save in this version of torch"),
+        ("weights.pth", "without their network, or something else; write a function my_network.py:load"),
+        ("old.pth", "without their network"),
+        ("notes.md", "is not a classifier: .pt2, TorchScript, ONNX"),
+        ("empty.pt2", "is not a classifier"),
+        ("my.py", "is a Python file; give a function in it: my.py:load"),
+        ("older.pt2", "exported networks do not have; save it with torch.export.save in this version of torch"),
     ):
         refused(described(files, name), name, says)
         refused(files / name, name, says)
     for name in ("net.pt2", "net.ts", "net.onnx"):
-        refused(files / name, name, "does not say what its", "docs/classifiers.md")
+        refused(files / name, name, "does not tell the preprocessing of its", "docs/classifiers.md")
     refused(described(files, "../" + files.name), "cannot be loaded as AutoModelForImageClassification")
     embedded = Path(classifiers.__file__).parents[1] / "datasets" / "avatars" / "weights" / "classifier.safetensors"
     refused(described(files, str(embedded)), "needs no description", "--classifier")
@@ -412,9 +417,9 @@ def test_onnx_of_any_make(tmp_path: Path, batch: int | str, layout: str, dtype: 
 def test_onnx_that_must_be_described(tmp_path: Path, network: small.Linear, images: Tensor) -> None:
     path = tmp_path / "net.onnx"
     small.onnx(network, path, dtype="UINT8")
-    refused(described(tmp_path, "net.onnx"), "takes bytes from 0 to 255", "leave range, mean and std out of `input`")
+    refused(described(tmp_path, "net.onnx"), "takes uint8 from 0 to 255", "remove range, mean and std from `input`")
     small.onnx(network, path, more=True)
-    refused(described(tmp_path, "net.onnx"), "gives a dict", "output: one of tiles, logits")
+    refused(described(tmp_path, "net.onnx"), "returns a dict", "output: one of tiles, logits")
     refused(described(tmp_path, "net.onnx", "output: logit\n" + BODY), "no tensor 'logit'", "did you mean 'logits'?")
     refused(described(tmp_path, "net.onnx", "output: 2\n" + BODY), "no tensor '2' among its outputs")
     named = classifiers.load(described(tmp_path, "net.onnx", "output: logits\n" + BODY))
@@ -423,9 +428,9 @@ def test_onnx_that_must_be_described(tmp_path: Path, network: small.Linear, imag
     torch.testing.assert_close(named.logits(images)[:, 1] * 2, network(images)[:, 0])
     assert named.fingerprint != numbered.fingerprint
     wide = "input: {range: [-1, 1], layout: nhwc}\n" + BODY.partition("}\n")[2]
-    refused(described(tmp_path, "net.onnx", "output: logits\n" + wide), "fails on 2 pictures")
+    refused(described(tmp_path, "net.onnx", "output: logits\n" + wide), "fails on 2 images")
     small.export(network, tmp_path / "net.pt2")
-    refused(described(tmp_path, "net.pt2", "output: 0\n" + BODY), "gives one tensor", "leave `output` out")
+    refused(described(tmp_path, "net.pt2", "output: 0\n" + BODY), "returns one tensor", "leave `output` out")
 
 
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
@@ -433,7 +438,7 @@ def test_one_of_several_outputs_of_a_function(files: Path, network: small.Linear
     returned = "x, logits" if kind == "tuple" else "{'pixels': x, 'logits': logits}"
     body = f"    def call(x):\n        logits = inner(x)\n        return {returned}\n    return call\n"
     (files / "my.py").write_text(f"{FACTORY}\ndef several():\n    inner = load().eval()\n{body}")
-    refused(described(files, "my.py:several"), f"gives a {kind}", "output: one of")
+    refused(described(files, "my.py:several"), f"returns a {kind}", "output: one of")
     which = "1" if kind == "tuple" else "logits"
     found = classifiers.load(described(files, "my.py:several", f"output: {which}\n" + BODY))
     torch.testing.assert_close(found.logits(images)[:, 1] * 2, network(images)[:, 0])
@@ -585,7 +590,7 @@ def test_a_hostile_torchscript_runs_nothing(tmp_path: Path) -> None:
 
     for network, word in ((Writes(5), "torch.save"), (Reads(5), "torch.from_file")):
         small.script(network, tmp_path / "bad.ts")
-        refused(described(tmp_path, "bad.ts"), f"calls '{word}', which no network needs")
+        refused(described(tmp_path, "bad.ts"), f"calls '{word}', which networks do not need")
 
 
 # Extras
@@ -622,5 +627,5 @@ def test_a_hostile_torchscript_is_found_however_it_is_spelled(line: str) -> None
 
     program = "def forward(self, x: Tensor) -> Tensor:\n  {}\n  return torch.mean(x, [2, 3])\n"
     check_program(program.format('torch.warn("a network may")'))
-    with pytest.raises(InputError, match="which no network needs"):
+    with pytest.raises(InputError, match="which networks do not need"):
         check_program(program.format(line))

@@ -139,10 +139,10 @@ def test_uniform_latents_are_made_of_normal_ones(tmp_path):
         ("load = nn.Identity", "no z_dim"),
         ("class load(Painter):\n    z_dim = 7", r"\[N, 7\]"),
         ("class load(Painter):\n    z_dim = 'six'", "z_dim"),
-        ("class load(Painter):\n    z_shape = (2, 2)", "does not hold"),
+        ("class load(Painter):\n    z_shape = (2, 2)", "does not have z_dim"),
         ("class load(Painter):\n    range = (1, 1)", "range"),
         ("class load(Painter):\n    forward = lambda self, z: self.layers(z)", r"\[1, 3072\]"),
-        ("class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z) + len(z)", "another picture"),
+        ("class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z) + len(z)", "another image"),
         (
             "class load(Painter):\n    forward = lambda self, z: Painter.forward(self, z.expand(2, 6))",
             r"\[2, 3, 32, 32\]",
@@ -182,7 +182,7 @@ def test_a_truncated_file_is_refused(file):
     [
         ("z_dim: 6\nz_shap: [6]", "z_shap"),
         ("z_dim: -1", "z_dim"),
-        ("- 6", "no settings"),
+        ("- 6", "not a mapping of settings"),
         ("z_dim: [", "gan.yaml"),
         ("prior: normal", "z_dim"),
         ("z_dim: 5", r"\[N, 5\]"),
@@ -196,7 +196,7 @@ def test_a_wrong_description_is_refused(tmp_path, text, reason):
 
 
 def test_a_script_needs_a_description(tmp_path):
-    with pytest.raises(InputError, match="gan.pt does not tell") as error:
+    with pytest.raises(InputError, match="gan.pt does not give") as error:
         load(str(script(Painter(), tmp_path / "gan.pt")))
     assert "gan.yaml" in error.value.hint
 

@@ -243,7 +243,7 @@ def test_files_that_would_run_something_or_hold_no_numbers(tmp_path: Path) -> No
     torch.save({"w": Evil()}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps({"w": Evil()}))
     np.save(tmp_path / "c.npy", np.array({"w": Evil()}, dtype=object))
-    for name, says in (("a.pt", "asks for "), ("b.pt", "asks for "), ("c.npy", "objects instead of numbers")):
+    for name, says in (("a.pt", "not plain data"), ("b.pt", "not plain data"), ("c.npy", "objects instead of numbers")):
         refused(tmp_path / name, str(tmp_path / name), says, "docs/latents.md")
     assert not (tmp_path / "evil").exists()
     round = {"w": 1}

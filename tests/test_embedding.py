@@ -124,9 +124,9 @@ def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused("clip-faces", "there is no feature network called 'clip-faces'")
     refused(tmp_path / "gone.yaml", "there is no feature network file", "docs/evaluation.md")
     refused(described(tmp_path, "gone.onnx"), "there is no feature network file", str(tmp_path / "gone.onnx"))
-    refused("nobody/no-such-model", "no model in the Hugging Face cache", "hf download nobody/no-such-model")
+    refused("nobody/no-such-model", "nor a model in the Hugging Face cache", "hf download nobody/no-such-model")
     monkeypatch.setattr(classifiers.REGISTRY, "load", lambda name: lambda: classifiers.load(table(tmp_path)))
-    refused("avatars", "classifier avatars has no features", "name the network behind it")
+    refused("avatars", "classifier avatars has no features", "give its network's file")
 
 
 def table(folder: Path) -> str:
@@ -137,12 +137,12 @@ def table(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("", "does not say what its pictures look like; input: {size: 224, ...}; docs/evaluation.md"),
+        ("", "does not tell the preprocessing of its images; input: {size: 224, ...}; docs/evaluation.md"),
         (INPUT + "attributes: {smile: {}}", "attributes: unknown key; there are: file, input"),
         ("input: {sise: 32}", "input.sise: unknown key; did you mean 'size'?"),
         ("input: {size: 0}", "input.size"),
-        ("input: {size: 48}", "fails on 2 pictures of 48 x 48 pixels"),
-        ("input: {size: 32, colors: grey}", "fails on 2 pictures of 32 x 32 pixels"),
+        ("input: {size: 48}", "fails on 2 images of 48 x 48 pixels"),
+        ("input: {size: 32, colors: grey}", "fails on 2 images of 32 x 32 pixels"),
         ("input: [", "is not valid YAML"),
     ],
 )
@@ -164,13 +164,16 @@ def test_networks_that_do_other_things(made: Path, tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.outputs(x).flatten()
 
-    for network, says in ((Two(5), "gives a tuple, one tensor"), (One(5), "outputs of shape (1, 5) for 2 pictures"),
-                          (Flat(5), "outputs of shape (10,) for 2 pictures")):  # fmt: skip
+    for network, says in (
+        (Two(5), "returns a tuple, expected one tensor"),
+        (One(5), "outputs of shape (1, 5) for 2 images"),
+        (Flat(5), "outputs of shape (10,) for 2 images"),
+    ):
         small.script(network, tmp_path / "odd.ts")
         refused(described(tmp_path, "odd.ts"), says)
     shutil.copy(made / "my.py", tmp_path)
-    refused(described(tmp_path, "my.py:empty"), "my.py:empty gives features that are infinite or NaN")
-    refused(described(tmp_path, "my.py:restless"), "my.py:restless gives other features each time")
+    refused(described(tmp_path, "my.py:empty"), "my.py:empty returns non-finite features")
+    refused(described(tmp_path, "my.py:restless"), "my.py:restless returns different features")
 
 
 def test_pictures_that_it_cannot_see(made: Path, tmp_path: Path, images: Tensor) -> None:
@@ -179,7 +182,7 @@ def test_pictures_that_it_cannot_see(made: Path, tmp_path: Path, images: Tensor)
     assert torch.equal(phi.features(images[:, :1]), phi.features(images[:, :1].expand(-1, 3, -1, -1)))
     with pytest.raises(InputError, match="takes images of 3 channels, these have 5"):
         phi.features(torch.zeros(2, 5, 32, 32))
-    with pytest.raises(InputError, match="infinite or NaN"):
+    with pytest.raises(InputError, match="non-finite"):
         phi.features(images * torch.nan)
 
 
@@ -188,9 +191,9 @@ def test_files_of_the_wrong_kind(made: Path, tmp_path: Path, network: small.Line
     (tmp_path / "notes.txt").write_text("hello\n")
     (tmp_path / "half.pt2").write_bytes((made / "net.pt2").read_bytes()[:2000])
     for path, says in (
-        (tmp_path / "weights.pth", "without the network that they belong to"),
-        (tmp_path / "notes.txt", "is no feature network: neither .pt2, TorchScript, ONNX nor safetensors"),
-        (Path(table(tmp_path)), "is no feature network"),
+        (tmp_path / "weights.pth", "without their network"),
+        (tmp_path / "notes.txt", "is not a feature network: .pt2, TorchScript, ONNX or safetensors"),
+        (Path(table(tmp_path)), "is not a feature network"),
         (tmp_path / "half.pt2", "is damaged"),
     ):
         refused(path, str(path), says)

@@ -175,7 +175,7 @@ def test_a_stalled_server(site: Site, path: Path, monkeypatch: pytest.MonkeyPatc
     fetch_file(site.url, path)
     assert path.read_bytes() == CONTENT and site.ranges_asked() == [None, "bytes=300000-"]
     site.etag, site.answers = "", 5 * [-10]  # nothing to go on from
-    with pytest.raises(RunError, match="no answer"):
+    with pytest.raises(RunError, match="no data for"):
         fetch_file(site.url, path, restart=True)
 
 
@@ -244,7 +244,7 @@ def test_a_page_instead_of_the_file(site: Site, path: Path, kind: str) -> None:
 
 def test_an_unknown_length(site: Site, path: Path) -> None:
     site.length = "untold"
-    with pytest.raises(RunError, match="how long"):
+    with pytest.raises(RunError, match="does not send the file.s length"):
         fetch_file(site.url, path)
     assert names(path) == []
 
@@ -267,7 +267,7 @@ def test_redirects_that_lead_nowhere(site: Site, path: Path, there: str) -> None
 def test_redirects_keep_the_encryption() -> None:
     redirects, headers = downloading.Redirects(), downloading.HTTPMessage()
     secure = Request("https://example.org/a")
-    with pytest.raises(RunError, match="without encryption: http://example.org/a"):
+    with pytest.raises(RunError, match="unencrypted address: http://example.org/a"):
         redirects.redirect_request(secure, BytesIO(), 302, "", headers, "http://example.org/a")
     onwards = redirects.redirect_request(secure, BytesIO(), 302, "", headers, "https://example.org/b")
     assert onwards and onwards.full_url == "https://example.org/b"
@@ -279,7 +279,7 @@ def test_redirects_keep_the_encryption() -> None:
 def test_a_wrong_hash(site: Site, path: Path) -> None:
     with pytest.raises(RunError, match=sha256(CONTENT)) as caught:
         fetch_file(site.url, path, sha256(OTHER))
-    assert caught.value.hint == f"--sha256 {sha256(CONTENT)} accepts it, --restart downloads it anew"
+    assert caught.value.hint == f"--sha256 {sha256(CONTENT)} accepts it, --restart downloads it again"
     assert names(path) == ["net.pkl.part", "net.pkl.part.json"]
     site.content, site.etag = OTHER, '"two"'
     assert fetch_file(site.url, path, sha256(CONTENT)) == sha256(CONTENT) and len(site.asked) == 1
@@ -291,7 +291,7 @@ def test_a_hash_that_changes(site: Site, path: Path) -> None:
     fetch_file(site.url, path)
     before = state(path.parent)
     site.content, site.etag = OTHER, '"two"'
-    with pytest.raises(RunError, match=f"{sha256(OTHER)}, another than .*net.pkl.sha256 has kept"):
+    with pytest.raises(RunError, match=f"{sha256(OTHER)}, not the one recorded in .*net.pkl.sha256"):
         fetch_file(site.url, path, restart=True)
     assert {name: it for name, it in state(path.parent).items() if ".part" not in name} == before
     fetch_file(site.url, path, sha256(OTHER), restart=True)
@@ -304,16 +304,16 @@ def test_a_file_that_was_put_there(site: Site, path: Path) -> None:
     path.write_bytes(OTHER)
     assert fetch_file(site.url, path) == sha256(OTHER) and names(path) == ["net.pkl", "net.pkl.sha256"]
     path.write_bytes(CONTENT)
-    with untouched(path.parent), pytest.raises(RunError, match="another than"):
+    with untouched(path.parent), pytest.raises(RunError, match="not the one recorded in"):
         fetch_file(site.url, path)
     path.with_name("net.pkl.sha256").write_text("nonsense")
-    with pytest.raises(RunError, match="holds no SHA-256"):
+    with pytest.raises(RunError, match="does not hold a SHA-256"):
         fetch_file(site.url, path)
     assert site.asked == []
 
 
 def test_no_hash_at_all(site: Site, path: Path) -> None:
-    with pytest.raises(InputError, match="'abc' is no SHA-256"):
+    with pytest.raises(InputError, match="'abc' is not a SHA-256"):
         fetch_file(site.url, path, "abc")
     assert site.asked == []
 

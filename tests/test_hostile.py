@@ -36,7 +36,7 @@ import encodings.cp437, json, os, resource, sys, traceback
 from pathlib import Path
 from gmmedit.errors import InputError
 from gmmedit.generators import load
-from gmmedit.networks.unpickling import explained, read_pickle, read_torch
+from gmmedit.networks.unpickling import read_pickle, read_torch, report_damage
 
 FORBIDDEN = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.remove",
              "os.rename", "os.mkdir", "os.putenv", "subprocess.Popen", "socket.", "pty.spawn", "ctypes.", "shutil.",
@@ -49,7 +49,7 @@ def watch(event, arguments):
         os._exit(66)
 
 def read_all(path):
-    with explained(Path(path)):
+    with report_damage(Path(path)):
         content = read_torch(Path(path))
         for value in content.values() if isinstance(content, dict) else ():
             if hasattr(value, "read"):
@@ -144,8 +144,8 @@ def test_functions_never_run(protocol: int, tmp_path: Path) -> None:
         full = named(protocol, name)
         network = random_network(**TINY)
         contents = {
-            f"asks for {full}, which is no plain data; nothing of it was run": (call, {"G_ema": call}),
-            f"it names {full}, of which nothing was run": ({"D": call}, OrderedDict(a=[(call,)])),
+            f"needs {full}, which is not plain data; it was not imported or run": (call, {"G_ema": call}),
+            f"it refers to {full}, which were not run": ({"D": call}, OrderedDict(a=[(call,)])),
         }
         for says, content in [(says, content) for says, pair in contents.items() for content in pair]:
             paths.append(tmp_path / f"{len(paths)}.pkl")
@@ -168,7 +168,7 @@ def test_pickles_of_the_oldest_protocols_are_refused_too(tmp_path: Path) -> None
             paths[-1].write_bytes(pickle.dumps(content, protocol))
     texts = said(*paths)
     assert all(text.startswith(str(path)) for text, path in zip(texts, paths, strict=True))
-    assert "is no pickle of the protocols 2 to 5" in texts[0] and "asks for posix.system" in texts[2]
+    assert "is not a pickle of protocols 2 to 5" in texts[0] and "needs posix.system" in texts[2]
     assert not (tmp_path / "ran").exists()
 
 
@@ -260,7 +260,7 @@ def test_code_in_nested_storages(tmp_path: Path) -> None:
         write(tmp_path / f"{place}.pkl", network, G_ema=whole) for place, whole in enumerate(nested(tmp_path, evil))
     ]
     texts = said(*paths)
-    assert all("asks for posix.system" in text for text in texts[:1])
+    assert all("needs posix.system" in text for text in texts[:1])
     assert all(text.startswith(str(path)) and "\n" not in text for text, path in zip(texts, paths, strict=True))
     assert not (tmp_path / "ran").exists()
 
@@ -278,7 +278,7 @@ def test_code_in_torch_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(script, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("script/data.pkl", pickle.dumps(evil["run"], 2))
     texts = said(*paths, squeezed, script)
-    assert all("asks for posix.system" in text for text in (*texts[:2], texts[3]))
+    assert all("needs posix.system" in text for text in (*texts[:2], texts[3]))
     assert "compressed zip" in texts[2]
     assert not (tmp_path / "ran").exists()
 

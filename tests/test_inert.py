@@ -152,7 +152,7 @@ def of_the_generator(place: str) -> dict[str, Any]:
 @pytest.mark.parametrize("place", ["a buffer", "a size", "a type", "a part", "its parts", "the whole"])
 def test_what_the_generator_needs_is_refused_by_its_name(place, tmp_path):
     path = write(tmp_path / "g.pkl", random_network(**TINY), **of_the_generator(place))
-    with pytest.raises(InputError, match=r"g.pkl asks for pathlib\.\w*\.?PurePosixPath, which is no plain data"):
+    with pytest.raises(InputError, match=r"g.pkl needs pathlib\.\w*\.?PurePosixPath, which is not plain data"):
         load(str(path))
 
 
@@ -160,7 +160,7 @@ def test_a_tensor_of_a_state_dictionary_is_refused_by_its_name_too(tmp_path):
     content = torch.load(DATA / "rosi_a_32.pt")
     content["g_ema"]["style.3.weight"] = torch.ones(2, 2).to_sparse()
     torch.save(content, tmp_path / "g.pt")
-    with pytest.raises(InputError, match=r"g.pt asks for torch\._utils\._rebuild_sparse_tensor, which is no plain"):
+    with pytest.raises(InputError, match=r"g.pt needs torch\._utils\._rebuild_sparse_tensor, which is not plain"):
         load(str(tmp_path / "g.pt"))
 
 

@@ -152,7 +152,7 @@ def test_five_stages_with_a_table(folder: Path, tiles: Tensor) -> None:
     report = edit(folder, "--attr", "age")
     assert report["verdicts"][1:] == [
         f"not polished (--polish 0): {path} has no gradients",
-        f"the labels are what the mixture reads in the latents: {path} cannot look at pictures",
+        f"the labels are what the mixture reads in the latents: {path} cannot label images",
     ]
     age = next(row for row in report["labels"] if row["label"] == "age=yes")
     assert age["means"][1] > age["means"][0]

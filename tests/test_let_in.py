@@ -95,7 +95,7 @@ def test_an_npz_that_swells(run: Path, tmp_path: Path) -> None:
         for _ in range(512):
             member.write(bytes(1 << 20))
     assert path.stat().st_size < 1 << 20
-    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("bytes, 268435456 are read at most",))
+    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("bytes, 268435456 the limit is",))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4096))
     refuse(run, "edit", "--attr", "smile", "--latents", path, says=("holds 536870912 bytes",))
@@ -217,7 +217,7 @@ def test_tables_that_lead_elsewhere(what: str, tmp_path: Path) -> None:
             layout_ = h5py.VirtualLayout((10,), "f8")
             layout_[:] = h5py.VirtualSource("/etc/passwd", "x", (10,))
             file.create_virtual_dataset("smile", layout_)
-    with pytest.raises(InputError, match=r"no columns|are read at most"):
+    with pytest.raises(InputError, match=r"no columns|the limit is"):
         classifiers.load(str(path))
 
 
@@ -278,7 +278,14 @@ def test_a_broken_program_leaves_one_line(tmp_path: Path, run: Path, capfd: pyte
             new.writestr(name, content.replace(b"aten.linear", b"aten.nosuch"))
     (tmp_path / "c.yaml").write_text(f"file: net.pt2\n{BODY}")
     capfd.readouterr()
-    refuse(run, "label", "--classifier", tmp_path / "c.yaml", "--force", says=("net.pt2 is no exported network",))
+    refuse(
+        run,
+        "label",
+        "--classifier",
+        tmp_path / "c.yaml",
+        "--force",
+        says=("net.pt2 cannot be read as exported network",),
+    )
     assert capfd.readouterr().err == ""
 
 

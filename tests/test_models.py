@@ -91,8 +91,8 @@ def test_models_of_two_files(site: Site, cache: Path, monkeypatch: pytest.Monkey
 def test_only_by_hand(cache: Path) -> None:
     entry = CATALOGUE["rosinality-ffhq-256"]
     by_hand = ("https://github.com/rosinality/stylegan2-pytorch", "MIT", f"save it as {cache}/550000.pt")
-    check(gmmedit("models", "fetch", "rosinality-ffhq-256"), "only a browser gets it", *by_hand)
-    check(gmmedit("sample", "--gan", "rosinality-ffhq-256"), "is not on this computer", *by_hand)
+    check(gmmedit("models", "fetch", "rosinality-ffhq-256"), "can only be downloaded with a browser", *by_hand)
+    check(gmmedit("sample", "--gan", "rosinality-ffhq-256"), "has not been downloaded", *by_hand)
     cache.mkdir(parents=True)
     entry.path.write_bytes(CONTENT)
     assert "checked" in done("models", "fetch", "rosinality-ffhq-256").stdout
@@ -104,7 +104,7 @@ def test_an_address_is_fetched_and_then_taken_for_a_generator(site: Site, cache:
     site.content = (DATA / "sg3_b_r32.pkl").read_bytes()
     sampling = ("sample", "--gan", site.url, "-n", 2, "--run", tmp_path / "run")
     refused = gmmedit(*sampling)
-    check(refused, f"{site.url} is not on this computer", f"gmmedit models fetch {site.url}")
+    check(refused, f"{site.url} has not been downloaded", f"gmmedit models fetch {site.url}")
     assert not site.asked
     hint = refused.stderr.splitlines()[1].removeprefix(" hint: gmmedit ")
     assert "licence: unknown, see the page of the checkpoint" in done(*hint.split()).stdout
@@ -131,7 +131,7 @@ def test_addresses_of_the_catalogue_are_its_names(
 def test_addresses_without_a_file(cache: Path, tmp_path: Path) -> None:
     for url in ("https://example.com", "https://example.com/models/", "https://example.com/../.."):
         for words in (("models", "fetch", url), ("sample", "--gan", url, "--run", tmp_path / "run")):
-            check(gmmedit(*words), f"{url} names no file", "the address of the checkpoint itself")
+            check(gmmedit(*words), f"{url} does not name a file", "the address of the checkpoint file")
 
 
 def test_names_that_cannot_be_fetched(cache: Path) -> None:
@@ -140,7 +140,7 @@ def test_names_that_cannot_be_fetched(cache: Path) -> None:
     )
     check(gmmedit("models", "fetch", "avatars"), "comes with gmmedit")
     wrong = gmmedit("models", "fetch", "stylegan2-ffhq", "--sha256", "12")
-    assert wrong.exit_code == 2 and "'12' is no SHA-256" in wrong.stderr and not cache.exists()
+    assert wrong.exit_code == 2 and "'12' is not a SHA-256" in wrong.stderr and not cache.exists()
 
 
 def test_stopped_from_the_keyboard(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,11 +96,11 @@ def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
         "4 of 6 samples have no label and are left out of fits: "
         "1 not in the table (first: seed 12), 3 with an empty cell (first: seed 11)"
     )
-    assert second == "1 of 6 lines of labels.csv are of no sample here"
+    assert second == "1 of 6 lines of labels.csv belong to no sample of this run"
     assert left_out(written(tmp_path, CSV), 3) == (0, [])
-    says = "a label for none of the 3 samples, seed 0 to seed 2", "its seed goes from 7 to 8"
+    says = "no label for any of the 3 samples, seed 0 to seed 2", "its seed covers 7 to 8"
     refused_for(written(tmp_path, "seed,a\n7,0.5\n8,0.5\n"), 3, 0, *says)
-    refused_for(written(tmp_path, CSV), 6, 0, "has 3 lines for 6 samples, and no column that says whose")
+    refused_for(written(tmp_path, CSV), 6, 0, "has 3 lines for 6 samples, and no key column")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_numbers_that_are_no_probabilities(
     """They are named for what they may be, and what the hint asks for gives the right labels."""
     text = "".join(f"{seed},{cell}\n" for seed, cell in enumerate(cells.split()))
     path = written(tmp_path, f"seed,x\n{text}")
-    refused(path, "no probabilities", says, way.partition(":")[0])
+    refused(path, "not probabilities", says, way.partition(":")[0])
     found = rows(described(tmp_path, "labels.csv", f"attributes: {{a: {{outputs: x, {way}}}}}"), 0, 3)[:, 1]
     torch.testing.assert_close(
         found,
@@ -132,8 +132,8 @@ def test_numbers_that_are_no_probabilities(
         equal_nan=True,
     )
     if "." not in cells:
-        refused(described(tmp_path, "labels.csv", "activation: sigmoid\nattributes: {x: {}}"), "x holds whole numbers",
-                "no log-odds")  # fmt: skip
+        refused(described(tmp_path, "labels.csv", "activation: sigmoid\nattributes: {x: {}}"), "x has whole numbers",
+                "not log-odds")  # fmt: skip
 
 
 def test_probabilities_of_0_and_1_are_no_log_odds(tmp_path: Path) -> None:
@@ -155,8 +155,8 @@ def test_cells_that_name_values(tmp_path: Path) -> None:
     wanted = torch.tensor([[0, 1, 0, 1, 0, 0, 1], [1, 0, 1, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1, 0]]).float()
     torch.testing.assert_close(found[[0, 1, 3]], wanted, atol=3e-6, rtol=0)
     table = described(tmp_path, "labels.csv", body.replace(", '?': null", ""))
-    refused(table, "line 4, sex: '?' is none of female, male", "or ?: null for no label")
-    refused(tmp_path / "labels.csv", "line 2, sex: 'Male' is not a number", "says what its texts mean")
+    refused(table, "line 4, sex: '?' is not one of female, male", "or ?: null for no label")
+    refused(tmp_path / "labels.csv", "line 2, sex: 'Male' is not a number", "map its texts to values")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_cells_that_name_values(tmp_path: Path) -> None:
         ("attributes: {a: {values: {0: no, 1: a=b}}}", "cannot be empty or hold = or :"),
         ("activation: sigmoid\nscale: 100", "reads logits"),
         ("first: 1", "needs by: row"),
-        ("scale: 0.4", "goes from 0 to 1, outside its scale from 0 to 0.4"),
-        ("activation: pairs", "a table has no pairs"),
+        ("scale: 0.4", "has values from 0 to 1, outside its scale from 0 to 0.4"),
+        ("activation: pairs", "tables have no pairs"),
     ],
 )
 def test_readings_that_make_no_sense(body: str, says: str, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_is_for_tables_is_refused_of_networks(tmp_path: Path) -> None:
     small.script(small.Linear(1), tmp_path / "net.ts")
     body = "input: {size: 32}\nactivation: sigmoid\nattributes: {a: {%s}}"
     for key, way in (("threshold", "threshold: 0"), ("values: {CELL: NAME}", "values: {0: no, 1: yes}")):
-        refused(described(tmp_path, "net.ts", body % way), f"is no table of labels, {key} is for tables")
+        refused(described(tmp_path, "net.ts", body % way), f"is not a table of labels, and {key} is for tables")
 
 
 # Whose labels they are
@@ -204,12 +204,10 @@ def test_the_lists_of_celeba_as_they_are(tmp_path: Path) -> None:
     torch.testing.assert_close(rows(path, 0, 3, seed=10)[:, [1, 3]], wanted, atol=2e-6, rtol=0)
     assert left_out(path, 3, seed=10) == (0, [])
     refused(
-        written(tmp_path, CELEBA.replace("3", "5", 1), "list_attr_celeba.txt"), "says that it has 5 lines, and has 3"
+        written(tmp_path, CELEBA.replace("3", "5", 1), "list_attr_celeba.txt"), "has 3 lines, but its first line says 5"
     )
     path = written(tmp_path, CELEBA.replace("seed00", "0000").replace("12.png", "09.png"), "list.txt")
-    refused_for(
-        path, 30, 10, "list.txt: file does not say whether its numbers are rows of samples.h5 or seeds, from 10"
-    )
+    refused_for(path, 30, 10, "list.txt: file may hold rows of samples.h5 or seeds, which start at 10")
     assert left_out(described(tmp_path, "list.txt", "by: seed"), 30, seed=5)[0] == 27
     assert rows(described(tmp_path, "list.txt", "by: row\nfirst: 9"), 0, 3)[:, 1].round().tolist() == [0, 1, 1]
 
@@ -232,22 +230,25 @@ def test_columns_that_look_like_keys_join(column: str, names: str, tmp_path: Pat
     lines = [f"{name},{score}\n" for name, score in zip(names.split(), (0.9, 0.1, 0.5), strict=True)]
     path = written(tmp_path, "".join([f"{column},smile\n", *lines]))
     torch.testing.assert_close(rows(path, 0, 3)[:, 1], torch.tensor([0.1, 0.5, 0.9]))
-    assert left_out(path, 3) == (0, [f"the numbers in {column or 'index'} are taken for rows of samples.h5"])
-    refused_for(path, 3, 7, "does not say whether its numbers are rows of samples.h5 or seeds", "by: seed in a YAML")
+    assert left_out(path, 3) == (0, [f"numbers in {column or 'index'} are read as rows of samples.h5"])
+    refused_for(path, 3, 7, "may hold rows of samples.h5 or seeds", "by: seed in a YAML")
     by_seed = described(tmp_path, "labels.csv", "by: seed")
-    assert left_out(by_seed, 2, seed=1) == (0, ["1 of 3 lines of labels.csv are of no sample here"])
+    assert left_out(by_seed, 2, seed=1) == (0, ["1 of 3 lines of labels.csv belong to no sample of this run"])
     torch.testing.assert_close(rows(by_seed, 0, 2, seed=1)[:, 1], torch.tensor([0.5, 0.9]))
 
 
 def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
     from_one = written(tmp_path, "id,a\n1,0.1\n2,0.2\n3,0.3\n")
-    refused_for(from_one, 3, 0, "id may count from 1", "first: 1 if 1 is row 0")
+    refused_for(from_one, 3, 0, "id starts at 1", "first: 1 if 1 is row 0")
     found = rows(described(tmp_path, "labels.csv", "by: row\nfirst: 1"), 0, 3)[:, 1]
     torch.testing.assert_close(found, torch.tensor([0.1, 0.2, 0.3]))
     for text, says in (
-        ("file,a\nimage_1_00.png,0.1\nimage_2_00.png,0.2\n", "line 3, file: 'image_2_00.png' names no sample"),
-        ("image,a\nanna.png,0.1\nbert.png,0.2\n", "line 2, image: 'anna.png' names no sample"),
-        ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' names no sample"),
+        (
+            "file,a\nimage_1_00.png,0.1\nimage_2_00.png,0.2\n",
+            "line 3, file: 'image_2_00.png' does not match the other names",
+        ),
+        ("image,a\nanna.png,0.1\nbert.png,0.2\n", "line 2, image: 'anna.png' does not match the other names"),
+        ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' does not match the other names"),
         ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "x names a sample twice"),
     ):
         refused(written(tmp_path, text), says)
@@ -260,7 +261,7 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["seed"], file["smile"], file["notes"] = np.arange(3), np.array([0.2, 0.4, 0.6]), np.zeros((3, 2))
         file["file"] = np.array([b"a.png", b"b.png", b"c.png"])
-    assert left_out(path, 3) == (0, ["no columns of labels in labels.h5, not read: notes, file"])
+    assert left_out(path, 3) == (0, ["ignored in labels.h5, as not labels: notes, file"])
 
 
 @pytest.mark.parametrize(
@@ -271,13 +272,13 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
         ("smile\nhappy\n", "line 2, smile: 'happy' is not a number"),
         ("smile,age\n1,0\n\n1\n", "line 4 has 1 cells, its header 2"),
         ("smile,age\n1,0,\n", "line 2 has 3 cells, its header 2"),
-        ("smile,smile\n1,0\n", "columns without a name or of the same"),
-        ("smile,\n1,0\n", "columns without a name or of the same"),
-        ("smile\n0.5\n2\n", "smile goes from 0.5 to 2, no probabilities"),
+        ("smile,smile\n1,0\n", "unnamed columns or two of the same name"),
+        ("smile,\n1,0\n", "unnamed columns or two of the same name"),
+        ("smile\n0.5\n2\n", "smile has values from 0.5 to 2, not probabilities"),
         ("hair=black\n0.5\n", "hair has one value"),
-        ("seed,a\n1,0.5\n1,0.5\n", "seed needs whole numbers, each once"),
-        ("seed,a\n1.5,0.5\n", "seed needs whole numbers, each once"),
-        ("seed,a\n,0.5\n", "seed needs whole numbers, each once"),
+        ("seed,a\n1,0.5\n1,0.5\n", "seed needs unique whole numbers"),
+        ("seed,a\n1.5,0.5\n", "seed needs unique whole numbers"),
+        ("seed,a\n,0.5\n", "seed needs unique whole numbers"),
         ("seed\n1\n", "has no column of labels"),
     ],
 )
@@ -304,9 +305,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_table_looks_at_no_picture(tmp_path: Path) -> None:
     table = classifiers.load(str(written(tmp_path, CSV)))
-    with pytest.raises(InputError, match="cannot look at pictures") as caught:
+    with pytest.raises(InputError, match="cannot label images") as caught:
         table.probabilities(torch.zeros(1, 3, 8, 8))
-    assert caught.value.hint == "fit-mixture --consistency surrogate, or off"
+    assert caught.value.hint == "use fit-mixture --consistency surrogate or off"
 
 
 def test_fingerprints(tmp_path: Path) -> None:

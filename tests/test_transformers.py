@@ -140,16 +140,16 @@ def test_processors_of_any_age(tmp_path: Path, settings: dict[str, Any], wanted:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"image_processor_type": "Siglip2ImageProcessor"}, "what Siglip2ImageProcessor does to images is not known"),
-        ({"image_processor_type": 5}, "what 5 does to images is not known"),
+        ({"image_processor_type": "Siglip2ImageProcessor"}, "Siglip2ImageProcessor is not supported"),
+        ({"image_processor_type": 5}, "5 is not supported"),
         ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "do_resize is false"),
         ({"image_processor_type": "ViTImageProcessor", "size": {"height": 1 << 40, "width": 8}}, "1 to 1024"),
-        ({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 8}}, "a size of longest_edge"),
+        ({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 8}}, "a size given by longest_edge"),
         ({"image_processor_type": "ViTImageProcessor", "size": "large"}, "is no ViTImageProcessor"),
         ({"image_processor_type": "ViTImageProcessor", "resample": 1}, "no filter like resample 1"),
         ({"image_processor_type": "ViTImageProcessor", "image_mean": [0.5, 0.5]}, "2 means"),
         ({"image_processor_type": "CLIPImageProcessor", "do_pad": True, "pad_size": 300}, "pad_size"),
-        ([1], "is no image processor"),
+        ([1], "is not an image processor"),
     ],
 )
 def test_processors_that_are_not_followed(own: Path, images: Tensor, settings: Any, says: str) -> None:
@@ -232,14 +232,18 @@ def test_hub_names_are_looked_up_in_the_cache_only(
 ) -> None:
     small.transformers()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    refused("someone/tiny-vit", "someone/tiny-vit is no local folder", "hf download someone/tiny-vit")
+    refused("someone/tiny-vit", "someone/tiny-vit is neither a local folder", "hf download someone/tiny-vit")
     repository = tmp_path / "models--someone--tiny-vit"
     shutil.copytree(models / "vit", repository / "snapshots" / "abc")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
     found = classifiers.load("someone/tiny-vit")
     assert torch.equal(found.logits(images), classifiers.load(str(models / "vit")).logits(images))
-    refused("clip-faces", "openai/clip-vit-base-patch32 is no local folder", "hf download openai/clip-vit-base-patch32")
+    refused(
+        "clip-faces",
+        "openai/clip-vit-base-patch32 is neither a local folder",
+        "hf download openai/clip-vit-base-patch32",
+    )
 
 
 def test_a_local_folder_comes_before_the_hub(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +275,7 @@ def test_nothing_is_fetched(models: Path, tmp_path: Path) -> None:
     told = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     one, two, missing = told.stdout.splitlines()
-    assert (one, two) == ("1", "2") and "no model in the Hugging Face cache" in missing
+    assert (one, two) == ("1", "2") and "nor a model in the Hugging Face cache" in missing
     assert told.stderr == ""
 
 
@@ -310,9 +314,9 @@ def test_folders_that_hold_something_else(own: Path) -> None:
     refused(own / "clip", "clip has no weights for classifier.bias", "or add prompts for CLIP")
     refused(described(own, "vit", PROMPTS), "holds a vit model, prompts need CLIP or SigLIP")
     (own / "vit" / "preprocessor_config.json").unlink()
-    refused(own / "vit", "does not say what its pictures look like", "input: {size: 224")
+    refused(own / "vit", "does not tell the preprocessing of its images", "input: {size: 224")
     (own / "vit" / "preprocessor_config.json").write_text("[1]")
-    refused(own / "vit", "preprocessor_config.json is no image processor")
+    refused(own / "vit", "preprocessor_config.json is not an image processor")
     (own / "clip" / "tokenizer.json").write_text("{}")
     refused(described(own, "clip", PROMPTS), "the tokenizer in", "cannot be loaded")
     (own / "clip" / "tokenizer.json").unlink()
@@ -326,7 +330,7 @@ def test_weights_that_are_missing_or_damaged(own: Path) -> None:
     tensors = load_file(path)
     headless = {name: tensor for name, tensor in tensors.items() if not name.startswith("classifier")}
     save_file(headless, path, {"format": "pt"})
-    refused(own / "vit", "has no weights for classifier.bias", "trained to classify")
+    refused(own / "vit", "has no weights for classifier.bias", "trained for classification")
     save_file(tensors | {"classifier.bias": torch.zeros(7)}, path, {"format": "pt"})
     refused(own / "vit", "cannot be loaded")
     path.write_bytes(path.read_bytes()[:1000])
@@ -351,4 +355,4 @@ def test_a_picture_file_is_no_model(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2, 2)).save(buffer, "png")
     (tmp_path / "cat.png").write_bytes(buffer.getvalue())
-    refused(tmp_path / "cat.png", "is no classifier: neither")
+    refused(tmp_path / "cat.png", "is not a classifier:")

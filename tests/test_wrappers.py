@@ -132,7 +132,7 @@ def test_a_clamp_stands_beside_a_state_dictionary(tmp_path):
 
 def test_a_stylegan3_without_its_settings_is_refused(tmp_path):
     torch.save(load(str(DATA / "sg3_b_r32.pkl")).state_dict(), tmp_path / "g.pt")
-    with pytest.raises(InputError, match="a state dictionary of a StyleGAN3, which lacks its sampling rates"):
+    with pytest.raises(InputError, match="a state dictionary of a StyleGAN3, which lacks the sampling rates"):
         load(str(tmp_path / "g.pt"))
 
 
@@ -150,7 +150,7 @@ def test_two_generators_of_one_rank_are_not_chosen_between(tmp_path):
     state = dict(random_network(**TINY).state_dict())
     torch.save({"student": state, "teacher": other(state)}, tmp_path / "g.pt")
     with pytest.raises(
-        InputError, match="holds 2 generators, and which one to read is not clear: at student and teach"
+        InputError, match="holds 2 generators, and it is ambiguous which one to read: at student and teach"
     ):
         load(str(tmp_path / "g.pt"))
 
@@ -221,12 +221,12 @@ def test_what_lies_in_place_of_a_checkpoint_is_named(tmp_path):
     zipped, stored = (tmp_path / "g.pt").read_bytes(), (tmp_path / "g.safetensors").read_bytes()
     cases = {
         "is a git-LFS pointer": (POINTER, "git lfs pull"),
-        "is a web page in place of the file": (b"\n<!DOCTYPE html><html><title>Sign in", "in a browser"),
+        "is a web page, not the file itself": (b"\n<!DOCTYPE html><html><title>Sign in", "in a browser"),
         "web page": (b"<html><body>Google Drive - Virus scan warning", "in a browser"),
-        "is JSON text": (b'{"error": "Invalid username or password."}', "get the file again"),
+        "is JSON text": (b'{"error": "Invalid username or password."}', "download the file again"),
         "is empty": (b"", "get it again"),
         "is a file of zeros": (bytes(1 << 20), "get it again"),
-        "is a zip of 2 files, models/network.pkl the first of them": (archive(good), "unpack it"),
+        "is a zip of 2 files (models/network.pkl, ...), not a checkpoint": (archive(good), "unpack it"),
         "is a tar archive": (tarball(good), "unpack it"),
         "is a gzip archive": (gzip.compress(good.read_bytes()), "unpack it"),
         "is an image": (picture(), "a generator's file"),

@@ -132,7 +132,8 @@ def build_classifier(description: Description, base: Path, prefix: str, device: 
         check_prompts(description, where)
     network: OpenedNetwork
     if kind == "folder":
-        network = (zeroshot if description.prompts else huggingface).read_image_classifier(path, description, device)
+        read_folder = zeroshot.read_zeroshot if description.prompts else huggingface.read_image_classifier
+        network = read_folder(path, description, device)
     else:
         network = READERS[kind](path, device)
     return DescribedClassifier(network, description, where, device)

@@ -33,9 +33,7 @@ class Embedding:
         where = self.network.where
         if outputs.ndim < 2 or len(outputs) != n:
             message = f"{where} returns outputs of shape {tuple(outputs.shape)} for {n} images"
-            raise InputError(
-                message, hint="one row of features for each picture was expected; " + FeatureDescription.hint
-            )
+            raise InputError(message, hint="it must return one row of features per image; " + FeatureDescription.hint)
         if not outputs.isfinite().all():
             raise InputError(f"{where} returns non-finite features", hint="compare `input` with the network's own")
         return outputs.flatten(1).float()
