@@ -17,7 +17,7 @@ from gmmedit.classifiers.preprocessing import resize
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
-from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, Augmentation, ClassifierTraining, accuracy
+from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, Augmentation, ClassifierTraining, accuracy, blur
 
 WEIGHTS = Path(gmmedit.datasets.avatars.__file__).parent / "weights"
 SHIPPED = {"classifier": LABELLING, "evaluator": EVALUATION}
