@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a long command to stop where nothing is lost; a second one stops it at once.
+"""SIGINT and SIGTERM request that a command stop where no work is lost; a second signal stops it at once.
 
 The state is the process's, as its signals are: a loop asks `stop_if_asked()` where it may stop.
 """
@@ -18,7 +18,7 @@ _asked: list[signal.Signals] = []
 
 
 class Stopped(GmmeditError):
-    """A signal has asked for it."""
+    """A signal stopped the command; the exit code is 128 + its number."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"stopped by {number.name}: finished work is kept, the same command goes on from there")
@@ -27,7 +27,7 @@ class Stopped(GmmeditError):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Signals are requests in here. Stopped: one came, and was not heeded before the end."""
+    """Make signals requests to stop within the block. Stopped: one came and was not checked before the end."""
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread may set what signals do
         return
@@ -61,10 +61,11 @@ def _stop_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def asked() -> bool:
+    """Whether a signal has requested a stop."""
     return bool(_asked)
 
 
 def stop_if_asked() -> None:
-    """Stopped: a signal has asked for it. Everything finished must have been saved."""
+    """Stopped: a signal has requested it. To be called only where all finished work has been saved."""
     if _asked:
         raise Stopped(_asked[0])
