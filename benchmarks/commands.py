@@ -1,4 +1,4 @@
-"""The commands as a user runs them, each against the bare work that it cannot avoid.
+"""The commands as a user runs them, each compared with the computation that it cannot avoid.
 
     python benchmarks/commands.py [-n 1024] [--steps 20] [--rounds 3] [--batch 1 4 16 64] [--threads 1 2]
                                   [--device cuda] [--clock processor] [--json FILE]
@@ -31,8 +31,8 @@ from startup import ASKED, startup, without_torch
 from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 
 EDIT = ("edit", "--attr", "smile", "--alpha", "0.6")
-EDITED, CANDIDATES, POLISH = 8, 36, 32  # images; neighbours and ways to them that polishing tries; its steps
-JUDGED = "evaluate: {n: 256, starts: 16, editors: [mixture]}\n"
+EDITED, CANDIDATES, STEPS = 8, 36, 32  # images; candidates between each and its neighbours; steps of its optimisation
+EVALUATE = "evaluate: {n: 256, starts: 16, editors: [mixture]}\n"
 SINGLE_STEPS = 100
 FEW, MANY = 256, 1280  # rows of the embedded model in the loops
 FEW_LARGE, MANY_LARGE, LARGE_ROUNDS = 16, 48, 2
@@ -42,7 +42,7 @@ OVERHEAD, SECONDS, START = 1.05, 3.0, 1.5  # at most: over the networks' time, o
 
 @dataclass(frozen=True)
 class Command:
-    """What is run, the file that it makes, and the pictures that it needs (None: as many as it paints)."""
+    """A command line, the file that it makes, and the images that it needs (None: as many as it generates)."""
 
     name: str
     words: tuple[str, ...]
@@ -52,7 +52,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Target:
-    """How close something comes to its ceiling, 1 being there, and how close it should. What it is in words."""
+    """The share of its upper bound that a measurement reaches, the share that it should reach, and that in words."""
 
     name: str
     reached: float
@@ -60,36 +60,36 @@ class Target:
     text: str
 
 
-def commands(n: int, steps: int, judged: Path) -> list[Command]:
+def commands(n: int, steps: int, settings: Path) -> list[Command]:
     """In an order in which each finds its inputs."""
-    plain, tried = 2 * EDITED, 1 + CANDIDATES + POLISH
+    plain, optimised = 2 * EDITED, 1 + CANDIDATES + STEPS
     return [
         Command("sample --images", ("sample", "-n", str(n), "--images"), "samples.h5", n),
         Command("sample", ("sample", "-n", str(n)), "samples.h5", 0),
         Command("label", ("label",), "labels.h5", n),
         Command(f"fit-mixture, {steps} steps", ("fit-mixture", "--steps", str(steps)), "mixture.h5", 64 * steps),
         Command("edit --polish 0", (*EDIT, "--polish", "0"), "edits.h5", plain),
-        Command("edit", EDIT, "edits.h5", plain + EDITED * tried),
-        Command("edit --index 0", (*EDIT, "--index", "0"), "edits.h5", 2 + tried),
-        Command("evaluate", ("evaluate", "--config", str(judged)), "evaluation.h5", None),
+        Command("edit", EDIT, "edits.h5", plain + EDITED * optimised),
+        Command("edit --index 0", (*EDIT, "--index", "0"), "edits.h5", 2 + optimised),
+        Command("evaluate", ("evaluate", "--config", str(settings)), "evaluation.h5", None),
     ]
 
 
 def measured(run: Path, options: argparse.Namespace) -> dict[Command, Inside]:
     """Every command, done anew in each round; fit-single, which has no networks, comes between without a stopwatch."""
-    judged = run / "judged.yaml"
-    judged.write_text(JUDGED)
+    settings = run / "evaluate.yaml"
+    settings.write_text(EVALUATE)
     rounds: dict[str, list[Inside]] = {}
-    asked = commands(options.n, options.steps, judged)
+    chosen = commands(options.n, options.steps, settings)
     for _ in range(options.rounds):
-        for command in asked:
+        for command in chosen:
             if command.makes == "mixture.h5" and not (run / "single.h5").exists():
                 fit = ["fit-single", "--steps", str(SINGLE_STEPS), "--run", str(run), "--quiet"]
                 subprocess.run([sys.executable, "-m", "gmmedit", *fit], check=True, cwd=ROOT)
             (run / command.makes).unlink(missing_ok=True)
             words = [*command.words, "--run", str(run), "--device", options.device, "--quiet"]
             rounds.setdefault(command.name, []).append(inside(words, options.clock))
-    return {it: sorted(rounds[it.name], key=lambda one: one.whole)[options.rounds // 2] for it in asked}
+    return {command: sorted(rounds[command.name], key=lambda one: one.whole)[options.rounds // 2] for command in chosen}
 
 
 def against_loops(run: Path, loops: Loops, options: argparse.Namespace) -> tuple[dict[str, Versus], list[Versus]]:
@@ -110,10 +110,10 @@ def against_loops(run: Path, loops: Loops, options: argparse.Namespace) -> tuple
 
 def targets(rows: dict[str, Inside], bare: dict[str, Versus], start: dict[str, float]) -> list[Target]:
     found = []
-    for name, it in bare.items():
-        wanted = LOOPED if it.stricter else LABELLED
+    for name, versus in bare.items():
+        wanted = LOOPED if versus.stricter else LABELLED
         text = f"at least {wanted:.0%} of the bare loop's throughput"
-        found.append(Target(f"{it.name}, {name}", it.share(), wanted, text))
+        found.append(Target(f"{versus.name}, {name}", versus.share(), wanted, text))
     for name in ("edit --polish 0", "edit", "edit --index 0"):
         text = f"at most {OVERHEAD - 1:.0%} over the networks' time, once they are loaded"
         found.append(Target(f"{name}: work", 1 / (1 + rows[name].overhead), 1 / OVERHEAD, text))
@@ -144,21 +144,24 @@ def main() -> None:
         rows = measured(run, options)
         prepare(Execution(options.device))
         precision = resolve_precision("auto", options.device)
-        peaks = {it: peak(it, options.device, options.clock) for it in ("fp32", precision)}
+        peaks = {kind: peak(kind, options.device, options.clock) for kind in ("fp32", precision)}
         copies = copying(options.device, options.clock)
         bare, growth = against_loops(run, Loops(run, options.device, options.clock), options)
-    reached = targets({command.name: it for command, it in rows.items()}, bare, start)
+    reached = targets({command.name: row for command, row in rows.items()}, bare, start)
     print(target_table(reached), inside_table(rows, copies), sep="\n\n", end="\n\n")
     print(loop_table(bare, peaks, precision), growth_table(growth), sep="\n\n", end="\n\n")
-    print(", ".join(f"{name}: {1000 * it:.0f} ms" for name, it in start.items()) + ("" if light else "; with torch!"))
+    print(
+        ", ".join(f"{name}: {1000 * seconds:.0f} ms" for name, seconds in start.items())
+        + ("" if light else "; with torch!")
+    )
     if options.json:
         facts = {
             "machine": described(options.device), "clock": options.clock, "threads": torch.get_num_threads(),
             "peaks": peaks, "copying": copies, "start": start, "start_without_torch": light,
-            "targets": [asdict(it) for it in reached],
-            "inside": [{"command": command.name, "needs": command.needs} | asdict(it) for command, it in rows.items()],
-            "loops": [{"network": name} | asdict(it) for name, it in bare.items()],
-            "growth": [asdict(it) for it in growth],
+            "targets": [asdict(row) for row in reached],
+            "inside": [{"command": name.name, "needs": name.needs} | asdict(row) for name, row in rows.items()],
+            "loops": [{"network": name} | asdict(versus) for name, versus in bare.items()],
+            "growth": [asdict(row) for row in growth],
         }  # fmt: skip
         options.json.write_text(json.dumps(facts, indent=1))
 
@@ -172,8 +175,14 @@ def target_table(reached: list[Target]) -> str:
     return markdown(
         "what|reached|target|met|the target in words",
         [
-            [it.name, f"{it.reached:.0%}", f"{it.target:.0%}", "yes" if it.reached >= it.target else "**no**", it.text]
-            for it in reached
+            [
+                row.name,
+                f"{row.reached:.0%}",
+                f"{row.target:.0%}",
+                "yes" if row.reached >= row.target else "**no**",
+                row.text,
+            ]
+            for row in reached
         ],
     )
 
@@ -181,16 +190,16 @@ def target_table(reached: list[Target]) -> str:
 def inside_table(rows: dict[Command, Inside], copies: float) -> str:
     """`work` is what comes after loading; shares are of that."""
     parts = ("generator", "classifier", "backward", "writing", "ours")
-    head = f"command|whole s|until loaded|work|{'|'.join(parts)}|painted (needed)|images/s|peak MB|MB written"
+    head = f"command|whole s|until loaded|work|{'|'.join(parts)}|generated (needed)|images/s|peak MB|MB written"
     cells = []
-    for command, it in rows.items():
-        shares = [f"{it.parts.get(part, 0) / it.work:.1%}" for part in parts]
-        needed = it.painted if command.needs is None else command.needs
-        painted = f"{it.painted} ({needed})"
-        sizes = [f"{it.memory / 1e6:.0f}", f"{it.written / 1e6:.2f}"]
-        seconds = [f"{it.whole:.2f}", f"{it.loaded:.2f}", f"{it.work:.2f}"]
-        cells.append([command.name, *seconds, *shares, painted, f"{needed / it.work:.0f}", *sizes])
-    kept = next(it for command, it in rows.items() if command.name == "sample --images")
+    for command, row in rows.items():
+        shares = [f"{row.parts.get(part, 0) / row.work:.1%}" for part in parts]
+        needed = row.generated if command.needs is None else command.needs
+        generated = f"{row.generated} ({needed})"
+        sizes = [f"{row.memory / 1e6:.0f}", f"{row.written / 1e6:.2f}"]
+        seconds = [f"{row.whole:.2f}", f"{row.loaded:.2f}", f"{row.work:.2f}"]
+        cells.append([command.name, *seconds, *shares, generated, f"{needed / row.work:.0f}", *sizes])
+    kept = next(row for command, row in rows.items() if command.name == "sample --images")
     speed = kept.written / kept.parts["writing"]
     note = f"sample --images writes {speed / 1e9:.2f} GB/s while it writes, {2 * speed / copies:.0%} of a copy's speed"
     return markdown(head, cells) + f"\n\n{note}"
@@ -199,19 +208,28 @@ def inside_table(rows: dict[Command, Inside], copies: float) -> str:
 def loop_table(bare: dict[str, Versus], peaks: dict[str, float], precision: str) -> str:
     head = "stage|network|batch|images/s|of the bare loop|of forward and backward alone|MFLOP an image|of the GEMM peak"
     cells = []
-    for name, it in bare.items():
-        most = peaks[precision if it.stricter else "fp32"]
-        strict = f"{it.stricter_share():.0%}" if it.stricter else "-"
-        speed = [f"{it.speed():.3g}", f"{it.share():.0%}", strict]
+    for name, versus in bare.items():
+        ceiling = peaks[precision if versus.stricter else "fp32"]
+        strict = f"{versus.stricter_share():.0%}" if versus.stricter else "-"
+        speed = [f"{versus.speed():.3g}", f"{versus.share():.0%}", strict]
         cells.append(
-            [it.name, name, str(it.batch), *speed, f"{it.flops / 1e6:.0f}", f"{it.flops * it.speed() / most:.0%}"]
+            [
+                versus.name,
+                name,
+                str(versus.batch),
+                *speed,
+                f"{versus.flops / 1e6:.0f}",
+                f"{versus.flops * versus.speed() / ceiling:.0%}",
+            ]
         )
     return markdown(head, cells)
 
 
 def growth_table(growth: list[Versus]) -> str:
     head = "label, embedded 64: threads|batch|images/s|of the bare loop at that batch"
-    return markdown(head, [[str(it.threads), str(it.batch), f"{it.speed():.0f}", f"{it.share():.0%}"] for it in growth])
+    return markdown(
+        head, [[str(row.threads), str(row.batch), f"{row.speed():.0f}", f"{row.share():.0%}"] for row in growth]
+    )
 
 
 if __name__ == "__main__":

@@ -20,20 +20,22 @@ CONFIG = "fit_mixture: {{consistency: off}}\ncompare: {{n: {n}, starts: {starts}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--out", type=Path, default=Path("runs/efficiency"))
-    options.add_argument("--space", default="w")
-    options.add_argument("--sizes", default="500,1000,2000,5000,20000")
-    options.add_argument("--starts", type=int, default=20, help="images edited towards each category")
-    options.add_argument("-n", type=int, default=400, help="unseen images to choose them from")
-    asked = options.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    editors = [name for name in EDITORS if asked.space == "w" or name != "ganspace"]
-    config = asked.out / "efficiency.yaml"
-    config.write_text(CONFIG.format(n=asked.n, starts=asked.starts, editors=", ".join(editors)))
-    sizes = [int(size) for size in asked.sizes.split(",")]
-    rows = [row for size in sizes for row in scored(asked.out / f"{asked.space}{size}", size, asked.space, config)]
-    (asked.out / f"{asked.space}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/efficiency"))
+    parser.add_argument("--space", default="w")
+    parser.add_argument("--sizes", default="500,1000,2000,5000,20000")
+    parser.add_argument("--starts", type=int, default=20, help="images edited towards each category")
+    parser.add_argument("-n", type=int, default=400, help="unseen images to choose them from")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    editors = [name for name in EDITORS if options.space == "w" or name != "ganspace"]
+    config = options.out / "efficiency.yaml"
+    config.write_text(CONFIG.format(n=options.n, starts=options.starts, editors=", ".join(editors)))
+    sizes = [int(size) for size in options.sizes.split(",")]
+    rows = [
+        row for size in sizes for row in scored(options.out / f"{options.space}{size}", size, options.space, config)
+    ]
+    (options.out / f"{options.space}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for group in GROUPS:
         for metric in METRICS:
             print_table(rows, editors, sizes, group, metric)

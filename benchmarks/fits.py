@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/fits.py --growth
 
 All on the same files: latents of a tiny network with a mapping, as StyleGAN2's, and what a linear classifier says of
-its pictures. Every fit is a process of its own that imports first, and then does the whole job, reading the files
+its images. Every fit is a process of its own that imports first, and then does the whole job, reading the files
 included. Memory is what it needed at most above what it had after its imports. Least of the rounds, as whatever else
 the machine does makes one longer. --growth: instead, what a longer or wider problem, more rows a step and more threads
 change, one at a time, with the exponents of a straight line through the logarithms.
@@ -38,33 +38,33 @@ import torch
 from gmmedit.generators import Generator
 
 
-def drawn(*shape, seed):
+def draw(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) / shape[0] ** 0.5
 
 
-class Painter(Generator):
+class TinyGenerator(Generator):
     def __init__(self, dim):
         super().__init__()
         self.z_dim, self.w_shape, self.image_shape = dim, (1, dim), (3, 16, 16)
-        self.mapping = torch.nn.Parameter(drawn(dim, dim, seed=0))
-        self.painting = torch.nn.Parameter(drawn(dim, 3 * 16 * 16, seed=1))
+        self.mapping = torch.nn.Parameter(draw(dim, dim, seed=0))
+        self.synthesis = torch.nn.Parameter(draw(dim, 3 * 16 * 16, seed=1))
 
     def map(self, z, c=None, psi=1.0, cutoff=None):
         return torch.nn.functional.leaky_relu(z @ self.mapping, 0.2)
 
     def synthesize(self, w):
-        return (w.flatten(1) @ self.painting).tanh().reshape(-1, 3, 16, 16)
+        return (w.flatten(1) @ self.synthesis).tanh().reshape(-1, 3, 16, 16)
 
 
 def load():
-    return Painter({dim})
+    return TinyGenerator({dim})
 
 
 def label():
-    painter, reads = load(), drawn(3 * 16 * 16, {attributes}, seed=2)
+    generator, reads = load(), draw(3 * 16 * 16, {attributes}, seed=2)
     with torch.no_grad():
-        w = painter.map(drawn(500, {dim}, seed=3) * 500**0.5)
-        middle = (painter.synthesize(w).flatten(1) @ reads).median(0).values
+        w = generator.map(draw(500, {dim}, seed=3) * 500**0.5)
+        middle = (generator.synthesize(w).flatten(1) @ reads).median(0).values
     return lambda x: 4 * (x.flatten(1) @ reads - middle)
 """
 YAML = """file: network.py:label
@@ -205,27 +205,35 @@ def compare(folder: Path, n: int, dim: int, categories: int, rounds: int) -> lis
         for name, found in costs.items():
             found.append(cost(name, run))
             print(f"{name}: {found[-1].seconds:.1f} s", file=sys.stderr)
-    best = {name: min(found, key=lambda it: it.seconds) for name, found in costs.items()}
+    best = {name: min(found, key=lambda cost: cost.seconds) for name, found in costs.items()}
     latents = 4 * n * dim
     print(
         f"{n} samples, {dim} dimensions, {categories} categories: latents of {latents / MB:.0f} MB; least of {rounds}"
     )
-    rivals = [name for name in FITS if name not in OURS]
-    row("fit", "s", "processor s", "MB", "of the latents", "ms a step", *(f"times as fast as {it}" for it in rivals))
-    row(*["---"] * (6 + len(rivals)))
-    for name, it in best.items():
-        speeds = [faster(it, best[rival]) if name in OURS else "" for rival in rivals]
-        step = f"{1000 * it.step:.2f}" if name in OURS else ""
+    baselines = [name for name in FITS if name not in OURS]
+    row(
+        "fit",
+        "s",
+        "processor s",
+        "MB",
+        "of the latents",
+        "ms a step",
+        *(f"times as fast as {one}" for one in baselines),
+    )
+    row(*["---"] * (6 + len(baselines)))
+    for name, least in best.items():
+        speeds = [faster(least, best[baseline]) if name in OURS else "" for baseline in baselines]
+        step = f"{1000 * least.step:.2f}" if name in OURS else ""
         row(
             name,
-            f"{it.seconds:.1f}",
-            f"{it.busy:.1f}",
-            f"{it.peak / MB:.0f}",
-            f"{it.peak / latents:.2f}",
+            f"{least.seconds:.1f}",
+            f"{least.busy:.1f}",
+            f"{least.peak / MB:.0f}",
+            f"{least.peak / latents:.2f}",
             step,
             *speeds,
         )
-    return [{"fit": name, **asdict(it)} for name, found in costs.items() for it in found]
+    return [{"fit": name, **asdict(one)} for name, found in costs.items() for one in found]
 
 
 def faster(one: Cost, other: Cost) -> str:
@@ -253,18 +261,18 @@ def grow(folder: Path, rounds: int) -> list[dict[str, object]]:
                 os.environ["OMP_NUM_THREADS"] = str(now["threads"])
                 more = {"batch": now["rows a step"]} if name == "fit-single" else {}  # fit-mixture: always 512
                 found = [cost(name, made[size], steps=STEPS, **more) for _ in range(rounds)]
-                it = min(found, key=lambda it: it.seconds)
-                costs.append(it)
-                rows.append({"fit": name, **now, **asdict(it)})
-                row(name, what, str(value), f"{it.start:.2f}", f"{1000 * it.step:.2f}", f"{it.peak / MB:.0f}")
-            powers = [f"{power(values, [getattr(it, of) for it in costs]):.2f}" for of in ("start", "step", "peak")]
+                least = min(found, key=lambda cost: cost.seconds)
+                costs.append(least)
+                rows.append({"fit": name, **now, **asdict(least)})
+                row(name, what, str(value), f"{least.start:.2f}", f"{1000 * least.step:.2f}", f"{least.peak / MB:.0f}")
+            powers = [f"{power(values, [getattr(one, of) for one in costs]):.2f}" for of in ("start", "step", "peak")]
             row(name, what, "exponent", *powers)
     return rows
 
 
 def power(sizes: Sequence[float], found: Sequence[float]) -> float:
     """p of found ~ sizes^p."""
-    return linear_regression([math.log(it) for it in sizes], [math.log(it) for it in found]).slope
+    return linear_regression([math.log(one) for one in sizes], [math.log(one) for one in found]).slope
 
 
 def row(*cells: str) -> None:
@@ -280,16 +288,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(described(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         os.environ["GMMEDIT_STATE"] = name
-        if asked.growth:
-            rows = grow(Path(name), asked.rounds)
+        if options.growth:
+            rows = grow(Path(name), options.rounds)
         else:
-            rows = compare(Path(name), asked.n, asked.dim, asked.categories, asked.rounds)
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": described(), "rows": rows}, indent=1))
+            rows = compare(Path(name), options.n, options.dim, options.categories, options.rounds)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": described(), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Inside:
     loaded: float  # until the last network was loaded
     ended: float  # until the command had done its work
     parts: dict[str, float]  # of the time between: generator, classifier, backward, writing, ours
-    painted: int  # pictures that the generator made
+    generated: int  # images
     memory: int  # bytes, at its peak
     written: int  # bytes
 
@@ -115,11 +115,11 @@ class Stopwatches:
         return loaded
 
     def counted(self, synthesize: Call) -> Call:
-        def painted(w: Any) -> Any:
+        def generated(w: Any) -> Any:
             self.rows += len(w)
             return synthesize(w)
 
-        return painted
+        return generated
 
 
 def put(watches: Stopwatches) -> None:
@@ -167,7 +167,7 @@ def main() -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         parts = dict(watches.seconds)
         facts = {"loaded": ended - sum(parts.values()), "ended": ended, "parts": parts}
-        facts |= {"painted": watches.rows, "memory": memory, "written": written()}
+        facts |= {"generated": watches.rows, "memory": memory, "written": written()}
         Path(report).write_text(json.dumps(facts))
 
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and the most that it can do."""
+"""The machine on which figures are measured, and its peak speeds."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ def described(device: str = "cpu") -> str:
 
 
 def wait(device: str) -> None:
-    """Until the device has done all that was asked of it."""
+    """Wait until the device has finished all work."""
     if device != "cpu":
         torch.cuda.synchronize()
 

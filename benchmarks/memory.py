@@ -1,6 +1,6 @@
 """Peak memory of `sample`, `label` and `evaluate` at two numbers of samples: python benchmarks/memory.py [FEW MANY]
 
-The generator is a tiny network of 32-pixel pictures, so that the number of samples is all that differs. Each stage
+The generator is a tiny network of 32-pixel images, so that the number of samples is all that differs. Each stage
 runs in a process of its own. Exit status 1: one needs more than GROWTH times as much for the many as for the few.
 """
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 
-class Painter(nn.Module):
+class TinyGenerator(nn.Module):
     z_dim = 6
 
     def __init__(self):
@@ -30,11 +30,11 @@ class Painter(nn.Module):
 
 
 def label():
-    generator = Painter()
+    generator = TinyGenerator()
     with torch.no_grad():
-        seen = generator(torch.randn(500, 6, generator=torch.Generator().manual_seed(1)))
+        images = generator(torch.randn(500, 6, generator=torch.Generator().manual_seed(1)))
     reads = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)) / 8
-    middle = torch.einsum("nchw,kchw->nk", seen, reads).median(0).values
+    middle = torch.einsum("nchw,kchw->nk", images, reads).median(0).values
     return lambda x: torch.einsum("nchw,kchw->nk", x, reads) - middle
 """
 YAML = """file: network.py:label
@@ -47,12 +47,12 @@ MEASURED = ("sample", "label", "evaluate")
 
 
 def peaks(folder: Path, n: int) -> dict[str, float]:
-    """MB of each measured stage, at n samples drawn and n judged."""
+    """MB of each measured stage, at n samples drawn and n evaluated."""
     run = folder / str(n)
     more = {
-        "sample": ["--gan", str(folder / "network.py") + ":Painter", "-n", n],
+        "sample": ["--gan", str(folder / "network.py") + ":TinyGenerator", "-n", n],
         "label": ["--classifier", folder / "network.yaml"],
-        "evaluate": ["-n", n, "--editors", "mixture", "--classifier", folder / "judge.yaml"],
+        "evaluate": ["-n", n, "--editors", "mixture", "--classifier", folder / "evaluator.yaml"],
     }
     found = {}
     for stage in STAGES:
@@ -82,7 +82,7 @@ def main() -> None:
         os.environ["GMMEDIT_STATE"] = name
         (folder / "network.py").write_text(NETWORK)
         (folder / "network.yaml").write_text(YAML)
-        (folder / "judge.yaml").write_text(YAML)
+        (folder / "evaluator.yaml").write_text(YAML)
         small, large = peaks(folder, few), peaks(folder, many)
     print(f"{'stage':10} {few:>8} {many:>8}  growth")
     for stage in MEASURED:

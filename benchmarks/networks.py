@@ -12,7 +12,7 @@ from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
 
 G = TypeVar("G", bound=Generator)
 TAPS = 6  # of a StyleGAN3 filter, per sample of the lower rate
-MARGIN = 10  # samples around the picture
+MARGIN = 10  # samples around the image
 
 
 def stylegan2(resolution: int, channel_base: int, w_dim: int = 512) -> StyleGAN2:

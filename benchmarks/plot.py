@@ -1,4 +1,4 @@
-"""One picture of what `make bench` has found: python benchmarks/plot.py FOLDER [PICTURE.svg]
+"""One figure of the results of `make bench`: python benchmarks/plot.py FOLDER [FIGURE.svg]
 
 Reads commands.json, fits.json, synthesis.json and loading.json in the folder; what is not there is left out. Bars say
 how close something comes to its ceiling, which is 1: the bare loop's throughput, the networks' own time, the matrix
@@ -23,7 +23,7 @@ BAR, ROW, HEAD, NAMES, LONGEST = 13, 21, 30, 290, 300  # pixels: a bar, its row,
 MOST = 1.25  # where bars end; whatever is longer is cut off and has its number
 HASHING = "loading a 1024-pixel pickle, against hashing it"
 GOALS = {("StyleGAN2 256", "fp32"): 0.65, ("StyleGAN3-T 256", "fp32"): 0.4}  # of the matrix products' speed
-RIVALS = ("GaussianMixture", "LinearSVC")
+BASELINES = ("GaussianMixture", "LinearSVC")
 STYLE = """
 text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:#1b1b1b}.head{font-weight:600}
 .chart text{font-size:11px}.grid{stroke:#d4d4d4;fill:none}.axis{stroke:#5c5c5c;fill:none}
@@ -35,7 +35,7 @@ text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:#1b1b1b}.head{font-weight
 
 @dataclass(frozen=True)
 class Bar:
-    """A share of a ceiling, and the share that it should be, if anybody has said so."""
+    """A share of an upper bound, and the share that is the target, if there is one."""
 
     name: str
     share: float
@@ -50,15 +50,15 @@ class Bar:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    picture = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "speed.svg"
-    facts = {name: read(folder / f"{name}.json") for name in ("commands", "fits", "synthesis", "loading")}
+    figure = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "speed.svg"
+    facts = {name: read_json(folder / f"{name}.json") for name in ("commands", "fits", "synthesis", "loading")}
     if not any(facts.values()):
         sys.exit(f"{folder} holds none of {', '.join(f'{name}.json' for name in facts)}: make bench makes them")
-    picture.write_text(drawing(groups(facts), (facts["commands"] or {}).get("growth", [])))
-    print(f"wrote {picture}")
+    figure.write_text(draw_figure(groups(facts), (facts["commands"] or {}).get("growth", [])))
+    print(f"wrote {figure}")
 
 
-def read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
@@ -66,39 +66,39 @@ def groups(facts: dict[str, Any]) -> dict[str, list[Bar]]:
     """Bars by heading."""
     found: dict[str, list[Bar]] = {}
     if commands := facts["commands"]:
-        bars = [Bar(it["name"], it["reached"], it["target"]) for it in commands["targets"]]
+        bars = [Bar(target["name"], target["reached"], target["target"]) for target in commands["targets"]]
         found["commands, of the work that they cannot avoid"] = bars
     if fits := facts["fits"]:
-        found["fits: times as fast as scikit-learn"] = rivals(fits["rows"])
+        found["fits: times as fast as scikit-learn"] = baseline_bars(fits["rows"])
     if synthesis := facts["synthesis"]:
-        found["painting, of the speed of matrix products"] = painting(synthesis["rows"])
+        found["synthesis, of the speed of matrix products"] = synthesis_bars(synthesis["rows"])
     if loading := facts["loading"]:
         found["loading"] = [Bar(HASHING, loading["hashing"] / loading["seconds"])]
     return {heading: bars for heading, bars in found.items() if bars}
 
 
-def rivals(rows: list[dict[str, Any]]) -> list[Bar]:
+def baseline_bars(rows: list[dict[str, Any]]) -> list[Bar]:
     """The least seconds of every fit of ours against those of the others."""
     best: dict[str, float] = {}
     for row in rows:
         best[row["fit"]] = min(best.get(row["fit"], row["seconds"]), row["seconds"])
     ours = [name for name in best if name.startswith("fit-")]
-    return [Bar(f"{name} / {it}", best[it] / best[name]) for name in ours for it in RIVALS if it in best]
+    return [Bar(f"{name} / {other}", best[other] / best[name]) for name in ours for other in BASELINES if other in best]
 
 
-def painting(rows: list[dict[str, Any]]) -> list[Bar]:
-    """Every network in every precision: the largest batch, on the most threads, as they are on the way."""
+def synthesis_bars(rows: list[dict[str, Any]]) -> list[Bar]:
+    """Every network in every precision: the largest batch, on the most threads."""
     ordered = sorted(rows, key=lambda row: (row["threads"], row["batch"]))
-    most = {(row["network"], row["precision"]): row for row in ordered}
+    largest = {(row["network"], row["precision"]): row for row in ordered}
     return [
         Bar(f"{name}, batch {row['batch']}, {precision}",
             row["flops"] * row["batch"] / statistics.median(row["seconds"]) / row["peak"], GOALS.get((name, precision)))
-        for (name, precision), row in most.items()
+        for (name, precision), row in largest.items()
     ]  # fmt: skip
 
 
-def drawing(bars: dict[str, list[Bar]], growth: list[dict[str, Any]]) -> str:
-    """The whole picture."""
+def draw_figure(bars: dict[str, list[Bar]], growth: list[dict[str, Any]]) -> str:
+    """The figure as SVG."""
     parts, y = [], 6
     for heading, group in bars.items():
         parts.append(element("text", heading, x=6, y=y + 17, class_="head"))
@@ -110,7 +110,7 @@ def drawing(bars: dict[str, list[Bar]], growth: list[dict[str, Any]]) -> str:
     panel, height = [], y + 6
     if growth:
         panel = [element("g", grown(growth), transform=f"translate({width:g} 0)", class_="chart")]
-        width, height = width + WIDTH + 10, max(height, HEIGHT + 24 + 18 * len({it["threads"] for it in growth}))
+        width, height = width + WIDTH + 10, max(height, HEIGHT + 24 + 18 * len({row["threads"] for row in growth}))
     paper = element("rect", width=float(width), height=float(height), fill="#fff")
     style = Html(f"<style>{STYLE}</style>")
     size = {"viewBox": f"0 0 {width:g} {height:g}", "width": f"{width:g}", "height": f"{height:g}"}
@@ -135,14 +135,14 @@ def grown(growth: list[dict[str, Any]]) -> Html:
     lines = [
         Line(
             f"{threads} thread" + "s" * (threads > 1),
-            [it["batch"] for it in some],
-            [statistics.median(it["ours"]) for it in some],
+            [row["batch"] for row in some],
+            [statistics.median(row["ours"]) for row in some],
             i,
         )
-        for i, (threads, some) in enumerate((t, list(g)) for t, g in groupby(growth, key=lambda it: it["threads"]))
+        for i, (threads, some) in enumerate((t, list(g)) for t, g in groupby(growth, key=lambda row: row["threads"]))
     ]
     batches, speeds = (
-        [value for line in lines for value in values(line)] for values in (lambda it: it.x, lambda it: it.y)
+        [value for line in lines for value in values(line)] for values in (lambda line: line.x, lambda line: line.y)
     )
     place = Place(
         Axis.around("--batch", batches, log=True), Axis("images/s of label", 0, 1.1 * max(speeds)), WIDTH, HEIGHT

@@ -19,19 +19,21 @@ def label(batch: int = 16): "Label."
 def edit(alpha: float = 1): "Edit."
 app(sys.argv[1:])
 """  # what typer itself takes for the same
-MODULES = "import sys; sys.argv[1:] = {words!r}\ntry:\n import gmmedit.__main__ as it; it.main()\nfinally:\n {last}"
+MODULES = (
+    "import sys; sys.argv[1:] = {words!r}\ntry:\n import gmmedit.__main__ as command; command.main()\nfinally:\n {last}"
+)
 NO_TORCH = "sys.exit(70 if 'torch' in sys.modules else 0)"
 
 
 def startup(rounds: int, clock: str) -> dict[str, float]:
     """Median seconds of each, by name; `bare` is what they are compared with. They take turns."""
     seconds: dict[str, list[float]] = {}
-    asked = {name: ["-m", "gmmedit", *words] for name, words in ASKED.items()}
+    options = {name: ["-m", "gmmedit", *words] for name, words in ASKED.items()}
     smallest = {f"{name}, of a typer app of two commands": ["-c", SMALLEST, *words] for name, words in ASKED.items()}
     for _ in range(rounds):
-        for name, words in {"bare": BARE, **asked, **smallest}.items():
+        for name, words in {"bare": BARE, **options, **smallest}.items():
             seconds.setdefault(name, []).append(taken(words, clock))
-    return {name: statistics.median(it) for name, it in seconds.items()}
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def taken(words: list[str], clock: str) -> float:

@@ -25,8 +25,8 @@ Figures = dict[tuple[str, str, str], dict[str, Any]]
 
 def main(path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    figures = {(it["method"], it["metric"], it["attribute"]): it for it in lines}
-    editors = list(dict.fromkeys(it["method"] for it in lines))
+    figures = {(line["method"], line["metric"], line["attribute"]): line for line in lines}
+    editors = list(dict.fromkeys(line["method"] for line in lines))
     for group in GROUPS:
         print(f"\n## {group} attributes\n")
         heading("editor", *EDITORS, "fit s", "fit MB")
@@ -36,7 +36,7 @@ def main(path: Path) -> None:
             print(row(editor, *cells, *costs(figures, editor)))
     print(f"\n## {editors[0]}, category by category\n")
     heading("category", *CATEGORIES)
-    for category in dict.fromkeys(it["attribute"] for it in lines if "=" in it["attribute"]):
+    for category in dict.fromkeys(line["attribute"] for line in lines if "=" in line["attribute"]):
         print(row(category, *(cell(figures, editors[0], metric, category, None) for metric in CATEGORIES.values())))
 
 
@@ -51,13 +51,13 @@ def row(*cells: str) -> str:
 
 def cell(figures: Figures, editor: str, metric: str, attribute: str, share: float | None) -> str:
     """A value, with its interval, or with the share of the categories over which it is the mean."""
-    it = figures.get((editor, metric, attribute))
-    if it is None or it["value"] is None:
+    line = figures.get((editor, metric, attribute))
+    if line is None or line["value"] is None:
         return "-"
-    if metric in WITH_INTERVAL and it["low"] is not None:
-        return f"{it['value']:.3f} ({it['low']:.3f}-{it['high']:.3f})"
+    if metric in WITH_INTERVAL and line["low"] is not None:
+        return f"{line['value']:.3f} ({line['low']:.3f}-{line['high']:.3f})"
     partly = metric.endswith("@0.8") and metric != "entanglement@0.8" and share is not None and share < 1
-    return f"{it['value']:.3f}" + (f" [{share:.2f}]" if partly else "")
+    return f"{line['value']:.3f}" + (f" [{share:.2f}]" if partly else "")
 
 
 def costs(figures: Figures, editor: str) -> tuple[str, str]:

@@ -36,7 +36,7 @@ from gmmedit.evaluation import sweep as scoring
 from gmmedit.fitting import loop as fitting
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
 from gmmedit.training import loop as training
-from gmmedit.training.gan_settings import GANSettings
+from gmmedit.training.stylegan2_settings import GANSettings
 
 SETTINGS = """
 sample: {gan: avatars, n: 600}

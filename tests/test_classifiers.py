@@ -18,7 +18,7 @@ from gmmedit.classifiers.preprocessing import resize
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, sample_independent
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
-from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, Augmentation, ClassifierTraining, accuracy, blurred
+from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, Augmentation, ClassifierTraining, accuracy, blur
 
 WEIGHTS = Path(gmmedit.datasets.avatars.__file__).parent / "weights"
 SHIPPED = {"classifier": LABELLING, "evaluator": EVALUATION}
@@ -174,10 +174,10 @@ def test_images_of_another_size_are_resized(images):
 def test_blur_keeps_flat_images_and_spreads_a_point_as_a_gaussian():
     sigma = torch.tensor([0.0, 0.5, 1.0, 2.0])[:, None, None, None]
     flat = torch.full((4, 3, 64, 64), 0.7)
-    torch.testing.assert_close(blurred(flat, sigma), flat)
+    torch.testing.assert_close(blur(flat, sigma), flat)
     point = torch.zeros(4, 3, 64, 64)
     point[:, :, 30, 20] = 1
-    spread = blurred(point, sigma)
+    spread = blur(point, sigma)
     torch.testing.assert_close(spread[0], point[0])
     offsets = (torch.arange(64.0) - 20) ** 2
     variance = (spread[:, 0].sum(dim=1) * offsets).sum(dim=1)
@@ -210,7 +210,7 @@ def test_training_resumes_as_if_never_stopped(tmp_path):
     halves = [next(steps) for _ in range(2)]
     torch.save(first.state(), tmp_path / "checkpoint.pt")
     second = ClassifierTraining(settings)
-    second.load(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    second.load_state(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
     halves += second.run()
     assert [(p.images, p.loss, p.accuracy) for p in halves] == log
     for name, tensor in whole.average.state_dict().items():
@@ -230,16 +230,16 @@ def test_training_learns():
 def test_a_checkpoint_of_other_settings_is_refused():
     settings = replace(LABELLING, network=TINY)
     with pytest.raises(InputError, match="another batch"):
-        ClassifierTraining(settings).load(ClassifierTraining(replace(settings, batch=64)).state())
+        ClassifierTraining(settings).load_state(ClassifierTraining(replace(settings, batch=64)).state())
 
 
 def test_the_worst_picture_is_near_and_worse():
     training = ClassifierTraining(replace(LABELLING, network=TINY, radius=0.5))
-    images, factors = training.draw()
-    worst = training.worst(images, factors.attributes)
+    images, factors = training.draw_batch()
+    worst = training.find_worst(images, factors.attributes)
     assert (worst - images).flatten(1).norm(dim=1).max() <= 0.5 + 1e-4
     with torch.no_grad():
-        losses = [training.label_loss(training.answers(x)[0], factors.attributes) for x in (images, worst)]
+        losses = [training.label_loss(training.predict(x)[0], factors.attributes) for x in (images, worst)]
     assert losses[1] > losses[0]
 
 
@@ -249,7 +249,7 @@ def test_the_labelling_network_is_harder_to_talk_over_than_the_evaluating_one():
     for settings, name in ((LABELLING, "avatars"), (EVALUATION, "avatars-eval")):
         training = ClassifierTraining(replace(settings, radius=2.0))
         training.network.load_state_dict(gmmedit.classifiers.load(name).state_dict())
-        columns, _ = training.answers(training.worst(images, factors.attributes))
+        columns, _ = training.predict(training.find_worst(images, factors.attributes))
         guesses = torch.stack([column.argmax(1) for column in columns], 1)
         found[name] = (guesses == factors.attributes).float().mean().item()
     assert found["avatars"] > found["avatars-eval"]

@@ -18,8 +18,8 @@ from gmmedit.pictures.pixels import to_bytes
 from gmmedit.runtime.execution import Execution
 from gmmedit.training import loop as runs
 from gmmedit.training.classifier import AVATARS, CRITIC
-from gmmedit.training.gan_settings import GANSettings, Knot
 from gmmedit.training.stylegan2 import GANTraining, pair_rates
+from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
 SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, schedule=(Knot(0, 1, 0.2, 2), Knot(16, 0.5)))
 
@@ -46,7 +46,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool):
     assert [step.images for step in steps] == [8, 16, 24, 32]
     iterator = first.run(pool)
     next(iterator), next(iterator)
-    second.load(first.state())
+    second.load_state(first.state())
     assert len(list(second.run(pool))) == 2
     assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
 

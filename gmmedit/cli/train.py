@@ -26,8 +26,8 @@ def train_generator(
 ) -> None:  # fmt: skip
     """Train the embedded StyleGAN2; a stopped training resumes."""
     from gmmedit.runtime.execution import prepare
-    from gmmedit.training.gan_settings import GANSettings
     from gmmedit.training.loop import train_generator as run
+    from gmmedit.training.stylegan2_settings import GANSettings
 
     settings = GANSettings.parse(seed, phases)
     with open_execution(None, device, 1, False, False, quiet) as execution:

@@ -1,4 +1,4 @@
-"""How a command computes: device, batch, processes, progress. Nothing here changes a result."""
+"""How a command computes: device, batch, processes, progress. No result depends on it."""
 
 import ctypes
 import platform
@@ -26,7 +26,7 @@ def silent(done: int, total: int, text: str) -> None:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a stage computes; nothing here may change its result."""
+    """How a stage computes; its result must not depend on it."""
 
     device: str = "cpu"
     batch: int = 16
@@ -40,7 +40,7 @@ class Execution:
 
     @property
     def rows_per_call(self) -> int:
-        """How many rows the networks see at once: on a CPU one tile, whatever `batch` says.
+        """How many rows the networks compute at once: `batch`, on a CPU always one tile.
 
         oneDNN chooses a convolution's algorithm by the number of rows, and its algorithms round differently.
         """
@@ -52,8 +52,8 @@ class Execution:
 
 
 def prepare(execution: Execution) -> None:
-    """Process-wide settings. InputError: there is no such device."""
-    torch.set_flush_denormal(True)  # responsibilities underflow, and denormal products are 160 times slower
+    """Set PyTorch's and the allocator's process-wide settings. InputError: the device cannot be used."""
+    torch.set_flush_denormal(True)  # responsibilities underflow, and products of denormals are 160 times slower
     keep_freed_memory()
     try:
         torch.zeros(1, device=execution.device).cpu()
@@ -63,7 +63,7 @@ def prepare(execution: Execution) -> None:
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """`auto`: bf16 where the hardware multiplies it, fp32 elsewhere."""
+    """The precision, "bf16" or "fp32"; `auto` is bf16 where the hardware multiplies it."""
     if precision != "auto":
         return precision
     fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_amx_tile_supported()
@@ -71,12 +71,12 @@ def resolve_precision(precision: str, device: str) -> str:
 
 
 def autocast(precision: str, device: str) -> torch.autocast:
-    """The context in which generator and classifier compute in that precision."""
+    """The context in which networks compute in that precision, "bf16" or "fp32"."""
     return torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bf16")
 
 
 def keep_freed_memory() -> None:
-    """Let glibc hold on to freed activations: faulting their pages in again cost a third of a synthesis."""
+    """Keep glibc from returning freed activations to the system: page faults took a third of a synthesis."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap too

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a long command to stop where nothing is lost; a second one stops it at once.
+"""SIGINT and SIGTERM request that a command stop where no work is lost; a second signal stops it at once.
 
 The request belongs to the command's `Execution`: a loop asks `execution.stop.check()` where it may stop. Only what
 signals do is the process's.
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(GmmeditError):
-    """A signal has asked for it."""
+    """A signal stopped the command; the exit code is 128 + its number."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"stopped by {number.name}: finished work is kept, the same command goes on from there")
@@ -33,6 +33,7 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
+        """Whether it has."""
         return self._number is not None
 
     def ask(self, number: signal.Signals = signal.SIGINT) -> None:
@@ -40,6 +41,7 @@ class StopRequest:
         self._number = self._number or number
 
     def withdraw(self) -> None:
+        """Forget the request: the command has ended."""
         self._number = None
 
     def check(self) -> None:
@@ -50,7 +52,7 @@ class StopRequest:
 
 @contextmanager
 def stoppable(stop: StopRequest) -> Iterator[None]:
-    """Signals are requests to `stop` in here. Stopped: one came, and was not heeded before the end."""
+    """Make signals requests to `stop` within the block. Stopped: one came and was not checked before the end."""
     if threading.current_thread() is not threading.main_thread():
         yield  # no other thread may set what signals do
         return

@@ -1,4 +1,4 @@
-"""What torchrun has told this process of its siblings. Without torchrun it has none."""
+"""What torchrun's environment says of the processes of this command. Without torchrun there is one."""
 
 import os
 import time
@@ -13,17 +13,17 @@ def count() -> int:
 
 
 def rank() -> int:
-    """Which of them this is; 0 is the main one."""
+    """The number of this process, from 0, the main one."""
     return int(os.environ["RANK"]) if count() > 1 else 0
 
 
 def attempt() -> int:
-    """How often torchrun has started the command again (--max-restarts)."""
+    """How often torchrun has restarted the command (--max-restarts)."""
     return int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 
 
 def own_device(device: str) -> str:
-    """`cuda` is a GPU for each process of a machine; a device with a number is everybody's."""
+    """The device of this process: `cuda` is a GPU for each process of a machine, any other device is shared."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if count() > 1 and device == "cuda" else device
 
 
@@ -33,10 +33,10 @@ def mark_as_heard(error: BaseException) -> None:
 
 
 def after_main(error: BaseException) -> None:
-    """Before the processes have met, they fail alike, and only the main one is to say so.
+    """Let the main process report an error that all have, as happens before they are connected.
 
-    torchrun ends the others as soon as it has. If it does not, the error is one of this process, which goes on to
-    say so itself.
+    The others wait for torchrun to end them, which it does as soon as the main one has ended. If it does not, the error
+    is this process's own, and it reports it.
     """
     if rank() > 0 and HEARD not in vars(error):
         time.sleep(HEAD_START)

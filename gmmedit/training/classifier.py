@@ -1,8 +1,8 @@
 """Training of the embedded classifiers on independently sampled avatars.
 
-Every step sees new pictures, softened and disturbed at random, because the networks will look at a
-GAN's avatars, which are softer and noisier than drawn ones. Step t draws everything from generators
-seeded by (seed, t), so that a resumed run goes on as if it had never stopped.
+Every step uses new images, blurred and disturbed at random, because the networks will classify a GAN's avatars, which
+are softer and noisier than rendered ones. Step t draws everything from generators seeded by (seed, t), so that a
+resumed run gives the same result.
 """
 
 import copy
@@ -27,20 +27,20 @@ AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the disturbances; each picture gets its own, uniform from none to these."""
+    """Strengths of the disturbances; each image gets its own, uniform from none to these."""
 
     blur: float = 1.0  # standard deviation in pixels
     noise: float = 0.08  # standard deviation; pixels are in [-1, 1]
     gain: float = 0.08  # each colour times 1 +- gain
     bias: float = 0.05  # each colour plus +- bias
-    coarsest: float = 0.6  # a quarter of the pictures go through a size between this and 1, and back
+    coarsest: float = 0.6  # a quarter of the images are resized by a factor between this and 1, and back
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Disturbed copies of square images (N, 3, S, S) in [-1, 1], which they may leave a little."""
+        """Disturbed copies of square images (N, 3, S, S) in [-1, 1]; values may exceed the range a little."""
         n, size = len(images), images.shape[-1]
         sigma, noise = torch.rand(2, n, 1, 1, 1, generator=generator)
         gain, bias = 2 * torch.rand(2, n, 3, 1, 1, generator=generator) - 1
-        images = blurred(images, sigma * self.blur)
+        images = blur(images, sigma * self.blur)
         images = images + noise * self.noise * torch.randn(images.shape, generator=generator)
         scale = 1 - (1 - self.coarsest) * torch.rand((), generator=generator).item()
         small = F.interpolate(images[: n // 4], round(size * scale), mode="bilinear", antialias=True)
@@ -49,8 +49,8 @@ class Augmentation:
         return images * (1 + gain * self.gain) + bias * self.bias
 
 
-def blurred(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of square images (N, C, S, S) by sigma (N, 1, 1, 1) pixels; the border weighs no more."""
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of square images (N, C, S, S) by sigma (N, 1, 1, 1) pixels, renormalised at the border."""
     pixels = torch.arange(images.shape[-1], dtype=torch.float32)
     exponent = (pixels[:, None] - pixels) ** 2 / (2 * sigma**2 + 1e-6)
     weights = torch.exp(-exponent.clamp(max=30))  # far below float32's precision, and never denormal
@@ -60,19 +60,19 @@ def blurred(images: Tensor, sigma: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """What decides the outcome of a training run."""
+    """The settings that determine the result of a training run."""
 
     seed: int
     network: ConvNetConfig
     augmentation: Augmentation
-    images: int = 204_800  # shown, none of them twice
+    images: int = 204_800  # in all, each used once
     batch: int = 128
-    lr: float = 0.002  # the highest; linear from 0 over a twentieth of the run, then a cosine to 0
+    lr: float = 0.002  # the highest; it rises from 0 over a twentieth of the run, then falls along a cosine to 0
     weight_decay: float = 0.01
     smoothing: float = 0.01  # of the labels: keeps log-odds moderate, so that gradients do not vanish
     nuisance_weight: float = 10.0  # of the nuisances' mean square error beside the cross-entropy
     average_images: int = 5_000  # half-life of the moving average of the weights
-    radius: float = 0.0  # of the ball (Euclidean, over all pixels) in which the worst picture is sought
+    radius: float = 0.0  # of the ball (Euclidean, over all pixels) in which the worst image is sought
     ascents: int = 2  # steps of that search
 
 
@@ -100,7 +100,7 @@ class Progress:
 
     images: int
     loss: float
-    accuracy: float  # on the step's pictures, mean over the attributes
+    accuracy: float  # on the step's images, mean over the attributes
     images_per_second: float
 
 
@@ -118,17 +118,18 @@ class ClassifierTraining:
         self.step = 0
 
     def state(self) -> dict:
+        """All that the next step depends on, for `torch.save`, and the settings."""
         modules = {name: getattr(self, name).state_dict() for name in ("network", "average", "adam")}
         return modules | {"step": self.step, "settings": asdict(self.settings)}
 
-    def load(self, state: dict) -> None:
-        """Go on from a `state`. InputError: it was reached with other settings."""
+    def load_state(self, state: dict) -> None:
+        """Resume from a `state`. InputError: it is of other settings."""
         ours = asdict(self.settings)
         different = [key for key, value in ours.items() if state["settings"].get(key) != value]
         if different:
             raise InputError(
-                f"the checkpoint was trained with another {', '.join(different)}",
-                hint="train with the same settings, or start anew without the checkpoint",
+                f"the checkpoint was trained with different settings: {', '.join(different)}",
+                hint="train with the same settings, or remove the checkpoint to start again",
             )
         for name in ("network", "average", "adam"):
             getattr(self, name).load_state_dict(state[name])
@@ -141,27 +142,28 @@ class ClassifierTraining:
             start = time.perf_counter()
             for group in self.adam.param_groups:
                 group["lr"] = self.learning_rate()
-            loss, accuracy = self.step_on(*self.draw())
+            loss, accuracy = self.train_step(*self.draw_batch())
             self.step += 1
             self.update_average()
             speed = settings.batch / (time.perf_counter() - start)
             yield Progress(self.step * settings.batch, loss, accuracy, speed)
 
     def learning_rate(self) -> float:
+        """That of the next step."""
         done = (self.step + 1) * self.settings.batch / self.settings.images
         return self.settings.lr * min(20 * done, 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
 
-    def draw(self) -> tuple[Tensor, Factors]:
-        """This step's pictures, disturbed, and what is in them."""
+    def draw_batch(self) -> tuple[Tensor, Factors]:
+        """This step's disturbed images (N, 3, 64, 64) and their factors."""
         draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
         factors = sample_independent(self.settings.batch, int(draws))
         generator = torch.Generator().manual_seed(int(disturbances))
         return self.settings.augmentation(render(factors), generator), factors
 
-    def step_on(self, images: Tensor, factors: Factors) -> tuple[float, float]:
-        """One step of the optimiser; the loss and the mean accuracy before it."""
+    def train_step(self, images: Tensor, factors: Factors) -> tuple[float, float]:
+        """One step of the optimiser; returns the loss and the mean accuracy before it."""
         images, targets = images.to(self.device), factors.attributes.to(self.device)
-        columns, nuisances = self.answers(self.worst(images, targets) if self.settings.radius else images)
+        columns, nuisances = self.predict(self.find_worst(images, targets) if self.settings.radius else images)
         loss = self.label_loss(columns, targets)
         if self.settings.network.nuisances:
             errors = nuisances.float() - factors.nuisances.to(self.device)
@@ -172,28 +174,29 @@ class ClassifierTraining:
         right = torch.stack([c.argmax(dim=1) for c in columns], dim=1) == targets
         return loss.item(), right.float().mean().item()
 
-    def answers(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """One (N, C) of logits per attribute, and the nuisances."""
+    def predict(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Logits (N, C) for each attribute, and the predicted nuisances (N, M)."""
         with torch.autocast(self.device, torch.bfloat16):
             logits, nuisances = self.network.predict(images)
         return logits.float().split([len(a.values) for a in self.network.attributes], dim=1), nuisances
 
     def label_loss(self, columns: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        """Cross-entropy with label smoothing, summed over the attributes; targets: (N, A) values."""
         smoothing = self.settings.smoothing
         losses = [F.cross_entropy(c, t, label_smoothing=smoothing) for c, t in zip(columns, targets.T, strict=True)]
         return torch.stack(losses).sum()
 
-    def worst(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The pictures no further than `radius` from these that are labelled worst (Madry et al. 2018, L2).
+    def find_worst(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Images within `radius` of these with the largest loss, by projected gradient ascent (Madry et al. 2018, L2).
 
-        A network trained on them cannot be talked into a label by a change that nobody sees, which is what an
-        edit optimised through an ordinary one tends to find.
+        A network trained on them does not change its labels for invisible changes, which edits optimised through an
+        ordinary network tend to find.
         """
         radius, ascents = self.settings.radius, self.settings.ascents
         change = torch.zeros_like(images)
         for _ in range(ascents):
             change.requires_grad_(True)
-            loss = self.label_loss(self.answers(images + change)[0], targets)
+            loss = self.label_loss(self.predict(images + change)[0], targets)
             (gradient,) = torch.autograd.grad(loss, change)
             change = change.detach() + radius * (1.5 / ascents) * F.normalize(gradient.flatten(1)).view_as(images)
             change = change.flatten(1).renorm(2, 0, radius).view_as(images)
@@ -212,9 +215,9 @@ class ClassifierTraining:
 def accuracy(
     network: ConvNet, n: int, seed: int, augmentation: Augmentation | None = None, batch: int = 128
 ) -> dict[str, float]:
-    """How well the network reads n avatars drawn independently from `seed`, disturbed if asked for.
+    """The network's accuracy on n independently sampled avatars of `seed`, disturbed if an augmentation is given.
 
-    By name: the share of avatars whose value of the attribute is right, and R^2 of each nuisance.
+    By name: the share of avatars whose value of the attribute is correct, and R^2 of each nuisance.
     """
     factors = sample_independent(n, seed)
     generator = torch.Generator().manual_seed(seed)

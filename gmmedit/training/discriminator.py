@@ -1,4 +1,4 @@
-"""The discriminator that trained the embedded generator; it is not shipped."""
+"""The StyleGAN2 discriminator. That of the embedded generator is not shipped."""
 
 import math
 
@@ -18,6 +18,7 @@ class Conv(nn.Module):
         self.gain = (math.sqrt(2) if activate else 1.0) / math.sqrt(n_in * size * size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in, H, W) to (N, n_out, H, W)."""
         x = F.conv2d(x, self.weight * self.gain, self.bias, padding=self.padding)
         return F.leaky_relu(x, 0.2) if self.activate else x
 
@@ -31,6 +32,7 @@ class ResidualBlock(nn.Module):
         self.skip = Conv(n_in, n_out, 1, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, n_in, H, W) to (N, n_out, H / 2, W / 2)."""
         y = F.avg_pool2d(self.conv1(self.conv0(x)), 2)
         return (y + self.skip(F.avg_pool2d(x, 2))) * math.sqrt(0.5)
 
@@ -38,8 +40,8 @@ class ResidualBlock(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, 3, R, R) in [-1, 1] to logits (N,) of being real (Karras et al. 2020, residual form).
 
-    The first step folds 2x2 pixels into channels, which loses nothing and saves the dearest layer.
-    Blocks are named by the size that they halve, so that a larger discriminator can take them over.
+    The first step folds 2x2 pixels into channels, which is lossless and saves the most expensive layer.
+    Blocks are named by the size that they halve, so that a larger discriminator can reuse them.
     """
 
     def __init__(self, resolution: int, width: int = 128):
@@ -55,13 +57,14 @@ class Discriminator(nn.Module):
         self.out = Conv(width, 1, 1, activate=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, R, R) in [-1, 1] to logits (N,); N is a multiple of the deviation's group."""
         x = self.blocks(self.stem(F.pixel_unshuffle(images, 2)))
         x = self.conv(torch.cat([x, minibatch_deviation(x)], dim=1))
         return self.out(self.fc(x.reshape(len(x), -1, 1, 1))).flatten()
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Mean deviation over groups of samples as one more channel (Karras et al. 2018, section 3)."""
+    """Mean deviation over groups of samples as a further channel (N, 1, H, W) (Karras et al. 2018, section 3)."""
     groups = x.float().reshape(group, -1, *x.shape[1:])  # (group, N / group, C, H, W)
     deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (N / group,)
     return deviation.repeat(group).to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])

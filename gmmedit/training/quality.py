@@ -1,4 +1,4 @@
-"""How good the embedded networks are: the generator's rates, confidence and distance from the data; who reads well."""
+"""Quality of the embedded networks: the generator's rates, confidence and distance from the data; accuracies."""
 
 from typing import Any
 
@@ -23,14 +23,15 @@ BLUR = 0.7  # standard deviation in pixels of the "slightly blurred" data
 
 @torch.no_grad()
 def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
-    """Of n pictures: rates of every value (data, generator), share of confident labels, Fréchet distances of features.
+    """Figures of a generator of avatars, by its name or file, over n images; JSON-ready.
 
-    Of both shipped classifiers: accuracy, and R^2 of the nuisances, on held-out avatars.
+    Rates of every value (data, generator), shares of confident labels, and Fréchet distances of features. Of both
+    embedded classifiers: accuracy, and R^2 of the nuisances, on held-out avatars.
     """
-    f, judge, g = shipped("avatars"), shipped("avatars-eval"), generators.load(generator)
+    f, evaluator, g = load_embedded("avatars"), load_embedded("avatars-eval"), generators.load(generator)
     data = render(sample_causal(2 * n, DATA_SEED))
-    fakes = synthesize(g, n)
-    first, second = features(judge, data[:n]), features(judge, data[n:])
+    fakes = generate_images(g, n)
+    first, second = features(evaluator, data[:n]), features(evaluator, data[n:])
     labels, data_labels = probabilities(f, fakes), probabilities(f, data[:n])
     return {
         "samples": n,
@@ -38,43 +39,47 @@ def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
         "confident": confident(labels),
         "confident_data": confident(data_labels),
         "frechet": {
-            "generator": frechet_distance(features(judge, fakes), first),
+            "generator": frechet_distance(features(evaluator, fakes), first),
             "two halves of the data": frechet_distance(second, first),
-            "slightly blurred data": frechet_distance(features(judge, blurred(data[n:])), first),
+            "slightly blurred data": frechet_distance(features(evaluator, blur(data[n:])), first),
         },
-        "accuracy": {"avatars": reading(f), "avatars-eval": reading(judge)},
+        "accuracy": {"avatars": measure_accuracy(f), "avatars-eval": measure_accuracy(evaluator)},
     }
 
 
-def shipped(name: str) -> ConvNet:
+def load_embedded(name: str) -> ConvNet:
+    """An embedded classifier by its name."""
     classifier = classifiers.load(name)
     assert isinstance(classifier, ConvNet)
     return classifier
 
 
-def reading(network: ConvNet) -> dict[str, dict[str, float]]:
-    """How well it reads held-out avatars, as they are drawn and under mild blur and noise."""
+def measure_accuracy(network: ConvNet) -> dict[str, dict[str, float]]:
+    """Accuracies on held-out avatars, as they are rendered and with mild blur and noise, see `accuracy`."""
     return {
         "clean": accuracy(network, HELD_OUT, HELD_OUT_SEED),
         "mildly disturbed": accuracy(network, HELD_OUT, HELD_OUT_SEED, MILD),
     }
 
 
-def synthesize(generator: Generator, n: int) -> Tensor:
+def generate_images(generator: Generator, n: int) -> Tensor:
+    """Images (n, 3, H, W) in [-1, 1] of latents drawn from LATENT_SEED."""
     z = torch.randn(n, generator.z_dim, generator=torch.Generator().manual_seed(LATENT_SEED))
     return torch.cat([generator.synthesize(generator.map(rows)).clamp(-1, 1) for rows in z.split(BATCH)])
 
 
 def features(network: ConvNet, images: Tensor) -> Tensor:
+    """The network's features (N, F) of images (N, 3, H, W), in batches."""
     return torch.cat([network.features(part) for part in images.split(BATCH)])
 
 
 def probabilities(network: classifiers.Classifier, images: Tensor) -> Tensor:
+    """The classifier's labels (N, K) of images (N, 3, H, W), in batches."""
     return torch.cat([network.probabilities(part) for part in images.split(BATCH)])
 
 
 def rates(data: Tensor, generated: Tensor) -> dict[str, tuple[float, float]]:
-    """Per value: its rate among the data and among the generated images."""
+    """Per value: its rate in the data's labels (N, K) and in those of the generated images (M, K)."""
     found, start = {}, 0
     for name, values in ATTRIBUTES.items():
         stop = start + len(values)
@@ -87,14 +92,14 @@ def rates(data: Tensor, generated: Tensor) -> dict[str, tuple[float, float]]:
 
 
 def confident(labels: Tensor) -> dict[str, float]:
-    """Per attribute: the share of images whose likeliest value has a probability above 0.9."""
+    """Per attribute: the share of labels (N, K) whose likeliest value has a probability above 0.9."""
     columns = labels.split([len(values) for values in ATTRIBUTES.values()], dim=1)
     shares = [(part.amax(1) > CONFIDENT).float().mean() for part in columns]
     return {name: float(share) for name, share in zip(ATTRIBUTES, shares, strict=True)}
 
 
-def blurred(images: Tensor) -> Tensor:
-    """A Gaussian blur of standard deviation BLUR."""
+def blur(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) after a Gaussian blur of standard deviation BLUR pixels."""
     line = torch.exp(-0.5 * (torch.arange(-3, 4) / BLUR) ** 2)
     kernel = torch.outer(line, line)
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 7, 7)

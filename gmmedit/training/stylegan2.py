@@ -1,8 +1,7 @@
-"""Training of the embedded generator: StyleGAN2 on causally sampled avatars.
+"""Training of StyleGAN2 on causally sampled avatars.
 
-Non-saturating loss, lazy R1 and path-length regularisation, style mixing, moving average of the
-weights (Karras et al. 2020). Step t draws from generators seeded by (seed, t), so that a resumed
-run goes on as if it had never stopped.
+Non-saturating loss, lazy R1 and path-length regularisation, style mixing, moving average of the weights (Karras et al.
+2020). Step t draws from generators seeded by (seed, t), so that a resumed run gives the same result.
 """
 
 import copy
@@ -22,7 +21,7 @@ from gmmedit.datasets.avatars.factors import ATTRIBUTES, Factors, sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.training.discriminator import Discriminator
-from gmmedit.training.gan_settings import EMBEDDED, GANSettings, Knot
+from gmmedit.training.stylegan2_settings import EMBEDDED, GANSettings, Knot
 
 STATEFUL = ("g", "d", "average", "g_adam", "d_adam")
 POOL_SEED = 1
@@ -60,14 +59,15 @@ class GANTraining:
         self.d = Discriminator(self.resolution).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.g).eval().requires_grad_(False)
         self.average.noise_mode = "const"
-        self.g_adam = lazy_adam(self.g, settings.lr, settings.path_every)
-        self.d_adam = lazy_adam(self.d, settings.lr, settings.r1_every)
+        self.g_adam = make_lazy_adam(self.g, settings.lr, settings.path_every)
+        self.d_adam = make_lazy_adam(self.d, settings.lr, settings.r1_every)
         self.path_mean = torch.zeros([], device=device)
         self.wanted_pairs = pair_rates(sample_causal(settings.pool, POOL_SEED)).to(device)
         self.pairs = self.wanted_pairs.clone()  # running mean over generated images
         self.step = 0
 
     def state(self) -> dict:
+        """All that the next step depends on, for `torch.save`, and the settings."""
         modules = {name: getattr(self, name).state_dict() for name in STATEFUL}
         return modules | {
             "path_mean": self.path_mean,
@@ -77,20 +77,21 @@ class GANTraining:
             "settings": asdict(self.settings),
         }
 
-    def load(self, state: dict) -> None:
+    def load_state(self, state: dict) -> None:
+        """Resume from a `state` of the same settings and phase. KeyError or RuntimeError: it is of another network."""
         for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         self.path_mean, self.pairs, self.step = state["path_mean"], state["pairs"], state["step"]
 
     def grow(self) -> "GANTraining":
-        """The next phase: all layers that fit are taken over, the new ToRGB starts at zero."""
+        """The training of the next phase, at a higher resolution; layers of the same shape are copied, ToRGB is 0."""
         grown = GANTraining(self.settings, self.critic, self.phase + 1, self.device)
         with torch.no_grad():
             grown.g.get_submodule(f"synthesis.b{grown.resolution}.torgb").weight.zero_()
-        take_over(grown.g, self.g)
-        take_over(grown.d, self.d)
+        copy_matching(grown.g, self.g)
+        copy_matching(grown.d, self.d)
         grown.average.load_state_dict(grown.g.state_dict())
-        take_over(grown.average, self.average)
+        copy_matching(grown.average, self.average)
         grown.path_mean = self.path_mean
         return grown
 
@@ -101,33 +102,35 @@ class GANTraining:
             start = time.perf_counter()
             torch.manual_seed((settings.seed * 16 + self.phase) * 1_000_003 + self.step)
             self.set_lr()
-            real = self.real(pool)
+            real = self.real_batch(pool)
             g_loss = self.step_generator()
             d_loss, sign = self.step_discriminator(real)
             self.update_average()
             self.step += 1
             speed = settings.batch / (time.perf_counter() - start)
-            seen = self.step * settings.batch
-            yield Progress(seen, d_loss, g_loss, sign, float(self.path_mean), speed)
+            images = self.step * settings.batch
+            yield Progress(images, d_loss, g_loss, sign, float(self.path_mean), speed)
 
     def set_lr(self) -> None:
+        """Set both optimisers' learning rates to the schedule's."""
         for adam in (self.g_adam, self.d_adam):
             for group in adam.param_groups:
                 group["lr"] = group["initial_lr"] * self.knot().lr
 
     def knot(self) -> Knot:
-        """What the schedule of the last phase holds now; the phases before it have none."""
+        """The schedule's values now; phases before the last have no schedule."""
         last = self.phase == len(self.settings.phases) - 1
         return self.settings.at(self.step * self.settings.batch) if last else Knot(0)
 
-    def real(self, pool: np.ndarray) -> Tensor:
+    def real_batch(self, pool: np.ndarray) -> Tensor:
+        """Images (N, 3, R, R) in [-1, 1] drawn from the pool, uint8 (n, 64, 64, 3), at the phase's resolution."""
         rows = np.sort(torch.randint(len(pool), (self.settings.batch,)).numpy())
         images = torch.from_numpy(pool[rows]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         images = F.avg_pool2d(images, images.shape[2] // self.resolution)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def latents(self, n: int) -> tuple[Tensor, Tensor]:
-        """W+ (n, L, w_dim), with style mixing at a random layer for some of the rows, and which (n,) were spared."""
+    def draw_latents(self, n: int) -> tuple[Tensor, Tensor]:
+        """W+ (n, L, w_dim), with style mixing from a random layer on for some rows, and which rows (n,) are unmixed."""
         z = torch.randn(2 * n, EMBEDDED.z_dim).to(self.device)
         w, other = self.g.mapping(z).chunk(2)
         self.g.mapping.w_avg.lerp_(w.detach().mean(dim=0), 0.005)
@@ -137,18 +140,21 @@ class GANTraining:
         first = torch.arange(layers, device=self.device) < cut  # (n, L)
         return torch.where(first[:, :, None], w[:, None], other[:, None]), first.all(dim=1)
 
-    def fake(self, n: int) -> tuple[Tensor, Tensor]:
-        ws, pure = self.latents(n)  # the mapping stays in float32
+    def generate_batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Images (n, 3, R, R), and which of them (n,) are of one latent."""
+        ws, pure = self.draw_latents(n)  # the mapping stays in float32
         with self.autocast():
             return self.g.synthesis(ws, "random"), pure
 
     def autocast(self) -> torch.autocast:
+        """The context of bf16 computation."""
         return torch.autocast(self.device, torch.bfloat16)
 
     def step_generator(self) -> float:
+        """One step of the generator, and from time to time one of the path-length penalty; returns the loss."""
         settings = self.settings
         self.d.requires_grad_(False)
-        images, pure = self.fake(settings.batch)
+        images, pure = self.generate_batch(settings.batch)
         with self.autocast():
             loss = F.softplus(-self.d(images).float()).mean()
         total = loss + self.attribute_terms(images[pure])
@@ -163,10 +169,10 @@ class GANTraining:
         return float(loss.detach())
 
     def attribute_terms(self, images: Tensor) -> Tensor:
-        """What the critic says of images of one latent each, weighed by the schedule.
+        """Loss of the critic's labels of images of one latent each, weighted by the schedule.
 
-        A value should be the one or the other: a GAN bridges the gaps between the modes of its data, and the data
-        have no half smiles. And it should be as frequent as in the data, which that alone would not keep.
+        Entropy: values should be distinct, as a GAN bridges the gaps between the modes of its data, which have no half
+        smiles. Imbalance: they should be as frequent as in the data, which the entropy alone would not ensure.
         """
         knot = self.knot()
         if not (knot.sharpness or knot.balance) or not len(images):
@@ -179,10 +185,10 @@ class GANTraining:
         return knot.sharpness * blur + knot.balance * self.imbalance(labels)
 
     def imbalance(self, labels: Tensor) -> Tensor:
-        """Too few grey-haired young, too many bearded old ...: a term whose gradient favours the rare pairs.
+        """A loss of labels (N, K) whose gradient favours pairs of values that are rarer than in the data.
 
-        It is the gradient of the cross entropy between the data's rates of pairs of values and the running
-        mean of the generator's, whose memory of `PAIR_MEMORY` images a single batch could not give.
+        Its gradient is that of the cross-entropy between the data's rates of pairs and the running mean of the
+        generator's, over about `PAIR_MEMORY` images, more than a batch.
         """
         found = labels.T @ labels / len(labels)
         keep = 0.5 ** (len(labels) / PAIR_MEMORY)
@@ -192,7 +198,7 @@ class GANTraining:
 
     def path_penalty(self, n: int) -> Tensor:
         """(|J^T y| - its running mean)^2 (Karras et al. 2020, equation 4)."""
-        ws, _ = self.latents(n)
+        ws, _ = self.draw_latents(n)
         with self.autocast():
             images = self.g.synthesis(ws, "random").float()
         noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
@@ -202,9 +208,10 @@ class GANTraining:
         return (lengths - self.path_mean).square().mean()
 
     def step_discriminator(self, real: Tensor) -> tuple[float, float]:
+        """One step of the discriminator, and from time to time one of R1; returns the loss and real_sign."""
         settings = self.settings
         with torch.no_grad():
-            fake, _ = self.fake(len(real))
+            fake, _ = self.generate_batch(len(real))
         with self.autocast():
             real_logits = self.d(real).float()
             fake_logits = self.d(fake).float()
@@ -229,8 +236,8 @@ class GANTraining:
     @torch.no_grad()
     def update_average(self) -> None:
         """Moving average with the schedule's half-life, shorter at the beginning."""
-        seen = self.step * self.settings.batch
-        half_life = min(self.knot().average_images, 0.05 * seen) + 1e-8
+        images = self.step * self.settings.batch
+        half_life = min(self.knot().average_images, 0.05 * images) + 1e-8
         keep = 0.5 ** (self.settings.batch / half_life)
         for mean, current in zip(self.average.parameters(), self.g.parameters(), strict=True):
             mean.lerp_(current, 1 - keep)
@@ -244,14 +251,14 @@ def config_at(resolution: int) -> StyleGAN2Config:
     return replace(EMBEDDED, resolution=resolution, channels=EMBEDDED.channels[: len(levels)])
 
 
-def take_over(larger: nn.Module, smaller: nn.Module) -> None:
-    """Copy the tensors that have the same name and shape in both; the stem of a discriminator has not."""
+def copy_matching(larger: nn.Module, smaller: nn.Module) -> None:
+    """Copy the tensors that have the same name and shape in both; the stem of a discriminator does not."""
     target, source = larger.state_dict(), smaller.state_dict()
     shared = {k: v for k, v in source.items() if k in target and target[k].shape == v.shape}
     larger.load_state_dict(shared, strict=False)
 
 
-def lazy_adam(module: nn.Module, lr: float, every: int) -> torch.optim.Adam:
+def make_lazy_adam(module: nn.Module, lr: float, every: int) -> torch.optim.Adam:
     """Adam corrected for a regulariser that is applied only every so many steps (StyleGAN2, appendix B)."""
     ratio = every / (every + 1)
     return torch.optim.Adam(
@@ -269,7 +276,7 @@ def pair_rates(factors: Factors) -> Tensor:
 
 @torch.no_grad()
 def sample_images(generator: StyleGAN2, n: int, seed: int = 0) -> np.ndarray:
-    """uint8 (n, 64, 64, 3) of the latents that `seed`, `seed` + 1, ... prescribe."""
+    """Images uint8 (n, R, R, 3) of the latents of seeds `seed`, `seed` + 1, ..."""
     z = np.stack([np.random.RandomState(seed + i).randn(generator.z_dim) for i in range(n)])
     images = generator.synthesize(generator.map(torch.from_numpy(z).float()))
     return to_pixels(images)

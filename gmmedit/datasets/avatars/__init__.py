@@ -1,1 +1,1 @@
-"""The embedded data set: procedural 64-pixel cartoon faces with known factors."""
+"""Avatars, the embedded data set: procedural 64-pixel faces with known factors."""

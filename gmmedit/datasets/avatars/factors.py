@@ -1,4 +1,4 @@
-"""The factors behind an avatar, and the two distributions they are drawn from."""
+"""The factors of an avatar, and the two distributions from which they are sampled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DETAILS: tuple[str, ...] = (
     "hair_tint",
     "parting",
 )
-"""How an attribute's value looks, without ever changing which value it is; each in [-1, 1]."""
+"""How an attribute's value looks, without changing the value; each in [-1, 1]."""
 
 NUISANCES: tuple[str, ...] = (
     "skin",
@@ -45,7 +45,7 @@ NUISANCES: tuple[str, ...] = (
     "y",
     "hair_length",
 )
-"""What belongs to no attribute; each in [-1, 1], the colours included."""
+"""Factors that belong to no attribute; each in [-1, 1], colours included."""
 
 CAUSAL_MODEL: dict[str, tuple[tuple[str, ...], list[Any]]] = {
     "gender": ((), [0.55, 0.45]),
@@ -95,7 +95,7 @@ class Factors:
 
 
 def sample_causal(n: int, seed: int) -> Factors:
-    """Draw n avatars from `CAUSAL_MODEL`: attributes as entangled as in photographs.
+    """Sample n avatars from `CAUSAL_MODEL`, with attributes about as correlated as in photographs.
 
     Row i depends on the seed (>= 0) and i only, not on n.
     """
@@ -103,7 +103,7 @@ def sample_causal(n: int, seed: int) -> Factors:
 
 
 def sample_independent(n: int, seed: int) -> Factors:
-    """Draw n avatars with all attributes and nuisances independent and uniform.
+    """Sample n avatars with all attributes, details and nuisances independent and uniform.
 
     Row i depends on the seed (>= 0) and i only, not on n.
     """
@@ -114,7 +114,7 @@ def _sample(n: int, seed: int, from_uniform: Callable[[Tensor], Factors]) -> Fac
     columns = len(ATTRIBUTES) + len(DETAILS) + len(NUISANCES)
     blocks = [torch.empty(0, columns)]
     for block in range(-(-n // BLOCK)):
-        # torch's CPU generator reads 32 bits of a seed only, so both numbers are hashed into those.
+        # torch's CPU generator uses only 32 bits of a seed, so both numbers are hashed into those.
         state = np.random.SeedSequence([seed, block]).generate_state(1)
         generator = torch.Generator().manual_seed(int(state[0]))
         blocks.append(torch.rand(BLOCK, columns, generator=generator))

@@ -1,4 +1,4 @@
-"""Draws avatars: soft shapes from signed distance functions, back to front, all images of a batch at once.
+"""Renders avatars: soft shapes from signed distance functions, back to front, all images of a batch at once.
 
 Lengths are pixels. Head coordinates: u to the right and v downwards from the middle of the face (u is
 stretched with its width); a scalar per image has the shape (n, 1, 1), a colour (n, 3, 1, 1) in [0, 1].
@@ -10,7 +10,19 @@ import torch
 from torch import Tensor
 
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, Factors
-from gmmedit.datasets.avatars.shapes import SIZE, Canvas, box, cover, ellipse, glow, mix, palette, rgb, segment, stroke
+from gmmedit.datasets.avatars.shapes import (
+    SIZE,
+    Canvas,
+    box,
+    coverage,
+    ellipse,
+    glow,
+    mix,
+    palette,
+    rgb,
+    segment,
+    stroke,
+)
 
 CHUNK = 64
 
@@ -25,7 +37,7 @@ FACE_A, FACE_B = 16.6, 19.5
 
 
 def render(factors: Factors) -> Tensor:
-    """Draw the avatars: float32 (N, 3, 64, 64) in [-1, 1], the same pixels whatever the batch."""
+    """Images of the avatars, float32 (N, 3, 64, 64) in [-1, 1]; the pixels do not depend on the batch."""
     parts = [_render_chunk(factors[i : i + CHUNK]) for i in range(0, len(factors), CHUNK)]
     return torch.cat([torch.empty(0, 3, SIZE, SIZE), *parts])
 
@@ -78,7 +90,7 @@ def _render_chunk(factors: Factors) -> Tensor:
 def _outline(u: Tensor, v: Tensor, person: Person) -> Tensor:
     """Distance to an ellipse whose lower half is narrowed (female) or squared (male)."""
     a = FACE_A / (1 + (0.13 - 0.11 * person.male) * (v / FACE_B).clamp(min=0) ** 2)
-    # Far outside, the product term would win and draw a second face.
+    # Far outside, the product term would dominate and produce a second face.
     x, y = ((u / a) ** 2).clamp_(max=1.5), ((v / FACE_B) ** 2).clamp_(max=1.5)
     square = (0.12 + 0.46 * person.male + 0.07 * person.value["jaw"]) * (v > 0)
     level = x + y - square * x * y
@@ -97,7 +109,7 @@ def _body(canvas: Canvas, person: Person) -> None:
     """Shirt, the hair behind the head, neck and ears."""
     low = canvas.window(32, 12, 32)
     shirt = ellipse(low.u, low.v - 35, 25 + 3 * person.male, 15.5)
-    low.paint(person.shirt * (0.85 + 0.02 * (32 - low.v)[:, None]).clamp(0.7, 1.15), cover(shirt))
+    low.blend(person.shirt * (0.85 + 0.02 * (32 - low.v)[:, None]).clamp(0.7, 1.15), coverage(shirt))
 
     u, v = canvas.u, canvas.v
     length = person.value["hair_length"]
@@ -105,24 +117,24 @@ def _body(canvas: Canvas, person: Person) -> None:
     flare = 1 + 0.004 * (v - 4).clamp(min=0) * (1 + length)
     fall = box(u / flare, v - (bottom + top) / 2, 19.3, (bottom - top) / 2, 6.0)
     back = torch.minimum(fall, ellipse(u, v + 4, 19.3, 20))
-    canvas.paint(person.hair * 0.72, cover(back))
+    canvas.blend(person.hair * 0.72, coverage(back))
 
     neck = box(low.u, low.v - 18, 6.0 + 2.0 * person.male, 8.5, 5.0)
-    low.paint(person.skin * 0.84, cover(neck))
+    low.blend(person.skin * 0.84, coverage(neck))
     side = canvas.window(20, -2, 10)
     ear = ellipse(side.u.abs() - 16.6, side.v - 3.6, 2.6, 3.8)
-    side.paint(person.skin * 0.93, cover(ear))
+    side.blend(person.skin * 0.93, coverage(ear))
     hollow = ellipse(side.u.abs() - 17, side.v - 3.6, 1.3, 2.2)
-    side.paint(person.skin * rgb(0.82, 0.72, 0.70), cover(hollow, 2))
+    side.blend(person.skin * rgb(0.82, 0.72, 0.70), coverage(hollow, 2))
 
 
 def _face(canvas: Canvas, person: Person) -> None:
     """Skin with light and blush."""
     light = 1.03 - 0.004 * canvas.u - 0.003 * canvas.v - 0.026 * (canvas.face + 5).clamp(0, 6)
-    canvas.paint(person.skin * light[:, None], cover(canvas.face))
+    canvas.blend(person.skin * light[:, None], coverage(canvas.face))
     cheeks = canvas.window(15, 3, 15)
     blush = glow(cheeks.u.abs() - 10.2, cheeks.v - 8.6, 4.6, 3.6)
-    cheeks.paint(person.skin * rgb(0.97, 0.58, 0.56), blush * (0.75 - 0.2 * person.old - 0.2 * person.male))
+    cheeks.blend(person.skin * rgb(0.97, 0.58, 0.56), blush * (0.75 - 0.2 * person.old - 0.2 * person.male))
 
 
 def _wrinkles(canvas: Canvas, person: Person) -> None:
@@ -135,11 +147,11 @@ def _wrinkles(canvas: Canvas, person: Person) -> None:
     lines = torch.minimum(lines, segment(side, v, (12.4, 1.6), (14.6, -0.2), 0.55))
     lines = torch.minimum(lines, segment(side, v, (12.6, 4.0), (14.6, 5.2), 0.55))
     lines = torch.minimum(lines, stroke(side - EYE_U, v - EYE_V - 5.4, 4.2, -1.4, 0.75))
-    middle.paint(crease, cover(lines) * strength)
+    middle.blend(crease, coverage(lines) * strength)
     brow = canvas.window(9, -12, -6)
     lines = stroke(brow.u, brow.v + 9.8, 5.5, 0.8, 0.8)
     lines = torch.minimum(lines, stroke(brow.u, brow.v + 7.4, 7.0, 0.8, 0.8))
-    brow.paint(crease, cover(lines) * strength * 0.7)
+    brow.blend(crease, coverage(lines) * strength * 0.7)
 
 
 def _beard(canvas: Canvas, person: Person) -> None:
@@ -152,15 +164,15 @@ def _beard(canvas: Canvas, person: Person) -> None:
     moustache = stroke(side - 3.6, v - 8.9, 5.2, 0.9, 1.6 + 0.3 * full)
     shape = torch.minimum(shape, moustache)
     shade = 0.62 + 0.22 * (-shape / 3).clamp(0, 1)
-    canvas.paint(person.hair * shade[:, None], cover(shape) * person.beard)
+    canvas.blend(person.hair * shade[:, None], coverage(shape) * person.beard)
 
 
 def _nose(canvas: Canvas, person: Person) -> None:
     u, v = canvas.u, canvas.v
     size = 1 + 0.22 * person.male
     tip = stroke(u, v - 7.2, 2.9 * size, -1.0, 0.9 * size)
-    canvas.paint(person.skin * rgb(0.84, 0.70, 0.66), cover(tip) * 0.85)
-    canvas.paint(mix(person.skin, rgb(1, 1, 1), 0.5), glow(u + 0.4, v - 4.6, 1.8, 2.6) * 0.6)
+    canvas.blend(person.skin * rgb(0.84, 0.70, 0.66), coverage(tip) * 0.85)
+    canvas.blend(mix(person.skin, rgb(1, 1, 1), 0.5), glow(u + 0.4, v - 4.6, 1.8, 2.6) * 0.6)
 
 
 def _mouth(canvas: Canvas, person: Person) -> None:
@@ -171,8 +183,8 @@ def _mouth(canvas: Canvas, person: Person) -> None:
     full = 1.35 - 0.75 * person.male
 
     calm = 1 - person.smile
-    canvas.paint(lips, cover(stroke(u, v - 0.8, 5.4, 0.2, full + 0.5)) * calm)
-    canvas.paint(lips * rgb(0.50, 0.40, 0.42), cover(stroke(u, v - 0.6, 5.8, 0.5, 0.8)) * calm)
+    canvas.blend(lips, coverage(stroke(u, v - 0.8, 5.4, 0.2, full + 0.5)) * calm)
+    canvas.blend(lips * rgb(0.50, 0.40, 0.42), coverage(stroke(u, v - 0.6, 5.8, 0.5, 0.8)) * calm)
 
     broad = person.value["smile_width"]
     rise, depth = 2.2 + 0.3 * broad, 4.6 + 0.5 * broad
@@ -182,30 +194,30 @@ def _mouth(canvas: Canvas, person: Person) -> None:
     upper, lower = v + rise * x - 0.2, v + (rise + depth) * x - depth
     mouth = torch.maximum(-upper, lower) / steepness
     around = torch.maximum(mouth - full, u.abs() - wide - 0.4)
-    canvas.paint(lips, cover(around) * person.smile)
-    canvas.paint(rgb(0.45, 0.12, 0.16), cover(mouth) * person.smile)
+    canvas.blend(lips, coverage(around) * person.smile)
+    canvas.blend(rgb(0.45, 0.12, 0.16), coverage(mouth) * person.smile)
     tongue = torch.maximum(mouth, ellipse(u, v - depth, 3.6, 1.9))
-    canvas.paint(rgb(0.90, 0.45, 0.48), cover(tongue) * person.smile)
+    canvas.blend(rgb(0.90, 0.45, 0.48), coverage(tongue) * person.smile)
     teeth = torch.maximum(mouth, (v + (rise + 0.52 * depth) * x - 0.52 * depth) / steepness)
-    canvas.paint(rgb(1.0, 0.99, 0.97), cover(teeth + 0.1) * person.smile)
+    canvas.blend(rgb(1.0, 0.99, 0.97), coverage(teeth + 0.1) * person.smile)
 
 
 def _eyes(canvas: Canvas, person: Person) -> None:
     u, v = canvas.u.abs() - EYE_U, canvas.v - EYE_V
     lit = u * canvas.u.sign()
     white = ellipse(u, v, 3.9, 3.7 - 0.3 * person.male)
-    inside = cover(white)
-    canvas.paint(rgb(1.0, 0.99, 0.98), inside)
+    inside = coverage(white)
+    canvas.blend(rgb(1.0, 0.99, 0.98), inside)
     iris = ellipse(u + 0.2, v - 0.1, 2.9, 3.0)
-    canvas.paint(person.iris * (0.85 + 0.12 * v[:, None]).clamp(0.55, 1.25), cover(iris) * inside)
-    canvas.paint(rgb(0.08, 0.07, 0.10), cover(ellipse(u + 0.2, v - 0.1, 1.5, 1.6)))
-    canvas.paint(rgb(1, 1, 1), cover(ellipse(lit + 1.1, v + 1.2, 1.05, 1.05)))
+    canvas.blend(person.iris * (0.85 + 0.12 * v[:, None]).clamp(0.55, 1.25), coverage(iris) * inside)
+    canvas.blend(rgb(0.08, 0.07, 0.10), coverage(ellipse(u + 0.2, v - 0.1, 1.5, 1.6)))
+    canvas.blend(rgb(1, 1, 1), coverage(ellipse(lit + 1.1, v + 1.2, 1.05, 1.05)))
     lid = ellipse(u, v + 4.9, 5.6, 2.9)
-    canvas.paint(person.skin * 0.93, cover(torch.maximum(lid, white - 0.6)) * person.old)
+    canvas.blend(person.skin * 0.93, coverage(torch.maximum(lid, white - 0.6)) * person.old)
     lash = stroke(u - 0.2, v + 3.4 - 0.3 * person.male - 0.9 * person.old, 4.6, 2.2, 1.05 - 0.3 * person.male)
-    canvas.paint(rgb(0.20, 0.13, 0.14), cover(lash))
+    canvas.blend(rgb(0.20, 0.13, 0.14), coverage(lash))
     wing = segment(u, v, (3.3, -1.4), (5.6, -3.0), 0.75)
-    canvas.paint(rgb(0.20, 0.13, 0.14), cover(wing) * (1 - person.male))
+    canvas.blend(rgb(0.20, 0.13, 0.14), coverage(wing) * (1 - person.male))
 
 
 def _brows(canvas: Canvas, person: Person) -> None:
@@ -213,19 +225,19 @@ def _brows(canvas: Canvas, person: Person) -> None:
     thick = 0.85 + 0.6 * person.male + 0.3 * person.old
     droop = (0.05 + 0.2 * person.old) * u
     colour = mix(person.hair * 0.68, rgb(0.80, 0.80, 0.82), 0.5 * person.old)
-    canvas.paint(colour, cover(stroke(u, v - droop, 4.7, 1.5 - 0.7 * person.male, thick)))
+    canvas.blend(colour, coverage(stroke(u, v - droop, 4.7, 1.5 - 0.7 * person.male, thick)))
 
 
 def _glasses(canvas: Canvas, person: Person) -> None:
     side, v = canvas.u.abs(), canvas.v - EYE_V - 0.2
     size = 0.35 * person.value["frame_size"]
     lens = box(side - EYE_U, v, 5.9 + size, 5.2 + size, 4.2)
-    canvas.paint(mix(person.frame, rgb(0.75, 0.88, 1.0), 0.6), cover(lens) * person.glasses * 0.28)
+    canvas.blend(mix(person.frame, rgb(0.75, 0.88, 1.0), 0.6), coverage(lens) * person.glasses * 0.28)
     glare = torch.maximum(lens + 1.0, (side - EYE_U + 0.8 * v + 3.2).abs() - 0.7)
-    canvas.paint(rgb(1, 1, 1), cover(glare) * person.glasses * 0.45)
+    canvas.blend(rgb(1, 1, 1), coverage(glare) * person.glasses * 0.45)
     bridge_or_temple = torch.minimum(side - 2.2, torch.maximum(12.8 - side, side - 17))
     bars = torch.maximum((v + 1.2).abs() - 0.75, bridge_or_temple)
-    canvas.paint(person.frame, cover(torch.minimum(lens.abs() - 0.8, bars)) * person.glasses)
+    canvas.blend(person.frame, coverage(torch.minimum(lens.abs() - 0.8, bars)) * person.glasses)
 
 
 def _hair(canvas: Canvas, person: Person) -> None:
@@ -241,5 +253,5 @@ def _hair(canvas: Canvas, person: Person) -> None:
     light = 1.02 - 0.008 * (v + 8) - (0.22 / 3) * (hair + 3).clamp(0, 4)
     gloss = stroke(u + 3, v + 17.5, 12.0, 3.4, 2.6)
     line = torch.maximum((part + 0.05 * part * (v + 13)).abs() - 0.4, v + 12) + 20 * person.bangs
-    light = light + 0.16 * cover(gloss, 3.0) - 0.25 * cover(line, 1.5)
-    canvas.paint(person.hair * light[:, None], cover(hair))
+    light = light + 0.16 * coverage(gloss, 3.0) - 0.25 * coverage(line, 1.5)
+    canvas.blend(person.hair * light[:, None], coverage(hair))

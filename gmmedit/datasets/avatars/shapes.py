@@ -1,4 +1,4 @@
-"""What avatars are drawn with: soft shapes from signed distance functions, laid over a batch of pictures."""
+"""Soft shapes from signed distance functions, blended over a batch of images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 SIZE = 64
 MARGIN = 4
-"""Pixels by which a shape may lie elsewhere than in a face of average width in the middle of the picture."""
+"""Pixels by which a shape may be displaced from its place in a centred face of average width."""
 
 
 @dataclass
 class Canvas:
-    """A batch of pictures, or a rectangle of them.
+    """A batch of images, or a rectangle of them.
 
     `pixels` (n, 3, h, w) in [0, 1]; head coordinates `u` (n, 1, w) and `v` (n, h, 1); `face` (n, h, w) the
     signed distance to the outline of the face.
@@ -26,25 +26,28 @@ class Canvas:
     face: Tensor
 
     def window(self, half_width: int, top: int, bottom: int) -> Canvas:
-        """The rectangle that holds |u| <= half_width, top <= v <= bottom wherever the head is."""
+        """The rectangle that contains |u| <= half_width, top <= v <= bottom for every position of the head.
+
+        It shares the pixels with this canvas.
+        """
         middle = SIZE // 2
         columns = slice(max(0, middle - half_width - MARGIN - 1), middle + half_width + MARGIN + 1)
         rows = slice(max(0, middle + top - MARGIN), middle + bottom + MARGIN)
         pixels = self.pixels[:, :, rows, columns]
         return Canvas(pixels, self.u[:, :, columns], self.v[:, rows], self.face[:, rows, columns])
 
-    def paint(self, colour: Tensor, alpha: Tensor) -> None:
-        """Lay a colour over the pixels where alpha (n, h, w) says, in place."""
+    def blend(self, colour: Tensor, alpha: Tensor) -> None:
+        """Blend a colour, (n, 3, 1, 1) or (n, 3, h, w) in [0, 1], over the pixels in place, by alpha (n, h, w)."""
         self.pixels.lerp_(colour, alpha[:, None])
 
 
-def cover(distance: Tensor, softness: float = 1.0) -> Tensor:
-    """Coverage in [0, 1] of a pixel by a shape, from its signed distance (negative inside)."""
+def coverage(distance: Tensor, softness: float = 1.0) -> Tensor:
+    """Coverage in [0, 1] of pixels by a shape, from its signed distance in pixels, negative inside."""
     return (0.5 - distance / softness).clamp_(0, 1)
 
 
 def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """Signed distance (first order) to the ellipse with half axes a, b round the origin."""
+    """Signed distance (first order) to the ellipse with semi-axes a, b around the origin."""
     p, q = u / a, v / b
     level = (p * p + q * q).add_(1e-6).sqrt_()
     slope = ((p / a) ** 2 + (q / b) ** 2).add_(1e-6).sqrt_()
@@ -64,7 +67,7 @@ def stroke(u: Tensor, v: Tensor, half: Tensor | float, bow: Tensor | float, thic
 
 
 def segment(u: Tensor, v: Tensor, start: tuple[float, float], end: tuple[float, float], thick: float) -> Tensor:
-    """Distance to a straight line with round ends."""
+    """Signed distance to a line segment with round ends, `thick` pixels from it."""
     du, dv = end[0] - start[0], end[1] - start[1]
     pu, pv = u - start[0], v - start[1]
     along = ((pu * du + pv * dv) / (du * du + dv * dv)).clamp_(0, 1)
@@ -72,13 +75,13 @@ def segment(u: Tensor, v: Tensor, start: tuple[float, float], end: tuple[float, 
 
 
 def box(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float, radius: float) -> Tensor:
-    """Distance to a box with half sides a, b and round corners."""
+    """Signed distance to a box around the origin with half sides a, b and corners of the given radius."""
     p, q = u.abs() - a + radius, v.abs() - b + radius
     return (p.clamp(min=0) ** 2 + q.clamp(min=0) ** 2).sqrt_().sub_(radius)
 
 
 def palette(colours: tuple[tuple[float, float, float], ...], place: Tensor) -> Tensor:
-    """The colour (n, 3, 1, 1) at a place (n, 1, 1) in [-1, 1] along a row of colours."""
+    """The colour (n, 3, 1, 1) at a place (n, 1, 1) in [-1, 1] along a row of colours, interpolated linearly."""
     table = torch.tensor(colours)
     at = (place[:, 0, 0] + 1) / 2 * (len(colours) - 1)
     low = at.long().clamp(0, len(colours) - 2)
@@ -91,4 +94,5 @@ def mix(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
 
 
 def rgb(red: float, green: float, blue: float) -> Tensor:
+    """A colour (1, 3, 1, 1), of channels in [0, 1], or factors of a colour's channels."""
     return torch.tensor([red, green, blue], dtype=torch.float32).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""What decides the outcome of the generator's training, besides the data."""
+"""The settings that determine the result of a StyleGAN2 training on given data."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ EMBEDDED = StyleGAN2Config(resolution=64, channels=(128, 128, 128, 64, 32), z_di
 
 @dataclass(frozen=True)
 class Knot:
-    """What holds from so many images of the last phase on; the learning rate runs straight to the next knot's."""
+    """The schedule's values from `images` of the last phase on; the learning rate is linear to the next knot's."""
 
     images: int
     lr: float = 1.0  # factor of the settings' learning rate
@@ -22,7 +22,7 @@ class Knot:
 
 @dataclass(frozen=True)
 class GANSettings:
-    """The defaults made the shipped weights."""
+    """The settings of a run; the defaults are those of the shipped weights."""
 
     seed: int = 0
     # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
@@ -43,7 +43,7 @@ class GANSettings:
     )  # fmt: skip
 
     def at(self, images: int) -> Knot:
-        """The schedule after so many images of the last phase: between two knots."""
+        """The schedule's values after so many images of the last phase, interpolated between two knots."""
         now = max(i for i, knot in enumerate(self.schedule) if knot.images <= images)
         this, after = self.schedule[now], self.schedule[min(now + 1, len(self.schedule) - 1)]
         part = (images - this.images) / max(after.images - this.images, 1)
@@ -51,15 +51,18 @@ class GANSettings:
 
     @classmethod
     def parse(cls, seed: int | None, phases: str | None) -> "GANSettings":
-        """Defaults with another seed, or other phases as in `32:160000,64:100000`. InputError: not such a text."""
+        """The defaults with another seed, or with phases like `32:160000,64:100000`. InputError: invalid phases."""
         settings = cls() if seed is None else cls(seed=seed)
         if phases is None:
             return settings
         if not re.fullmatch(r"(\d+:\d+)(,\d+:\d+)*", phases):
-            raise InputError(f"--phases {phases!r} is not SIZE:IMAGES,...", hint="--phases 32:160000,64:100000")
+            raise InputError(
+                f"--phases {phases!r} is not of the form SIZE:IMAGES,...", hint="--phases 32:160000,64:100000"
+            )
         pairs = [phase.split(":") for phase in phases.split(",")]
         parsed = tuple((int(size), int(images)) for size, images in pairs)
         sizes = [size for size, _ in parsed]
         if not set(sizes) <= set(EMBEDDED.resolutions[2:]) or sizes != sorted(set(sizes)):
-            raise InputError(f"--phases {phases!r}: sizes are 16, 32 and 64, growing", hint="--phases 64:300000")
+            message = f"--phases {phases!r}: sizes must be 16, 32 or 64, in increasing order"
+            raise InputError(message, hint="--phases 64:300000")
         return replace(settings, phases=parsed)

@@ -1,0 +1,43 @@
+"""Checkpoints of a training, and its log, which is cut back to the checkpoint when the training is resumed."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gmmedit.errors import InputError
+from gmmedit.runtime.storage import write_file
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The saved state; None: there is none. InputError: the file cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises whatever the damage leads to
+        raise InputError(f"the checkpoint {path} cannot be read: {error}", hint="remove it to start again") from error
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Replace the checkpoint as a whole. It also records the length of the log beside it, PATH.jsonl."""
+    log = path.with_suffix(".jsonl")
+    logged = log.stat().st_size if log.exists() else 0
+    content = io.BytesIO()  # torch.save into a file does not report a full disk as such
+    torch.save(state | {"logged": logged}, content)
+    write_file(path, content.getbuffer())
+
+
+def cut_log(path: Path, saved: dict[str, Any] | None) -> None:
+    """Remove the log's lines of steps after the checkpoint, which will be repeated."""
+    if path.exists():
+        os.truncate(path, min(saved["logged"] if saved else 0, path.stat().st_size))
+
+
+def append_log(path: Path, values: dict[str, Any]) -> None:
+    """Add a line to the log, as JSON."""
+    with path.open("a") as log:
+        log.write(json.dumps(values) + "\n")
