@@ -351,7 +351,7 @@ def test_a_boundary_moved_by_hand_changes_the_label(run: Path, tmp_path: Path) -
         told = done("export", "--run", run, "--attr", text, "-o", path).stdout
         boundary = np.load(path)
         assert boundary.shape == (1, 128) and boundary.dtype == np.float32 and abs(np.linalg.norm(boundary) - 1) < 1e-5
-        distance = float(told.split("alpha 1 moves a latent by ")[1].split(" ")[0])
+        distance = float(told.split("alpha 1 moves a latent by ")[1].split()[0])
         means = []
         for times in (-2, 0, 2):
             images = as_shown(avatars().synthesize(torch.from_numpy(w + times * distance * boundary)))
