@@ -140,7 +140,7 @@ def put(watches: Stopwatches) -> None:
         (torch.autograd, "grad", "backward"), (torch.Tensor, "backward", "backward"),
         (RowWriter, "write", "writing"), (RowWriter, "finish", "writing"),
         (artifacts, "write_whole", "writing"), (artifacts, "save_checkpoint", "writing"),
-        (edit, "write_pictures", "writing"),
+        (edit, "write_images", "writing"),
     ):  # fmt: skip
         setattr(place, name, watches.around(part, getattr(place, name)))
 

@@ -134,14 +134,14 @@ class Loops:
         settings = FitMixtureSettings(steps=10**6)
         precision = resolve_precision(settings.precision, self.device)
         with RunFolder(run, Execution(self.device)) as folder:
-            generator, classifier = self.networks(folder.sampled.gan)
+            generator, classifier = self.networks(folder.sample_settings.gan)
             if large:
                 generator = stylegan2(256, 16384, w_dim=generator.w_shape[1])
             settings = settings.model_copy(update={"precision": precision})
             spec = fit_mixture.run_spec(folder, settings)
             chart = folder.chart("single")
             problem = load_problem(folder, spec.config["space"], spec.config["held_out"], chart)
-            score = Renderer(generator, SampleSettings()).score("w", chart, classifier, precision)
+            score = Renderer(generator, SampleSettings()).make_score("w", chart, classifier, precision)
             model = fit_mixture.start(folder.model("single"), problem, settings, generator.w_shape[0])
             fit = fit_mixture.fit_of(model, problem, score, settings, spec.config["likelihood"])
             w = torch.from_numpy(folder.samples.rows("w", 0, settings.batch)).to(self.device)

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from gmmedit.pictures.charts import HEIGHT, LEFT, WIDTH, Axis, Line, Place, drawn, frame, mark
+from gmmedit.pictures.charts import HEIGHT, LEFT, WIDTH, Axis, Line, Projection, draw_frame, draw_line, draw_mark
 from gmmedit.pictures.markup import Html, element, join
 
 BAR, ROW, HEAD, NAMES, LONGEST = 13, 21, 30, 290, 300  # pixels: a bar, its row, a heading, names, a bar of 1
@@ -144,17 +144,17 @@ def grown(growth: list[dict[str, Any]]) -> Html:
     batches, speeds = (
         [value for line in lines for value in values(line)] for values in (lambda line: line.x, lambda line: line.y)
     )
-    place = Place(
+    projection = Projection(
         Axis.around("--batch", batches, log=True), Axis("images/s of label", 0, 1.1 * max(speeds)), WIDTH, HEIGHT
     )
     key: Iterable[Html] = (
         join([
-            element("g", mark((LEFT + 8, HEIGHT + 20 + 18 * i), i), class_=f"line c{i}"),
+            element("g", draw_mark((LEFT + 8, HEIGHT + 20 + 18 * i), i), class_=f"line c{i}"),
             element("text", line.name, x=LEFT + 20, y=HEIGHT + 24 + 18 * i),
         ])
         for i, line in enumerate(lines)
     )  # fmt: skip
-    return join([*frame(place), *(drawn(place, line, marked=True) for line in lines), *key])
+    return join([*draw_frame(projection), *(draw_line(projection, line, marked=True) for line in lines), *key])
 
 
 if __name__ == "__main__":

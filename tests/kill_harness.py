@@ -67,7 +67,7 @@ def shrink() -> None:
     row_writer.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False, False)  # type: ignore[attr-defined]
     row_writer.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
-    fidelity.DRAWN = 16
+    fidelity.DRAWS = 16
     for editor in (Editor, *Editor.__subclasses__()):
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0

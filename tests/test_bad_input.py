@@ -20,14 +20,14 @@ D = 128  # latent dims of the embedded generator
 @pytest.mark.parametrize(
     ("attr", "says"),
     [
-        ("smiel", ("there is no attribute 'smiel'", "did you mean 'smile'? there are: smile, gender, bangs")),
-        ("xyz", ("there is no attribute 'xyz'", "there are: smile, gender")),
+        ("smiel", ("unknown attribute 'smiel'", "did you mean 'smile'? there are: smile, gender, bangs")),
+        ("xyz", ("unknown attribute 'xyz'", "there are: smile, gender")),
         ("hair_color=blonde", ("hair_color has no value 'blonde'", "did you mean 'blond'?")),
         ("hair_color", ("hair_color has 5 values", "hair_color=black, hair_color=blond")),
         ("glasses=maybe", ("glasses has no value 'maybe'", "there are: no, yes")),
         ("smile:abc", ("--attr smile:abc: 'abc' is not a number",)),
         ("smile:nan", ("--attr smile:nan: 'nan' is not a number",)),
-        ("", ("--attr '' is not understood", "NAME[=VALUE][:STRENGTH]")),
+        ("", ("--attr '' cannot be parsed", "NAME[=VALUE][:STRENGTH]")),
     ],
 )
 def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
@@ -41,11 +41,11 @@ def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
         (["--alpha", "nan"], ("--alpha nan is not a strength",)),
         (["--alphas", "0:1"], ("--alphas '0:1' is not FROM:TO:STEP", "--alphas 0:1:0.1")),
         (["--alphas", "0:1:0"], ("is not FROM:TO:STEP",)),
-        (["--alphas", "0:1:1e-9"], ("--alphas asks for more than",)),
+        (["--alphas", "0:1:1e-9"], ("--alphas has more than",)),
         (["--alphas", "a,b"], ("--alphas: 'a' is not a number",)),
-        (["--index", "7-3"], ("--index: '7-3' is no range",)),
+        (["--index", "7-3"], ("--index: '7-3' is not a range",)),
         (["--index", "three"], ("--index 'three' is not a list of numbers",)),
-        (["--index", "0-3,600"], ("row 600 is not in", "it has 600", "--seeds")),
+        (["--index", "0-3,600"], ("row 600 is not in", "which has 600 rows", "--seeds")),
         (["--seeds", "-1"], ("--seeds '-1' is not a list of numbers",)),
         (["--seeds", "4294967296"], ("--seeds: '4294967296'",)),
         (["--target", "2"], ("--target 2 is not between 0 and 1",)),
@@ -151,7 +151,7 @@ def test_a_file_without_a_catalogued_classifier(tmp_path: Path) -> None:
     copied = tmp_path / "mine.safetensors"
     copied.write_bytes(CATALOGUE["avatars"].file.read_bytes())
     done("sample", "--run", tmp_path / "run", "--gan", copied, "-n", 4)
-    refuse(tmp_path / "run", "label", says=("no classifier is catalogued for", "mine.safetensors", "--classifier"))
+    refuse(tmp_path / "run", "label", says=("no default classifier for", "mine.safetensors", "--classifier"))
     copied.write_bytes(b"")
     refuse(tmp_path / "run", "label", "--classifier", "avatars", says=("mine.safetensors",))
     copied.unlink()
@@ -205,7 +205,7 @@ def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
         raise AssertionError("too late")
 
     monkeypatch.setattr("gmmedit.stages.edit.edit_rows", work)
-    monkeypatch.setattr("gmmedit.stages.label.label", work)
+    monkeypatch.setattr("gmmedit.stages.label.label_rows", work)
     (own_run / "edits").write_text("no folder")
     refuse(own_run, "edit", "--attr", "smile", says=("cannot write in the folder", "edits"))
     (own_run / "edits").unlink()
@@ -288,7 +288,7 @@ def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
     ("arrays", "says"),
     [
         ({}, ("holds no arrays", "docs/latents.md")),
-        ({"a": np.zeros((2, D)), "b": np.zeros((2, D))}, ("holds a, b: any of them may be", "latents.npz:a")),
+        ({"a": np.zeros((2, D)), "b": np.zeros((2, D))}, ("holds a, b: ambiguous", "latents.npz:a")),
         ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), floats of shape (N, 128) or (N, ",)),
         ({"w": np.zeros((2, 3, D), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
         ({"w": np.zeros((0, D), np.float32)}, ("w is float32 of shape (0, 128)",)),

@@ -104,7 +104,7 @@ def test_a_real_process_ends_with_one_line_and_its_exit_code(run: Path) -> None:
         result = process("edit", "--attr", "smiel", GMMEDIT_RUN=str(run))
     assert result.returncode == 2 and result.stdout == ""
     first, second = result.stderr.splitlines()
-    assert first == "error: there is no attribute 'smiel'"
+    assert first == "error: unknown attribute 'smiel'"
     assert second.startswith(" hint: did you mean 'smile'? there are: smile, gender")
 
 
@@ -120,7 +120,7 @@ def test_a_stop_from_the_keyboard(run: Path, tmp_path: Path, monkeypatch: pytest
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gmmedit.stages.sample.draw", stopped)
+    monkeypatch.setattr("gmmedit.stages.sample.draw_rows", stopped)
     result = gmmedit("sample", "--run", tmp_path, "-n", 5)
     assert result.exit_code == 130
     assert result.stderr == "stopped: finished work is kept; run the same command again to resume\n"

@@ -17,7 +17,7 @@ from gmmedit.editors.base import Editor, Unsuitable
 from gmmedit.editors.baselines import flow
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
-from gmmedit.evaluation.results import figure_rows, read_figures
+from gmmedit.evaluation.results import list_figures, read_figures
 from gmmedit.generators import Generator
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.registry import Registry
@@ -85,7 +85,9 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Pa
             assert np.isfinite(scored[f"seen/{name}/1/logits"]).all()
         assert np.array_equal(scored["seen/none/1/logits"][0], scored["seen/none/1/logits"][-1])
     none = {
-        row["metric"]: row["value"] for row in figure_rows(path) if (row["method"], row["attribute"]) == ("none", "all")
+        row["metric"]: row["value"]
+        for row in list_figures(path)
+        if (row["method"], row["attribute"]) == ("none", "all")
     }
     assert none["dt"] == 0 and none["flip_best"] == 0 and none["path_length"] == 0
 
@@ -106,14 +108,14 @@ def settings_of(folder: Path) -> Path:
 
 def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ("evaluate", "--run", own_run, "-n", 48, "--editors", "random", "--classifier", "avatars")
-    assert "note: judged by avatars, which made the labels: every figure flatters" in done(*words).stdout
+    assert "note: evaluated by avatars, which also made the labels: all figures are optimistic" in done(*words).stdout
     figures = own_run / "evaluation.jsonl"
     rows, whole = read(figures), figures.read_bytes()
     assert any(row["metric"] == "identity@0.5" or row["metric"] == "identity@0.8" for row in rows)
     figures.write_bytes(whole.replace(b"}", b"", 1))
     with caplog.at_level(logging.WARNING):
         assert read_figures(own_run / "evaluation.h5") == rows and figures.read_bytes() == whole
-    assert caplog.messages[-1] == f"note: computing the figures of {figures} again, line 1 is no figure"
+    assert caplog.messages[-1] == f"note: recomputing the figures of {figures}: line 1 is damaged"
 
 
 def unsuitable(_: object) -> None:
@@ -128,7 +130,7 @@ def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeyp
     path = compare.run(own_run, FEW, Execution(batch=64))
     with artifacts.open(path) as scored:
         assert scored.attrs["editors"] == ["random"]
-        assert scored.attrs["notes"] == ["left out: sefa edits W, this run is in z"]
+        assert scored.attrs["notes"] == ["omitted: sefa edits W, this run is in z"]
     path.unlink()
     check(gmmedit("compare", "--run", own_run, "--editors", "sefa"), "sefa edits W, this run is in z")
 
@@ -136,4 +138,4 @@ def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeyp
 def test_samples_that_all_have_a_value(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same = torch.ones(4, 128)
     monkeypatch.setattr(Generator, "draw", lambda *_: same)
-    check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 samples to score on have", "-n 1000")
+    check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 evaluation samples already have", "-n 1000")

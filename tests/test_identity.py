@@ -137,7 +137,7 @@ def test_an_evaluation_classifier_is_known_by_its_fingerprint(own_run: Path, tmp
     for place in "ab":
         words = ("--classifier", tmp_path / place / "f.yaml", "-n", 48, "--editors", "none", "--force")
         told = done("evaluate", "--run", own_run, "--config", settings_of(own_run), *words)
-        assert "which made the labels: every figure flatters" in told.stdout
+        assert "which also made the labels: all figures are optimistic" in told.stdout
         with artifacts.open(own_run / "evaluation.h5") as scored:
             found[place] = scored["unedited/logits"]
     assert np.array_equal(found["a"], found["b"])
@@ -188,7 +188,7 @@ def test_evaluate_does_not_judge_on_what_was_fitted(own_run: Path, run: Path) ->
     done("fit-single", "--run", own_run, "--config", own_run / "s.yaml", "--force")
     done("fit-mixture", "--run", own_run, "--config", own_run / "s.yaml", "--force", "--consistency", "off")
     told = done("evaluate", "--run", own_run, *few).stdout
-    assert "note: seeds from 5000600 on: samples.h5 has some of those from 5000000" in told
+    assert "note: evaluated on seeds from 5000600 on: samples.h5 contains some of those from 5000000" in told
     with artifacts.open(own_run / "evaluation.h5") as scored, artifacts.open(own_run / "labels.h5") as labels:
         assert scored.spec.config["first_seed"] == 5_000_600
         assert not np.allclose(scored["unedited/logits"][:4], labels["logits"][:4], atol=1)
@@ -207,7 +207,7 @@ def test_an_evaluation_on_fitted_samples_is_not_reported(tmp_path: Path) -> None
     told = json.loads(gmmedit("verify", tmp_path / "evaluation.h5", "--json").stdout)["checks"]
     parents = next(entry for entry in told if entry["check"] == "parents")
     assert parents["result"] == "failed" and "seeds from 20 on" in parents["detail"]
-    assert "was made on seeds from 20 on" in gmmedit("report", "--run", tmp_path).stdout
+    assert "was evaluated on seeds from 20 on" in gmmedit("report", "--run", tmp_path).stdout
 
 
 def test_compare_refuses_unknown_editors_before_it_works(own_run: Path) -> None:

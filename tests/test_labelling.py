@@ -121,11 +121,11 @@ def test_five_stages_without_gradients(folder: Path, tiles: Tensor, monkeypatch:
     done("fit-single", *config)
     with untouched(folder):
         refused = gmmedit("fit-mixture", *config)
-    check(refused, "--consistency exact needs gradients through the classifier", "--consistency surrogate, or off")
+    check(refused, "--consistency exact needs gradients of the classifier", "--consistency surrogate, or off")
     done("fit-mixture", *config, "--consistency", "surrogate")
     report = edit(folder, "--attr", "smile")
     _, note = report["verdicts"]
-    assert note.startswith("not polished (--polish 0): ") and note.endswith("classifier.yaml has no gradients")
+    assert note.startswith("no optimisation (--polish 0): ") and note.endswith("classifier.yaml has no gradients")
     with artifacts.open(folder / "edits.h5") as edits:
         assert edits.spec.config["polish"] == 0
         seen = classifiers.load(str(folder.parent / "classifier.yaml"))
@@ -151,8 +151,8 @@ def test_five_stages_with_a_table(folder: Path, tiles: Tensor) -> None:
     done("fit-mixture", *config, "--consistency", "off")
     report = edit(folder, "--attr", "age")
     assert report["verdicts"][1:] == [
-        f"not polished (--polish 0): {path} has no gradients",
-        f"the labels are what the mixture reads in the latents: {path} cannot label images",
+        f"no optimisation (--polish 0): {path} has no gradients",
+        f"labels are predicted from latents by the mixture: {path} does not classify images",
     ]
     age = next(row for row in report["labels"] if row["label"] == "age=yes")
     assert age["means"][1] > age["means"][0]
@@ -329,7 +329,7 @@ def test_half_precision_says_what_it_costs(folder: Path, caplog: pytest.LogCaptu
     labels = []
     for precision in ("fp32", "bf16"):
         done("label", "--run", folder, "--precision", precision, "--force", "--quiet")
-        assert ("bf16 changes the first 16 pictures by" in caplog.text) == (precision == "bf16")
+        assert ("bf16 changes the first 16 images by" in caplog.text) == (precision == "bf16")
         with artifacts.open(folder / "labels.h5") as file:
             labels.append(file["labels"])
             assert file.spec.config["precision"] == precision
@@ -353,7 +353,7 @@ def test_half_precision_that_ends_in_nan_is_named(folder: Path) -> None:
 
 def test_there_are_no_stored_pictures(folder: Path) -> None:
     with untouched(folder):
-        check(gmmedit("label", "--run", folder, "--from-images"), "samples.h5 holds no pictures", "sample --images")
+        check(gmmedit("label", "--run", folder, "--from-images"), "samples.h5 holds no images", "sample --images")
 
 
 def test_pictures_of_another_channel_count(tmp_path: Path) -> None:
@@ -519,7 +519,7 @@ Change = Callable[[np.ndarray], np.ndarray]
         (lambda smile: smile * 0 + [0.9, 0.1], "smile is constant: every sample is labelled no"),
         (lambda smile: np.where(np.arange(len(smile))[:, None] < 4, [0.1, 0.9], [0.9, 0.1]),
          "smile=yes is rare: 4 of 600 samples, a fit needs 10"),
-        (lambda smile: 0.5 + (smile - 0.5) / 5, "smile is badly calibrated: labels are 0.6"),
+        (lambda smile: 0.5 + (smile - 0.5) / 5, "smile has uncertain labels: mean confidence 0.6"),
     ],
 )  # fmt: skip
 def test_what_a_fit_cannot_use_is_told(own_run: Path, change: Change, says: str) -> None:

@@ -80,7 +80,7 @@ def test_fewer_samples_than_gaussians_over_all_dimensions_need(own_run: Path, tm
     fingerprint = rewrite(own_run / "samples.h5", rows=140)
     rewrite(own_run / "labels.h5", rows=140, parents={"samples": fingerprint}, labels=lambda labels: labels[:140])
     config = written(tmp_path, "fit_single: {scope: full}")
-    says = ("samples.h5 are fitted, Gaussians over all", "scope: subspace")
+    says = ("samples to fit, Gaussians over all", "scope: subspace")
     refuse(own_run, "fit-single", "--config", config, "--force", says=says)
 
 
@@ -198,7 +198,7 @@ evaluate: {n: 24, starts: 1, polish: 0, editors: [random]}
 
 def test_settings_at_their_bounds_give_numbers(own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LinearEditor, "strengths", (0.0, 1.0))
-    monkeypatch.setattr(fidelity, "DRAWN", 4)
+    monkeypatch.setattr(fidelity, "DRAWS", 4)
     monkeypatch.setattr(figuring, "DRAWS", 10)
     monkeypatch.setattr(figures, "DRAWS", 10)
     for command in ("fit-single", "fit-mixture", "evaluate"):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
-from gmmedit.pictures.sheets import LARGEST_TILE, SMALLEST_TILE, animation, contact_sheet, row_of, tile
+from gmmedit.pictures.sheets import LARGEST_TILE, SMALLEST_TILE, contact_sheet, join_row, to_animation, to_tile
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back() -> None:
@@ -40,15 +40,15 @@ def solid(*colour: int, size: tuple[int, int] = (16, 16)) -> np.ndarray:
 
 
 def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
-    assert tile(solid(9, 9, 9)).size == (SMALLEST_TILE, SMALLEST_TILE)
-    assert tile(solid(9, 9, 9, size=(48, 100))).size == (200, 96)
-    assert tile(solid(9, 9, 9, size=(200, 200))).size == (200, 200)
-    grey = tile(solid(77))
+    assert to_tile(solid(9, 9, 9)).size == (SMALLEST_TILE, SMALLEST_TILE)
+    assert to_tile(solid(9, 9, 9, size=(48, 100))).size == (200, 96)
+    assert to_tile(solid(9, 9, 9, size=(200, 200))).size == (200, 200)
+    grey = to_tile(solid(77))
     assert grey.mode == "RGB" and grey.getpixel((3, 3)) == (77, 77, 77)
 
 
 def test_large_pictures_are_shrunk() -> None:
-    shrunk = tile(solid(250, 0, 0, size=(512, 1024)))
+    shrunk = to_tile(solid(250, 0, 0, size=(512, 1024)))
     assert shrunk.size == (LARGEST_TILE, LARGEST_TILE // 2) and shrunk.getpixel((9, 9)) == (250, 0, 0)
 
 
@@ -61,7 +61,7 @@ def test_texts_wider_than_pictures_do_not_touch() -> None:
 
 
 def test_a_row_shows_the_pictures_in_order() -> None:
-    strip = row_of(np.stack([solid(250, 0, 0), solid(0, 250, 0), solid(0, 0, 250)]))
+    strip = join_row(np.stack([solid(250, 0, 0), solid(0, 250, 0), solid(0, 0, 250)]))
     assert strip.size == (3 * SMALLEST_TILE, SMALLEST_TILE)
     middle = [strip.getpixel(((i + 0.5) * SMALLEST_TILE, 64)) for i in range(3)]
     assert middle == [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
@@ -84,7 +84,7 @@ def test_a_contact_sheet_has_a_cell_for_every_picture() -> None:
 @pytest.mark.parametrize(("count", "frames"), [(2, 2), (3, 4), (6, 10)])
 def test_an_animation_runs_there_and_back(tmp_path: Path, count: int, frames: int) -> None:
     path = tmp_path / "animation.webp"
-    path.write_bytes(animation([Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(count)]))
+    path.write_bytes(to_animation([Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(count)]))
     with Image.open(path) as moving:
         assert (moving.format, moving.n_frames, moving.size) == ("WEBP", frames, (16, 16))
         reds = []

@@ -21,8 +21,8 @@ from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
-from gmmedit.run.folder import RunFolder, model_from, tensors
-from gmmedit.run.neighbours import neighbours_of
+from gmmedit.run.folder import RunFolder, read_model, to_tensors
+from gmmedit.run.neighbours import find_neighbours
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
@@ -84,7 +84,7 @@ def test_fits_read_better_than_guessing(run: Path) -> None:
             assert (report["accuracy"] > [1 / len(values) for _, values in fit.attributes]).all()
             assert (report["separation"] > 0.5).all()
             assert np.isfinite(np.concatenate([array.ravel() for array in fit.group("history").values()])).all()
-            model = model_from(fit)
+            model = read_model(fit)
             assert sum(len(values) for _, values in fit.attributes) == model.layout.categories
 
 
@@ -250,15 +250,15 @@ def edited(run: Path, tmp_path: Path) -> Edit:
 @pytest.fixture(scope="session")
 def chart(run: Path) -> Chart:
     with artifacts.open(run / "mixture.h5") as mixture:
-        return Chart.from_arrays(tensors(mixture.group("chart")))
+        return Chart.from_arrays(to_tensors(mixture.group("chart")))
 
 
 def read(run: Path, latents: np.ndarray, text: str) -> np.ndarray:
     """How much the mixture believes (...,) that latents (..., L, D) have the value."""
     with artifacts.open(run / "mixture.h5") as mixture, torch.no_grad():
         column = Aim.parse(text).category(mixture.attributes)
-        x = Chart.from_arrays(tensors(mixture.group("chart"))).to_x(torch.from_numpy(latents)).mean(-2)
-        return model_from(mixture).responsibilities(x.flatten(0, -2))[:, column].reshape(x.shape[:-1]).numpy()
+        x = Chart.from_arrays(to_tensors(mixture.group("chart"))).to_x(torch.from_numpy(latents)).mean(-2)
+        return read_model(mixture).responsibilities(x.flatten(0, -2))[:, column].reshape(x.shape[:-1]).numpy()
 
 
 def moved(chart: Chart, edits: artifacts.Artifact) -> torch.Tensor:
@@ -357,7 +357,7 @@ def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> Non
         chart = fit_chart(folder.space(space), torch.from_numpy(folder.samples[space]))
         whole = FullSpace(chart.dim, tuple(len(values) for _, values in folder.labels.attributes))
         model = AttributeMixture(whole, Gaussians(whole.layout))
-        neighbours = neighbours_of(folder, space, chart, model, held_out=0.25)
+        neighbours = find_neighbours(folder, space, chart, model, held_out=0.25)
         logits = folder.labels["logits"][:450]
         assert np.array_equal(neighbours.logits, logits) and len(neighbours.x) == len(neighbours.y) == 450
     assert torch.allclose(neighbours.position_of(neighbours.x[:20]), neighbours.positions[:20], atol=1e-3)

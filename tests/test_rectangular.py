@@ -18,7 +18,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.stylegan2 import save_generator
 from gmmedit.generators.stylegan3 import StyleGAN3
-from gmmedit.run.rendering import SEEN, disturbed, shrunk
+from gmmedit.run.rendering import COMPARED_SIDE, disturb, shrink_to_compare
 
 DATA = Path(__file__).parent / "data"
 SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
@@ -92,14 +92,14 @@ def test_a_constant_of_another_form_is_refused(shape, tmp_path):
 
 @pytest.mark.parametrize(("height", "width"), [(128, 64), (64, 128), (200, 30), (64, 64), (40, 20), (256, 256)])
 def test_images_are_shrunk_in_their_proportions(height, width):
-    small = shrunk(torch.ones(1, 3, height, width))
-    scale = min(1, SEEN / max(height, width))
-    assert small.shape[-2:] == (round(height * scale), round(width * scale)) and max(small.shape[-2:]) <= SEEN
+    small = shrink_to_compare(torch.ones(1, 3, height, width))
+    scale = min(1, COMPARED_SIDE / max(height, width))
+    assert small.shape[-2:] == (round(height * scale), round(width * scale)) and max(small.shape[-2:]) <= COMPARED_SIDE
 
 
 def test_images_are_disturbed_by_their_shorter_side():
     ramp = torch.arange(64.0)[:, None].expand(1, 3, 64, 32) * 1000
-    one, other = (disturbed(turned, torch.Generator().manual_seed(1)) for turned in (ramp, ramp.mT))
+    one, other = (disturb(turned, torch.Generator().manual_seed(1)) for turned in (ramp, ramp.mT))
     assert one.shape == (1, 3, 64, 32) and other.shape == (1, 3, 32, 64)
     assert (one - ramp).abs().max() < 1500, "a 32nd of the shorter side is a pixel"
 

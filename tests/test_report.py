@@ -20,8 +20,8 @@ from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
 from gmmedit.editors.base import Editor
-from gmmedit.pictures.charts import Axis, Line, chart
-from gmmedit.pictures.markup import Html, element, heat_map, join, picture, signed
+from gmmedit.pictures.charts import Axis, Line, render_chart
+from gmmedit.pictures.markup import Html, element, embed_images, format_signed, heat_map, join
 from gmmedit.report import strips
 from gmmedit.report.examples import BEST, WORST, Example, examples_of
 from gmmedit.runtime.execution import Execution
@@ -171,8 +171,8 @@ def test_a_page_without_pictures_says_why(whole: Path, tmp_path: Path) -> None:
     (folder / "strips.h5").unlink()
     path, lacks = report.run(folder, Execution())
     page = check_page(path.read_text(encoding="utf-8"))
-    assert len(lacks) == 1 and lacks[0].startswith("no pictures: ") and lacks[0] in page.text
-    assert page.of("img") == [] and page.text.count("mixture, judged by nobody") >= 7, "the curves are there"
+    assert len(lacks) == 1 and lacks[0].startswith("no images: ") and lacks[0] in page.text
+    assert page.of("img") == [] and page.text.count("mixture, evaluated by nobody") >= 7, "the curves are there"
 
 
 def test_a_place_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
@@ -182,12 +182,12 @@ def test_a_place_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
 
 
 def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Path) -> None:
-    from gmmedit.report.sections.run import resolved
+    from gmmedit.report.sections.run import resolved_settings
     from gmmedit.run.folder import RunFolder
 
     with RunFolder(run, Execution()) as it:
         it.find_all()
-        text = yaml.safe_dump(resolved(it))
+        text = yaml.safe_dump(resolved_settings(it))
     (tmp_path / "report.yaml").write_text(text)
     again = config.load(tmp_path / "report.yaml")
     for kind, section in (
@@ -272,7 +272,7 @@ def test_markup_escapes_text_and_keeps_markup() -> None:
 
 
 def test_pictures_of_any_kind() -> None:
-    grey = picture(np.full((3, 8, 4, 1), 200, np.uint8), "three")
+    grey = embed_images(np.full((3, 8, 4, 1), 200, np.uint8), "three")
     source = re.search(r"base64,([^\"]+)", grey)
     assert source
     with Image.open(io.BytesIO(base64.b64decode(source[1]))) as image:
@@ -283,7 +283,7 @@ def test_shades_are_blue_below_and_orange_above() -> None:
     shown = heat_map(["x", "y", "z"], ["r"], np.array([[-1.0, 0.5, 0.0]]), [["-1", "+.5", "0"]], "")
     cells = re.findall(r"<td( style=\"background:rgb\(([0-9 ]+)/([0-9.]+)\)\")?>", shown)[1:]
     assert [(rgb, alpha) for _, rgb, alpha in cells] == [("0 114 178", "0.62"), ("230 159 0", "0.31"), ("", "")]
-    assert [signed(value) for value in (-0.001, 0.5, -0.25)] == ["0", "+0.50", "-0.25"]
+    assert [format_signed(value) for value in (-0.001, 0.5, -0.25)] == ["0", "+0.50", "-0.25"]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_ticks_are_round_and_inside(axis: Axis, ticks: list[float]) -> None:
 
 def test_lines_are_told_apart_without_colour() -> None:
     lines = [Line(f"line {i}", [0, 1, 2], [0.0, float("nan"), 1.0], i) for i in range(20)]
-    drawn = chart(lines, Axis("x", 0, 2), Axis("y", 0, 1), "caption", "alt")
+    drawn = render_chart(lines, Axis("x", 0, 2), Axis("y", 0, 1), "caption", "alt")
     entries = re.findall(r"<li>(.*?)</li>", drawn)
     looks = {re.sub(r"line c\d|line \d+", "", entry) for entry in entries}
     assert len(entries) == len(looks) == 20

@@ -29,13 +29,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("options", "says", "hint"), [
-    ((), "draws one of 3 classes and needs to know which", "--class 0"),
+    ((), "is conditional (3 classes) and needs a class", "--class 0"),
     (("--class", 3), "has no class 3", "--class 0 to --class 2"),
     (("--class", -1), "sample.class_index: ", "the default is None"),
     (("--class", "cat"), "--class", "--help"),
     (("--class", 1, "--noise", "white"), "--noise", "--help"),
     (("--class", 1, "--cutoff", -1), "sample.cutoff: ", "the default is None"),
-    (("--class", 1, "--cutoff", 7), "has 6 layers, a cutoff of 7 lies beyond them", "leave --cutoff out"),
+    (("--class", 1, "--cutoff", 7), "cutoff 7 exceeds the 6 layers", "omit --cutoff"),
 ])  # fmt: skip
 def test_wrong_options(options, says, hint, conditional, tmp_path):
     result = gmmedit("sample", "--run", tmp_path, "--gan", conditional, "-n", 3, *options)
@@ -108,7 +108,7 @@ def test_z_and_its_w_give_the_same_images(settings, conditional):
     expected = generator.synthesize(generator.map(z, c, asked.psi, asked.cutoff))
     assert torch.allclose(renderer.generate(w, "w"), expected, atol=1e-5)
     assert torch.allclose(renderer.generate(z, "z"), expected, atol=1e-5)
-    w_plus = renderer.layered(w, "w")  # what edits move: the same w for every layer
+    w_plus = renderer.to_layers(w, "w")  # what edits move: the same w for every layer
     assert w_plus.shape == (3, *generator.w_shape)
     assert torch.allclose(renderer.generate(w_plus, "w"), expected, atol=1e-5)
     assert torch.allclose(renderer.generate(z[:, None], "z"), expected, atol=1e-5)
@@ -118,6 +118,6 @@ def test_large_images_are_generated_a_few_at_a_time(plain, monkeypatch):
     renderer, sizes = Renderer(load(str(plain)), SampleSettings(gan=str(plain))), []
     z = torch.randn(7, renderer.generator.z_dim, generator=torch.Generator().manual_seed(0))
     whole = renderer.generate(z, "z")
-    monkeypatch.setattr(rendering, "PIXELS_AT_ONCE", 3 * 16**2)
+    monkeypatch.setattr(rendering, "PIXELS_PER_CALL", 3 * 16**2)
     renderer.generator.synthesis.register_forward_hook(lambda module, inputs, images: sizes.append(len(images)))
     assert torch.allclose(renderer.generate(z, "z"), whole, atol=1e-5) and sizes == [2, 2, 2, 1]

@@ -118,7 +118,7 @@ def test_parents_and_weights(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (copy / "single.h5").unlink()
     told = json.loads(gmmedit("verify", "--run", copy, "--json", "--rows", 0).stdout)
     skipped = [(Path(it["file"]).name, it["check"], it["detail"]) for it in told["checks"] if it["result"] == "skipped"]
-    assert skipped == [("mixture.h5", "parents", "single.h5 not there")] and told["ok"]
+    assert skipped == [("mixture.h5", "parents", "missing: single.h5")] and told["ok"]
     rewrite(copy / "samples.h5", w=lambda w: w + 1)
     found = [it[:2] for it in failures(copy, "--rows", 0)]
     assert ("labels.h5", "parents") in found and ("mixture.h5", "parents") in found

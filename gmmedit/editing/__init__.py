@@ -1,1 +1,1 @@
-"""What an edit is made of: the request, the session, the files that come out."""
+"""Edits: the request, the session, latents from files, output files."""

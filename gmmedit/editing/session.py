@@ -1,4 +1,4 @@
-"""EditSession: networks, chart and model of a run, and what an edit does with them."""
+"""EditSession: the networks, chart and model of a run, and the operations of an edit on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.neighbours import neighbours_of
+from gmmedit.run.neighbours import find_neighbours
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.batching import pad_rows
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart
 
-EDITED = 1 << 14  # pixels that are moved at once: small images go faster together, a lone one slower
-MOST_EDITED = 8  # images, however small: a lone one is padded to as many
+PIXELS_PER_CHUNK = 1 << 14  # small images are faster together; a single one is padded and slower
+MAX_CHUNK = 8  # images
 
-MAPPED, SAME = 8, 1e-3  # latents that tell whether two generators have one mapping, and how far they may be apart
+COMPARED, TOLERANCE = 8, 1e-3  # latents mapped to compare two mapping networks; largest difference of equal ones
 
-Move = tuple[int, Tensor]  # a category, and a strength for every image (N,)
+Move = tuple[int, Tensor]  # a category and the strength of each image (N,)
 
 
 @dataclass(frozen=True)
 class EditSession:
-    """All that an edit needs; `notes` say what the networks do not allow, and which other generator is used."""
+    """Everything that an edit needs; `notes` tell what the networks do not support and which generator is used."""
 
-    renderer: Renderer  # makes the images
-    sampler: Renderer  # made the samples, and maps z to the w of the run; mostly the same
+    renderer: Renderer  # generates the images
+    sampler: Renderer  # the generator of the samples, which maps z to w; usually the same
     classifier: Classifier
     space: str
     chart: Chart
@@ -44,13 +44,13 @@ class EditSession:
     settings: EditSettings
     execution: Execution
     notes: list[str]
-    picture_weight: float  # of the change of the pixels in polishing, as in the fit
-    neighbours: Neighbours | None  # of the components, from which polishing starts
+    picture_weight: float  # weight of the change of the pixels in the optimisation, as in the fit
+    neighbours: Neighbours | None  # samples from which the optimisation starts
 
-    def editor(self, images: Sequence[int]) -> MixtureEditor:
-        """An editor of images with these numbers (seeds, or places in a file of latents), on which draws depend."""
+    def make_editor(self, images: Sequence[int]) -> MixtureEditor:
+        """An editor of the images with these numbers (seeds, or rows of a file of latents), which seed their draws."""
         settings = self.settings
-        score = self.renderer.score(self.space, self.chart, self.classifier, settings.precision)
+        score = self.renderer.make_score(self.space, self.chart, self.classifier, settings.precision)
         return MixtureEditor(
             self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
             self.neighbours, tuple(images),
@@ -58,18 +58,20 @@ class EditSession:
 
     @property
     def chunk(self) -> int:
-        """How many images are moved at once: one where nothing is polished, as then little is gained by more, and in
-        matrix products of several rows the last bits depend on the row's place."""
+        """Number of images that are moved together: 1 without optimisation.
+
+        Then more are hardly faster, and in matrix products of several rows the last bits depend on a row's position.
+        """
         if not self.settings.polish:
             return 1
         _, height, width = self.renderer.generator.image_shape
-        return min(max(EDITED // (height * width), 1), MOST_EDITED)
+        return min(max(PIXELS_PER_CHUNK // (height * width), 1), MAX_CHUNK)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, L, D) of one chunk, moved towards one category after the other.
+        """Latents (N, L, D) of one chunk, N <= chunk, moved towards one category after the other.
 
-        It is computed on whole chunks always: matrix products of fewer rows round differently, polishing magnifies
-        that, and no image's result may depend on which others are edited beside it.
+        They are padded to a whole chunk: matrix products of fewer rows round differently, the optimisation amplifies
+        that, and the result of an image must not depend on the other images.
         """
         rows = len(latent)
         latent, moves = (
@@ -82,10 +84,10 @@ class EditSession:
         return self.chart.carry(latent, x)[:rows]
 
     def generate(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Images (N, H, W, C) as bytes and their labels (N, K): what the classifier sees; of a table, what the mixture
-        reads.
+        """Images, uint8 (N, H, W, C), and labels (N, K) in [0, 1] of latents (N, L, D).
 
-        One latent (L, D) after the other, as matrix products of several round differently.
+        Labels are the classifier's probabilities; if it is a table, the responsibilities of the mixture. One latent at
+        a time, since matrix products of several round differently.
         """
 
         def generate_one(row: Tensor) -> tuple[np.ndarray, Tensor]:
@@ -97,56 +99,59 @@ class EditSession:
         images, labels = zip(*map(generate_one, latent.split(1)), strict=True)
         return np.concatenate(images), torch.cat(labels).numpy()
 
-    def latents(self, seeds: Sequence[int]) -> Tensor:
-        """Latents (N, D) of NVIDIA's `--seeds`."""
-        return self.sampler.latents(seeds, self.space)
+    def draw_latents(self, seeds: Sequence[int]) -> Tensor:
+        """Latents (N, D) of the seeds, as NVIDIA's `--seeds`."""
+        return self.sampler.draw_latents(seeds, self.space)
 
-    def layered(self, latent: Tensor) -> Tensor:
+    def to_layers(self, latent: Tensor) -> Tensor:
         """Latents (N, D) or (N, L, D) to (N, L, D)."""
-        return self.renderer.layered(latent, self.space).contiguous()
+        return self.renderer.to_layers(latent, self.space).contiguous()
 
 
 def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -> EditSession:
-    """What edits of a run are made with.
+    """The session for edits of a run.
 
-    trusted: whether the user names the generator in the settings, and not an artifact. InputError: the artifacts do not
-    belong together, or the networks are not those any more.
+    trusted: the user named the generator in the settings, so its Python file may run. InputError: the artifacts do not
+    belong together, or a network is missing or has changed.
     """
     mixture, samples, labels = (run.artifact(kind) for kind in ("mixture", "samples", "labels"))
     config, sampler = mixture.spec.config, run.renderer
     renderer = run.tuned_renderer(settings.gan, trusted) if settings.gan else sampler
-    settings, notes = without_gradients(settings, labels, renderer.generator, run.classifier)
+    settings, notes = disable_unsupported(settings, labels, renderer.generator, run.classifier)
     if settings.gan:
-        notes.append(other_generator(settings.gan, renderer, sampler, samples))
+        notes.append(describe_generator(settings.gan, renderer, sampler, samples))
     space, chart, model = run.fitted_space, run.chart(), run.model()
-    neighbours = neighbours_of(run, space, chart, model, config["held_out"]) if settings.polish else None
+    neighbours = find_neighbours(run, space, chart, model, config["held_out"]) if settings.polish else None
     return EditSession(
         renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, config["picture"],
         neighbours,
     )  # fmt: skip
 
 
-def other_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:
-    """A line on the generator that is used instead of the run's, and on whether it maps z to the same w."""
-    z, name = sampler.generator.draw(range(MAPPED)), (samples.spec.generator or {})["name"]
-    line = f"images by {Path(source).name} ({renderer.generator.fingerprint[:12]}) and not by the run's {name}"
+def describe_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:
+    """A note on the generator used instead of the run's, and on whether it maps z to the same w."""
+    z, name = sampler.generator.draw(range(COMPARED)), (samples.spec.generator or {})["name"]
+    line = f"images are generated by {Path(source).name} ({renderer.generator.fingerprint[:12]}), not by {name}"
     device = sampler.generator.device
     if "w" not in sampler.generator.spaces or torch.allclose(
-        sampler.map(z.to(device)), renderer.map(z.to(device)), atol=SAME
+        sampler.map(z.to(device)), renderer.map(z.to(device)), atol=TOLERANCE
     ):
         return line
-    return f"{line}; it maps z to another w, so that the fit may not suit it"
+    return f"{line}; it maps z to a different w, so the fit may not apply to it"
 
 
-def without_gradients(
+def disable_unsupported(
     settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
 ) -> tuple[EditSettings, list[str]]:
-    """What can be done where gradients do not pass, or the classifier sees no pictures, and a line on each loss."""
+    """The settings without what the networks do not support, and a note on each change.
+
+    Without gradients `polish` is 0; without a classifier of images, labels come from the mixture.
+    """
     notes, name = [], labels.spec.config["classifier"]
     if settings.polish and not (generator.differentiable and classifier.differentiable):
         settings = settings.model_copy(update={"polish": 0})
-        which = name if generator.differentiable else "the generator"
-        notes.append(f"not polished (--polish 0): {which} has no gradients")
+        part = name if generator.differentiable else "the generator"
+        notes.append(f"no optimisation (--polish 0): {part} has no gradients")
     if not classifier.sees_images:
-        notes.append(f"the labels are what the mixture reads in the latents: {name} cannot look at pictures")
+        notes.append(f"labels are predicted from latents by the mixture: {name} does not classify images")
     return settings, notes

@@ -1,1 +1,1 @@
-"""Metrics: pure functions of tensors, each with its source."""
+"""Evaluation of editors: metrics, sweeps of strengths, figures."""

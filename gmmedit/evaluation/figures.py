@@ -1,4 +1,4 @@
-"""From what a classifier saw in edited images to figures with bootstrap intervals: one editor, one category."""
+"""Observations of edited images to figures with bootstrap intervals, for one editor and one category."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from gmmedit.evaluation.metrics.editing import means
 
 FLIP_RATES = (0.5, 0.8, 0.85, 0.95)
 TARGET_CHANGES = (0.5, 1.0, 1.5, 2.0)  # in standard deviations of the target's log-odds
-FEWEST = 0.5  # share of the images that must reach a change for a mean over them to say something
-DRAWS = 200
+FEWEST = 0.5  # least share of the images that must reach a change for a mean over them
+DRAWS = 200  # of the bootstrap
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What edits of n images at S strengths look like to the evaluation classifier, and the images before them.
+class Observations:
+    """The evaluation networks' outputs for edits of n images at S strengths, the first being 0 (unedited).
 
-    Strengths (S,) begin with 0, the unedited images. logits (S, n, K), sigma (K,) of many unedited images,
-    target_sigma () of the target's log-odds; nuisances (S, n, M) in [-1, 1], M = 0 where the classifier has none;
-    identity (S, n) and path (n,) of a feature network, frechet (S,) in its features; empty where there is none.
+    logits (S, n, K); sigma (K,) and target_sigma (), standard deviations over many unedited images of the logits and of
+    the target's log-odds; nuisances (S, n, M) in [-1, 1], M = 0 if the classifier has none; identity (S, n), frechet
+    (S,) and path (n,) in the features of a network, empty without one.
     """
 
     strengths: Tensor
@@ -35,7 +35,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number with its bootstrap distribution (B,), measured at a strength (NaN: at none in particular)."""
+    """A number with its bootstrap draws (B,), and the strength at which it was measured (NaN: none)."""
 
     value: float
     draws: Tensor
@@ -43,11 +43,11 @@ class Figure:
 
     @classmethod
     def of(cls, columns: Tensor, strength: float = float("nan")) -> "Figure":
-        """From (1 + B,): the value, then its draws."""
+        """A figure from (1 + B,): the value, then its draws."""
         return cls(float(columns[0]), columns[1:], strength)
 
     def interval(self) -> tuple[float, float]:
-        """The bootstrap interval of 95 %; NaN where the value or most draws are."""
+        """The 95 % bootstrap interval; NaN if the value or most draws are NaN."""
         known = self.draws[self.draws.isfinite()]
         if not torch.isfinite(torch.tensor(self.value)) or len(known) < len(self.draws) / 2 or not len(known):
             return float("nan"), float("nan")
@@ -56,32 +56,32 @@ class Figure:
 
 
 def mean_figure(figures: list[Figure]) -> Figure:
-    """The mean over those categories that have the figure: it flatters an editor whose edits reach few of them."""
+    """The mean over the categories in which the figure is finite; it favours editors that reach few categories."""
     values = torch.tensor([figure.value for figure in figures])
-    there = values.isfinite()
-    if not there.any():
+    finite = values.isfinite()
+    if not finite.any():
         return Figure(float("nan"), figures[0].draws)
-    chosen = [figure for figure, known in zip(figures, there.tolist(), strict=True) if known]
+    chosen = [figure for figure, known in zip(figures, finite.tolist(), strict=True) if known]
     strengths = torch.tensor([figure.strength for figure in chosen])
     draws = torch.stack([figure.draws for figure in chosen]).nanmean(0)
-    return Figure(float(values[there].mean()), draws, float(strengths.mean()))
+    return Figure(float(values[finite].mean()), draws, float(strengths.mean()))
 
 
-def figures(
-    seen: Seen, columns: list[slice], attribute: int, value: int, held: list[int], seed: int = 0
+def compute_figures(
+    observed: Observations, columns: list[slice], attribute: int, value: int, held: list[int], seed: int = 0
 ) -> dict[str, Figure]:
-    """All figures of one editor and category by name; those at a flip rate or a target change are `name@0.8`.
+    """All figures of one editor and category, by name; those at a flip rate or a target change are `name@0.8`.
 
-    `held` are the attributes that the edit had to leave alone.
+    columns: the slices of the K categories of each attribute. held: the attributes that the edit had to keep.
     """
-    before, after = seen.logits[0], seen.logits
+    before, after = observed.logits[0], observed.logits
     weights = editing.bootstrap_weights(after.shape[1], DRAWS, seed)
     flips = means(editing.flipped(after, columns, attribute, value), weights)  # (S, 1 + B)
     kept = editing.kept(before, after, columns, held)  # (S, n, H)
-    apart = editing.dependencies(before, after, seen.sigma, columns, held)
+    apart = editing.dependencies(before, after, observed.sigma, columns, held)
     odds = editing.log_odds(after, columns[attribute], value)  # (S, n)
     label = after[..., columns[attribute]].softmax(-1)[..., value]
-    until = seen.strengths <= 1
+    until = observed.strengths <= 1
     each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (H, S, 1 + B)
     curves = {
         "preservation": means(kept.mean(2), weights),
@@ -89,55 +89,55 @@ def figures(
         "ad_mean": means(apart.mean(2), weights),
         "ad_max": means(apart.amax(2), weights),
     }
-    if seen.nuisances.shape[2]:
-        curves["drift"] = means((seen.nuisances - seen.nuisances[0]).abs().mean(2), weights)
-    if len(seen.identity):
-        curves["identity"] = means(seen.identity, weights)
-    if len(seen.frechet):
-        curves["frechet"] = seen.frechet.double()[:, None].expand(-1, DRAWS + 1)
+    if observed.nuisances.shape[2]:
+        curves["drift"] = means((observed.nuisances - observed.nuisances[0]).abs().mean(2), weights)
+    if len(observed.identity):
+        curves["identity"] = means(observed.identity, weights)
+    if len(observed.frechet):
+        curves["frechet"] = observed.frechet.double()[:, None].expand(-1, DRAWS + 1)
     found = {
         "dt": Figure.of(editing.dt_score(flips, curves["preservation"])),
-        "flip_best": Figure.of(flips.amax(0), float(seen.strengths[flips[:, 0].argmax()])),
+        "flip_best": Figure.of(flips.amax(0), float(observed.strengths[flips[:, 0].argmax()])),
         "monotone": Figure.of(means(editing.monotone(label[until]), weights)),
-        "calibration": Figure.of(editing.calibration(means(odds, weights), seen.strengths)),
+        "calibration": Figure.of(editing.calibration(means(odds, weights), observed.strengths)),
     }
-    if len(seen.path):
-        found["path_length"] = Figure.of(means(seen.path, weights))
+    if len(observed.path):
+        found["path_length"] = Figure.of(means(observed.path, weights))
     for rate in FLIP_RATES:
-        where = float(editing.at_flip_rate(flips, seen.strengths.double()[:, None].expand_as(flips), rate)[0])
+        where = float(editing.at_flip_rate(flips, observed.strengths.double()[:, None].expand_as(flips), rate)[0])
         for name, curve in curves.items():
             found[f"{name}@{rate:g}"] = Figure.of(editing.at_flip_rate(flips, curve, rate), where)
-    return found | at_equal_change(seen, apart, (odds - odds[0]) / seen.target_sigma, weights)
+    return found | compute_at_equal_change(observed, apart, (odds - odds[0]) / observed.target_sigma, weights)
 
 
-def at_equal_change(seen: Seen, apart: Tensor, moved: Tensor, weights: Tensor) -> dict[str, Figure]:
-    """Mean-AD and max-AD where each image's target has moved by so many deviations, (S, n) in `moved`.
+def compute_at_equal_change(observed: Observations, apart: Tensor, moved: Tensor, weights: Tensor) -> dict[str, Figure]:
+    """Mean-AD and max-AD (attribute dependency, Wu et al. 2021) at equal change of the target.
 
-    `reach` is the share of the images that get there; below FEWEST the others' mean is NaN.
+    apart (S, n, H): changes of the held attributes; moved (S, n): change of the target in standard deviations. `reach`:
+    the share of the images that reach the change; below FEWEST the means are NaN.
     """
     found = {}
     for change in TARGET_CHANGES:
         for name, rest in (("ad_mean", apart.mean(2)), ("ad_max", apart.amax(2))):
             each = editing.at_first(moved, rest, change)  # (n,)
-            there = each.isfinite().float()
-            share = means(there, weights)
+            share = means(each.isfinite().float(), weights)
             mean = means(each.nan_to_num(), weights) / share.clamp_min(1e-9)
             found[f"{name}@{change:g}sd"] = Figure.of(torch.where(share >= FEWEST, mean, torch.nan))
         found[f"reach@{change:g}sd"] = Figure.of(share)
     return found
 
 
-def rescoring(seen: Seen, columns: list[slice], strength: float) -> Tensor:
-    """Mean change of every label at a strength of the sweep, (K,): a row of InterFaceGAN's re-scoring matrix."""
-    labels = torch.cat([seen.logits[..., c].softmax(-1) for c in columns], -1)
-    place = int((seen.strengths - strength).abs().argmin())
-    return (labels[place] - labels[0]).mean(0)
+def rescore_labels(observed: Observations, columns: list[slice], strength: float) -> Tensor:
+    """Mean change of every label at the swept strength nearest to `strength`, (K,): a row of the re-scoring matrix."""
+    labels = torch.cat([observed.logits[..., c].softmax(-1) for c in columns], -1)
+    nearest = int((observed.strengths - strength).abs().argmin())
+    return (labels[nearest] - labels[0]).mean(0)
 
 
 def entanglement(matrix: Tensor, held: Tensor) -> Tensor:
-    """Re-scoring matrix (K, K) to each row's sum of |changes of held categories| over |its own change|, (K,).
+    """Each row's sum of |changes of held categories| over |change of the target|, (K,), of a re-scoring matrix (K, K).
 
-    held: (K, K) bool, row c marks the categories that must stay while c is the target.
+    held: (K, K) bool, row c marks the categories that edits towards c must keep.
     """
     rest = matrix.abs().masked_fill(~held, 0).sum(1)
     return rest / matrix.diagonal().abs().clamp_min(1e-9)

@@ -1,4 +1,4 @@
-"""Who judges edits, and on which samples: what `evaluate` and `compare` have in common."""
+"""The evaluation networks and samples of `evaluate` and `compare`."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, autocast
 
-MAPPED = 4096  # latents at once
+MAPPED = 4096  # latents per call of the mapping network
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Latents to what the evaluation classifier and the feature network see in their pictures."""
+    """Latents to the outputs of the evaluation classifier and the feature network for their images."""
 
     renderer: Renderer
     space: str
@@ -30,33 +30,34 @@ class Judge:
     precision: str
     execution: Execution
     notes: list[str]
-    labelling: bool  # the evaluation classifier is the one that made the labels, and calibrated as for them
-    converted: list[str]  # what is done to the images first
+    labelling: bool  # the evaluation classifier is the labelling one, with its calibration
+    converted: list[str]  # notes on how images are converted for the networks
 
     def observe(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
 
-        def answers(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def observe_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             with autocast(self.precision, self.execution.device):
                 images = as_shown(self.renderer.generate(rows, self.space))
-                found = self.read(images)
-            return tuple(it.float() for it in found)  # type: ignore[return-value]
+                outputs = self.observe_images(images)
+            return tuple(output.float() for output in outputs)  # type: ignore[return-value]
 
-        logits, nuisances, features = self.execution.in_batches(answers, latent)
+        logits, nuisances, features = self.execution.in_batches(observe_rows, latent)
         return logits, nuisances, features
 
-    def observe_all(self, latent: Tensor) -> tuple[Tensor, ...]:
-        """The same, each process of the command looking at its share."""
+    def observe_shared(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """As `observe`, with the latents shared between the processes of the command."""
         return self.execution.processes.map_rows(self.observe, latent)
 
-    def read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def observe_images(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, C, H, W) in [-1, 1] to logits, nuisances and features, as `observe`."""
         logits, nuisances, features = self.classifier.observe(images)
         return logits, nuisances, self.embedder.features(images) if self.embedder else features
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """The samples that are edited: latents (N, L, D), and what the judge sees in them unedited."""
+class EvaluationSamples:
+    """Unedited samples: latents (N, L, D), logits (N, K), nuisances (N, M) and features (N, F)."""
 
     latent: Tensor
     logits: Tensor
@@ -66,7 +67,7 @@ class Subjects:
 
 @dataclass(frozen=True)
 class Evaluators:
-    """The networks that look at edits; `labelling`: the classifier is the one that made the labels."""
+    """The evaluation classifier and the feature network; `labelling`: the classifier is the labelling one."""
 
     classifier: Classifier
     embedder: Embedder | None
@@ -74,61 +75,61 @@ class Evaluators:
 
 
 def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
-    """The evaluation classifier and the feature network that the settings name.
+    """The evaluation classifier and the feature network named in the settings.
 
-    InputError: the classifier has other attributes than the labels or sees no images, or an edit has nothing to keep.
+    InputError: there is only one attribute; the classifier has other attributes than the labels or is a table.
     """
     labels, device = run.labels, run.execution.device
     if len(labels.attributes) < 2:
-        raise InputError(f"{labels.path} has one attribute: there are no others for an edit to keep",
-                         hint="gmmedit label with a classifier of several attributes")  # fmt: skip
-    name, named_by_user = evaluator_of(settings, labels), settings.classifier != "auto"
+        raise InputError(f"{labels.path} has one attribute, evaluation needs others that edits keep",
+                         hint="run gmmedit label with a classifier of several attributes")  # fmt: skip
+    name, named_by_user = evaluation_classifier_of(settings, labels), settings.classifier != "auto"
     classifier = classifiers.load(name, device, trusted=named_by_user or run.execution.trusting)
     if not classifier.sees_images:
-        raise InputError(f"{name} is a table of labels and cannot look at edited images",
-                         hint="--classifier: a network with the same attributes")  # fmt: skip
+        raise InputError(f"{name} is a table of labels and cannot classify edited images",
+                         hint="--classifier names a network with the same attributes")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
-        raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier")
+        raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier NAME")
     record = labels.spec.classifier
-    labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # wherever its file lies
+    labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # whatever its path
     if labelling:
         run.calibrate(classifier)
     embedder = load_embedder(settings.features, device, trusted=True) if settings.features != "auto" else None
     return Evaluators(classifier, embedder, labelling)
 
 
-def judge_of(settings: EvaluateSettings, networks: Evaluators, space: str, run: RunFolder) -> Judge:
-    """What looks at edits in that space with these networks. InputError: they do not take the generator's images."""
-    name, channels = evaluator_of(settings, run.labels), run.generator.image_shape[0]
+def make_judge(settings: EvaluateSettings, networks: Evaluators, space: str, run: RunFolder) -> Judge:
+    """The judge of edits in that space. InputError: the networks do not take images with the generator's channels."""
+    name, channels = evaluation_classifier_of(settings, run.labels), run.generator.image_shape[0]
     converted = conversion_notes(networks.classifier.channels, name, channels)
     if networks.embedder:
         converted += conversion_notes(networks.embedder.channels, settings.features, channels)
     notes = []
     if networks.labelling:
-        notes.append(f"judged by {name}, which made the labels: every figure flatters; --classifier names another")
+        notes.append(f"evaluated by {name}, which also made the labels: all figures are optimistic; see --classifier")
     return Judge(
         run.renderer, space, networks.classifier, networks.embedder, settings.precision, run.execution, notes,
         networks.labelling, converted,
     )  # fmt: skip
 
 
-def evaluator_of(settings: EvaluateSettings, labels: Artifact) -> str:
+def evaluation_classifier_of(settings: EvaluateSettings, labels: Artifact) -> str:
     """The evaluation classifier: as named, else an independently trained one, else the labelling one."""
     if settings.classifier != "auto":
         return artifacts.network_source(settings.classifier)
     return classifiers.evaluation_classifier(labels.spec.config["classifier"])
 
 
-def subjects(judge: Judge, latent: Tensor) -> Subjects:
-    """The samples as the judge sees them, who is calibrated on them if he asks for that."""
+def observe_samples(judge: Judge, latent: Tensor) -> EvaluationSamples:
+    """The judge's outputs for unedited latents (N, L, D), after calibrating on them if the classifier supports it."""
     calibration = judge.classifier.calibration
     if calibration is not None and not judge.labelling:
-        calibration.fit(judge.observe_all(latent)[0])
-    return Subjects(latent, *judge.observe_all(latent))
+        calibration.fit(judge.observe_shared(latent)[0])
+    return EvaluationSamples(latent, *judge.observe_shared(latent))
 
 
-def unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:
-    """Latents (n, L, D) of samples that no fit has seen."""
+def draw_unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:
+    """Latents (n, L, D) of the evaluation samples, whose seeds no fit has used."""
     seeds = range(settings.first_seed, settings.first_seed + settings.n)
-    return renderer.layered(renderer.latents(seeds, space, MAPPED), space)
+    return renderer.to_layers(renderer.draw_latents(seeds, space, MAPPED), space)

@@ -1,6 +1,7 @@
-"""Score editors on the same samples: strengths swept, one pass of pictures for all figures.
+"""Score editors on the same samples over a sweep of strengths.
 
-`evaluate` scores ours, `compare` ours and the rivals; both write what was seen, and figures are computed from that.
+`evaluate` scores our editors, `compare` also the baselines. Both store the outputs of the evaluation networks, from
+which all figures are computed.
 """
 
 import time
@@ -19,22 +20,22 @@ from gmmedit.config import EvaluateSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Editor, Material, Unsuitable
 from gmmedit.errors import InputError
-from gmmedit.evaluation.fidelity import fidelity
+from gmmedit.evaluation.fidelity import measure_fidelity
 from gmmedit.evaluation.judge import (
+    EvaluationSamples,
     Evaluators,
     Judge,
-    Subjects,
-    evaluator_of,
-    judge_of,
+    draw_unseen,
+    evaluation_classifier_of,
     load_evaluators,
-    subjects,
-    unseen,
+    make_judge,
+    observe_samples,
 )
 from gmmedit.evaluation.metrics import realism
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
-from gmmedit.run.neighbours import neighbours_of
+from gmmedit.run.neighbours import find_neighbours
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, measure_cost
 from gmmedit.runtime.execution import Execution, prepare
@@ -48,12 +49,12 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """All that scoring needs: what editors are made from, the judge, and whose edits he judges."""
+    """Everything that scoring needs: material for the editors, the judge, and the evaluation samples."""
 
     spec: RunSpec
     material: Material
     judge: Judge
-    subjects: Subjects
+    samples: EvaluationSamples
     settings: EvaluateSettings
 
 
@@ -61,17 +62,18 @@ class SweepInputs:
 def score_editors(
     kind: ScoredKind, names: list[str], folder: Path, settings: EvaluateSettings, execution: Execution
 ) -> Path:
-    """Write folder/KIND.h5: what the judge saw of every editor, category, image and strength.
+    """Write folder/KIND.h5: the judge's outputs for every editor, category, image and strength.
 
-    Editors that do not suit the run are left out with a note, unless the settings name them. A killed run goes on
-    with the category that it was at. InputError: an unknown or unsuitable editor, or what `load_evaluators` refuses.
+    Editors that do not apply to the run are omitted with a note, unless the settings name them. A stopped run resumes
+    at its last checkpoint. InputError: an editor is unknown or does not apply; an artifact or network is missing, has
+    changed or does not fit (see `load_evaluators`).
     """
     prepare(execution)
-    path, names = folder / f"{kind}.h5", checked(settings.editors or names)
+    path, names = folder / f"{kind}.h5", check_names(settings.editors or names)
     with RunFolder(folder, execution) as run:
         mixture, networks = run.artifact("mixture"), load_evaluators(settings, run)
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
-        named = {"classifier": evaluator_of(settings, run.labels), "first_seed": first_seed}
+        named = {"classifier": evaluation_classifier_of(settings, run.labels), "first_seed": first_seed}
         spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
         if artifacts.is_up_to_date(path, spec, execution):
             return path
@@ -79,7 +81,7 @@ def score_editors(
         inputs = load_inputs(spec, run, networks, settings.model_copy(update=named | dict(spec.resolved)))
     if first_seed != settings.first_seed:
         inputs.judge.notes.append(
-            f"seeds from {first_seed} on: samples.h5 has some of those from {settings.first_seed}"
+            f"evaluated on seeds from {first_seed} on: samples.h5 contains some of those from {settings.first_seed} on"
         )
     with execution.processes.lock(path):
         score_all(names, inputs, path, execution)
@@ -87,52 +89,52 @@ def score_editors(
 
 
 def score_all(names: list[str], inputs: SweepInputs, path: Path, execution: Execution) -> None:
-    """One editor after the other, from the checkpoint if there is one. All that is found is in the main process."""
+    """Score the editors one after the other, from the checkpoint if there is one; the main process writes the file."""
     folder, found = path.parent, {}
     if execution.processes.main:
         found = artifacts.load_checkpoint(path, inputs.spec, execution.restart, execution.force) or {}
-        found |= known_of(folder / "evaluation.h5", inputs.spec)
-    fits = cost_of_fits(folder) if execution.processes.main else Cost()  # only the main one says what it leaves out
+        found |= read_evaluated(folder / "evaluation.h5", inputs.spec)
+    fits = cost_of_fits(folder) if execution.processes.main else Cost()  # which warns about damaged lines
     notes, scored = [*inputs.judge.notes, *inputs.judge.converted], []
     for name in names:
         try:
-            score(name, inputs, found, lambda: artifacts.save_checkpoint(path, inputs.spec, found), fits)
+            score_editor(name, inputs, found, lambda: artifacts.save_checkpoint(path, inputs.spec, found), fits)
         except Unsuitable as reason:
             if inputs.settings.editors:
                 raise
-            notes.append(f"left out: {reason.message}")
+            notes.append(f"omitted: {reason.message}")
         else:
             scored.append(name)
     if not execution.processes.main:
         return
     if inputs.spec.kind == "evaluation":
-        found |= fidelity(inputs.judge, inputs.subjects, inputs.material)
+        found |= measure_fidelity(inputs.judge, inputs.samples, inputs.material)
     wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
     arrays |= {
-        "unedited/logits": inputs.subjects.logits.numpy(),
-        "unedited/nuisances": inputs.subjects.nuisances.numpy(),
+        "unedited/logits": inputs.samples.logits.numpy(),
+        "unedited/nuisances": inputs.samples.nuisances.numpy(),
     }
     facts = {"editors": scored, "notes": notes}
     artifacts.write_whole(path, inputs.spec, arrays, attrs=facts)
 
 
-def checked(names: list[str]) -> list[str]:
-    """The names, once each. InputError: there is no such editor."""
+def check_names(names: list[str]) -> list[str]:
+    """The names without repetition. InputError: an unknown editor."""
     for name in names:
         editors.entry(name)
     return list(dict.fromkeys(names))
 
 
 def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> SweepInputs:
-    """From the artifacts of a run. InputError: the networks are not those any more, or do not fit together."""
+    """The inputs from the artifacts of a run. InputError: networks have changed, or do not fit together."""
     samples, labels, config = run.samples, run.labels, run.artifact("mixture").spec.config
     space, renderer, labeller = config["space"], run.renderer, run.classifier
-    judge = judge_of(settings, networks, space, run)
+    judge = make_judge(settings, networks, space, run)
     chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
     score = None
     if renderer.generator.differentiable and labeller.differentiable:
-        score = stopping(renderer.score(space, chart, labeller, settings.precision), run.execution.stop)
+        score = interruptible(renderer.make_score(space, chart, labeller, settings.precision), run.execution.stop)
     material = Material(
         space=space,
         latents=read_rows(samples, space, fitted),
@@ -144,26 +146,27 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         chart=chart,
         model=model,
         score=score,
-        neighbours=neighbours_of(run, space, chart, model, config["held_out"]),
+        neighbours=find_neighbours(run, space, chart, model, config["held_out"]),
         polish=settings.polish,
         image_weight=config["picture"],
         seed=settings.seed,
     )
-    it = subjects(judge, unseen(renderer, space, settings))
-    return SweepInputs(spec, material, judge, it, settings)
+    observed = observe_samples(judge, draw_unseen(renderer, space, settings))
+    return SweepInputs(spec, material, judge, observed, settings)
 
 
-def stopping(score: Score, stop: StopRequest) -> Score:
-    """The same, but it does not begin when the command is asked to stop: polishing takes minutes."""
+def interruptible(score: Score, stop: StopRequest) -> Score:
+    """A score that first stops the command if a signal asks for it: the optimisation takes minutes."""
 
-    def seen(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def checked_score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         stop.check()
         return score(x, disturbance)
 
-    return seen
+    return checked_score
 
 
 def run_spec(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> RunSpec:
+    """The specification of evaluation.h5 or comparison.h5."""
     return RunSpec(
         kind=kind,
         n=settings.n,
@@ -180,30 +183,30 @@ def run_spec(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings
     )
 
 
-def known_of(path: Path, spec: RunSpec) -> Arrays:
-    """What `evaluate` has seen already, if it was asked the same of the same samples."""
+def read_evaluated(path: Path, spec: RunSpec) -> Arrays:
+    """For a comparison, the observations and costs in evaluation.h5, if its settings and samples are the same."""
     if spec.kind == "evaluation" or not path.exists():
         return {}
     with artifacts.open(path, "evaluation") as evaluation:
-        if identity(evaluation.spec) != identity(spec):
+        if observation_key(evaluation.spec) != observation_key(spec):
             return {}
         return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
 
 
-def identity(spec: RunSpec) -> tuple[object, ...]:
-    """What decides what is seen of an editor's edits; of networks their weights and not their names."""
+def observation_key(spec: RunSpec) -> tuple[object, ...]:
+    """What the observations of an editor depend on: parents, weights of the classifier, settings."""
     config = spec.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
     classifier = spec.classifier["fingerprint"] if spec.classifier else None
     return dict(spec.parents), classifier, config
 
 
-def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
-    """Add one editor's cost, and what its edits look like, to what has been found. Unsuitable: it cannot work here.
+def score_editor(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None], fits: Cost) -> None:
+    """Add the cost and observations of one editor to `found`, saving from time to time.
 
-    fits: what our own editors cost.
+    fits: the cost of our own editors, whose fits are steps 3 and 4. Unsuitable: the editor does not apply to the run.
     """
     layout, execution = inputs.material.layout, inputs.judge.execution
-    missing = execution.processes.broadcast(lambda: missing_of(name, layout.categories, found))
+    missing = execution.processes.broadcast(lambda: missing_categories(name, layout.categories, found))
     if not missing:
         return
     done = layout.categories - len(missing)
@@ -215,8 +218,9 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
     found[f"cost/{name}"] = np.array([cost.seconds, cost.memory])
     saved = time.monotonic()
     try:
-        for category, seen in execution.processes.gather(missing, lambda category: sweep(editor, inputs, category)):
-            found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in seen.items()}
+        observations = execution.processes.gather(missing, lambda category: sweep_strengths(editor, inputs, category))
+        for category, observed in observations:
+            found |= {f"seen/{name}/{category}/{key}": value.numpy() for key, value in observed.items()}
             done += 1
             execution.tick(done, layout.categories, name)
             if time.monotonic() - saved > SAVED_EVERY:
@@ -231,41 +235,44 @@ def score(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None
         save()
 
 
-def missing_of(name: str, categories: int, found: Arrays) -> list[int]:
-    """The categories of an editor that are still to be swept."""
+def missing_categories(name: str, categories: int, found: Arrays) -> list[int]:
+    """The categories of an editor without observations."""
     return [category for category in range(categories) if f"seen/{name}/{category}/logits" not in found]
 
 
-def starts(inputs: SweepInputs, category: int) -> Tensor:
-    """Which samples are edited towards a category: some that do not have it. InputError: all have."""
-    layout, logits = inputs.material.layout, inputs.subjects.logits
+def select_starts(inputs: SweepInputs, category: int) -> Tensor:
+    """Rows (n,) of the samples to edit towards a category: some that lack it. InputError: all have it."""
+    layout, logits = inputs.material.layout, inputs.samples.logits
     attribute, value = layout.locate(category)
     rows = (logits[:, layout.columns[attribute]].argmax(1) != value).nonzero().squeeze(1)
     if not len(rows):
-        it = inputs.judge.classifier.attributes[attribute]
-        message = f"all {len(logits)} samples to score on have {it.name}={it.values[value]} already"
-        raise InputError(message, hint="take more of them: -n 1000")
+        target = inputs.judge.classifier.attributes[attribute]
+        message = f"all {len(logits)} evaluation samples already have {target.name}={target.values[value]}"
+        raise InputError(message, hint="use more samples: -n 1000")
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(category))
     return rows[order[: inputs.settings.starts]].sort().values
 
 
-def sweep(editor: Editor, inputs: SweepInputs, category: int) -> dict[str, Tensor]:
-    """rows (n,), strengths (S,), logits (S, n, K), nuisances (S, n, M); in features identity (S, n), frechet, path."""
-    it, rows = inputs.subjects, starts(inputs, category)
-    latent = it.latent[rows]
-    way = editor.trajectory(latent, category)
-    seen = [(it.logits[rows], it.nuisances[rows], it.features[rows])]
+def sweep_strengths(editor: Editor, inputs: SweepInputs, category: int) -> dict[str, Tensor]:
+    """Observations of one editor and category: rows (n,), strengths (S,), logits (S, n, K), nuisances (S, n, M).
+
+    With a feature network also identity (S, n), frechet (S,) and path (n,).
+    """
+    samples, rows = inputs.samples, select_starts(inputs, category)
+    latent = samples.latent[rows]
+    trajectory = editor.trajectory(latent, category)
+    observed = [(samples.logits[rows], samples.nuisances[rows], samples.features[rows])]
     for strength in editor.strengths[1:]:
         inputs.judge.execution.stop.check()
-        moved = way(strength)
-        seen.append(seen[0] if torch.equal(moved, latent) else inputs.judge.observe(moved))
-    logits, nuisances, features = (torch.stack(parts) for parts in zip(*seen, strict=True))
+        moved = trajectory(strength)
+        observed.append(observed[0] if torch.equal(moved, latent) else inputs.judge.observe(moved))
+    logits, nuisances, features = (torch.stack(parts) for parts in zip(*observed, strict=True))
     strengths = torch.tensor(editor.strengths)
     found = {"rows": rows, "strengths": strengths, "logits": logits, "nuisances": nuisances}
     if features.shape[2]:
         found |= {
             "identity": realism.identity(features[0], features),
-            "frechet": torch.tensor([realism.frechet_distance(edited, it.features) for edited in features]),
+            "frechet": torch.tensor([realism.frechet_distance(edited, samples.features) for edited in features]),
             "path": realism.path_length(features, strengths),
         }
     return found

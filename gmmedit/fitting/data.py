@@ -12,7 +12,7 @@ from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import compact, fitted_of, labelled_rows
+from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows
 from gmmedit.spaces import Chart, first_non_finite, fit_chart
 
 FEWEST = 100  # samples that a fit needs to estimate covariances
@@ -67,9 +67,9 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
         raise InputError(message, hint="make it again: gmmedit sample --force")
     scores = torch.from_numpy(labels["labels"])
-    check_values(labels, scores[compact(labelled)])
-    count = fitted_of(len(labelled), held_out)
-    fitted, held = compact(labelled[:count]), compact(labelled[count:])
+    check_values(labels, scores[as_compact_index(labelled)])
+    count = count_fitted(len(labelled), held_out)
+    fitted, held = as_compact_index(labelled[:count]), as_compact_index(labelled[count:])
     chart = chart or fit_chart(run.space(space), latents[fitted])
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     without = n - len(labelled)

@@ -11,7 +11,7 @@ from gmmedit.errors import RunError
 from gmmedit.fitting.data import Problem, held_out_report
 from gmmedit.mixture.adam import Chain, Fit
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.run.folder import tensors
+from gmmedit.run.folder import to_tensors
 from gmmedit.runtime.cost import measure_cost, write_cost
 from gmmedit.runtime.execution import Execution
 
@@ -35,7 +35,7 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
     history: History = {}
     if saved is not None:
         history = {k.removeprefix("history/"): v.tolist() for k, v in saved.items() if k.startswith("history/")}
-        fit.load_state(tensors({k.removeprefix("fit/"): v for k, v in saved.items() if k.startswith("fit/")}))
+        fit.load_state(to_tensors({k.removeprefix("fit/"): v for k, v in saved.items() if k.startswith("fit/")}))
     try:
         with measure_cost() as cost:
             for done in fit:

@@ -1,1 +1,1 @@
-"""Pictures: pixels, strips and contact sheets."""
+"""Images as bytes, contact sheets, charts, HTML."""

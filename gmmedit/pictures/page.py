@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing but itself: no script, no style sheet, no font, no picture from elsewhere."""
+"""A self-contained HTML page: no scripts, external style sheets, fonts or images."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what stands under it, and the name that links to it."""
+    """A section: its anchor, title and contents."""
 
     anchor: str
     title: str
     contents: Sequence[Html]
 
     def markup(self) -> Html:
+        """The section as an element."""
         return element("section", element("h2", self.title), self.contents, id=self.anchor)
 
 
-def document(title: str, opening: Sequence[Html], sections: Sequence[Section], closing: Content) -> str:
-    """The text of the page."""
-    links = items([element("a", it.title, href=f"#{it.anchor}") for it in sections])
+def render_document(title: str, opening: Sequence[Html], sections: Sequence[Section], closing: Content) -> str:
+    """The HTML text of the page, with links to the sections."""
+    links = items([element("a", section.title, href=f"#{section.anchor}") for section in sections])
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -45,10 +46,10 @@ def document(title: str, opening: Sequence[Html], sections: Sequence[Section], c
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def steps(name: str, legend: str, rows: Sequence[tuple[str, Html]]) -> Html:
-    """Rows one below the other, or one of them alone, by radio buttons: flipping shows what an edit changes.
+def step_selector(name: str, legend: str, rows: Sequence[tuple[str, Html]]) -> Html:
+    """Rows of figures, with radio buttons that show all of them or a single one.
 
-    name: of the buttons, unlike any other in the page; rows: what a button says, and its figure.
+    name: of the group of buttons, unique in the page; rows: the label of a button and its figure.
     """
     buttons = []
     for i, label in enumerate(["all", *(label for label, _ in rows)]):

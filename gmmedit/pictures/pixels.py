@@ -1,4 +1,4 @@
-"""Tensors in [-1, 1] to bytes and back."""
+"""Images in [-1, 1] to bytes and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
-    """Images (N, C, H, W) about [-1, 1] to uint8 (N, H, W, C), by NVIDIA's rule."""
+    """Images (N, C, H, W) around [-1, 1] to uint8 (N, H, W, C): x * 127.5 + 128, clamped, as in NVIDIA's scripts."""
     return _levels(images).byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
 
 
@@ -23,9 +23,9 @@ def from_bytes(pixels: np.ndarray) -> Tensor:
 
 
 def as_shown(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) about [-1, 1] as their bytes show them: cut to [-1, 1], in 256 steps, float32.
+    """Images (N, C, H, W) around [-1, 1], clamped and quantised to 256 levels, float32, without gradient.
 
-    A picture's label is that of what people see. No gradient passes.
+    So the label of an image is that of its PNG.
     """
     return _levels(images) / 127.5 - 1
 

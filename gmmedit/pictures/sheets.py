@@ -7,65 +7,64 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 MARGIN = 6
-PAPER, INK = (255, 255, 255), (40, 40, 40)
-SMALLEST_TILE = 128  # smaller pictures are enlarged to this, so that they can be seen
-LARGEST_TILE = 256  # larger ones are shrunk to this: a sheet is an overview
+BACKGROUND, TEXT = (255, 255, 255), (40, 40, 40)
+SMALLEST_TILE = 128  # pixels; smaller images are enlarged
+LARGEST_TILE = 256  # pixels; larger images are shrunk
 
 
-def tile(pixels: np.ndarray) -> Image.Image:
-    """One picture, uint8 (H, W, C), enlarged by a whole factor if it is small, shrunk if it is large."""
+def to_tile(pixels: np.ndarray) -> Image.Image:
+    """An image uint8 (H, W, C) of SMALLEST_TILE to about LARGEST_TILE pixels: enlarged by a whole factor, or shrunk."""
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).convert("RGB")
     factor = max(1, -(-SMALLEST_TILE // max(image.size)))
     image.thumbnail((LARGEST_TILE, LARGEST_TILE), Image.Resampling.BICUBIC)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
 
 
-def contact_sheet(pictures: np.ndarray, columns: list[str], captions: list[list[str]], title: str) -> Image.Image:
-    """Pictures uint8 (rows, columns, H, W, C), a heading per column, captions[row][column] below each.
+def contact_sheet(images: np.ndarray, columns: list[str], captions: list[list[str]], title: str) -> Image.Image:
+    """A sheet of images uint8 (rows, columns, H, W, C), a heading per column, captions[row][column] below each image.
 
-    Columns are as wide as their pictures and texts.
+    Columns are as wide as their images and texts.
     """
     font, small = ImageFont.load_default(15), ImageFont.load_default(12)
-    tiles = [[tile(pixels) for pixels in row] for row in pictures]
+    tiles = [[to_tile(pixels) for pixels in row] for row in images]
     width, height = tiles[0][0].size
     texts = [font.getlength(text) for text in columns] + [small.getlength(text) for row in captions for text in row]
     cell_w, cell_h, top = max(width, math.ceil(max(texts))) + MARGIN, height + MARGIN + 16, 54
     whole = max(len(columns) * cell_w, math.ceil(font.getlength(title)) + MARGIN) + MARGIN
-    sheet = Image.new("RGB", (whole, top + len(tiles) * cell_h + MARGIN), PAPER)
+    sheet = Image.new("RGB", (whole, top + len(tiles) * cell_h + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 8), title, INK, font)
+    draw.text((MARGIN, 8), title, TEXT, font)
     middles = [MARGIN + j * cell_w + (cell_w - MARGIN) / 2 for j in range(len(columns))]
     for middle, heading in zip(middles, columns, strict=True):
-        draw.text((middle, 34), heading, INK, font, anchor="ma")
+        draw.text((middle, 34), heading, TEXT, font, anchor="ma")
     for i, row in enumerate(tiles):
         y = top + i * cell_h
-        for j, (middle, picture) in enumerate(zip(middles, row, strict=True)):
-            sheet.paste(picture, (round(middle - width / 2), y))
-            draw.text((middle, y + height + 1), captions[i][j], INK, small, anchor="ma")
+        for j, (middle, image) in enumerate(zip(middles, row, strict=True)):
+            sheet.paste(image, (round(middle - width / 2), y))
+            draw.text((middle, y + height + 1), captions[i][j], TEXT, small, anchor="ma")
     return sheet
 
 
-def animation(frames: list[Image.Image], milliseconds: int = 80) -> bytes:
-    """A looping animated WebP that runs to the last frame and back."""
-    there_and_back = frames + frames[-2:0:-1]
+def to_animation(frames: list[Image.Image], milliseconds: int = 80) -> bytes:
+    """A looping animated WebP, `milliseconds` per frame, that runs to the last frame and back."""
+    looped = frames + frames[-2:0:-1]
     content = BytesIO()
-    there_and_back[0].save(
-        content, "WEBP", save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0, quality=90
-    )
+    looped[0].save(content, "WEBP", save_all=True, append_images=looped[1:], duration=milliseconds, loop=0, quality=90)
     return content.getvalue()
 
 
-def png(picture: Image.Image) -> bytes:
+def to_png(image: Image.Image) -> bytes:
+    """The image as a PNG file."""
     content = BytesIO()
-    picture.save(content, "PNG")
+    image.save(content, "PNG")
     return content.getvalue()
 
 
-def row_of(pictures: np.ndarray) -> Image.Image:
-    """Pictures uint8 (N, H, W, C) side by side."""
-    tiles = [tile(pixels) for pixels in pictures]
+def join_row(images: np.ndarray) -> Image.Image:
+    """Images uint8 (N, H, W, C) side by side."""
+    tiles = [to_tile(pixels) for pixels in images]
     width, height = tiles[0].size
     strip = Image.new("RGB", (width * len(tiles), height))
-    for i, picture in enumerate(tiles):
-        strip.paste(picture, (i * width, 0))
+    for i, image in enumerate(tiles):
+        strip.paste(image, (i * width, 0))
     return strip

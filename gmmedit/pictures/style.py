@@ -1,6 +1,6 @@
-"""The style sheet of the report: a phone first, dark and light, the palette of Okabe and Ito (2008)."""
+"""The style sheet of the report: for phones first, dark and light, with the palette of Okabe and Ito (2008)."""
 
-MOST_STEPS = 8  # rows of a strip that can be shown alone
+MOST_STEPS = 8  # rows of a step selector that can be shown alone
 
 CSS = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#1b1b1b;--soft:#5c5c5c;--line:#d4d4d4;--card:#f5f5f5;--link:#0059a3;

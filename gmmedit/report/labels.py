@@ -1,4 +1,4 @@
-"""labels.h5 as the plain data that the command line prints: what was seen, and what a fit will make of it."""
+"""Statistics of labels.h5 and warnings about values that cannot be fitted, for the command line and the report."""
 
 from itertools import combinations
 from pathlib import Path
@@ -10,18 +10,18 @@ from gmmedit import artifacts
 from gmmedit.fitting.data import FEWEST_OF_A_VALUE
 from gmmedit.run.hold_out import labelled_rows
 
-SURE = 0.3  # of the way from guessing to certainty; labels less sure than this say little about a latent
-MOST_IN_A_MATRIX = 10  # attributes
-MOST_IN_A_LIST = 12  # values
-SHOWN_PAIRS = 20
+SURE = 0.3  # least confidence, from 0 (chance) to 1 (certainty), without a warning
+MAX_MATRIX = 10  # attributes in a matrix of correlations
+MAX_LIST = 12  # values in a line
+MAX_PAIRS = 20  # in a list of correlations
 
 
 def label_report(path: Path) -> dict[str, Any]:
-    """Per attribute the rate of each value (share of samples to which it is the likeliest) and the mean confidence;
-    the correlation of every pair of attributes; what is too rare, constant or too unsure to be fitted; notes on what
-    was left out and on what was done to the images first. All is said of the `samples` that have labels.
+    """Statistics of the labelled samples as a dictionary ready for JSON.
 
-    `tables` holds all this as text.
+    attributes: the rate of each value (share of samples in which it is the most probable) and the mean confidence;
+    correlations of all pairs of attributes; warnings about rare, constant or uncertain values; notes of `label`;
+    samples: their number; tables: the same as text.
     """
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
@@ -40,10 +40,10 @@ def label_report(path: Path) -> dict[str, Any]:
         {"attributes": [one["attribute"], other["attribute"]], "correlation": correlation(bases[a], bases[b])}
         for (a, one), (b, other) in combinations(enumerate(attributes), 2)
     ]
-    found = [warning for it, part in zip(attributes, parts, strict=True) for warning in warnings(it, part)]
+    warnings = [text for pair in zip(attributes, parts, strict=True) for text in find_warnings(*pair)]
     return {
-        "attributes": attributes, "correlations": pairs, "warnings": found, "notes": notes,
-        "samples": len(scores), "tables": tables(attributes, pairs),
+        "attributes": attributes, "correlations": pairs, "warnings": warnings, "notes": notes,
+        "samples": len(scores), "tables": format_tables(attributes, pairs),
     }  # fmt: skip
 
 
@@ -66,46 +66,49 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.svd(common, compute_uv=False)[0]) if common.size else 0.0
 
 
-def warnings(it: dict[str, Any], part: np.ndarray) -> list[str]:
-    """What a fit of this attribute's labels (N, C) would fail at or learn nothing from."""
+def find_warnings(attribute: dict[str, Any], part: np.ndarray) -> list[str]:
+    """Warnings about an attribute whose labels (N, C) cannot be fitted, or hold little information."""
     n, values = part.shape
-    name, rates = it["attribute"], it["rates"]
+    name, rates = attribute["attribute"], attribute["rates"]
     counts = {value: round(rate * n) for value, rate in rates.items()}
     if max(counts.values()) == n:
         return [f"{name} is constant: every sample is labelled {max(counts, key=counts.__getitem__)}"]
     found = []
     rare = [value for value, count in counts.items() if count < FEWEST_OF_A_VALUE]
     if rare:
-        what = f"{name}={rare[0]} is" if len(rare) == 1 else f"{len(rare)} values of {name} ({listed(rare)}) are"
-        found.append(f"{what} rare: {min(counts.values())} of {n} samples, a fit needs {FEWEST_OF_A_VALUE}")
-    sure = (it["confidence"] - 1 / values) / (1 - 1 / values)
+        subject = (
+            f"{name}={rare[0]} is" if len(rare) == 1 else f"{len(rare)} values of {name} ({join_limited(rare)}) are"
+        )
+        found.append(f"{subject} rare: {min(counts.values())} of {n} samples, a fit needs {FEWEST_OF_A_VALUE}")
+    sure = (attribute["confidence"] - 1 / values) / (1 - 1 / values)
     if sure < SURE:
         found.append(
-            f"{name} is badly calibrated: labels are {it['confidence']:.2f} sure, guessing is {1 / values:.2f}"
+            f"{name} has uncertain labels: mean confidence {attribute['confidence']:.2f}, chance is {1 / values:.2f}"
         )
     return found
 
 
-def listed(texts: list[str]) -> str:
-    return ", ".join([*texts[:MOST_IN_A_LIST], *["..."] * (len(texts) > MOST_IN_A_LIST)])
+def join_limited(texts: list[str]) -> str:
+    """The texts joined by commas, at most MAX_LIST of them."""
+    return ", ".join([*texts[:MAX_LIST], *["..."] * (len(texts) > MAX_LIST)])
 
 
-def tables(attributes: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Two tables of text: attributes, and how they go together, as a matrix where that is readable."""
+def format_tables(attributes: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tables of text: attributes and their correlations, as a list if there are more than MAX_MATRIX attributes."""
     rows = []
-    for it in attributes:
-        shown = list(it["rates"].items())[1 if len(it["rates"]) == 2 else 0 :]
-        rates = listed([f"{value} {rate:.2f}" for value, rate in shown])
-        rows.append([it["attribute"], f"{it['confidence']:.2f}", rates])
+    for attribute in attributes:
+        shown = list(attribute["rates"].items())[1 if len(attribute["rates"]) == 2 else 0 :]
+        rates = join_limited([f"{value} {rate:.2f}" for value, rate in shown])
+        rows.append([attribute["attribute"], f"{attribute['confidence']:.2f}", rates])
     first = {"title": "labels", "columns": ["attribute", "confidence", "rates"], "rows": rows}
     if not pairs:
         return [first]
-    if len(attributes) > MOST_IN_A_MATRIX:
-        strongest = sorted(pairs, key=lambda pair: -abs(pair["correlation"]))[:SHOWN_PAIRS]
+    if len(attributes) > MAX_MATRIX:
+        strongest = sorted(pairs, key=lambda pair: -abs(pair["correlation"]))[:MAX_PAIRS]
         rows = [[*pair["attributes"], f"{pair['correlation']:+.2f}"] for pair in strongest]
         columns = ["attribute", "attribute", "correlation"]
         return [first, {"title": "strongest correlations", "columns": columns, "rows": rows}]
-    names = [it["attribute"] for it in attributes]
+    names = [attribute["attribute"] for attribute in attributes]
     known = {tuple(pair["attributes"]): f"{pair['correlation']:+.2f}" for pair in pairs}
     rows = [[name, *(known.get((other, name), "") for other in names[:-1])] for name in names[1:]]
     return [first, {"title": "correlations", "columns": ["", *names[:-1]], "rows": rows}]

@@ -1,4 +1,4 @@
-"""The pictures of the report: edits of samples that no fit has seen, a strip of strengths for each.
+"""The images of the report: edits of samples that no fit has seen, a strip of strengths for each.
 
 Reads samples.h5, labels.h5 and mixture.h5, generator and classifier; writes strips.h5.
 """
@@ -23,16 +23,16 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import first_unseen
 from gmmedit.runtime.storage import lock
 
-FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strength that a strip ends at
-SHOWN = 6  # samples of each category, beside its best and worst edit
-LOOKED_AT = 32  # samples from which those are taken, in order, that do not have the value
-SIDE = 128  # pixels that a picture is shrunk to
+FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the last strength of a strip
+SHOWN = 6  # samples per category, besides its best and worst edit
+SEARCHED = 32  # samples from which the first without the value are taken
+SIDE = 128  # pixels of the longer side of stored images, at most
 SAVED_EVERY = 20  # seconds
 
 
 @dataclass(frozen=True)
 class Strips:
-    """What strips.h5 holds, read once: arrays along its rows, and what the networks did not allow."""
+    """The contents of strips.h5: datasets with a row per strip, and notes of the edit session."""
 
     categories: np.ndarray
     seeds: np.ndarray
@@ -44,6 +44,7 @@ class Strips:
 
     @classmethod
     def read(cls, path: Path) -> "Strips":
+        """Read strips.h5. InputError: it cannot be read."""
         with artifacts.open(path, "strips") as file:
             return cls(
                 file["categories"], file["seeds"], file["roles"], file["strengths"], file["labels"], file["images"],
@@ -51,46 +52,46 @@ class Strips:
             )  # fmt: skip
 
     def ordinary(self, category: int) -> np.ndarray:
-        """Rows of the samples that were taken in order."""
+        """The rows of a category that are no best or worst edit."""
         return np.flatnonzero((self.categories == category) & (self.roles == ORDINARY))
 
-    def of(self, example: Example) -> int:
-        """The row of a picked edit."""
+    def row_of(self, example: Example) -> int:
+        """The row of a best or worst edit."""
         same = (self.categories == example.category) & (self.roles == example.role)
         return int(np.flatnonzero(same)[0])
 
 
 @torch.no_grad()
 def make_strips(run: RunFolder, examples: list[Example], settings: EditSettings) -> Path:
-    """Write strips.h5 beside mixture.h5, unless it is there and up to date.
+    """Write strips.h5 beside mixture.h5, unless it is up to date; its path.
 
-    InputError: the generator or the classifier is not there, or not as it was.
+    InputError: the generator or the classifier is missing or has changed.
     """
     path, execution = run.file("strips"), run.execution
-    first_seed = first_unseen(EvaluateSettings().first_seed, LOOKED_AT, run.samples)
+    first_seed = first_unseen(EvaluateSettings().first_seed, SEARCHED, run.samples)
     spec = run_spec(run.artifact("mixture"), examples, settings, first_seed)
     if artifacts.is_finished(path, spec, force=True):
         return path
     with lock(path):
         found = artifacts.load_checkpoint(path, spec, execution.restart, execution.force) or {}
         session = open_session(run, settings)
-        fill(path, spec, found, session, examples, first_seed)
+        write_strips(path, spec, found, session, examples, first_seed)
     return path
 
 
-def fill(
+def write_strips(
     path: Path, spec: RunSpec, found: dict[str, np.ndarray], session: EditSession, examples: Sequence[Example],
     first_seed: int,
 ) -> None:  # fmt: skip
-    """One category after the other, but those that were found already."""
-    pool = session.layered(session.latents(range(first_seed, first_seed + LOOKED_AT)))
-    seen = torch.from_numpy(session.generate(pool)[1])
+    """Write strips.h5, category by category; `found` holds those of the checkpoint."""
+    pool = session.to_layers(session.draw_latents(range(first_seed, first_seed + SEARCHED)))
+    labels = torch.from_numpy(session.generate(pool)[1])
     total, saved = session.model.layout.categories, time.monotonic()
     for category in range(total):
         session.execution.tick(category, total, "strips")
         if f"{category}/seeds" not in found:
             own = [example for example in examples if example.category == category]
-            rows = strips_towards(session, category, pool, seen, own, first_seed)
+            rows = strips_towards(session, category, pool, labels, own, first_seed)
             found |= {f"{category}/{name}": array for name, array in rows.items()}
         if time.monotonic() - saved > SAVED_EVERY or session.execution.stop.asked:
             artifacts.save_checkpoint(path, spec, found)
@@ -102,12 +103,13 @@ def fill(
 
 
 def run_spec(mixture: Artifact, examples: list[Example], settings: EditSettings, first_seed: int) -> RunSpec:
-    asked = [[example.category, example.seed, example.strength, example.role] for example in examples]
+    """The specification of strips.h5."""
+    requested = [[example.category, example.seed, example.strength, example.role] for example in examples]
     return RunSpec(
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "examples": asked},
+        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "examples": requested},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.spec.generator,
         classifier=mixture.spec.classifier,
@@ -116,19 +118,21 @@ def run_spec(mixture: Artifact, examples: list[Example], settings: EditSettings,
 
 
 def strips_towards(
-    session: EditSession, category: int, pool: Tensor, seen: Tensor, examples: Sequence[Example], first_seed: int
+    session: EditSession, category: int, pool: Tensor, pool_labels: Tensor, examples: Sequence[Example], first_seed: int
 ) -> dict[str, np.ndarray]:
-    """Strips towards one category: of the first samples without its value in the pool, and of the picked edits."""
-    shown = without(session, category, seen)
+    """Strips towards one category: of the first samples of the pool without the value, and of the examples."""
+    shown = select_without(session, category, pool_labels)
     seeds = [*(first_seed + i for i in shown), *(example.seed for example in examples)]
-    latent = torch.cat([pool[shown], *(session.layered(session.latents([example.seed])) for example in examples)])
-    reach = torch.tensor([*[1.0] * len(shown), *(example.strength for example in examples)])
-    strengths = reach[:, None] * torch.tensor(FRACTIONS)  # (N, S)
-    editor = session.editor(seeds)
+    latent = torch.cat(
+        [pool[shown], *(session.to_layers(session.draw_latents([example.seed])) for example in examples)]
+    )
+    last = torch.tensor([*[1.0] * len(shown), *(example.strength for example in examples)])
+    strengths = last[:, None] * torch.tensor(FRACTIONS)  # (N, S)
+    editor = session.make_editor(seeds)
     images, labels = [], []
     for strength in strengths.unbind(1):
         pixels, scores = session.generate(session.move(editor, latent, [(category, strength)]))
-        images.append(shrunk(pixels))
+        images.append(shrink_images(pixels))
         labels.append(scores)
     return {
         "categories": np.full(len(latent), category),
@@ -140,16 +144,16 @@ def strips_towards(
     }
 
 
-def without(session: EditSession, category: int, seen: Tensor) -> list[int]:
-    """The first SHOWN rows of labels (N, K) that do not have the value; where there are fewer, others follow."""
+def select_without(session: EditSession, category: int, labels: Tensor) -> list[int]:
+    """SHOWN rows of labels (N, K): the first without the value, then, if there are fewer, others."""
     attribute, value = session.model.layout.locate(category)
-    has = seen[:, session.model.layout.columns[attribute]].argmax(1) == value
+    has = labels[:, session.model.layout.columns[attribute]].argmax(1) == value
     rows: list[int] = has.int().argsort(stable=True)[:SHOWN].tolist()
     return rows
 
 
-def shrunk(pixels: np.ndarray) -> np.ndarray:
-    """Pictures (N, H, W, C) of at most SIDE pixels a side, as bytes."""
+def shrink_images(pixels: np.ndarray) -> np.ndarray:
+    """Images uint8 (N, H, W, C) averaged down to at most SIDE pixels along the longer side."""
     largest = max(pixels.shape[1:3])
     if largest <= SIDE:
         return pixels

@@ -1,4 +1,4 @@
-"""Finished artifacts as the plain data that the command line prints."""
+"""Summaries of fits and edits as dictionaries, for the command line and the report."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from gmmedit.mixture.held import all_others_held, held_by_all
 
 
 def fit_report(path: Path) -> dict[str, Any]:
-    """Per attribute: held-out accuracy, separation, the closest other subspace, rates; a verdict, and notes.
+    """Summary of single.h5 or mixture.h5: attributes (held-out accuracy, separation, closest other subspace and its
+    angle in degrees, rates predicted/labelled), a verdict, and notes.
 
-    Of a single attribute, `closest` and `angle` are None.
+    `closest` and `angle` are None if there is one attribute.
     """
     with artifacts.open(path) as fit:
         report, start, rows = fit.group("report"), 0, []
@@ -35,13 +36,13 @@ def fit_report(path: Path) -> dict[str, Any]:
             })  # fmt: skip
             start += len(values)
         history = fit.group("history")
-        settled = "converged" if fit.attrs["converged"] else "the loss was still moving: more --steps may help"
+        settled = "converged" if fit.attrs["converged"] else "not converged: increase --steps"
         verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {fit.attrs['steps']} steps; {settled}"
         return {"attributes": rows, "verdict": verdict, "notes": fit.attrs.get("notes", [])}
 
 
 def edit_report(path: Path) -> dict[str, Any]:
-    """Mean labels before and after, and how the target's change compares with the others'."""
+    """Summary of edits.h5: mean labels before and after, the change of the target and of the others, files."""
     with artifacts.open(path, "edits") as edits:
         before, after = edits["labels_before"], edits["labels_after"]
         targets = edited_columns(edits)
@@ -50,7 +51,7 @@ def edit_report(path: Path) -> dict[str, Any]:
             for i, value in enumerate(values):
                 column = start + i
                 if len(values) == 2 and i == 0 and column not in targets:
-                    continue  # says the same as the other value
+                    continue  # one minus the other value
                 means = [float(before[:, column].mean()), *(float(m) for m in after[:, :, column].mean(1))]
                 label = f"{name}={value}"
                 named[column] = label
@@ -71,7 +72,7 @@ def edit_report(path: Path) -> dict[str, Any]:
 
 
 def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:
-    """How far the target labels moved, and how far all others, from (N, K) before and after."""
+    """The mean change of the target labels and of the held ones, from labels (N, K) before and after."""
     change = np.abs(after - before).mean(0)  # (K,)
     owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
     held = held_by_all(all_others_held(len(edits.attributes)), {owner[column] for column in targets})
@@ -81,4 +82,4 @@ def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: d
         return moved
     worst = max(others, key=lambda column: change[column])
     average = np.mean([change[column] for column in others])
-    return f"{moved}; other labels moved by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
+    return f"{moved}; other labels changed by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"

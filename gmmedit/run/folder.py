@@ -1,6 +1,6 @@
-"""RunFolder: the one door from a step to the artifacts of a run and to the networks that they name.
+"""RunFolder: access from a stage to the artifacts of a run and to the networks that they name.
 
-There is one check of parents, one of fingerprints and one of trust, and they are here.
+The checks of parents, fingerprints and trust are here and nowhere else.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  
 
 
 class RunFolder:
-    """A run folder: its artifacts, and the networks that they name, each opened when it is first asked for.
+    """A run folder: its artifacts and the networks that they name, each opened on first access.
 
-    Use it in `with`; the files are closed with it. `missing` has a line for each artifact that `find` did not find, or
-    not as one of this run.
+    A context manager that closes the files. `missing`: a line for each artifact that `find` could not open, by kind.
     """
 
     def __init__(self, path: Path, execution: Execution) -> None:
@@ -58,73 +57,75 @@ class RunFolder:
     # Artifacts
 
     def file(self, kind: str) -> Path:
-        """Where the artifact of that kind lies, or would lie."""
+        """The path of the artifact of that kind, whether it exists or not."""
         return self.path / f"{kind}.h5"
 
     def artifact(self, kind: str) -> Artifact:
-        """The finished artifact of that kind, which belongs to all others that have been asked for.
+        """The finished artifact of that kind, checked against all others that are open.
 
-        InputError: it is not there, cannot be read, or was made from others than those.
+        InputError: it is missing, unreadable, or made from other artifacts than the open ones.
         """
         if kind not in self._open:
             with ExitStack() as stack:
                 artifact = stack.enter_context(artifacts.open(self.file(kind), kind))
                 for name, other in self._open.items():
-                    self.check_descent(artifact, {name: other})
-                    self.check_descent(other, {kind: artifact})
+                    self.check_parents(artifact, {name: other})
+                    self.check_parents(other, {kind: artifact})
                 self._stack.enter_context(stack.pop_all())
             self._open[kind] = artifact
         return self._open[kind]
 
     @staticmethod
-    def check_descent(child: Artifact, parents: Mapping[str, Artifact]) -> None:
-        """InputError: `child` was made from others than these, or evaluated on samples that a fit may have seen."""
+    def check_parents(child: Artifact, parents: Mapping[str, Artifact]) -> None:
+        """InputError: `child` was made from other artifacts than `parents`, or evaluated on fitted samples."""
         named = {name: parent for name, parent in parents.items() if name in child.spec.parents}
         artifacts.check_parents(child, **named)
         if "samples" in parents:
             check_unseen(child, parents["samples"])
 
     def find(self, kind: str) -> Artifact | None:
-        """As `artifact`; None, and a line in `missing`, where that raises an error."""
+        """As `artifact`, but None and a line in `missing` instead of an InputError."""
         try:
             return self.artifact(kind) if kind not in self.missing else None
         except InputError as error:
-            self.missing[kind] = self.one_line(error)
+            self.missing[kind] = self.describe_error(error)
             return None
 
     def find_all(self, kinds: Iterable[str] = KINDS) -> dict[str, Artifact]:
-        """Those artifacts that are there and belong together, by kind."""
+        """The artifacts that exist and belong together, by kind."""
         found = {kind: self.find(kind) for kind in kinds}
         return {kind: artifact for kind, artifact in found.items() if artifact is not None}
 
-    def one_line(self, error: InputError) -> str:
-        """What is wrong and what to do, without the folder: where it lies is no part of a result."""
+    def describe_error(self, error: InputError) -> str:
+        """Message and hint in one line, without the path of the folder, which is no part of a result."""
         text = f"{error.message}: {error.hint}" if error.hint else error.message
         return text.replace(f"{self.path}/", "")
 
     @property
-    def there(self) -> dict[str, Artifact]:
-        """The artifacts that are open, by kind."""
+    def opened(self) -> dict[str, Artifact]:
+        """The open artifacts, by kind."""
         return dict(self._open)
 
-    # What artifacts tell
+    # Contents of artifacts
 
     @property
     def attributes(self) -> list[tuple[str, list[str]]]:
-        """Names and values; empty while nothing that is open is labelled."""
+        """Names and values of the attributes; empty if no open artifact has any."""
         return next((artifact.attributes for artifact in self._open.values() if artifact.attributes), [])
 
     @property
     def samples(self) -> Artifact:
+        """The artifact samples.h5; InputError as `artifact`."""
         return self.artifact("samples")
 
     @property
     def labels(self) -> Artifact:
+        """The artifact labels.h5; InputError as `artifact`."""
         return self.artifact("labels")
 
     @cached_property
-    def sampled(self) -> SampleSettings:
-        """What the samples were drawn with. InputError: samples.h5 names settings that there are not."""
+    def sample_settings(self) -> SampleSettings:
+        """The settings of samples.h5. InputError: it names settings that do not exist."""
         try:
             return SampleSettings.model_validate(self.samples.spec.config)
         except ValidationError as error:
@@ -132,9 +133,9 @@ class RunFolder:
             raise InputError(f"{self.samples.path}: {message}", hint="make it again: gmmedit sample --force") from None
 
     def space(self, name: str) -> Space:
-        """The generator's latent space of that name, as samples.h5 tells it."""
+        """The latent space of that name, as recorded in samples.h5."""
         spaces = self.samples.attrs.get("spaces")
-        if spaces is None:  # version 0.1.0: z, and w of so many layers as the generator has
+        if spaces is None:  # files of version 0.1.0 record only the dimensions
             return Space(name, int(np.prod(self.samples.sizes[f"{name}_dim"])), normal=name == "z")
         return Space.from_record(spaces[name])
 
@@ -146,47 +147,47 @@ class RunFolder:
 
     def chart(self, fit: str = "mixture") -> Chart:
         """The chart of single.h5 or mixture.h5."""
-        return Chart.from_arrays(tensors(self.artifact(fit).group("chart")))
+        return Chart.from_arrays(to_tensors(self.artifact(fit).group("chart")))
 
     def model(self, fit: str = "mixture") -> AttributeMixture:
         """The model of single.h5 or mixture.h5."""
-        return model_from(self.artifact(fit))
+        return read_model(self.artifact(fit))
 
     # Networks
 
     @cached_property
     def generator(self) -> Generator:
-        """The generator that made the samples.
+        """The generator of samples.h5.
 
-        InputError: its weights are not those any more, or it is a program that the user has not named.
+        InputError: it is missing, its weights have changed, or it is a Python file and `--trust` is off.
         """
-        generator = generators.load(self.sampled.gan, self.execution.device, trusted=self.execution.trusting)
+        generator = generators.load(self.sample_settings.gan, self.execution.device, trusted=self.execution.trusting)
         check_fingerprint(self.samples, "generator", self.samples.spec.generator, generator.fingerprint)
         return generator
 
     @cached_property
     def renderer(self) -> Renderer:
-        """The same, as step 1 was asked to use it."""
-        return Renderer(self.generator, self.sampled)
+        """The generator with the settings of samples.h5."""
+        return Renderer(self.generator, self.sample_settings)
 
     def tuned_renderer(self, source: str, trusted: bool) -> Renderer:
-        """Another generator of the same latent spaces, to be used as the run's own.
+        """Another generator of the same latent spaces, with the settings of samples.h5.
 
-        trusted: whether the user names it. InputError: it takes other latents, makes images of another shape, or has
-        other classes.
+        trusted: the user named it, so its Python file may run. InputError: its latent spaces, image shape or classes
+        differ from those of the run's generator.
         """
         tuned = generators.load(source, self.execution.device, trusted=trusted)
-        for found, wanted in zip(traits(tuned), traits(self.generator), strict=True):
+        for found, wanted in zip(compatibility_of(tuned), compatibility_of(self.generator), strict=True):
             if found != wanted:
-                message = f"{source} has {found}, the run's generator has {wanted}: its latents are others"
-                raise InputError(message, hint="edit --gan takes a fine-tuned copy of the run's generator")
-        return Renderer(tuned, self.sampled.model_copy(update={"gan": source}))
+                message = f"{source} has {found}, the run's generator has {wanted}"
+                raise InputError(message, hint="edit --gan needs a fine-tuned copy of the run's generator")
+        return Renderer(tuned, self.sample_settings.model_copy(update={"gan": source}))
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The classifier that made the labels, calibrated as for them.
+        """The classifier of labels.h5, with the calibration recorded there.
 
-        InputError: as `classifier_of`, or its weights are not those any more.
+        InputError: as `classifier_of`, or its weights have changed.
         """
         classifier = self.classifier_of(self.labels)
         check_fingerprint(self.labels, "classifier", self.labels.spec.classifier, classifier.fingerprint)
@@ -194,13 +195,13 @@ class RunFolder:
         return classifier
 
     def classifier_of(self, artifact: Artifact) -> Classifier:
-        """The classifier that an artifact names, whatever its weights are.
+        """The classifier that an artifact names, without a check of its weights.
 
-        InputError: it is not there, or it is a program that the user has not named.
+        InputError: it is missing, or it is a Python file and `--trust` is off.
         """
         name = artifact.spec.config.get("classifier")
         if not isinstance(name, str):
-            message = f"{artifact.path} does not say which classifier it was made with"
+            message = f"{artifact.path} does not record the classifier it was made with"
             raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
         return classifiers.load(name, self.execution.device, trusted=self.execution.trusting)
 
@@ -210,20 +211,20 @@ class RunFolder:
         return load_embedder(name, self.execution.device, trusted=self.execution.trusting)
 
     def calibrate(self, classifier: Classifier) -> None:
-        """Give the labelling classifier the scale and shift with which it made the labels, where it has such."""
+        """Load the calibration recorded in labels.h5 into the labelling classifier, if it has one."""
         if classifier.calibration:
             classifier.calibration.load(self.labels.attrs["calibration"])
 
 
-def traits(generator: Generator) -> tuple[str, str, str]:
-    """What two generators must have in common for the edits of one to suit the other."""
+def compatibility_of(generator: Generator) -> tuple[str, str, str]:
+    """What two generators must share so that latents of one suit the other, as texts: spaces, images, classes."""
     channels, height, width = generator.image_shape
     spaces = ", ".join(map(str, generator.spaces.values()))
     return spaces, f"images of {height} x {width} pixels and {channels} channels", f"{generator.n_classes} classes"
 
 
 def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
-    """InputError: a network is another one than the artifact was made with."""
+    """InputError: the fingerprint of a network (`part`) differs from the recorded one."""
     expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
@@ -231,16 +232,16 @@ def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerpri
 
 
 def layout_of(artifact: Artifact) -> Layout:
-    """The attributes of an artifact as the mixture counts them."""
+    """The number of values of each attribute of an artifact."""
     return Layout(tuple(len(values) for _, values in artifact.attributes))
 
 
-def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Arrays to tensors, under the same names."""
+def to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Arrays as tensors, under the same names."""
     return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
 
 
-def model_from(fit: Artifact) -> AttributeMixture:
+def read_model(fit: Artifact) -> AttributeMixture:
     """The model of a single.h5 or mixture.h5."""
     layout = tuple(len(values) for _, values in fit.attributes)
-    return AttributeMixture.from_state(layout, tensors(fit.group("parameters")))
+    return AttributeMixture.from_state(layout, to_tensors(fit.group("parameters")))

@@ -1,4 +1,4 @@
-"""Which samples have a label, which of those are fitted, which are held out, and which seeds no fit has seen."""
+"""The split of the samples: labelled rows, fitted rows, held-out rows, and seeds that no fit has used."""
 
 import numpy as np
 import torch
@@ -7,18 +7,18 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 
-SEEDS = 1 << 32  # that numpy.random.RandomState takes
+SEEDS = 1 << 32  # of numpy.random.RandomState
 
 
-def fitted_of(n: int, held_out: float) -> int:
-    """How many of n labelled samples are fitted: the first ones; the others are held out."""
+def count_fitted(n: int, held_out: float) -> int:
+    """Number of fitted samples among n labelled ones: the first; the share `held_out` at the end is held out."""
     return n - max(1, round(held_out * n))
 
 
 def labelled_rows(labels: Artifact) -> np.ndarray:
-    """The rows of samples.h5 that have a label, int64, in order. A table may lack those of others.
+    """The rows of samples.h5 that have a label, (M,) int64, ascending; a table may not label all.
 
-    InputError: there are labels of NaN that `label` has not recorded as missing.
+    InputError: labels are NaN that `label` has not recorded as missing.
     """
     known = np.isfinite(labels["labels"])
     whole = known.all(1)
@@ -28,43 +28,43 @@ def labelled_rows(labels: Artifact) -> np.ndarray:
 
 
 def fitted_rows(labels: Artifact, held_out: float) -> np.ndarray:
-    """The rows of samples.h5 that a fit sees, int64: of those that have a label, the first."""
+    """The rows of samples.h5 that are fitted, (M,) int64: the first of those that have a label."""
     labelled = labelled_rows(labels)
-    return labelled[: fitted_of(len(labelled), held_out)]
+    return labelled[: count_fitted(len(labelled), held_out)]
 
 
-def compact(rows: np.ndarray) -> slice | np.ndarray:
-    """Rows in order; as a slice, which copies nothing, where they follow one another."""
+def as_compact_index(rows: np.ndarray) -> slice | np.ndarray:
+    """Ascending rows, as a slice if they are consecutive: indexing with it copies nothing."""
     first, last = int(rows[0]), int(rows[-1])
     return slice(first, last + 1) if last + 1 - first == len(rows) else rows
 
 
 def read_rows(artifact: Artifact, name: str, rows: np.ndarray) -> Tensor:
-    """These rows, in order, of a dataset."""
-    first, chosen = int(rows[0]), compact(rows - rows[0])
+    """The given rows (M,), ascending, of a dataset: a tensor (M, ...)."""
+    first, chosen = int(rows[0]), as_compact_index(rows - rows[0])
     return torch.from_numpy(artifact.rows(name, first, int(rows[-1]) + 1)[chosen])
 
 
 def first_unseen(first: int, n: int, samples: Artifact) -> int:
-    """The first of n seeds in a row that samples.h5 does not have: `first`, else beyond its own, else 0.
+    """The first of n consecutive seeds that are not in samples.h5: `first`, else the one after its last, else 0.
 
-    InputError: there are not so many seeds.
+    InputError: no such n seeds exist.
     """
     start, stop = samples.spec.seed, samples.spec.seed + samples.spec.n
     for seed in (first, stop, 0):
-        if seed + n <= SEEDS and not overlap(seed, seed + n, start, stop):
+        if seed + n <= SEEDS and not ranges_overlap(seed, seed + n, start, stop):
             return seed
-    raise InputError(f"{samples.path} leaves no {n} seeds in a row for samples that no fit has seen", hint="-n 1000")
+    raise InputError(f"{samples.path} leaves no {n} consecutive unused seeds for unseen samples", hint="-n 1000")
 
 
-def overlap(first: int, last: int, start: int, stop: int) -> bool:
-    """Whether two ranges of seeds, their ends excluded, share one."""
+def ranges_overlap(first: int, last: int, start: int, stop: int) -> bool:
+    """Whether the ranges [first, last) and [start, stop) intersect."""
     return first < stop and start < last
 
 
 def check_unseen(scored: Artifact, samples: Artifact) -> None:
-    """InputError: edits were evaluated on samples of samples.h5, which a fit may have seen."""
+    """InputError: the evaluation used seeds of samples.h5, which a fit may have seen."""
     first, ours = scored.spec.config.get("first_seed"), samples.spec
-    if first is not None and overlap(first, first + scored.spec.n, ours.seed, ours.seed + ours.n):
-        message = f"{scored.path} was made on seeds from {first} on, which {samples.path} has too"
+    if first is not None and ranges_overlap(first, first + scored.spec.n, ours.seed, ours.seed + ours.n):
+        message = f"{scored.path} was evaluated on seeds from {first} on, some of which are in {samples.path}"
         raise InputError(message, hint=f"make it again: {scored.kind.command} --force")

@@ -1,4 +1,4 @@
-"""The labelled samples of a run as members of the components: where polished edits begin."""
+"""The fitted samples of a run as neighbours, from which optimised edits start."""
 
 import torch
 from torch import Tensor
@@ -10,20 +10,20 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.spaces import Chart, fit_chart
 
-MOST = 50_000  # samples; each edited image is compared with all of them
-MOST_NUMBERS = 1 << 27  # of their coordinates: where the patent is read literally, each attribute has all of x
+MAX_SAMPLES = 50_000  # every edited image is compared with all of them
+MAX_COORDINATES = 1 << 27  # of all samples together; with FullSpace each attribute has all D of them
 RATES = {"z": 0.01, "w": 0.04}
 
 
 @torch.no_grad()
-def neighbours_of(
+def find_neighbours(
     run: RunFolder, space: str, chart: Chart, model: AttributeMixture, held_out: float, held: Tensor | None = None
 ) -> Neighbours:
-    """The samples that the fit has seen. Near means near in W, where the generator has one.
+    """The fitted samples with their coordinates, logits and places; distances are in W if the generator has W.
 
-    held: (A, A) the attributes that edits must leave alone (`gmmedit.mixture.held`); None: every other one.
+    held: (A, A) bool, the attributes that edits must keep (`gmmedit.mixture.held`); None: all others.
     """
-    rows = fitted_rows(run.labels, held_out)[: min(MOST, MOST_NUMBERS // model.layout.width)]
+    rows = fitted_rows(run.labels, held_out)[: min(MAX_SAMPLES, MAX_COORDINATES // model.layout.width)]
     latents, logits = read_rows(run.samples, space, rows), read_rows(run.labels, "logits", rows)
     x = chart.to_x_(latents)
     positions, place = x, lambda rows: rows

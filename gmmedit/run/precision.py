@@ -1,4 +1,4 @@
-"""What a precision of `auto` comes to, and that a step goes on in the precision in which it was begun."""
+"""The precision that `auto` resolves to; a resumed step keeps the precision it was started with."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +9,17 @@ from gmmedit.runtime.execution import Execution, resolve_precision
 
 
 def settle_precision(path: Path, spec: RunSpec, execution: Execution) -> RunSpec:
-    """The spec, with what a precision of `auto` comes to here, for all processes of the command.
+    """The spec with the precision `auto` resolved on this machine, the same in all processes of the command.
 
-    A file that was begun goes on in the precision that it has, wherever that was, so that its bytes stay the same.
+    An unfinished file keeps its precision, whatever machine it was started on: its bytes do not depend on where it
+    is resumed.
     """
     if spec.config["precision"] != "auto":
         return spec
 
-    def found() -> str:
+    def resolve() -> str:
         before = None if execution.restart else artifacts.read_partial_spec(path)
         recorded = before.resolved_config.get("precision") if before else None
         return recorded if recorded in ("fp32", "bf16") else resolve_precision("auto", execution.device)
 
-    return replace(spec, resolved={"precision": execution.processes.broadcast(found)})
+    return replace(spec, resolved={"precision": execution.processes.broadcast(resolve)})

@@ -1,4 +1,4 @@
-"""Latents to images as step 1 was asked to make them, and what a classifier says of those."""
+"""Latents to images with the settings of step 1, and the classifier's logits of those images."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from gmmedit.mixture.refining import Score
 from gmmedit.runtime.execution import autocast
 from gmmedit.spaces import Chart, Space
 
-PIXELS_AT_ONCE = 1 << 17  # a CPU is no faster when it generates more at once, and its memory fills up
-MOST_IMAGES = 1 << 30
-SHIFT, NOISE = 1 / 32, 0.3  # of `disturbed`: of the shorter side; standard deviation, pixels are in [-1, 1]
-SEEN = 64  # pixels along the longer side at which two images are compared
+PIXELS_PER_CALL = 1 << 17  # on a CPU, more are not faster and only take memory
+MAX_IMAGES = 1 << 30
+SHIFT, NOISE = 1 / 32, 0.3  # of `disturb`: share of the shorter side; standard deviation for pixels in [-1, 1]
+COMPARED_SIDE = 64  # pixels along the longer side of images that losses compare
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """A generator as step 1 was asked to use it: class, truncation, noise. Every later step makes the same images.
+    """A generator with the settings of step 1 (class, truncation, noise), so that later steps make the same images.
 
-    Raises InputError: the generator has no such class, or needs one; it has no W to truncate, or no mean w, or not so
-    many layers.
+    InputError: the settings do not suit the generator, see `check_settings`.
     """
 
     generator: Generator
@@ -40,42 +39,42 @@ class Renderer:
 
     @property
     def space(self) -> Space:
-        """The space whose latents samples.h5 keeps and `generate` takes by default: W where there is one."""
+        """The space of the latents in samples.h5: W if the generator has one, else Z."""
         return list(self.generator.spaces.values())[-1]
 
     def map(self, z: Tensor) -> Tensor:
-        """z (N, z_dim) to the w (N, w_dim) that samples.h5 keeps: truncated, unless a cutoff spares some layers."""
+        """z (N, z_dim) to w (N, w_dim) as in samples.h5: truncated, unless a cutoff truncates only some layers."""
         settings, c = self.settings, None
         if settings.class_index is not None:
             hot = F.one_hot(torch.tensor(settings.class_index), self.generator.n_classes)
             c = hot.float().to(z).expand(len(z), -1)
         return self.generator.map(z, c, settings.psi if settings.cutoff is None else 1)
 
-    def latents(self, seeds: Sequence[int], space: str, at_once: int = 1) -> Tensor:
-        """Latents (N, D) of NVIDIA's `--seeds` in that space, on the CPU.
+    def draw_latents(self, seeds: Sequence[int], space: str, rows_per_call: int = 1) -> Tensor:
+        """Latents (N, D) of the seeds (as NVIDIA's `--seeds`) in that space, on the CPU.
 
-        So many are mapped at once: the last bits of a w depend on how many are mapped beside it.
+        rows_per_call: rows mapped together; the last bits of a w depend on it.
         """
         z = self.generator.draw(seeds)
         if space == "z":
             return z
-        return torch.cat([self.map(rows.to(self.generator.device)).cpu() for rows in z.split(at_once)])
+        return torch.cat([self.map(rows.to(self.generator.device)).cpu() for rows in z.split(rows_per_call)])
 
-    def layered(self, latent: Tensor, space: str) -> Tensor:
-        """Latents (N, D) or (N, L, D) of that space to (N, L, D)."""
+    def to_layers(self, latent: Tensor, space: str) -> Tensor:
+        """Latents (N, D) or (N, L, D) of that space as (N, L, D), L the number of its layers."""
         latent = latent if latent.ndim == 3 else latent[:, None]
         return latent.expand(-1, self.generator.spaces[space].layers, -1)
 
     def generate(self, latent: Tensor, space: str) -> Tensor:
-        """Latents (N, D) or (N, L, D) of that space, L = 1 or one for each layer, to images (N, C, H, W) about [-1, 1].
+        """Latents (N, D) or (N, L, D) of that space to images (N, C, H, W) around [-1, 1].
 
-        A w is one that `map` gave.
+        L is 1 or the number of layers. Latents of W are as `map` returns them.
         """
         latent = self.to_synthesis(latent.to(self.generator.device), space)
-        return torch.cat([self.generator.synthesize(rows) for rows in latent.split(images_at_once(self.generator))])
+        return torch.cat([self.generator.synthesize(rows) for rows in latent.split(images_per_call(self.generator))])
 
     def to_synthesis(self, latent: Tensor, space: str) -> Tensor:
-        """Such latents as `Generator.synthesize` takes them: mapped, truncated; z where there is no W."""
+        """Latents as in `generate`, mapped and truncated for `Generator.synthesize`; z if the generator has no W."""
         generator, settings = self.generator, self.settings
         latent = latent[:, 0] if latent.ndim == 3 and latent.shape[1] == 1 else latent
         if "w" in generator.spaces:
@@ -84,65 +83,65 @@ class Renderer:
                 latent = generator.truncate(latent, settings.psi, settings.cutoff)
         return latent
 
-    def score(self, space: str, chart: Chart, classifier: Classifier, precision: str) -> Score:
-        """f(G(x)): coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.
+    def make_score(self, space: str, chart: Chart, classifier: Classifier, precision: str) -> Score:
+        """The function f(G(x)): chart coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.
 
-        Images whose longer side has more than SEEN pixels are shrunk to that. Both come on x's device, in float32.
+        Both are float32 on the device of x; images are shrunk to COMPARED_SIDE pixels along the longer side.
         """
 
         def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
             with autocast(precision, str(self.generator.device)):
                 images = self.generate(chart.from_x(x), space)
-                logits = classifier.logits(images if disturbance is None else disturbed(images, disturbance))
-            return logits.float().to(x.device), shrunk(images.float()).to(x.device)
+                logits = classifier.logits(images if disturbance is None else disturb(images, disturbance))
+            return logits.float().to(x.device), shrink_to_compare(images.float()).to(x.device)
 
         return score
 
 
 def check_settings(generator: Generator, settings: SampleSettings) -> None:
-    """InputError: the generator cannot be used as the settings ask, see `Renderer`."""
+    """InputError: the class is missing, unknown or not applicable; psi needs W, a cutoff a mean w and enough layers."""
     n, chosen = generator.n_classes, settings.class_index
     if n and chosen is None:
-        raise InputError(f"{settings.gan} draws one of {n} classes and needs to know which", hint="--class 0")
+        raise InputError(f"{settings.gan} is conditional ({n} classes) and needs a class", hint="--class 0")
     if not n and chosen is not None:
-        raise InputError(f"{settings.gan} has no classes", hint="leave --class out")
+        raise InputError(f"{settings.gan} has no classes", hint="omit --class")
     if n and chosen is not None and chosen >= n:
         raise InputError(f"{settings.gan} has no class {chosen}", hint=f"--class 0 to --class {n - 1}")
     if settings.psi != 1 and "w" not in generator.spaces:
-        raise InputError(f"{settings.gan} has no W that psi could truncate", hint="leave --psi out")
+        raise InputError(f"{settings.gan} has no W, which psi truncates", hint="omit --psi")
     if settings.cutoff is None:
         return
     if generator.w_avg is None:
-        raise InputError(f"{settings.gan} has no mean w that layers could be drawn to", hint="leave --cutoff out")
+        raise InputError(f"{settings.gan} has no mean w, which --cutoff needs", hint="omit --cutoff")
     layers = generator.spaces["w"].layers if "w" in generator.spaces else 0
     if settings.cutoff > layers:
-        message = f"{settings.gan} has {layers} layers, a cutoff of {settings.cutoff} lies beyond them"
-        raise InputError(message, hint="leave --cutoff out to truncate all of them")
+        message = f"cutoff {settings.cutoff} exceeds the {layers} layers of {settings.gan}"
+        raise InputError(message, hint="omit --cutoff to truncate all layers")
 
 
-def images_at_once(generator: Generator) -> int:
-    """How many images are synthesized at once, a power of two as in `in_batches`. Other devices gain from many."""
+def images_per_call(generator: Generator) -> int:
+    """Number of images per call of `synthesize`: a power of two by image size on a CPU, unlimited on other devices."""
     if generator.device.type != "cpu":
-        return MOST_IMAGES
+        return MAX_IMAGES
     _, height, width = generator.image_shape
-    most = max(PIXELS_AT_ONCE // (height * width), 1)
-    return 1 << (most.bit_length() - 1)
+    limit = max(PIXELS_PER_CALL // (height * width), 1)
+    return 1 << (limit.bit_length() - 1)
 
 
-def shrunk(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) of at most SEEN pixels along the longer side, in their proportions."""
+def shrink_to_compare(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) averaged down to at most COMPARED_SIDE pixels along the longer side, same aspect ratio."""
     height, width = images.shape[-2:]
-    scale = SEEN / max(height, width)
+    scale = COMPARED_SIDE / max(height, width)
     if scale >= 1:
         return images
     return F.adaptive_avg_pool2d(images, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
-def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (N, C, H, W) moved by up to SHIFT and with noise, the same for every image."""
-    reach = max(round(SHIFT * min(images.shape[-2:])), 1)
-    down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
+def disturb(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (N, C, H, W) shifted by up to SHIFT and with added noise, both the same for every image."""
+    margin = max(round(SHIFT * min(images.shape[-2:])), 1)
+    down, right = torch.randint(2 * margin + 1, (2,), generator=generator).tolist()
     height, width = images.shape[-2:]
-    around = F.pad(images, (reach,) * 4, mode="replicate")
+    extended = F.pad(images, (margin,) * 4, mode="replicate")
     noise = torch.randn(images.shape[1:], generator=generator).to(images)
-    return around[..., down : down + height, right : right + width] + NOISE * noise
+    return extended[..., down : down + height, right : right + width] + NOISE * noise

@@ -1,4 +1,4 @@
-"""The pipeline: five stages, each a function from a run folder and settings to the artifact it wrote.
+"""The stages of the pipeline: each is a function `run` from a run folder and settings to the artifact it writes.
 
 | stage         | reads                                | writes     | command              |
 |---------------|--------------------------------------|------------|----------------------|
@@ -8,6 +8,6 @@
 | fit_mixture.py| the same and single.h5, G, f         | mixture.h5 | gmmedit fit-mixture  |
 | edit.py       | samples.h5, mixture.h5, G, f         | edits.h5   | gmmedit edit         |
 
-evaluate.py scores the editors side by side, verify.py checks what there is, export.py writes files for other projects'
-scripts. No stage imports another: they meet in the artifacts.
+evaluate.py and compare.py score editors, report.py writes an HTML page, verify.py checks a run, export.py writes files
+for scripts of other projects. Stages do not import each other; they communicate through artifacts.
 """

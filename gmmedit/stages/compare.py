@@ -1,6 +1,6 @@
-"""Ours and the rivals side by side: same latents, same labels, same images, same judge.
+"""Score our editors and the baselines on the same latents with the same evaluation networks.
 
-Reads what `evaluate` reads, and evaluation.h5 if there is one; writes comparison.h5 and comparison.jsonl.
+Reads what `evaluate` reads, and evaluation.h5 if it exists; writes comparison.h5 and comparison.jsonl.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from gmmedit.runtime.execution import Execution
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
-    """Write folder/comparison.h5, and its figures as folder/comparison.jsonl."""
+    """Write folder/comparison.h5, and its figures as folder/comparison.jsonl. InputError: as `score_editors`."""
     path = score_editors("comparison", editors.names(), folder, settings, execution)
     if execution.processes.main:
         write_figures(path)

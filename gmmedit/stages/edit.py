@@ -1,7 +1,7 @@
-"""Step 5 (claim 6): draw control vectors from a component, interpolate towards them, generate.
+"""Step 5 (claim 6): draw control vectors from a component, interpolate towards them, generate images.
 
-Reads samples.h5, labels.h5 and mixture.h5 of the run, generator and classifier; writes edits.h5, a PNG
-per image and a contact sheet. Resumes by chunks of images.
+Reads samples.h5, labels.h5 and mixture.h5, generator and classifier; writes edits.h5, a PNG per image and a contact
+sheet. Resumes by chunks of images.
 """
 
 from pathlib import Path
@@ -14,9 +14,10 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.latents import read_latents
-from gmmedit.editing.outputs import picture_folder, write_pictures
+from gmmedit.editing.outputs import make_image_folder, write_images
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import EditSession, Move, open_session
+from gmmedit.editing.targets import Aims, find_strengths
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
@@ -25,20 +26,20 @@ from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run"]
 
-FARTHEST, STRIDE, HALVINGS = 3.0, 0.25, 5  # of the search for a target label
-
-Aims = list[tuple[int, float]]  # a category and a strength each
-
 
 def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
-    """What can be edited in a run folder: names and values."""
+    """Names and values of the attributes in mixture.h5. InputError: it is missing or unreadable."""
     with artifacts.open(folder / "mixture.h5", "mixture") as mixture:
         return mixture.attributes
 
 
 @torch.no_grad()
 def run(folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None) -> Path:
-    """Write edits.h5 and pictures into `out`, by default the run folder; an older edit there is replaced."""
+    """Write edits.h5 and images into `out`, by default the run folder; an earlier edit there is replaced.
+
+    InputError: an artifact or network is missing or has changed; the request names unknown attributes, rows or files.
+    RunError: another process edits into the same folder.
+    """
     prepare(execution)
     with RunFolder(folder, execution) as run_folder:
         mixture, samples = run_folder.artifact("mixture"), run_folder.samples
@@ -46,25 +47,26 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         if settings.gan:
             settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
         session = open_session(run_folder, settings)
-        index, latent = chosen_latents(request, samples, session)
-        first = samples.spec.seed if request.source == "index" else 0  # a row of samples.h5 is a seed, too
+        index, latent = select_latents(request, samples, session)
+        first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
         spec = run_spec(mixture, latent, index, images, session, request)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
     with lock(path):  # two edits into one folder would mix their images
-        picture_folder(path)  # what stands in its way is found before the work
+        make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            fill(path, spec, session, request, aims, index, images, latent)
-        write_pictures(path, request.title())
+            write_edits(path, spec, session, request, aims, index, images, latent)
+        write_images(path, request.title())
     return path
 
 
-def fill(
+def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
     index: np.ndarray, images: list[int], latent: Tensor,
 ) -> None:  # fmt: skip
+    """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk, notes = {"alphas": np.array(request.alphas)}, session.chunk, {"notes": session.notes}
     execution = session.execution
     restart = execution.restart
@@ -73,7 +75,7 @@ def fill(
     ) as writer:
         for start, stop in writer.pending():
             execution.stop.check()
-            editor = session.editor(images[start:stop])
+            editor = session.make_editor(images[start:stop])
             rows = edit_rows(session, editor, request, aims, latent[start:stop])
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")
@@ -83,11 +85,11 @@ def fill(
 def edit_rows(
     session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> dict[str, np.ndarray]:
-    """One chunk of images at every strength, with labels and pictures."""
+    """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength."""
     images, labels = session.generate(latent)
-    columns = plan(session, editor, request, aims, latent)
+    columns = plan_columns(session, editor, request, aims, latent)
     moved = [session.move(editor, latent, moves) for _, moves in columns]
-    generated = [session.generate(one) for one in moved]
+    generated = [session.generate(latents) for latents in moved]
     return {
         "latent": latent.numpy(),
         "latents": torch.stack(moved).numpy(),
@@ -99,70 +101,53 @@ def edit_rows(
     }
 
 
-def plan(
+def plan_columns(
     session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
 ) -> list[tuple[Tensor, list[Move]]]:
-    """The columns of the result: a strength for every image (N,), and the moves that it stands for."""
+    """The columns of the result: a strength for every image (N,), and the moves at that strength."""
     n = len(latent)
     if request.each:
         alone = [(torch.full((n,), strength), category) for category, strength in aims]
         return [(strength, [(category, strength)]) for strength, category in alone]
     scales = [torch.full((n,), alpha) for alpha in request.alphas]
     if request.target is not None:
-        scales = [reaching(session, editor, aims, latent, request.target)]
+        scales = [find_strengths(session, editor, aims, latent, request.target)]
     return [(scale, [(category, strength * scale) for category, strength in aims]) for scale in scales]
 
 
-def reaching(session: EditSession, editor: MixtureEditor, aims: Aims, latent: Tensor, target: float) -> Tensor:
-    """The least strength (N,) at which the first aim's label reaches the target; where none does, the best."""
-    grid = torch.arange(0, FARTHEST + STRIDE, STRIDE)
-
-    def label(scale: Tensor) -> Tensor:
-        moved = session.move(editor, latent, [(category, strength * scale) for category, strength in aims])
-        return torch.from_numpy(session.generate(moved)[1])[:, aims[0][0]]
-
-    scores = torch.stack([label(alpha.expand(len(latent))) for alpha in grid])  # (S, N)
-    reached = scores >= target
-    first = torch.where(reached.any(0), reached.int().argmax(0), scores.argmax(0))
-    high = grid[first]
-    low = (high - STRIDE).clamp_min(0)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        enough = label(middle) >= target
-        high = torch.where(enough, middle, high)
-        low = torch.where(enough, low, middle)
-    return high
-
-
-def chosen_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
+def select_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
-    index, latent = named_latents(request, samples, session)
-    return index, session.layered(latent)
+    index, latent = read_latents_of(request, samples, session)
+    return index, session.to_layers(latent)
 
 
-def named_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
-    """Row numbers or seeds (N,), and the latents behind them, (N, D) or W+ (N, L, D)."""
+def read_latents_of(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
+    """Row numbers or seeds (N,), and their latents, (N, D) or W+ (N, L, D).
+
+    InputError: a row is not in samples.h5; a file of latents cannot be used.
+    """
     space = session.space
     if request.latents is not None:
         if session.renderer.settings.cutoff is not None and space == "w" and request.latents_space != "z":
-            message = f"the cutoff of {samples.path} would truncate the latents of {request.latents} too"
-            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z and --latents-space z")
+            message = f"{samples.path} has a cutoff, which would also truncate the latents of {request.latents}"
+            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z with --latents-space z")
         kind, latent = read_latents(request.latents, space, session.renderer.generator, request.latents_space)
         return np.arange(len(latent)), session.sampler.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
         if index.max() >= samples.spec.n:
             raise InputError(
-                f"row {index.max()} is not in {samples.path}, it has {samples.spec.n}",
-                hint="--seeds draws others",
+                f"row {index.max()} is not in {samples.path}, which has {samples.spec.n} rows",
+                hint="--seeds edits latents of other seeds",
             )
         return index, torch.from_numpy(samples[space][index])
-    return index, session.latents(request.rows)
+    return index, session.draw_latents(request.rows)
 
 
 def run_spec(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request
 ) -> RunSpec:  # fmt: skip
+    """The specification of edits.h5."""
     channels, height, width = session.renderer.generator.image_shape
     config = session.settings.model_dump(exclude_none=True) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
@@ -177,7 +162,7 @@ def run_spec(
     if session.settings.gan:
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
     if session.settings.draw == "sample":
-        config["images"] = images  # each has a draw of its own
+        config["images"] = images  # which seed their draws
     return RunSpec(
         kind="edits",
         n=len(latent),

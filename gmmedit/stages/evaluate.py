@@ -1,4 +1,4 @@
-"""How good and how decoupled our edits are: judged on images that no fit has seen.
+"""Score our editors on samples that no fit has seen.
 
 Reads samples.h5, labels.h5, mixture.h5, generator and classifiers; writes evaluation.h5 and evaluation.jsonl.
 """
@@ -14,7 +14,7 @@ OURS = ["mixture-polished", "mixture", "random", "none"]
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
-    """Write folder/evaluation.h5, and its figures as folder/evaluation.jsonl."""
+    """Write folder/evaluation.h5, and its figures as folder/evaluation.jsonl. InputError: as `score_editors`."""
     path = score_editors("evaluation", OURS, folder, settings, execution)
     if execution.processes.main:
         write_figures(path)

@@ -1,4 +1,4 @@
-"""Step 4 (claim 5): all Gaussians together as a mixture, taught by real edits.
+"""Step 4 (claim 5): fit all Gaussians together as a mixture, with losses on generated edits.
 
 Reads samples.h5, labels.h5, single.h5, generator and classifier; writes mixture.h5. Resumes from its
 last checkpoint.
@@ -23,15 +23,19 @@ from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.precision import settle_precision
-from gmmedit.run.rendering import images_at_once
+from gmmedit.run.rendering import images_per_call
 from gmmedit.runtime.batching import TILE, in_tiles
 from gmmedit.runtime.execution import Execution, prepare
 
-CORRECTION_STREAM = -1  # the random stream that starts the correction
+CORRECTION_STREAM = -1  # random stream of the initial correction
 
 
 def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Path:
-    """Write folder/mixture.h5: parameters, chart, history, report."""
+    """Write folder/mixture.h5: parameters, chart, history, report.
+
+    InputError: an artifact or network is missing or has changed, or has no gradients where the consistency losses need
+    them; mixture.h5 has other settings.
+    """
     prepare(execution)
     path = folder / "mixture.h5"
     with RunFolder(folder, execution) as run_folder:
@@ -42,30 +46,30 @@ def run(folder: Path, settings: FitMixtureSettings, execution: Execution) -> Pat
         settings = settings.model_copy(update=spec.resolved)
         if execution.processes.main or settings.consistency == "exact":
             with execution.processes.lock(path):
-                fit_together(path, spec, run_folder, settings)
+                fit_model(path, spec, run_folder, settings)
     return path
 
 
-def fit_together(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitMixtureSettings) -> None:
-    """Fit, from the checkpoint if there is one, and write the result.
+def fit_model(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitMixtureSettings) -> None:
+    """Fit, from the checkpoint if there is one, and write mixture.h5.
 
-    Several processes make every step alike, but for its edits: each has its share of them generated and labelled.
+    All processes make the same steps; each generates and classifies its share of the edits of a step.
     """
     space, execution = spec.config["space"], run_folder.execution
     problem = load_problem(run_folder, space, spec.config["held_out"], run_folder.chart("single"))
-    score, layers = score_of(run_folder, space, problem, settings)
-    model = start(run_folder.model("single"), problem, settings, layers)
-    fit = fit_of(model, problem, score, settings, spec.config["likelihood"])
+    score, layers = make_score(run_folder, space, problem, settings)
+    model = initialise_model(run_folder.model("single"), problem, settings, layers)
+    fit = make_fit(model, problem, score, settings, spec.config["likelihood"])
     history = run_fit(path, spec, fit, execution)
     facts = {"converged": has_converged(fit.history), "steps": fit.count}
     if execution.processes.main:
         write_fit(path, spec, history, model, problem, facts)
 
 
-def fit_of(
+def make_fit(
     model: AttributeMixture, problem: Problem, score: Score | None, settings: FitMixtureSettings, form: Form
 ) -> Fit:
-    """The steps that there are to make."""
+    """The optimisation of the model's parameters; without a score there are no losses on edits."""
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
@@ -75,6 +79,7 @@ def fit_of(
 
 
 def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
+    """The specification of mixture.h5."""
     parents = {kind: run_folder.artifact(kind).fingerprint for kind in ("samples", "labels", "single")}
     labels, single = run_folder.labels, run_folder.artifact("single")
     inherited = {key: single.spec.config[key] for key in ("space", "likelihood", "held_out")}
@@ -90,10 +95,12 @@ def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
     )
 
 
-def start(model: AttributeMixture, problem: Problem, settings: FitMixtureSettings, layers: int) -> AttributeMixture:
-    """The single Gaussians as one mixture with weights 1/n, and a correction if edits will teach it.
+def initialise_model(
+    model: AttributeMixture, problem: Problem, settings: FitMixtureSettings, layers: int
+) -> AttributeMixture:
+    """The Gaussians of fit-single as a mixture with equal weights, plus a correction per layer if edits are fitted.
 
-    The subspaces stay those of fit-single: what is fitted is the mixture in them, and how it is written.
+    The subspaces stay as in fit-single; the mixture in them and the correction are fitted.
     """
     model.coordinates.requires_grad_(False)
     for a in range(len(problem.layout.values)):
@@ -104,36 +111,35 @@ def start(model: AttributeMixture, problem: Problem, settings: FitMixtureSetting
     return model
 
 
-def score_of(
+def make_score(
     run_folder: RunFolder, space: str, problem: Problem, settings: FitMixtureSettings
 ) -> tuple[Score | None, int]:
-    """What labels edits: the real networks, the surrogate, or nothing; and the layers L that it can tell apart.
+    """The function that classifies edits (the real networks, a surrogate, or None), and the number of layers it sees.
 
-    The surrogate sees one latent for all layers of W+, so what it teaches is the same for all.
-    InputError: through the real networks, and one of them has no gradients.
+    The surrogate sees one latent for all layers of W+. InputError: consistency is exact and a network has no gradients.
     """
     if settings.consistency == "off":
         return None, 1
     if settings.consistency == "surrogate":
         return fit_surrogate(problem.x, problem.logits, problem.layout, settings.seed), 1
     generator, classifier = run_folder.generator, run_folder.classifier
-    names = {"generator": run_folder.sampled.gan, "classifier": run_folder.labels.spec.config["classifier"]}
+    names = {"generator": run_folder.sample_settings.gan, "classifier": run_folder.labels.spec.config["classifier"]}
     for part, network in (("classifier", classifier), ("generator", generator)):
         if not network.differentiable:
-            message = f"--consistency exact needs gradients through the {part}, {names[part]} has none"
+            message = f"--consistency exact needs gradients of the {part}, {names[part]} has none"
             raise InputError(message, hint="--consistency surrogate, or off")
-    score = run_folder.renderer.score(space, problem.chart, classifier, settings.precision)
+    score = run_folder.renderer.make_score(space, problem.chart, classifier, settings.precision)
     tile = 1
     if generator.device.type == "cpu":
-        tile = edits_at_once(settings.batch, images_at_once(generator))
+        tile = edits_per_tile(settings.batch, images_per_call(generator))
         score = in_tiles(score, tile)
     return run_folder.execution.processes.share(score, tile), generator.spaces[space].layers
 
 
-def edits_at_once(edits: int, most: int) -> int:
-    """Rows of a tile: edits in equal tiles of up to TILE rows, no more than the generator takes at once.
+def edits_per_tile(edits: int, limit: int) -> int:
+    """Rows per tile on a CPU: the edits of a step in equal tiles of at most min(limit, TILE) rows.
 
-    A CPU rounds products of more or fewer rows differently: by tiles, any number of processes fits the same bytes.
-    Other devices are faster with all rows at once; there the fit by several processes is that of one but for rounding.
+    A CPU rounds products of more or fewer rows differently; with tiles, any number of processes gives the same bytes.
+    Other devices are faster without, and there the fit depends on the number of processes up to rounding.
     """
-    return -(-edits // -(-edits // min(most, TILE)))
+    return -(-edits // -(-edits // min(limit, TILE)))

@@ -1,4 +1,4 @@
-"""Step 3 (claim 4): a subspace per attribute, and in it one Gaussian per category.
+"""Step 3 (claim 4): fit a subspace per attribute, and in it one Gaussian per category.
 
 Reads samples.h5 and labels.h5, writes single.h5. Resumes from its last checkpoint.
 """
@@ -21,7 +21,10 @@ SAMPLES_PER_DIMENSION = 2
 
 
 def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path:
-    """Write folder/single.h5: parameters, chart, history, report."""
+    """Write folder/single.h5: parameters, chart, history, report.
+
+    InputError: samples or labels are missing or cannot be fitted; single.h5 has other settings.
+    """
     prepare(execution)
     path = folder / "single.h5"
     with RunFolder(folder, execution) as run_folder:
@@ -29,17 +32,17 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
         spec = run_spec(run_folder, settings)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
-        if execution.processes.main:  # a step hardly takes longer for more rows: docs/scale.md
+        if execution.processes.main:  # more processes would not make it faster: docs/scale.md
             with lock(path):
                 fit_gaussians(path, spec, run_folder, settings)
     return path
 
 
 def fit_gaussians(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitSingleSettings) -> None:
-    """Fit, from the checkpoint if there is one, and write the result."""
+    """Fit, from the checkpoint if there is one, and write single.h5."""
     problem = load_problem(run_folder, spec.config["space"], settings.held_out)
     if settings.scope == "full":
-        check_enough(run_folder.samples, problem)
+        check_sample_count(run_folder.samples, problem)
     fit = ReadFit(
         problem.x, problem.labels, problem.layout,
         scope=settings.scope, read=settings.read, likelihood=settings.likelihood, covariance=settings.covariance,
@@ -52,16 +55,17 @@ def fit_gaussians(path: Path, spec: RunSpec, run_folder: RunFolder, settings: Fi
     write_fit(path, spec, history, model, problem, facts)
 
 
-def check_enough(samples: Artifact, problem: Problem) -> None:
-    """InputError: Gaussians over all dimensions would be flat in some of them."""
+def check_sample_count(samples: Artifact, problem: Problem) -> None:
+    """InputError: too few samples for the covariances of Gaussians over all D dimensions."""
     n, dim = problem.x.shape
     if n < SAMPLES_PER_DIMENSION * dim:
-        message = f"{n} samples of {samples.path} are fitted, Gaussians over all {dim} dimensions need"
-        hint = "gmmedit sample -n 5000, or scope: subspace"
-        raise InputError(f"{message} {SAMPLES_PER_DIMENSION * dim}", hint=hint)
+        needed = SAMPLES_PER_DIMENSION * dim
+        message = f"{samples.path} gives {n} samples to fit, Gaussians over all {dim} dimensions need {needed}"
+        raise InputError(message, hint="gmmedit sample -n 5000, or scope: subspace")
 
 
 def run_spec(run_folder: RunFolder, settings: FitSingleSettings) -> RunSpec:
+    """The specification of single.h5."""
     samples, labels = run_folder.samples, run_folder.labels
     return RunSpec(
         kind="single",

@@ -1,6 +1,6 @@
-"""One page about a run, for people: what was done, what it looks like, how good it is, how to do it again.
+"""An HTML page about a run: settings, images, scores, and how to reproduce it.
 
-Reads every artifact that is there; makes strips.h5 where it is missing or stale; writes report.html.
+Reads every artifact of the run; writes strips.h5 if it is missing or out of date, and report.html.
 """
 
 from pathlib import Path
@@ -10,13 +10,13 @@ from gmmedit.config import EditSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.markup import items
-from gmmedit.pictures.page import document
+from gmmedit.pictures.page import render_document
 from gmmedit.report.examples import Example, examples_of, leading_editor
 from gmmedit.report.sections.edits import edits_section
 from gmmedit.report.sections.extremes import extremes_section
 from gmmedit.report.sections.fits import fits_section, labels_section
-from gmmedit.report.sections.run import reproduction, run_section
-from gmmedit.report.sections.scores import at_a_glance, comparison_section, evaluation_section
+from gmmedit.report.sections.run import reproduction_section, run_section
+from gmmedit.report.sections.scores import comparison_section, evaluation_section, summarise
 from gmmedit.report.strips import Strips, make_strips
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
@@ -24,56 +24,65 @@ from gmmedit.runtime.storage import write_file
 
 
 def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Path, list[str]]:
-    """Write the page to `out`, by default folder/report.html; its path, and a line for each thing that it lacks.
+    """Write the page to `out`, by default folder/report.html; its path, and a line for each part that is missing.
 
     InputError: the folder holds no artifact, or `out` cannot be written.
     """
     prepare(execution)
     path = out or folder / "report.html"
-    with RunFolder(folder, execution) as it:
-        if not it.find_all():
-            raise InputError(f"{folder} holds no artifact to report on", hint="gmmedit sample, then the steps after it")
-        examples, settings = edits_shown(it)
-        strips = strips_of(it, examples, settings)
+    with RunFolder(folder, execution) as run_folder:
+        if not run_folder.find_all():
+            raise InputError(f"{folder} holds no artifact to report on", hint="run gmmedit sample first")
+        examples, settings = select_examples(run_folder)
+        strips = load_strips(run_folder, examples, settings)
         sections = [
-            edits_section(it, strips), extremes_section(it, strips, examples), evaluation_section(it),
-            comparison_section(it), labels_section(it), fits_section(it), run_section(it), reproduction(it),
-        ]  # fmt: skip
-        page = document(title(it), [items(at_a_glance(it))], sections, f"Made by gmmedit {__version__}.")
-        lacks = list(it.missing.values())
-    write(path, page)
-    return path, lacks
+            edits_section(run_folder, strips),
+            extremes_section(run_folder, strips, examples),
+            evaluation_section(run_folder),
+            comparison_section(run_folder),
+            labels_section(run_folder),
+            fits_section(run_folder),
+            run_section(run_folder),
+            reproduction_section(run_folder),
+        ]
+        summary = [items(summarise(run_folder))]
+        page = render_document(title_of(run_folder), summary, sections, f"Made by gmmedit {__version__}.")
+        missing = list(run_folder.missing.values())
+    write_page(path, page)
+    return path, missing
 
 
-def title(it: RunFolder) -> str:
-    """Which generator the report is about."""
-    records = [artifact.spec.generator for artifact in it.there.values()]
+def title_of(run_folder: RunFolder) -> str:
+    """The title of the page, with the name of the generator."""
+    records = [artifact.spec.generator for artifact in run_folder.opened.values()]
     return next((f"gmmedit report: {record['name']}" for record in records if record), "gmmedit report")
 
 
-def edits_shown(it: RunFolder) -> tuple[list[Example], EditSettings]:
-    """Picked edits, and the settings that they were made with: those of `edit`, or of the evaluated editor."""
+def select_examples(run_folder: RunFolder) -> tuple[list[Example], EditSettings]:
+    """The best and worst edits of the evaluation, and the settings of their editor; none and the defaults of `edit`
+    if there is no evaluation, or its first editor is not one of `edit`."""
     default = EditSettings()
-    evaluation = it.there.get("evaluation")
+    evaluation = run_folder.opened.get("evaluation")
     same = editors.entry(leading_editor(evaluation)).edit if evaluation else None
     if evaluation is None or same is None:
         return [], default
     return examples_of(evaluation), default.model_copy(update={"polish": evaluation.spec.config["polish"], **same})
 
 
-def strips_of(it: RunFolder, examples: list[Example], settings: EditSettings) -> Strips | None:
-    """The strips of the run; None, and a line about it, where they cannot be made."""
-    if not {"samples", "labels", "mixture"} <= it.there.keys():
-        it.missing["strips"] = "no pictures: they are made from samples.h5, labels.h5 and mixture.h5"
+def load_strips(run_folder: RunFolder, examples: list[Example], settings: EditSettings) -> Strips | None:
+    """The strips of the run; None, and a line in `missing`, if they cannot be made."""
+    if not {"samples", "labels", "mixture"} <= run_folder.opened.keys():
+        run_folder.missing["strips"] = "no images: they need samples.h5, labels.h5 and mixture.h5"
         return None
     try:
-        return Strips.read(make_strips(it, examples, settings))
+        return Strips.read(make_strips(run_folder, examples, settings))
     except InputError as error:
-        it.missing["strips"] = f"no pictures: {it.one_line(error)}"
+        run_folder.missing["strips"] = f"no images: {run_folder.describe_error(error)}"
         return None
 
 
-def write(path: Path, page: str) -> None:
+def write_page(path: Path, page: str) -> None:
+    """Write the page. InputError: the folder cannot be written. RunError: the disk is full."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, page.encode(errors="backslashreplace"))

@@ -1,4 +1,4 @@
-"""Step 1 (claim 2): draw latents as the GAN prescribes, and map them.
+"""Step 1 (claim 2): draw latents from the generator's prior, and map them.
 
 Reads a generator, writes samples.h5. Resumes by chunks of rows.
 """
@@ -18,7 +18,10 @@ from gmmedit.runtime.execution import Execution, prepare
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
-    """Write folder/samples.h5: z, w where the generator has a mapping, images on request."""
+    """Write folder/samples.h5: z, w if the generator has a mapping network, images on request.
+
+    InputError: the generator is missing or the settings do not suit it; samples.h5 has other settings.
+    """
     prepare(execution)
     path = folder / "samples.h5"
     renderer = Renderer(generators.load(settings.gan, execution.device, trusted=True), settings)
@@ -27,18 +30,19 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     if artifacts.is_up_to_date(path, spec, execution):
         return path
 
-    def drawn(start: int, stop: int) -> dict[str, np.ndarray]:
-        rows = draw(renderer, start, stop, execution)
+    def draw_chunk(start: int, stop: int) -> dict[str, np.ndarray]:
+        rows = draw_rows(renderer, start, stop, execution)
         execution.tick(stop, settings.n, "samples")
         return rows
 
     facts = {"spaces": {name: space.record() for name, space in renderer.generator.spaces.items()}}
     with artifacts.open_rows(path, spec, execution, facts) as out:
-        artifacts.fill_rows(out, drawn)
+        artifacts.fill_rows(out, draw_chunk)
     return path
 
 
 def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:
+    """The specification of samples.h5."""
     sizes: dict[str, artifacts.Size] = {f"{name}_dim": space.dim for name, space in generator.spaces.items()}
     if settings.images:
         channels, height, width = generator.image_shape
@@ -54,8 +58,8 @@ def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:
 
 
 @torch.no_grad()
-def draw(renderer: Renderer, start: int, stop: int, execution: Execution) -> dict[str, np.ndarray]:
-    """Rows start to stop. Latents are mapped all at once, so that w does not depend on the batch."""
+def draw_rows(renderer: Renderer, start: int, stop: int, execution: Execution) -> dict[str, np.ndarray]:
+    """Rows start to stop of each dataset. Latents are mapped in one call, so that w does not depend on the batch."""
     settings, generator = renderer.settings, renderer.generator
     z = generator.draw(range(settings.seed + start, settings.seed + stop))
     rows = {"z": z.numpy()}

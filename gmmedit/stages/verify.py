@@ -1,4 +1,4 @@
-"""Is a run still what it says it is: structure, checksums, parents, weights, and rows made once more.
+"""Verify a run: structure, checksums, parents, weights, and recomputed rows.
 
 Reads every artifact of a run, and the networks; writes nothing.
 """
@@ -18,7 +18,7 @@ from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.verification.recompute import (
-    NotHere,
+    MissingFile,
     compare_rows,
     compare_weights,
     regenerate,
@@ -26,14 +26,14 @@ from gmmedit.verification.recompute import (
     resample,
 )
 
-SHOWN = 3  # damaged places of a file that are named
+MAX_DAMAGES = 3  # damages of a file that are listed
 RECOMPUTED = {"samples": resample, "labels": relabel, "edits": regenerate}
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the result: `result` is ok, failed or skipped (what it needs is not there)."""
+    """One row of the result: `result` is OK, FAILED, or SKIPPED if a file that it needs is missing."""
 
     file: str
     check: str
@@ -42,13 +42,13 @@ class Check:
 
 
 def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Execution) -> list[Check]:
-    """Check the files, by default all artifacts of the folder, finished or not, with those that lie beside them.
+    """Check files, by default all artifacts of the folder, finished or not, each with the artifacts beside it.
 
-    rows: how many rows of samples, labels and edits are made once more, drawn from `seed`; 0: none.
-    InputError: the folder holds no artifact. A file that is named and not there is a check that failed.
+    rows: number of rows of samples, labels and edits to recompute, selected by `seed`; 0: none. A missing file is a
+    failed check. InputError: no files are given and the folder holds no artifact.
     """
     prepare(execution)
-    paths = list(files) or found_in(folder)
+    paths = list(files) or find_artifacts(folder)
     found: list[Check] = []
     with ExitStack() as stack:
         runs: dict[Path, RunFolder] = {}
@@ -57,82 +57,88 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
             execution.tick(done, len(paths), f"verify {path.name}")
             if path.parent not in runs:
                 runs[path.parent] = stack.enter_context(RunFolder(path.parent, execution))
-            beside = runs[path.parent]
-            found += check_unfinished(path) if path.suffix == ".partial" else check(path, beside, rows, seed)
+            run_folder = runs[path.parent]
+            found += check_unfinished(path) if path.suffix == ".partial" else check_file(path, run_folder, rows, seed)
     return found
 
 
-def found_in(folder: Path) -> list[Path]:
+def find_artifacts(folder: Path) -> list[Path]:
+    """The artifacts of a folder, finished or partial. InputError: there are none."""
     names = [f"{kind}.h5{suffix}" for kind in KINDS for suffix in ("", ".partial")]
     paths = [folder / name for name in names if os.path.lexists(folder / name)]
     if not paths:
-        raise InputError(f"{folder} holds no artifact to verify", hint="gmmedit sample makes the first, or give --run")
+        raise InputError(f"{folder} holds no artifact to verify", hint="--run names another folder")
     return paths
 
 
 def check_unfinished(path: Path) -> list[Check]:
-    """A partial file or a checkpoint: only what is finished of it."""
-    return [verdict(path, "structure", lambda: progress(path)), verdict(path, "checksums", lambda: intact(path))]
+    """Check the finished part of a partial file or checkpoint."""
+    return [
+        run_check(path, "structure", lambda: describe_progress(path)),
+        run_check(path, "checksums", lambda: compare_checksums(path)),
+    ]
 
 
-def check(path: Path, beside: RunFolder, rows: int, seed: int) -> list[Check]:
-    """A finished file. Where it cannot be read, nothing else is said of it."""
-    structure = verdict(path, "structure", lambda: described(path))
+def check_file(path: Path, run_folder: RunFolder, rows: int, seed: int) -> list[Check]:
+    """Check a finished file; if it cannot be read, its structure only."""
+    structure = run_check(path, "structure", lambda: describe_structure(path))
     if structure.result == FAILED:
         return [structure]
-    checksums = verdict(path, "checksums", lambda: intact(path))
+    checksums = run_check(path, "checksums", lambda: compare_checksums(path))
     with artifacts.open(path) as artifact:
         checks = [structure, checksums]
         if artifact.spec.parents:
-            checks.append(verdict(path, "parents", lambda: descent(artifact, beside)))
-        checks.append(verdict(path, "weights", lambda: compare_weights(artifact, beside)))
+            checks.append(run_check(path, "parents", lambda: compare_parents(artifact, run_folder)))
+        checks.append(run_check(path, "weights", lambda: compare_weights(artifact, run_folder)))
         recompute = RECOMPUTED.get(artifact.kind.name)
         if recompute and rows and checksums.result == OK:
             chosen = np.random.default_rng(seed).choice(artifact.spec.n, min(rows, artifact.spec.n), False)
             chosen.sort()
             checks.append(
-                verdict(path, "rows", lambda: compare_rows(artifact, chosen, recompute(artifact, chosen, beside)))
+                run_check(path, "rows", lambda: compare_rows(artifact, chosen, recompute(artifact, chosen, run_folder)))
             )
     return checks
 
 
-def verdict(path: Path, name: str, look: Callable[[], str]) -> Check:
-    """`look` answers what it saw; InputError says what is wrong."""
+def run_check(path: Path, name: str, check: Callable[[], str]) -> Check:
+    """The result of a check, which returns a description, or raises InputError or MissingFile."""
     try:
-        return Check(str(path), name, OK, look())
-    except NotHere as missing:
+        return Check(str(path), name, OK, check())
+    except MissingFile as missing:
         return Check(str(path), name, SKIPPED, str(missing))
     except InputError as error:
         return Check(str(path), name, FAILED, error.message.replace(f"{path} is damaged: ", ""))
 
 
-def described(path: Path) -> str:
+def describe_structure(path: Path) -> str:
+    """Kind and schema of a finished file. InputError: it cannot be read."""
     with artifacts.open(path) as artifact:
         return f"{artifact.kind.name}, schema {artifact.kind.version}, {len(artifact.names)} datasets"
 
 
-def progress(path: Path) -> str:
+def describe_progress(path: Path) -> str:
+    """Kind and finished chunks of a partial file. InputError: it cannot be read."""
     facts = artifacts.describe(path)
     done, total = facts["chunks"]["done"], facts["chunks"]["total"]
     return f"{facts['kind']}, {facts['state']}" + (f", {done} of {total} chunks" if total else "")
 
 
-def intact(path: Path) -> str:
-    """InputError names the datasets and rows that are damaged."""
+def compare_checksums(path: Path) -> str:
+    """Compare the checksums of all chunks. InputError: lists the damaged datasets and rows."""
     found = artifacts.find_damages(path)
     if found:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise InputError(f"{path} is damaged: {', '.join(map(str, found[:SHOWN]))}{more}")
-    return "every chunk as it was written"
+        more = f" and {len(found) - MAX_DAMAGES} more" if len(found) > MAX_DAMAGES else ""
+        raise InputError(f"{path} is damaged: {', '.join(map(str, found[:MAX_DAMAGES]))}{more}")
+    return "all chunks intact"
 
 
-def descent(artifact: Artifact, beside: RunFolder) -> str:
-    """InputError: it was not made from the artifacts beside it. NotHere: one is not there."""
+def compare_parents(artifact: Artifact, run_folder: RunFolder) -> str:
+    """Compare the recorded parents. InputError: it was made from other artifacts. MissingFile: a parent is missing."""
     parents = artifact.spec.parents
-    there = [name for name in parents if beside.file(name).is_file()]
-    for name in [*there, *(["samples"] if beside.file("samples").is_file() else [])]:
-        beside.check_descent(artifact, {name: beside.artifact(name)})
-    missing = [f"{name}.h5" for name in parents if name not in there]
+    present = [name for name in parents if run_folder.file(name).is_file()]
+    for name in [*present, *(["samples"] if run_folder.file("samples").is_file() else [])]:
+        run_folder.check_parents(artifact, {name: run_folder.artifact(name)})
+    missing = [f"{name}.h5" for name in parents if name not in present]
     if missing:
-        raise NotHere(f"{', '.join(missing)} not there")
+        raise MissingFile(f"missing: {', '.join(missing)}")
     return ", ".join(f"{name}.h5" for name in parents)

@@ -1,1 +1,1 @@
-"""Rows of an artifact computed again."""
+"""Recomputation of rows of an artifact."""

@@ -1,4 +1,4 @@
-"""Make rows of an artifact once more, with the networks that it names, and compare them."""
+"""Recompute rows of an artifact with the networks that it names, and compare them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,85 +16,85 @@ from gmmedit.runtime.execution import autocast
 
 Arrays = dict[str, np.ndarray]
 
-# How far rows may be from those made on another machine or by another number of threads, as a share of the largest
-# value where that is above 1. Latents of Z come from seeds alone; pictures may differ by a level where they round.
+# Largest difference between rows computed on different machines or with different numbers of threads, relative to the
+# largest value if that is above 1. Latents of Z depend on seeds alone; images may differ by one of 255 levels.
 TOLERANCE = 1e-4
 TOLERANCES = {"z": 0.0, "images": 1 / 255, "images_before": 1 / 255, "images_after": 1 / 255}
 
 
-class NotHere(Exception):
-    """What a check needs is not there."""
+class MissingFile(Exception):
+    """A file that a check needs is missing."""
 
 
-def needed(run: RunFolder, kind: str) -> Artifact:
-    """An artifact of the run. NotHere: it is not there. InputError: it cannot be read, or is of another run."""
+def require(run: RunFolder, kind: str) -> Artifact:
+    """An artifact of the run. MissingFile: it is missing. InputError: it is unreadable or of another run."""
     if not run.file(kind).is_file():
-        raise NotHere(f"{kind}.h5 not there")
+        raise MissingFile(f"missing: {kind}.h5")
     return run.artifact(kind)
 
 
 def compare_weights(artifact: Artifact, run: RunFolder) -> str:
-    """Load the networks that made the artifact and compare fingerprints.
+    """Load the networks of an artifact, compare their fingerprints, and list them.
 
-    InputError: other weights. NotHere: what names a network is not there.
+    InputError: the weights of one have changed. MissingFile: an artifact that names a network is missing.
     """
-    spec, said = artifact.spec, []
+    spec, compared = artifact.spec, []
     if spec.generator:
-        needed(run, "samples")
-        said.append(same("generator", spec.generator, run.generator.fingerprint))
+        require(run, "samples")
+        compared.append(compare_fingerprint("generator", spec.generator, run.generator.fingerprint))
     if spec.classifier:
         if not artifact.kind.own_classifier:
-            needed(run, "labels")
+            require(run, "labels")
         classifier = run.classifier_of(artifact) if artifact.kind.own_classifier else run.classifier
-        said.append(same("classifier", spec.classifier, classifier.fingerprint))
+        compared.append(compare_fingerprint("classifier", spec.classifier, classifier.fingerprint))
     if spec.config.get("embedder"):
         record = {"name": Path(spec.config["features"]).name, "fingerprint": spec.config["embedder"]}
-        said.append(same("feature network", record, run.embedder_of(artifact).fingerprint))
+        compared.append(compare_fingerprint("feature network", record, run.embedder_of(artifact).fingerprint))
     if "gan" in spec.config and "gan_fingerprint" in spec.config:  # edits through another generator
         record = {"name": spec.config["gan"], "fingerprint": spec.config["gan_fingerprint"]}
         tuned = run.tuned_renderer(record["name"], run.execution.trusting)
-        said.append(same("generator", record, tuned.generator.fingerprint))
-    return ", ".join(said)
+        compared.append(compare_fingerprint("generator", record, tuned.generator.fingerprint))
+    return ", ".join(compared)
 
 
-def same(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
-    """A few words. InputError: the network has other weights than were recorded."""
+def compare_fingerprint(part: str, recorded: Mapping[str, str], fingerprint: str) -> str:
+    """Part and name of a network. InputError: its fingerprint differs from the recorded one."""
     if recorded["fingerprint"] != fingerprint:
-        found = f"made with {recorded['fingerprint'][:12]}, its weights are now {fingerprint[:12]}"
+        found = f"recorded fingerprint {recorded['fingerprint'][:12]}, now {fingerprint[:12]}"
         raise InputError(f"the {part} {recorded['name']} has changed: {found}")
     return f"{part} {recorded['name']}"
 
 
 @torch.no_grad()
 def resample(samples: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
-    """z from the seeds, w from z, images from w."""
-    needed(run, "samples")
+    """Rows of samples.h5: z from the seeds, w from z, images from w."""
+    require(run, "samples")
     renderer, execution = run.renderer, run.execution
     z = renderer.generator.draw((samples.spec.seed + rows).tolist())
-    made = {"z": z.numpy()}
+    recomputed = {"z": z.numpy()}
     latent = z.to(renderer.generator.device)
     if "w" in samples:
         (latent,) = execution.in_batches(lambda part: (renderer.map(part),), latent)
-        made["w"] = latent.numpy()
+        recomputed["w"] = latent.numpy()
     if "images" in samples:
         space = renderer.space.name
         (images,) = execution.in_batches(lambda part: (renderer.generate(part, space),), latent)
-        made["images"] = to_bytes(images)
-    return made
+        recomputed["images"] = to_bytes(images)
+    return recomputed
 
 
 @torch.no_grad()
 def relabel(labels: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
-    """Latents from samples.h5, images from them, labels from those."""
-    samples = needed(run, "samples")
-    needed(run, "labels")
+    """Rows of labels.h5: latents from samples.h5, images from latents, labels from images."""
+    samples = require(run, "samples")
+    require(run, "labels")
     classifier, renderer = run.classifier, run.renderer
     if not classifier.sees_images:
         logits = torch.cat([classifier.rows(row, row + 1, samples.spec.seed) for row in rows.tolist()])
     else:
         space = renderer.space.name
-        latent = torch.from_numpy(picked(samples, space, rows))
-        precision = labels.spec.config.get("precision", "fp32")  # older files do not say
+        latent = torch.from_numpy(select_rows(samples, space, rows))
+        precision = labels.spec.config.get("precision", "fp32")  # older files do not record it
         with autocast(precision, run.execution.device):
             (logits,) = run.execution.in_batches(
                 lambda part: (classifier.logits(as_shown(renderer.generate(part, space))).float(),), latent
@@ -104,15 +104,15 @@ def relabel(labels: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
 
 @torch.no_grad()
 def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
-    """Images and labels of the latents before and after; where the latents were moved to is taken as it is."""
+    """Rows of edits.h5: images and labels of the stored latents before and after; the movement is not recomputed."""
     for kind in ("samples", "labels", "mixture"):
-        needed(run, kind)
+        require(run, kind)
     config = edits.spec.config
     settings = EditSettings.model_validate({key: config[key] for key in EditSettings.model_fields if key in config})
-    unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved here, and members are not looked up
+    unpolished = settings.model_copy(update={"polish": 0})  # nothing is moved, so no neighbours are needed
     session = open_session(run, unpolished, trusted=run.execution.trusting)
-    images, labels = session.generate(torch.from_numpy(picked(edits, "latent", rows)))
-    after = [session.generate(torch.from_numpy(latent)) for latent in picked(edits, "latents", rows)]
+    images, labels = session.generate(torch.from_numpy(select_rows(edits, "latent", rows)))
+    after = [session.generate(torch.from_numpy(latent)) for latent in select_rows(edits, "latents", rows)]
     return {
         "images_before": images, "labels_before": labels,
         "images_after": np.stack([pixels for pixels, _ in after]),
@@ -120,26 +120,26 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     }  # fmt: skip
 
 
-def picked(artifact: Artifact, name: str, rows: np.ndarray) -> np.ndarray:
-    """Single rows of a dataset, along the axis of its rows."""
+def select_rows(artifact: Artifact, name: str, rows: np.ndarray) -> np.ndarray:
+    """The given rows of a dataset, concatenated along its row axis."""
     axis = artifact.kind.row_axis(name) or 0
     return np.concatenate([artifact.rows(name, row, row + 1) for row in rows.tolist()], axis)
 
 
-def compare_rows(artifact: Artifact, rows: np.ndarray, made: Arrays) -> str:
-    """How well rows made once more agree. InputError: one of them differs by more than the tolerance."""
+def compare_rows(artifact: Artifact, rows: np.ndarray, recomputed: Arrays) -> str:
+    """Compare recomputed rows with the stored ones. InputError: a difference is above its tolerance."""
     farthest = 0.0
-    for name, again in made.items():
+    for name, again in recomputed.items():
         axis = artifact.kind.row_axis(name) or 0
-        kept = picked(artifact, name, rows)
-        missing = np.isnan(kept) & np.isnan(again)  # labels that a table does not have
-        kept, again = (np.where(missing, 0, array) for array in (kept, again))
-        scale = 255 if kept.dtype == np.uint8 else max(1.0, float(np.abs(kept).max()))
-        gaps = np.abs(again.astype(np.float64) - kept) / scale
+        stored = select_rows(artifact, name, rows)
+        missing = np.isnan(stored) & np.isnan(again)  # labels that a table does not have
+        stored, again = (np.where(missing, 0, array) for array in (stored, again))
+        scale = 255 if stored.dtype == np.uint8 else max(1.0, float(np.abs(stored).max()))
+        gaps = np.abs(again.astype(np.float64) - stored) / scale
         worst = gaps.max(axis=tuple(i for i in range(gaps.ndim) if i != axis))
-        if not worst.max() <= TOLERANCES.get(name, TOLERANCE):  # NaN is none
+        if not worst.max() <= TOLERANCES.get(name, TOLERANCE):  # also if it is NaN
             row, gap = rows[worst.argmax()], worst.max()
-            raise InputError(f"row {row} of /{name}, made once more, is {gap:.2g} away from what is kept")
+            raise InputError(f"recomputed row {row} of /{name} differs by {gap:.2g} from the stored one")
         farthest = max(farthest, float(worst.max()))
     how = "identical" if farthest == 0 else f"within {farthest:.1e} (another machine, device or number of threads)"
-    return f"{len(rows)} rows made once more: {how}"
+    return f"{len(rows)} rows recomputed: {how}"

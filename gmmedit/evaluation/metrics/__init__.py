@@ -1,1 +1,1 @@
-"""Metrics, pure: tensors in, numbers out. One file per family."""
+"""Metrics as pure functions of tensors, one file per family."""

@@ -1,8 +1,7 @@
-"""What an edit did, from labels before and after: tensors in, numbers out.
+"""Metrics of edits from labels before and after.
 
-before (N, K) are labels of images that do not have the target value, after (S, N, K) those of their edits
-at S strengths; `columns` are the slices of the K categories that belong to each attribute; `held` are the attributes
-that the edit had to leave alone.
+before (N, K): labels of images without the target value; after (S, N, K): labels of their edits at S strengths;
+columns: the slices of the K categories of each attribute; held: the attributes that the edit had to keep.
 """
 
 import torch
@@ -29,8 +28,8 @@ def kept(before: Tensor, after: Tensor, columns: list[slice], held: list[int]) -
 def dt_score(flips: Tensor, kept: Tensor) -> Tensor:
     """Area under the mean share kept over the flip rate, both (S, ...) from strength 0 on, (...) (IALS, DT score).
 
-    1 where every target flips and nothing else does; an editor that never flips scores 0. Strengths beyond that of
-    the highest flip rate do not count: nobody would use them, and many-valued attributes overshoot there.
+    1 where every target flips and nothing else does; an editor that never flips scores 0. Strengths above that
+    of the highest flip rate are not counted: attributes of several values overshoot there.
     """
     areas = (flips[1:] - flips[:-1]) * (kept[1:] + kept[:-1]) / 2
     counted = positions(areas) < flips.argmax(0)
@@ -93,9 +92,9 @@ def monotone(scores: Tensor, slack: float = 0.02) -> Tensor:
 
 
 def bootstrap_weights(n: int, draws: int, seed: int) -> Tensor:
-    """Weights (n, 1 + draws) of n images, each column adding up to 1: all alike, then drawn with replacement.
+    """Weights (n, 1 + draws) of n images, columns summing to 1: equal ones, then draws with replacement (Efron 1979).
 
-    Efron 1979; float64, since single precision would not add up to one.
+    float64: in float32 the columns would not sum to 1.
     """
     rows = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
     ones = torch.ones(draws, n, dtype=torch.float64)

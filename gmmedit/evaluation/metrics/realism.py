@@ -1,4 +1,4 @@
-"""How far edited images are from samples and from their originals, in features: tensors in, numbers out."""
+"""Metrics of realism and identity: distances of edited images from samples and from their originals, in features."""
 
 import math
 
@@ -9,9 +9,8 @@ from torch import Tensor
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2) of features (N, F), (M, F) (Heusel et al. 2017).
 
-    NaN where N or M is 1: one image has no covariance.
-    Exact for any N and M, also below F; but as an estimate for the Gaussians behind the samples it is too large by
-    what shrinks as 1/N (Chong & Forsyth 2020): compare at equal N only.
+    NaN if N or M is 1. Exact for any N and M, also below F. As an estimate of the distance between the distributions it
+    is biased upwards by O(1/N) (Chong & Forsyth 2020): compare at equal N only.
     """
     if min(len(first), len(second)) < 2:
         return math.nan

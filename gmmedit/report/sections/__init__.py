@@ -1,1 +1,1 @@
-"""The sections of the report, each from finished artifacts to markup."""
+"""The sections of the report: finished artifacts to markup."""

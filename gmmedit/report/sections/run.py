@@ -1,4 +1,4 @@
-"""What was run: files, fingerprints, settings, and how to run it again."""
+"""The sections of the run and its reproduction: files, fingerprints, settings, commands."""
 
 import json
 
@@ -6,7 +6,7 @@ import yaml
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import Config
-from gmmedit.pictures.markup import Html, code, element, folded, note, paragraph, table
+from gmmedit.pictures.markup import Html, code, details, element, note, paragraph, table
 from gmmedit.pictures.page import Section
 from gmmedit.run.folder import RunFolder
 
@@ -18,60 +18,70 @@ DIGITS = 12  # of a fingerprint
 
 
 def run_section(run: RunFolder) -> Section:
+    """Files and networks with their fingerprints, and the settings of each file."""
     rows = [
-        [f"{kind}.h5", code(it.kind.command), str(it.spec.n), str(it.spec.seed), code(it.fingerprint[:DIGITS])]
-        for kind, it in run.there.items()
+        [
+            f"{kind}.h5",
+            code(artifact.kind.command),
+            str(artifact.spec.n),
+            str(artifact.spec.seed),
+            code(artifact.fingerprint[:DIGITS]),
+        ]
+        for kind, artifact in run.opened.items()
     ]
     contents = [
-        table(["file", "made by", "n", "seed", "fingerprint"], rows, "SHA-256 of the files, their first digits."),
-        table(["network", "name", "fingerprint"], networks(run), "SHA-256 of the weights."),
+        table(["file", "made by", "n", "seed", "fingerprint"], rows, "First digits of the SHA-256 of the files."),
+        table(["network", "name", "fingerprint"], network_rows(run), "First digits of the SHA-256 of the weights."),
         *(note(text) for text in run.missing.values()),
-        *(folded(f"Settings of {kind}.h5", settings(it)) for kind, it in run.there.items()),
+        *(details(f"Settings of {kind}.h5", settings_table(artifact)) for kind, artifact in run.opened.items()),
     ]
     return Section("run", "The run", contents)
 
 
-def networks(run: RunFolder) -> list[list[Html | str]]:
-    """Generator, labelling classifier, and who judges."""
+def network_rows(run: RunFolder) -> list[list[Html | str]]:
+    """The networks of the run: role, name, fingerprint."""
     roles = (
         ("generator", "samples", "generator"),
         ("labelling classifier", "labels", "classifier"),
-        ("judge", "evaluation", "classifier"),
-        ("judge of the comparison", "comparison", "classifier"),
+        ("evaluation classifier", "evaluation", "classifier"),
+        ("evaluation classifier of the comparison", "comparison", "classifier"),
     )
     rows = []
     for role, kind, part in roles:
-        record = getattr(run.there[kind].spec, part) if kind in run.there else None
+        record = getattr(run.opened[kind].spec, part) if kind in run.opened else None
         if record:
             rows.append([role, record["name"], code(record["fingerprint"][:DIGITS])])
     return rows
 
 
-def settings(artifact: Artifact) -> Html:
+def settings_table(artifact: Artifact) -> Html:
+    """All settings of an artifact."""
     config = artifact.spec.resolved_config
     return table(["setting", "value"], [[key, json.dumps(config[key], ensure_ascii=False)] for key in sorted(config)])
 
 
-def reproduction(run: RunFolder) -> Section:
-    """The settings as one YAML file, and the commands that read it."""
+def reproduction_section(run: RunFolder) -> Section:
+    """The settings of the run as a YAML file, and the commands that use it."""
     commands = [
-        f"{it.kind.command} --run runs/again --config report.yaml" for kind, it in run.there.items() if kind in SETTINGS
+        f"{it.kind.command} --run runs/again --config report.yaml"
+        for kind, it in run.opened.items()
+        if kind in SETTINGS
     ]
     return Section("reproduce", "How to reproduce", [
         paragraph("Save these settings as ", code("report.yaml"), ":"),
-        element("pre", yaml.safe_dump(resolved(run), sort_keys=False, allow_unicode=True), tabindex="0"),
+        element("pre", yaml.safe_dump(resolved_settings(run), sort_keys=False, allow_unicode=True), tabindex="0"),
         paragraph(
-            "and run these commands with the same gmmedit and the same networks. On the same kind of machine the files "
-            "have the fingerprints above."
+            "and run these commands with the same version of gmmedit and the same networks. On the same kind of "
+            "machine the files have the fingerprints above."
         ),
         element("pre", "\n".join([*commands, "gmmedit report --run runs/again"]), tabindex="0"),
     ])  # fmt: skip
 
 
-def resolved(run: RunFolder) -> dict[str, dict[str, object]]:
-    """Section -> key -> value, as `--config` reads it."""
+def resolved_settings(run: RunFolder) -> dict[str, dict[str, object]]:
+    """Settings by section and key, as read by `--config`."""
     found = {}
-    for kind, artifact in run.there.items():
+    for kind, artifact in run.opened.items():
         known = Config.model_fields[SETTINGS[kind]].default.model_dump()
         found[SETTINGS[kind]] = {key: value for key, value in artifact.spec.resolved_config.items() if key in known}
     return found

@@ -1,4 +1,4 @@
-"""The figures: our edits category by category, and ours beside the rivals'."""
+"""The sections of scores: our editor by category, and all editors side by side."""
 
 import torch
 
@@ -8,37 +8,37 @@ from gmmedit.evaluation.figures import DRAWS
 from gmmedit.evaluation.metrics import editing
 from gmmedit.evaluation.results import (
     AT,
-    categories_of,
-    groups_of,
-    held_of,
+    category_groups,
+    category_names,
+    held_attributes,
+    observations_of,
     read_figures,
     rescoring_matrix,
     score_tables,
-    seen_by,
 )
-from gmmedit.pictures.charts import Axis, Line, chart
-from gmmedit.pictures.markup import Html, element, folded, heat_map, items, note, paragraph, signed, table
+from gmmedit.pictures.charts import Axis, Line, render_chart
+from gmmedit.pictures.markup import Html, details, element, format_signed, heat_map, items, note, paragraph, table
 from gmmedit.pictures.page import Section
 from gmmedit.report.examples import leading_editor
 from gmmedit.run.folder import RunFolder, layout_of
 
 GRID = 20  # steps of the flip rate along a trade-off curve
 GLOSSARY = [
-    "DT: area under the share of other labels kept over the share of targets flipped; 1 is perfect",
-    "best flip: the most targets flipped at any strength",
-    f"kept@{AT:g}, worst kept: share of the other attributes that keep their value where {AT:g} of the targets have "
-    "flipped, on average and of the worst attribute; [0.88]: only so many categories get there",
-    "AD, max AD: how far the other labels move, in standard deviations, when the target has moved by one",
-    f"drift@{AT:g}: how far what the judge reads beside the attributes (pose, background, ...) moves; 2 is all of it",
-    "entangled: what all other labels change, for each unit that the target changes",
+    "DT: area under the share of other labels kept over the flip rate of the target; 1 is best",
+    "best flip: highest flip rate of the target at any strength",
+    f"kept@{AT:g}, worst kept: share of the other attributes that keep their value at flip rate {AT:g}, on average and "
+    "for the worst attribute; in brackets: share of the categories that reach that flip rate, if below 1",
+    "AD, max AD: change of the other labels, in standard deviations, when the target has changed by one",
+    f"drift@{AT:g}: change of the evaluation classifier's other outputs (pose, background, ...), from 0 to 2",
+    "entangled: total change of all other labels per unit of change of the target",
 ]
 
 Figures = dict[tuple[str, str, str], dict]
 
 
-def at_a_glance(run: RunFolder) -> list[str]:
-    """The result in a few lines."""
-    samples, labels, scored = (run.there.get(kind) for kind in ("samples", "labels", "evaluation"))
+def summarise(run: RunFolder) -> list[str]:
+    """The main results in a few lines."""
+    samples, labels, scored = (run.opened.get(kind) for kind in ("samples", "labels", "evaluation"))
     lines = []
     if samples:
         lines.append(f"{samples.spec.n} samples of {(samples.spec.generator or {}).get('name')}")
@@ -47,122 +47,133 @@ def at_a_glance(run: RunFolder) -> list[str]:
         name = (labels.spec.classifier or {}).get("name")
         lines.append(f"{len(labels.attributes)} attributes with {count} values, labelled by {name}")
     if scored:
-        lines += verdict(scored)
+        lines += summarise_scores(scored)
     return lines
 
 
-def verdict(scored: Artifact) -> list[str]:
-    figures, editor = known(scored), leading_editor(scored)
+def summarise_scores(scored: Artifact) -> list[str]:
+    """The scores of the first editor in a few lines."""
+    figures, editor = index_figures(scored), leading_editor(scored)
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
-    hardest = min(categories_of(scored), key=lambda name: figures[editor, "dt", name]["value"])
-    judge = (scored.spec.classifier or {}).get("name")
-    who = f"{editor}, judged by {judge} on {scored.spec.n} unseen samples"
-    lines = [f"{who}: DT {interval(dt)}; in brackets the 95 % interval"]
+    hardest = min(category_names(scored), key=lambda name: figures[editor, "dt", name]["value"])
+    evaluator = (scored.spec.classifier or {}).get("name")
+    subject = f"{editor}, evaluated by {evaluator} on {scored.spec.n} unseen samples"
+    lines = [f"{subject}: DT {format_interval(dt)}; 95 % intervals in brackets"]
     if kept["value"] is not None:
         share = figures[editor, f"categories@{AT:g}", "all"]["value"]
-        where = f"where {AT:g} of the targets have flipped ({share:.0%} of the categories get there)"
-        lines.append(f"{where}, {interval(kept)} of the other attributes keep their value")
-    return [*lines, f"hardest: {hardest}, DT {interval(figures[editor, 'dt', hardest])}"]
+        place = f"at flip rate {AT:g} ({share:.0%} of the categories reach it)"
+        lines.append(f"{place}, {format_interval(kept)} of the other attributes keep their value")
+    return [*lines, f"hardest: {hardest}, DT {format_interval(figures[editor, 'dt', hardest])}"]
 
 
-def known(scored: Artifact) -> Figures:
+def index_figures(scored: Artifact) -> Figures:
+    """All figures by method, metric and attribute."""
     return {(row["method"], row["metric"], row["attribute"]): row for row in read_figures(scored.path)}
 
 
-def interval(row: dict) -> str:
+def format_interval(row: dict) -> str:
+    """A value with its interval, if it has one."""
     text = f"{row['value']:.3f}"
     return text if row["low"] is None else f"{text} ({row['low']:.3f}-{row['high']:.3f})"
 
 
 def evaluation_section(run: RunFolder) -> Section:
-    if "evaluation" not in run.there:
+    """Scores, re-scoring matrix and sampling fidelity; a note if there is no evaluation."""
+    if "evaluation" not in run.opened:
         return Section("evaluation", "Evaluation", [note(run.missing["evaluation"])])
-    scored = run.there["evaluation"]
+    scored = run.opened["evaluation"]
     report = score_tables(scored.path)
     contents = [
         paragraph(f"{scored.spec.n} samples that no fit has seen; only those without a value are edited towards it."),
         *(note(text) for text in report["notes"]),
-        *(table(it["columns"], it["rows"], it["title"]) for it in report["tables"]),
-        folded("What the columns mean", items(GLOSSARY)),
-        element("h3", "What moves with what"),
+        *(table(part["columns"], part["rows"], part["title"]) for part in report["tables"]),
+        details("What the columns mean", items(GLOSSARY)),
+        element("h3", "Changes of all labels"),
         rescoring_map(scored),
-        *fidelity(scored),
+        *fidelity_tables(scored),
     ]
     return Section("evaluation", "Evaluation", contents)
 
 
 def rescoring_map(scored: Artifact) -> Html:
-    """InterFaceGAN's re-scoring matrix: targets down, labels across."""
-    names, layout = categories_of(scored), layout_of(scored)
+    """A heat map of InterFaceGAN's re-scoring matrix: rows are targets, columns labels."""
+    names, layout = category_names(scored), layout_of(scored)
     matrix = rescoring_matrix(scored, leading_editor(scored)).numpy()
     columns = [i for c in layout.columns for i in (range(c.start, c.stop) if c.stop - c.start > 2 else [c.stop - 1])]
     shown = matrix[:, columns]
-    texts = [[signed(value) for value in row] for row in shown]
+    texts = [[format_signed(value) for value in row] for row in shown]
     caption = (
-        f"Mean change of every label (across) by edits towards a category (down), at the strength that flips {AT:g} of "
-        "them, or as many as can be. Orange: rises, blue: falls. Colour anywhere but in the row's own attribute is "
-        "entanglement."
+        f"Mean change of every label (columns) by edits towards a category (rows), at flip rate {AT:g} or the highest "
+        "reached. Orange: increase, blue: decrease. Changes outside the row's own attribute are entanglement."
     )
     return heat_map([names[i] for i in columns], names, shown, texts, caption)
 
 
-def fidelity(scored: Artifact) -> list[Html]:
-    """Whether what a component draws is what the judge sees."""
-    figures, n = known(scored), int(scored["fidelity/hits"].shape[1])
+def fidelity_tables(scored: Artifact) -> list[Html]:
+    """Tables of sampling fidelity: draws from a component, as classified."""
+    figures, n = index_figures(scored), int(scored["fidelity/hits"].shape[1])
     rows = [
-        [name, interval(figures["mixture", "fidelity", name]), interval(figures["mixture", "fidelity_error", name])]
-        for name in categories_of(scored)
+        [
+            name,
+            format_interval(figures["mixture", "fidelity", name]),
+            format_interval(figures["mixture", "fidelity_error", name]),
+        ]
+        for name in category_names(scored)
     ]
     return [
         element("h3", "Sampling fidelity"),
         table(
-            ["component", "judged so (95 %)", "|label - coefficient|"], rows,
-            f"{n} samples drawn from each component of the mixture, generated and judged: the share that is judged to "
-            "have its value, and how far the judge's label is from what the mixture says.",
+            ["component", "classified so (95 %)", "|label - coefficient|"], rows,
+            f"{n} samples drawn from each component and generated: share classified as its value, and mean difference "
+            "between the evaluation classifier's label and the mixture's coefficient.",
         ),
     ]  # fmt: skip
 
 
 def comparison_section(run: RunFolder) -> Section:
-    if "comparison" not in run.there:
+    """Trade-off curves and scores of all editors; a note if there is no comparison."""
+    if "comparison" not in run.opened:
         return Section("comparison", "Comparison", [note(run.missing["comparison"])])
-    scored = run.there["comparison"]
-    report, groups = score_tables(scored.path), groups_of(layout_of(scored))
+    scored = run.opened["comparison"]
+    report, groups = score_tables(scored.path), category_groups(layout_of(scored))
     kinds = [group for group in groups if group != "all"] or ["all"]
     contents = [
         paragraph(
-            "Every method edits the same samples. Along a line the strength grows: to the right more targets flip, and "
-            "the higher the line stays, the fewer other attributes change with them. A line that ends early cannot "
-            "flip more."
+            "All methods edit the same samples. The strength grows along a line: further right, more targets flip; "
+            "higher, more of the other attributes keep their value. A line ends at the method's highest flip rate."
         ),
         *(note(text) for text in report["notes"]),
         element("div", [trade_off(scored, group, groups[group]) for group in kinds], class_="pair"),
-        *(table(it["columns"], it["rows"], it["title"]) for it in report["tables"][:-1]),
-        folded("What the columns mean", items(GLOSSARY)),
+        *(table(part["columns"], part["rows"], part["title"]) for part in report["tables"][:-1]),
+        details("What the columns mean", items(GLOSSARY)),
     ]
     return Section("comparison", "Comparison", contents)
 
 
-def trade_off(scored: Artifact, group: str, members: list[int]) -> Html:
-    """Share of other attributes kept against the flip rate, a line for each method."""
+def trade_off(scored: Artifact, group: str, categories: list[int]) -> Html:
+    """A chart of the share of other attributes kept against the flip rate, a line per method."""
     editors = scored.attrs["editors"]
-    lines = [trade_off_line(scored, editor, members, style) for style, editor in enumerate(editors)]
-    n = sum(scored[f"seen/{editors[0]}/{c}/rows"].size for c in members)
+    lines = [trade_off_line(scored, editor, categories, style) for style, editor in enumerate(editors)]
+    n = sum(scored[f"seen/{editors[0]}/{c}/rows"].size for c in categories)
     values = [value for line in lines for value in [*line.y, *(line.low or [])]]
-    caption = f"{group} attributes: means over {len(members)} categories, {n} edits; bands: 95 % intervals over images."
+    caption = (
+        f"{group} attributes: means over {len(categories)} categories, {n} edits; bands: 95 % intervals over images."
+    )
     alt = f"share of other attributes kept against share of targets flipped, {len(lines)} methods, {group} attributes"
     x, y = Axis("targets flipped", 0, 1), Axis.around("other attributes kept", values)
-    return chart(lines, x, y, caption, alt)
+    return render_chart(lines, x, y, caption, alt)
 
 
-def trade_off_line(scored: Artifact, editor: str, members: list[int], style: int) -> Line:
-    """Means over the categories at equal strength, read at equal flip rates; intervals are over images."""
+def trade_off_line(scored: Artifact, editor: str, categories: list[int], style: int) -> Line:
+    """Means over categories at equal strengths, interpolated at equal flip rates; 95 % intervals over images."""
     layout, flips, kept = layout_of(scored), [], []
-    for category in members:
-        seen, (attribute, value) = seen_by(scored, editor, category), layout.locate(category)
-        weights = editing.bootstrap_weights(seen.logits.shape[1], DRAWS, category).double()
-        same = editing.kept(seen.logits[0], seen.logits, layout.columns, held_of(layout, attribute)).mean(2)
-        flips.append(editing.flipped(seen.logits, layout.columns, attribute, value).double() @ weights)
+    for category in categories:
+        observed, (attribute, value) = observations_of(scored, editor, category), layout.locate(category)
+        weights = editing.bootstrap_weights(observed.logits.shape[1], DRAWS, category).double()
+        same = editing.kept(
+            observed.logits[0], observed.logits, layout.columns, held_attributes(layout, attribute)
+        ).mean(2)
+        flips.append(editing.flipped(observed.logits, layout.columns, attribute, value).double() @ weights)
         kept.append(same.double() @ weights)
     flip, keep = torch.stack(flips).mean(0), torch.stack(kept).mean(0)  # (S, 1 + B)
     rates = torch.linspace(0, float(flip[:, 0].max()), GRID + 1).tolist()
