@@ -38,7 +38,7 @@ def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
     ("words", "says"),
     [
         (["--alpha", "abc"], ("'--alpha'",)),
-        (["--alpha", "nan"], ("--alpha nan is not a strength",)),
+        (["--alpha", "nan"], ("--alpha nan is not between",)),
         (["--alphas", "0:1"], ("--alphas '0:1' is not FROM:TO:STEP", "--alphas 0:1:0.1")),
         (["--alphas", "0:1:0"], ("is not FROM:TO:STEP",)),
         (["--alphas", "0:1:1e-9"], ("--alphas has more than",)),
@@ -289,15 +289,15 @@ def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
     [
         ({}, ("holds no arrays", "docs/latents.md")),
         ({"a": np.zeros((2, D)), "b": np.zeros((2, D))}, ("holds a, b: ambiguous", "latents.npz:a")),
-        ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), floats of shape (N, 128) or (N, ",)),
+        ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), expected floats of shape (N, 128) or (N, ",)),
         ({"w": np.zeros((2, 3, D), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
         ({"w": np.zeros((0, D), np.float32)}, ("w is float32 of shape (0, 128)",)),
         ({"w": np.zeros((1, 1, 1, D), np.float32)}, ("w is float32 of shape (1, 1, 1, 128)",)),
         ({"w": np.zeros((), np.float32)}, ("w is float32 of shape ()",)),
         ({"w": np.array(["a"])}, ("w is <U1 of shape (1,)",)),
-        ({"w": np.zeros((2, D), np.int32)}, ("w is int32 of shape (2, 128), floats",)),
+        ({"w": np.zeros((2, D), np.int32)}, ("w is int32 of shape (2, 128), expected floats",)),
         ({"w": np.full((2, D), np.nan, np.float32)}, ("holds NaN",)),
-        ({"w": np.full((2, D), 1e300)}, ("holds NaN or infinite",)),
+        ({"w": np.full((2, D), 1e300)}, ("holds NaN, infinite",)),
         ({"w": np.array([{"a": 1}], dtype=object)}, ("cannot be read as npz",)),
     ],
 )
@@ -312,7 +312,7 @@ def test_latents_files_that_are_none(run: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     broken = bytearray(whole)
     broken[200:900] = bytes(700)
-    contents = {b"": "is empty", b"w": "is neither"}
+    contents = {b"": "is empty", b"w": "is not an npy"}
     contents |= dict.fromkeys([whole[:500], bytes(broken), b"PK\x03\x04"], "cannot be read as npz")
     for content, says in contents.items():
         path.write_bytes(content)

@@ -199,7 +199,7 @@ def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Pat
         with artifacts.open(run / f"{kind}.h5") as artifact:
             told = getattr(again, section).model_dump()
             assert {key: told[key] for key in artifact.spec.config if key in told} == {
-                key: value for key, value in artifact.spec.config.items() if key in told
+                key: value for key, value in artifact.spec.resolved_config.items() if key in told
             }
 
 

@@ -63,8 +63,8 @@ def settings_table(artifact: Artifact) -> Html:
 def reproduction_section(run: RunFolder) -> Section:
     """The settings of the run as a YAML file, and the commands that use it."""
     commands = [
-        f"{it.kind.command} --run runs/again --config report.yaml"
-        for kind, it in run.opened.items()
+        f"{artifact.kind.command} --run runs/again --config report.yaml"
+        for kind, artifact in run.opened.items()
         if kind in SETTINGS
     ]
     return Section("reproduce", "How to reproduce", [
