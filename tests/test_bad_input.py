@@ -289,7 +289,10 @@ def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
     [
         ({}, ("holds no arrays", "docs/latents.md")),
         ({"a": np.zeros((2, D)), "b": np.zeros((2, D))}, ("holds a, b: ambiguous", "latents.npz:a")),
-        ({"w": np.zeros((2, 5), np.float32)}, ("w is float32 of shape (2, 5), expected floats of shape (N, 128) or (N, ",)),
+        (
+            {"w": np.zeros((2, 5), np.float32)},
+            ("w is float32 of shape (2, 5), expected floats of shape (N, 128) or (N, ",),
+        ),
         ({"w": np.zeros((2, 3, D), np.float32)}, ("w is float32 of shape (2, 3, 128)",)),
         ({"w": np.zeros((0, D), np.float32)}, ("w is float32 of shape (0, 128)",)),
         ({"w": np.zeros((1, 1, 1, D), np.float32)}, ("w is float32 of shape (1, 1, 1, 128)",)),

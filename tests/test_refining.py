@@ -249,7 +249,8 @@ def test_polishing_arrives_and_keeps_others(world):
         offset = model.offset(x[:100], category)
     layers = x[:100, None].expand(-1, 2, -1)
     start, polished = (
-        optimise_offsets(layers, x[:100, :4], category, seen, find_neighbours(x, logits), steps=steps) for steps in (0, 30)
+        optimise_offsets(layers, x[:100, :4], category, seen, find_neighbours(x, logits), steps=steps)
+        for steps in (0, 30)
     )
     assert wrong(layers, polished, category).mean() < 0.5 * wrong(layers, offset, category).mean()
     assert wrong(layers, polished, category).mean() < wrong(layers, start, category).mean()
@@ -261,7 +262,10 @@ def test_polished_rows_do_not_see_each_other(world):
     x, _, logits = world
     category, neighbours = torch.tensor([0, 3, 6]), find_neighbours(x, logits)
     together = optimise_offsets(x[:3, None], x[:3, :4], category, seen, neighbours, steps=5)
-    alone = [optimise_offsets(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5) for i in range(3)]
+    alone = [
+        optimise_offsets(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5)
+        for i in range(3)
+    ]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
@@ -271,7 +275,7 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
     for category in range(LAYOUT.categories):
         attribute, value = LAYOUT.locate(category)
         goal = torch.full((20,), category)
-        nearest = find_neighbours(x, logits).nearest(rows, rows[:, :4], logits[:20], goal, count=3)
+        nearest = find_neighbours(x, logits).find_nearest(rows, rows[:, :4], logits[:20], goal, count=3)
         assert nearest.shape == (3, 20, DIM)
         for member in nearest:
             found = [int((x == one).all(1).nonzero()[0]) for one in member]

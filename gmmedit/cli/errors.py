@@ -20,11 +20,13 @@ class CommandGroup(TyperGroup):
     """The commands, with their errors reported as one line; tracebacks only with --debug."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, with errors reported as one line."""
         escape_unencodable_text()
         with errors_reported(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command, with errors reported as one line."""
         with errors_reported(ctx):
             return super().invoke(ctx)
 
