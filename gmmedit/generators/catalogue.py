@@ -5,6 +5,7 @@ from pathlib import Path
 from gmmedit.errors import InputError, nearest
 from gmmedit.generators.base import Generator
 from gmmedit.hub import CATALOGUE, is_url, locate_model, locate_url
+from gmmedit.networks.python import PATTERN as PYTHON_NAME
 from gmmedit.runtime.registry import Registry
 
 REGISTRY = Registry("generator", {}, "gmmedit.generators")
@@ -20,13 +21,16 @@ def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Genera
     """
     import torch
 
-    from gmmedit.generators import custom
     from gmmedit.generators.formats import detect
 
-    if not is_url(name_or_path) and custom.is_python_name(name_or_path):
-        network = custom.load_from_python(name_or_path, trusted)
+    if not is_url(name_or_path) and PYTHON_NAME.fullmatch(name_or_path):
+        from gmmedit.generators.custom import load_from_python
+
+        network = load_from_python(name_or_path, trusted)
     elif name_or_path not in CATALOGUE and name_or_path in REGISTRY.targets():
-        network = custom.load_from_package(name_or_path, REGISTRY)
+        from gmmedit.generators.custom import load_from_package
+
+        network = load_from_package(name_or_path, REGISTRY)
     else:
         _, network = detect.read_checkpoint(find_file(name_or_path))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -210,11 +210,6 @@ def read_description(path: Path, network: Network) -> Description:
     return Description.from_settings(given, str(sidecar))
 
 
-def is_python_name(name: str) -> bool:
-    """Whether the name is of the form `my_gan.py:load`."""
-    return python.PATTERN.fullmatch(name) is not None
-
-
 def load_from_python(name: str, trusted: bool) -> Generator:
     """The generator that `my_gan.py:load` returns. InputError: as `python.call_factory`, or it returns no generator."""
     return adapt_module(python.call_factory(name, trusted), name)

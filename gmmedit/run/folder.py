@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
-from gmmedit.features import Embedder, load_embedder
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
@@ -30,6 +30,9 @@ from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.validation import explain_error
 from gmmedit.spaces import Chart, Space
+
+if TYPE_CHECKING:
+    from gmmedit.features import Embedder
 
 KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  # parents before their children
 
@@ -207,6 +210,8 @@ class RunFolder:
 
     def embedder_of(self, artifact: Artifact) -> Embedder:
         """The feature network that an artifact names. InputError: as `classifier_of`."""
+        from gmmedit.features import load_embedder  # with the readers of every kind of network
+
         name = artifact.spec.config["features"]
         return load_embedder(name, self.execution.device, trusted=self.execution.trusting)
 

@@ -5,15 +5,14 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
 from gmmedit.errors import InputError
-from gmmedit.generators import custom, stylegan2
 from gmmedit.generators.base import Generator
-from gmmedit.generators.formats import biggan, genforce, nvidia, nvidia_state, rosinality, tensorflow
 from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
 from gmmedit.networks.lazy_tensors import read_safetensors
 from gmmedit.networks.pickle_machine import shorten
@@ -28,33 +27,46 @@ ZIP = b"PK\x03\x04"
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
 SHOWN = 20  # names in a message
+OWN_KEY = "stylegan2"  # in the metadata of safetensors that gmmedit wrote
 
 
 @dataclass(frozen=True)
 class Format:
-    """`matches` and `read` get the content that READERS return for the file; None for other containers.
+    """One kind of file, and the module that reads it, which is imported when a file of its containers is opened.
 
-    `read` may raise anything on bad content; `Refused("has no ...")` gives the best message.
+    Of a container in READERS, which returns its content, `module.matches(content)` tells whether a file is of this
+    format, and `module.READER(path, content)` reads it; of others `module.READER(path)` does. READER may raise anything
+    on bad content; `Refused("has no ...")` gives the best message.
     """
 
     name: str
     containers: tuple[Container, ...]
-    matches: Callable[[Any], bool]
-    read: Callable[[Path, Any], Generator]
+    module: str
+    reader: str = "read_generator"
+
+    def matches(self, *content: Any) -> bool:
+        """Whether the content, if there is any, is that of such a file."""
+        return not content or bool(import_module(self.module).matches(*content))
+
+    def read(self, path: Path, *content: Any) -> Generator:
+        """The generator of such a file, on the CPU."""
+        generator: Generator = getattr(import_module(self.module), self.reader)(path, *content)
+        return generator
 
 
+FAMILIES = "gmmedit.generators"
 FORMATS = (
-    Format("gmmedit safetensors", ("gmmedit",), lambda _: True, lambda path, _: stylegan2.read_generator(path)),
-    Format("NVIDIA PyTorch pickle", ("pickle",), nvidia.matches, nvidia.read_generator),
-    Format("NVIDIA PyTorch networks, by torch.save", ("torch",), nvidia.matches, nvidia.read_generator),
-    Format("NVIDIA TensorFlow pickle", ("pickle",), tensorflow.matches, tensorflow.read_generator),
-    Format("NVIDIA PyTorch state dictionary", TENSORS, nvidia_state.matches, nvidia_state.read_generator),
-    Format("rosinality checkpoint", TENSORS, rosinality.matches, rosinality.read_generator),
-    Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, genforce.matches, genforce.read_generator),
-    Format("BigGAN-deep weights", TENSORS, biggan.matches, biggan.read_generator),
-    Format("torch.export program", ("exported",), lambda _: True, lambda path, _: custom.read_exported(path)),
-    Format("TorchScript", ("torchscript",), lambda _: True, lambda path, _: custom.read_torchscript(path)),
-    Format("ONNX", ("onnx",), lambda _: True, lambda path, _: custom.read_onnx(path)),
+    Format("gmmedit safetensors", ("gmmedit",), f"{FAMILIES}.stylegan2"),
+    Format("NVIDIA PyTorch pickle", ("pickle",), f"{FAMILIES}.formats.nvidia"),
+    Format("NVIDIA PyTorch networks, by torch.save", ("torch",), f"{FAMILIES}.formats.nvidia"),
+    Format("NVIDIA TensorFlow pickle", ("pickle",), f"{FAMILIES}.formats.tensorflow"),
+    Format("NVIDIA PyTorch state dictionary", TENSORS, f"{FAMILIES}.formats.nvidia_state"),
+    Format("rosinality checkpoint", TENSORS, f"{FAMILIES}.formats.rosinality"),
+    Format("GenForce, SeFa or InterFaceGAN checkpoint", TENSORS, f"{FAMILIES}.formats.genforce"),
+    Format("BigGAN-deep weights", TENSORS, f"{FAMILIES}.formats.biggan"),
+    Format("torch.export program", ("exported",), f"{FAMILIES}.custom", "read_exported"),
+    Format("TorchScript", ("torchscript",), f"{FAMILIES}.custom", "read_torchscript"),
+    Format("ONNX", ("onnx",), f"{FAMILIES}.custom", "read_onnx"),
 )
 READERS: dict[Container, Callable[[Path, set[str]], Any]] = {
     "pickle": read_pickle,
@@ -74,12 +86,12 @@ def read_checkpoint(path: Path, inert: set[str] | None = None) -> tuple[Format, 
         hint = f"give a function in it: --gan {path}:load" if path.suffix == ".py" else HINT
         raise InputError(f"{path} is not a pickle, torch.save, safetensors or ONNX file", hint=hint)
     with report_damage(path):
-        content = READERS[container](path, inert) if container in READERS else None
+        content = [READERS[container](path, inert)] if container in READERS else []
         for row in FORMATS:
-            if container in row.containers and row.matches(content):
-                return row, row.read(path, content)
+            if container in row.containers and row.matches(*content):
+                return row, row.read(path, *content)
     unknown = f"; it refers to {', '.join(list_names(inert))}, which were not run" if inert else ""
-    raise InputError(f"{path} does not hold a known generator: {summarise(content)}{unknown}", hint=HINT)
+    raise InputError(f"{path} does not hold a known generator: {summarise(*content)}{unknown}", hint=HINT)
 
 
 def container_of(path: Path) -> Container | None:
@@ -102,7 +114,7 @@ def container_of(path: Path) -> Container | None:
         return "pickle"
     if head[8:9] == b"{":
         with suppress(SafetensorError), safe_open(path, framework="pt") as stored:
-            return "gmmedit" if stylegan2.KEY in (stored.metadata() or {}) else "safetensors"
+            return "gmmedit" if OWN_KEY in (stored.metadata() or {}) else "safetensors"
         return "safetensors"
     return "onnx" if head.startswith(ONNX) else None
 
