@@ -347,7 +347,7 @@ def test_half_precision_that_ends_in_nan_is_named(folder: Path) -> None:
     )
     (folder.parent / "my.py").write_text(network)
     name = described(folder, "my.py:load", BODY + "activation: sigmoid\nattributes: {a: {}, b: {}}\n")
-    check(gmmedit("label", "--run", folder, "--classifier", name, "--precision", "bf16"), "in fp32 none")
+    check(gmmedit("label", "--run", folder, "--classifier", name, "--precision", "bf16"), "but not in fp32")
     done("label", "--run", folder, "--classifier", name)
 
 
@@ -438,7 +438,7 @@ def test_outputs_that_do_not_fit_the_attributes_cost_nothing(folder: Path) -> No
         "tuple(images)": "are a tuple for 2 images",
         "images @ images": "are [2, 3, 8, 8] for 2 images",
         "1 / 0": "fails on images [2, 3, 8, 8]: division by zero",
-        "images.flatten(1)[:, : 5 if len(images) == 2 else 4]": "gave logits [256, 4] for 256 pictures and 5 values",
+        "images.flatten(1)[:, : 5 if len(images) == 2 else 4]": "gave logits [256, 4] for 256 images and 5 values",
     }
     for body, says in cases.items():
         (folder.parent / "my.py").write_text(ODD.replace("LOGITS", body))
