@@ -430,7 +430,7 @@ def test_onnx_that_must_be_described(tmp_path: Path, network: small.Linear, imag
     wide = "input: {range: [-1, 1], layout: nhwc}\n" + BODY.partition("}\n")[2]
     refused(described(tmp_path, "net.onnx", "output: logits\n" + wide), "fails on 2 images")
     small.export(network, tmp_path / "net.pt2")
-    refused(described(tmp_path, "net.pt2", "output: 0\n" + BODY), "returns one tensor", "leave `output` out")
+    refused(described(tmp_path, "net.pt2", "output: 0\n" + BODY), "returns one tensor", "remove `output`")
 
 
 @pytest.mark.parametrize("kind", ["tuple", "dict"])

@@ -147,13 +147,13 @@ def test_what_is_no_classifier_is_refused(tmp_path):
     whole, tensors = path.read_bytes(), load_file(path)
     for content in (b"", b"{}", whole[:-4]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="is not a convnet that gmmedit wrote"):
+        with pytest.raises(InputError, match="is not a convnet file that gmmedit wrote"):
             read_network(path)
     for metadata, phrase in (
-        (None, "is not a convnet that gmmedit wrote"),
-        ({"stylegan2": "{}"}, "is not a convnet that gmmedit wrote"),
-        ({"convnet": "{}"}, "does not fit its own description"),
-        ({"convnet": '["?"]'}, "does not fit its own description"),
+        (None, "is not a convnet file that gmmedit wrote"),
+        ({"stylegan2": "{}"}, "is not a convnet file that gmmedit wrote"),
+        ({"convnet": "{}"}, "weights and configuration do not match"),
+        ({"convnet": '["?"]'}, "weights and configuration do not match"),
     ):
         save_file(tensors, path, metadata)
         with pytest.raises(InputError, match=phrase):

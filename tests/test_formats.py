@@ -18,7 +18,7 @@ from gmmedit.generators import load
 from gmmedit.generators.formats.filling import fill_network
 from gmmedit.generators.stylegan2 import StyleGAN2
 from gmmedit.networks.lazy_tensors import Derived, LazyTensor
-from gmmedit.networks.pickle_machine import Node, Refused
+from gmmedit.networks.pickle_values import Node, Refused
 from gmmedit.networks.unpickling import read_pickle, read_torch
 
 DATA = Path(__file__).parent / "data"

@@ -224,8 +224,8 @@ def test_what_lies_in_place_of_a_checkpoint_is_named(tmp_path):
         "is a web page, not the file itself": (b"\n<!DOCTYPE html><html><title>Sign in", "in a browser"),
         "web page": (b"<html><body>Google Drive - Virus scan warning", "in a browser"),
         "is JSON text": (b'{"error": "Invalid username or password."}', "download the file again"),
-        "is empty": (b"", "get it again"),
-        "is a file of zeros": (bytes(1 << 20), "get it again"),
+        "is empty": (b"", "download or copy it again"),
+        "is a file of zeros": (bytes(1 << 20), "download or copy it again"),
         "is a zip of 2 files (models/network.pkl, ...), not a checkpoint": (archive(good), "unpack it"),
         "is a tar archive": (tarball(good), "unpack it"),
         "is a gzip archive": (gzip.compress(good.read_bytes()), "unpack it"),
@@ -233,7 +233,10 @@ def test_what_lies_in_place_of_a_checkpoint_is_named(tmp_path):
         "is an HDF5 file": (artifact(tmp_path), "gmmedit inspect"),
     }
     cuts = [content[: int(share * len(content))] for content in (zipped, stored) for share in (0.1, 0.5, 0.99)]
-    for says, (content, hint) in [*cases.items(), *(("the file is truncated", (cut, "get it again")) for cut in cuts)]:
+    for says, (content, hint) in [
+        *cases.items(),
+        *(("the file is truncated", (cut, "download or copy it again")) for cut in cuts),
+    ]:
         path = tmp_path / "network-snapshot.pkl"
         path.write_bytes(content)
         check(gmmedit("sample", "--gan", path, "--run", tmp_path / "run"), f"{path} ", says, hint)

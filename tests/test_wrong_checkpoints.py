@@ -9,7 +9,7 @@ from test_families import BIGGAN, DATA, WITH_W, WITHOUT_W, saved
 from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.formats import genforce, tensorflow
-from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.pickle_values import Refused
 from gmmedit.networks.unpickling import read_pickle
 
 

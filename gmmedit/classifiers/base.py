@@ -47,8 +47,7 @@ class Classifier(nn.Module, ABC):
         where the network has none.
         """
         logits = self.logits(images)
-        nothing = logits.new_empty(len(logits), 0)
-        return logits, nothing, nothing
+        return logits, logits.new_empty(len(logits), 0), logits.new_empty(len(logits), 0)
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to labels (N, K) that sum to one over each attribute's values."""

@@ -17,18 +17,17 @@ class Embedding:
         self.input_size = self.network.preprocessing.size
         self.channels = self.network.preprocessing.channels
         self.fingerprint = combine_fingerprint(network.fingerprint, description, network.preprocessing)
-        first, second = (
-            self.checked(self.network.run_trial(device, it).detach(), TRIAL_IMAGES) for it in (False, True)
-        )
+        trials = (self.network.run_trial(device, reverse).detach() for reverse in (False, True))
+        first, second = (self.to_rows(outputs, TRIAL_IMAGES) for outputs in trials)
         if not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.std())):
             message = f"{where} returns different features for the same image at another position, or in each call"
             raise InputError(message, hint="export it in evaluation mode; ViTMAE masks at random and cannot be used")
 
     def features(self, images: Tensor) -> Tensor:
         """See `Embedder.features`. InputError: the network fails, or its features are not finite."""
-        return self.checked(self.network(images), len(images))
+        return self.to_rows(self.network(images), len(images))
 
-    def checked(self, outputs: Tensor, n: int) -> Tensor:
+    def to_rows(self, outputs: Tensor, n: int) -> Tensor:
         """The outputs for n images as rows (n, F). InputError: not one row per image, or not finite."""
         where = self.network.where
         if outputs.ndim < 2 or len(outputs) != n:

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gmmedit.networks.pickle_machine import Refused, Span, shorten
+from gmmedit.networks.pickle_values import Refused, Span, shorten
 
 STORAGES = {
     "torch.FloatStorage": torch.float32,

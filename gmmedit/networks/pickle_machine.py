@@ -10,15 +10,15 @@ these. Opcodes and their arguments: the standard library's `pickletools`.
 import io
 import pickletools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NoReturn
+from typing import Any, BinaryIO
+
+from gmmedit.networks.pickle_values import Inert, Name, Refused, Span, TextBytes, refusal_text, shorten
 
 BUDGET = 64 << 20  # bytes of text and numbers, plus STEP bytes per opcode; a StyleGAN needs a fiftieth
 STEP = 128
 LARGEST_KEY = 1 << 31  # greater integers can be chosen to collide in a dict
 LONGEST_LINE = 256
-SHOWN = 80  # characters of a name in a message
 UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError)  # what constructors raise on unexpected arguments
 
 # Text arguments, one per line, belong to protocols 0 and 1, in which no checkpoint is written.
@@ -28,100 +28,6 @@ OPCODES = {
     if opcode.proto or opcode.arg is None or opcode.name == "GLOBAL"
 }
 LENGTHS = {"SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8}
-
-
-class Refused(ValueError):
-    """The file needs more than plain data, or contradicts itself; the message lacks its subject, the file."""
-
-
-def shorten(text: str) -> str:
-    """A name from a file, printable and at most SHOWN characters long."""
-    short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
-    return "".join(letter if letter.isprintable() else "?" for letter in short)
-
-
-class TextBytes:
-    """Bytes that protocol 2 writes as text, one letter per byte; opens like a file."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def open(self, mode: Literal["rb"]) -> BinaryIO:
-        """A stream of the bytes."""
-        return io.BytesIO(self.text.encode("latin-1"))
-
-
-@dataclass(frozen=True)
-class Span:
-    """A byte string that stays in its file: `size` bytes from `start`."""
-
-    source: Path | TextBytes
-    start: int
-    size: int
-
-    def read(self) -> bytes:
-        """The bytes. EOFError: the file is shorter."""
-        with self.source.open("rb") as file:
-            file.seek(self.start)
-            data = file.read(self.size)
-        if len(data) != self.size:
-            raise EOFError
-        return data
-
-
-@dataclass(frozen=True)
-class Name:
-    """A global that a pickle names, as text: "torch.FloatStorage"."""
-
-    text: str
-
-
-@dataclass(eq=False)
-class Node:
-    """An object whose class is not imported: the name of the class and the attributes of the object."""
-
-    name: str
-    state: dict[str, Any] = field(default_factory=dict)
-
-    def build(self, state: Any) -> None:
-        """Take the attributes that pickle's BUILD gives. Refused: they are no dictionary."""
-        if not isinstance(state, dict):
-            raise Refused(f"gives a {shorten(self.name)} a state that is no dictionary")
-        self.state = state
-
-
-@dataclass(eq=False)
-class Inert(Node):
-    """A name that is not on the allow-list, and whatever the file makes of it: nothing is imported or run.
-
-    It can stand where a tensor is expected, and refuses to give shape and numbers.
-    """
-
-    reason: str = ""
-
-    @property
-    def refusal(self) -> Refused:
-        """The error for whoever needs this object."""
-        return Refused(self.reason or refusal_text(self.name))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Refused, always: where a tensor is needed, this is none."""
-        raise self.refusal
-
-    def read(self) -> NoReturn:
-        """Refused, always: see `shape`."""
-        raise self.refusal
-
-    def build(self, state: Any) -> None:
-        """Take the attributes, if they are a dictionary."""
-        self.state = state if isinstance(state, dict) else {}
-
-
-def refusal_text(name: str) -> str:
-    """The message for a name that is not on the allow-list."""
-    return f"needs {shorten(name)}, which is not plain data; it was not imported or run"
-
 
 Constructor = Callable[..., object]
 PersistentLoad = Callable[[object], object]

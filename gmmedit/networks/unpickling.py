@@ -15,17 +15,8 @@ from typing import Any
 
 from gmmedit.errors import InputError
 from gmmedit.networks.lazy_tensors import STORAGES, Array, DType, LazyTensor, Storage, make_scalar
-from gmmedit.networks.pickle_machine import (
-    Constructor,
-    Machine,
-    Name,
-    Node,
-    Refused,
-    Span,
-    Stream,
-    TextBytes,
-    shorten,
-)
+from gmmedit.networks.pickle_machine import Constructor, Machine, Stream
+from gmmedit.networks.pickle_values import Name, Node, Refused, Span, TextBytes, shorten
 
 HINT = "give an unmodified checkpoint; docs/generators.md lists the supported formats"
 MAGIC = 0x1950A86A20F9469CFC6C  # first object of a torch.save stream without zip

@@ -12,7 +12,7 @@ from gmmedit.generators.formats.filling import fill_network
 from gmmedit.generators.formats.states import MAX_PARTS, State
 from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.networks.lazy_tensors import Derived, Readable
-from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.pickle_values import Refused
 from gmmedit.runtime.regular_files import LARGEST_TEXT, check_regular
 
 MARK = r"generator\.gen_z\.bias"

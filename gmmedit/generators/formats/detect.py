@@ -15,7 +15,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators.base import Generator
 from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
 from gmmedit.networks.lazy_tensors import read_safetensors
-from gmmedit.networks.pickle_machine import shorten
+from gmmedit.networks.pickle_values import shorten
 from gmmedit.networks.unpickling import HINT, read_pickle, read_torch, report_damage
 from gmmedit.runtime.regular_files import check_regular
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from gmmedit.generators.base import Generator
 from gmmedit.networks import weights
 from gmmedit.networks.lazy_tensors import Readable
-from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.pickle_values import Refused
 
 LARGEST_IMAGE = 8192  # pixels along a side
 

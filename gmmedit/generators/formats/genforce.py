@@ -21,7 +21,7 @@ from gmmedit.generators.pggan import PGGAN, PGGANConfig
 from gmmedit.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.networks.lazy_tensors import Derived, Readable
-from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.pickle_values import Refused
 
 FusedScale = Literal["auto", "true", "false"]
 FUSED_FROM = 128  # resolution from which `auto` fuses doubling and convolution

@@ -18,7 +18,7 @@ from gmmedit.generators.formats.wrappers import choose_averaged, walk_leaves
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
 from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
 from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
-from gmmedit.networks.pickle_machine import Inert, Node, Refused, shorten
+from gmmedit.networks.pickle_values import Inert, Node, Refused, shorten
 
 LARGEST = 1 << 16  # of any size that an attribute gives
 LONGEST_FILTER = 64  # taps

@@ -15,7 +15,7 @@ from gmmedit.generators.formats.sidecar import read_sidecar
 from gmmedit.generators.formats.states import State, convert_stylegan2, read_taps
 from gmmedit.generators.formats.wrappers import find_state
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
-from gmmedit.networks.pickle_machine import Refused
+from gmmedit.networks.pickle_values import Refused
 
 STYLEGAN3 = "synthesis.input.freqs"
 MARK = r"synthesis\.(b4\.const|input\.freqs)"

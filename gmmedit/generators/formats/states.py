@@ -13,7 +13,7 @@ from torch import Tensor
 from gmmedit.generators.formats.filling import fill_network
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
 from gmmedit.networks.lazy_tensors import Readable
-from gmmedit.networks.pickle_machine import Inert, Refused, shorten
+from gmmedit.networks.pickle_values import Inert, Refused, shorten
 
 MAX_PARTS = 64  # layers or blocks of one kind
 LONGEST_FILTER = 64  # taps

@@ -14,7 +14,7 @@ from torch import Tensor
 from gmmedit.generators.formats.states import Place, State, convert_stylegan2
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
-from gmmedit.networks.pickle_machine import Node, Refused
+from gmmedit.networks.pickle_values import Node, Refused
 
 NETWORK = "dnnlib.tflib.network.Network"
 VERSIONS = 4, 5

@@ -10,7 +10,7 @@ from typing import Any
 
 from gmmedit.generators.formats.states import State
 from gmmedit.networks.lazy_tensors import LazyTensor
-from gmmedit.networks.pickle_machine import Inert, Refused, shorten
+from gmmedit.networks.pickle_values import Inert, Refused, shorten
 
 DEEPEST = 8  # levels of nested dictionaries
 AVERAGED = re.compile(r"(^|[._])(ema|smooth|gs)([._]|$)", re.IGNORECASE)  # a part of a name that marks a moving average
