@@ -265,7 +265,7 @@ def test_a_value_that_nobody_has(own_run: Path) -> None:
         return labels
 
     rewrite(own_run / "labels.h5", labels=without_glasses)
-    says = ("0 of 600 samples are labelled glasses=yes, a fit needs 10", "take more samples")
+    says = ("0 of 600 samples are labelled glasses=yes, a fit needs 10", "use more samples")
     refuse(own_run, "fit-single", "--force", says=says)
 
 

@@ -229,7 +229,7 @@ def test_training_learns():
 
 def test_a_checkpoint_of_other_settings_is_refused():
     settings = replace(LABELLING, network=TINY)
-    with pytest.raises(InputError, match="another batch"):
+    with pytest.raises(InputError, match="trained with different settings: batch"):
         ClassifierTraining(settings).load_state(ClassifierTraining(replace(settings, batch=64)).state())
 
 

@@ -151,16 +151,16 @@ def test_costs_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
 def test_a_folder_that_goes_away_in_the_middle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from gmmedit.stages import sample
 
-    folder, real = tmp_path / "run", sample.draw
+    folder, real = tmp_path / "run", sample.draw_rows
     words = ("sample", "-n", 600, "--quiet", "--run", folder)
 
     def draw(*args: Any) -> Any:
-        if args[2] == 256:
+        if args[1] == 256:
             shutil.rmtree(folder)
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sample, "draw", draw)
+        patch.setattr(sample, "draw_rows", draw)
         check(gmmedit(*words), f"cannot write in the folder {folder}: no such file or directory")
     assert not folder.exists()
     done(*words)

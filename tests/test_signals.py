@@ -65,7 +65,7 @@ def test_rows_stop_after_a_chunk(
 ) -> None:
     from gmmedit.stages import sample
 
-    real = sample.draw
+    real = sample.draw_rows
 
     def draw(*args):
         if args[1] == 256:
@@ -74,7 +74,7 @@ def test_rows_stop_after_a_chunk(
 
     words = ("sample", "-n", 800, "--quiet", "--run")
     with monkeypatch.context() as patch:
-        patch.setattr(sample, "draw", draw)
+        patch.setattr(sample, "draw_rows", draw)
         result = gmmedit(*words, tmp_path / "run")
     assert result.exit_code == code and result.stdout == "" and len(result.stderr.splitlines()) == 1
     assert artifacts.describe(tmp_path / "run" / "samples.h5.partial")["chunks"]["done"] == 2
