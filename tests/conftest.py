@@ -155,6 +155,21 @@ def run(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Pa
 
 
 @pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits and evaluations of few candidates, draws and padded rows."""
+    from gmmedit.evaluation import fidelity, figures, results
+    from gmmedit.mixture import neighbours
+    from gmmedit.runtime import batching, execution
+
+    monkeypatch.setattr(batching, "TILE", 4)
+    monkeypatch.setattr(execution, "TILE", 4)
+    monkeypatch.setattr(neighbours, "CANDIDATES", 2)
+    monkeypatch.setattr(fidelity, "DRAWS", 4)
+    monkeypatch.setattr(figures, "DRAWS", 50)
+    monkeypatch.setattr(results, "DRAWS", 50)
+
+
+@pytest.fixture
 def own_run(run: Path, tmp_path: Path) -> Path:
     """A copy of the shared run folder for one test to change."""
     return shutil.copytree(run, tmp_path / "run")

@@ -33,16 +33,19 @@ from gmmedit.editors.base import Editor
 from gmmedit.evaluation import fidelity, figures
 from gmmedit.evaluation import results as figuring
 from gmmedit.evaluation import sweep as scoring
+from gmmedit.fitting import data
 from gmmedit.fitting import loop as fitting
+from gmmedit.mixture import neighbours
+from gmmedit.runtime import batching, execution
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
 from gmmedit.training import loop as training
 from gmmedit.training.stylegan2_settings import GANSettings
 
 SETTINGS = """
-sample: {gan: avatars, n: 600}
+sample: {gan: avatars, n: 320}
 fit_single: {steps: 30, batch: 128}
 fit_mixture: {steps: 8, batch: 8}
-evaluate: {n: 48, starts: 2, editors: [random, none]}
+evaluate: {n: 32, starts: 2, editors: [random, none]}
 """
 CHUNK = 64
 RUN = ("--config", "small.yaml", "--run")
@@ -51,7 +54,7 @@ COMMANDS = {
     "label": ("label", *RUN, "run"),
     "fit-single": ("fit-single", *RUN, "run"),
     "fit-mixture": ("fit-mixture", *RUN, "run"),
-    "edit": ("edit", "--attr", "smile", "--index", "0-39", "--polish", "1", *RUN, "run"),
+    "edit": ("edit", "--attr", "smile", "--index", "0-15", "--polish", "1", *RUN, "run"),
     "evaluate": ("evaluate", *RUN, "run"),
     "train": ("train", "classifier", "--out", "run/train"),
     "train-generator": ("train", "generator", "--out", "run/gan", "--phases", "16:48,32:24"),
@@ -67,7 +70,9 @@ def shrink() -> None:
     row_writer.create_rows.__wrapped__.__defaults__ = (None, CHUNK, False, None, False, False, False)  # type: ignore[attr-defined]
     row_writer.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
-    fidelity.DRAWS = 16
+    data.FEWEST_OF_A_VALUE = 1
+    fidelity.DRAWS = neighbours.CANDIDATES = 2
+    batching.TILE = execution.TILE = 8  # fewer rows are padded
     for editor in (Editor, *Editor.__subclasses__()):
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0

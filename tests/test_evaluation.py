@@ -17,14 +17,18 @@ from gmmedit.editors.base import Editor, Unsuitable
 from gmmedit.editors.baselines import flow
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
+from gmmedit.evaluation.judge import Judge
 from gmmedit.evaluation.results import list_figures, read_figures
 from gmmedit.generators import Generator
+from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.registry import Registry
 from gmmedit.stages import compare, evaluate
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
-FEW = config.EvaluateSettings(n=48, starts=8, polish=1)
+FEW = config.EvaluateSettings(n=24, starts=4, polish=1)
+YAML = "{n: 24, starts: 4, polish: 1}"
+pytestmark = pytest.mark.usefixtures("little_work")
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +69,30 @@ def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest
 
     with artifacts.open(path) as scored:
         flipped = scored["seen/mixture/1/logits"][..., :2].argmax(-1) == 1
-        assert scored["seen/mixture/1/logits"].shape[:2] == (3, 8) and not flipped[0].any()
+        assert scored["seen/mixture/1/logits"].shape[:2] == (3, 4) and not flipped[0].any()
     best = next(
         row for row in rows if (row["method"], row["metric"], row["attribute"]) == ("mixture", "flip_best", "smile=yes")
     )
-    assert best["value"] == pytest.approx(flipped.mean(1).max()) and best["n"] == 8 and best["space"] == "w"
+    assert best["value"] == pytest.approx(flipped.mean(1).max()) and best["n"] == 4 and best["space"] == "w"
 
 
-def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Path) -> None:
+@torch.no_grad()
+def test_what_the_judge_sees_does_not_depend_on_the_batch(run: Path) -> None:
+    seen = []
+    for batch in (1, 16, 64):
+        execution = Execution(batch=batch)
+        with RunFolder(run, execution) as folder:
+            judge = Judge(folder.renderer, "w", folder.classifier, None, "bf16", execution, [], True, [])
+            seen.append(judge.observe(torch.from_numpy(folder.samples.rows("w", 0, 44))))
+    for outputs in seen[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(outputs, seen[0], strict=True))
+
+
+def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
+    own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for editor in (Editor, LinearEditor):
+        monkeypatch.setattr(editor, "strengths", (0.0, 1.0))
     evaluate.run(own_run, FEW.model_copy(update={"editors": ["mixture"]}), Execution(batch=64))
     seen = []
     path = compare.run(own_run, FEW, Execution(batch=64, tick=lambda *words: seen.append(words[-1])))
@@ -102,12 +122,12 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(own_run: Pa
 
 def settings_of(folder: Path) -> Path:
     path = folder.parent / "few.yaml"
-    path.write_text("compare: {n: 48, starts: 8, polish: 1}\n")
+    path.write_text(f"compare: {YAML}\n")
     return path
 
 
 def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = ("evaluate", "--run", own_run, "-n", 48, "--editors", "random", "--classifier", "avatars")
+    words = ("evaluate", "--run", own_run, "-n", 24, "--editors", "random", "--classifier", "avatars")
     assert "note: evaluated by avatars, which also made the labels: all figures are optimistic" in done(*words).stdout
     figures = own_run / "evaluation.jsonl"
     rows, whole = read(figures), figures.read_bytes()

@@ -92,7 +92,8 @@ def test_every_write_of_a_fit(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     for name in ("samples.h5", "labels.h5"):
         shutil.copy(run / name, tmp_path / "run")
     monkeypatch.setattr(fitting, "write_cost", lambda *_: None)  # what a fit took is no result, see below
-    words = ("fit-single", "--steps", 2, "--quiet", "--run")
+    (tmp_path / "small.yaml").write_text("fit_single: {steps: 2, batch: 32, read: linear}\n")
+    words = ("fit-single", "--config", tmp_path / "small.yaml", "--quiet", "--run")
     assert each_write_fails(monkeypatch, tmp_path / "run", words, ["single.h5"]) > 15
 
 

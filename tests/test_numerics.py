@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from gmmedit import artifacts
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.errors import RunError
-from gmmedit.evaluation import fidelity, figures
-from gmmedit.evaluation import results as figuring
 from gmmedit.fitting.loop import run_fit
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit
@@ -196,11 +194,9 @@ evaluate: {n: 24, starts: 1, polish: 0, editors: [random]}
 """
 
 
+@pytest.mark.usefixtures("little_work")
 def test_settings_at_their_bounds_give_numbers(own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LinearEditor, "strengths", (0.0, 1.0))
-    monkeypatch.setattr(fidelity, "DRAWS", 4)
-    monkeypatch.setattr(figuring, "DRAWS", 10)
-    monkeypatch.setattr(figures, "DRAWS", 10)
     for command in ("fit-single", "fit-mixture", "evaluate"):
         done(command, "--run", own_run, "--config", written(tmp_path, EXTREMES), "--force")
     for name in ("single.h5", "mixture.h5"):

@@ -203,11 +203,13 @@ def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Pat
             }
 
 
+@pytest.mark.usefixtures("little_work")
 def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Editor, "strengths", (0.0, 1.0))
     monkeypatch.setattr(strips, "FRACTIONS", (0.0, 1.0))
     monkeypatch.setattr(strips, "SAVED_EVERY", 0)
-    few = config.EvaluateSettings(n=32, starts=2, polish=1, editors=["mixture-polished"])
+    monkeypatch.setattr(strips, "SHOWN", 2)
+    few = config.EvaluateSettings(n=24, starts=2, polish=1, editors=["mixture-polished"])
     evaluate.run(own_run, few, Execution(batch=64))
     seen: list[int] = []
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # no threads before a fork
@@ -28,12 +29,13 @@ from kill_harness import SETTINGS, Progress, check_whole, finish, results, same,
 from gmmedit.errors import RunError
 from gmmedit.runtime import process_group as several
 from gmmedit.runtime import torchrun as launched
+from gmmedit.runtime.execution import Execution
 from gmmedit.stages import sample
 
 RUN = ("--config", "small.yaml", "--run", "run")
 STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")
 MADE = dict(zip(STAGES, ("samples", "labels", "single", "mixture", "evaluation"), strict=True))
-ENDED_WITHIN = 60.0  # seconds
+ENDED_WITHIN = 120.0  # seconds, on a busy machine too
 AGENT = {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1"}
 
 Ends = list[tuple[int, str]]  # exit code and output of each process
@@ -85,6 +87,14 @@ def ends(pids: list[int], folder: Path) -> Ends:
             raise AssertionError(f"{len(pids) - len(codes)} processes did not end")
         time.sleep(0.005)
     return [(codes[pid], (folder / f"output{rank}.txt").read_text()) for rank, pid in enumerate(pids)]
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    """Wait in a child, which ends with an error if it does not happen."""
+    until = time.monotonic() + ENDED_WITHIN
+    while not happened():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.005)
 
 
 def done(count: int, command: str, folder: Path, *words: str) -> None:
@@ -145,8 +155,25 @@ def killed(place: Path, calm: Path) -> None:
 
 def stopped(place: Path, calm: Path) -> None:
     """All are asked to end, as torchrun does: a line, and code 143; the fit has saved the step it was at."""
-    folder = fresh(place, "stopped", calm, "labels.h5")
-    pids = launch(2, ("label", *RUN), folder)
+    folder, shrink = fresh(place, "stopped", calm, "labels.h5"), kill_harness.shrink
+
+    def hold() -> None:
+        """Every process labels one chunk and holds the next until it is asked to stop."""
+        shrink()
+        real, calls = Execution.in_batches, iter(range(9))
+
+        def in_batches(self, *args):  # type: ignore[no-untyped-def]
+            if next(calls):
+                wait_for(lambda: self.stop.asked)
+            return real(self, *args)
+
+        Execution.in_batches = in_batches  # type: ignore[method-assign]
+
+    kill_harness.shrink = hold
+    try:
+        pids = launch(2, ("label", *RUN), folder)
+    finally:
+        kill_harness.shrink = shrink
     until = time.monotonic() + ENDED_WITHIN
     while not (chunks := Progress.of(folder / "run").chunks.get("labels.h5.partial")):
         assert time.monotonic() < until, (folder / "output0.txt").read_text()
@@ -169,8 +196,16 @@ def one_fails(place: Path, calm: Path) -> None:
 
         def spoil(rank: int = spoiled) -> None:
             shrink()
-            if launched.rank() == rank:
-                sample.draw = lambda *_: (_ for _ in ()).throw(RunError("no luck", hint="try it elsewhere"))
+            real, failed = sample.draw_rows, Path("failed")
+
+            def draw_rows(*args):  # type: ignore[no-untyped-def]
+                if launched.rank() == rank:
+                    failed.touch()
+                    raise RunError("no luck", hint="try it elsewhere")
+                wait_for(failed.exists)
+                return real(*args)
+
+            sample.draw_rows = draw_rows
 
         kill_harness.shrink = spoil
         try:
@@ -203,27 +238,28 @@ def all_fail(place: Path, calm: Path) -> None:
 
 def handed_out(place: Path, calm: Path) -> None:
     """A process that is slow does not hold the others: they do what it has no time for."""
-    folder, shrink = fresh(place, "slow"), kill_harness.shrink
+    folder, shrink, drawn = fresh(place, "slow"), kill_harness.shrink, Path("drawn.txt")
 
     def slow() -> None:
         shrink()
-        real = sample.draw
+        real = sample.draw_rows
 
-        def draw(*args):  # type: ignore[no-untyped-def]
-            time.sleep(4.0 if launched.rank() == 1 else 0.0)
-            with open("drawn.txt", "a") as file:
+        def draw_rows(*args):  # type: ignore[no-untyped-def]
+            with drawn.open("a") as file:
                 file.write(f"{launched.rank()}\n")
+            # The slow one holds its chunk until the other has done three, which begins once that is so.
+            wait_for(lambda: drawn.read_text().count("0") >= 3 if launched.rank() == 1 else "1" in drawn.read_text())
             return real(*args)
 
-        sample.draw = draw
+        sample.draw_rows = draw_rows
 
     kill_harness.shrink = slow
     try:
         done(2, "sample", folder)
     finally:
         kill_harness.shrink = shrink
-    drawn = (folder / "drawn.txt").read_text().split()
-    assert len(drawn) == 10 and drawn.count("0") > drawn.count("1") > 0, drawn
+    chunks = (folder / drawn).read_text().split()
+    assert len(chunks) == 5 and chunks.count("0") > chunks.count("1") > 0, chunks
     assert same(folder / "run" / "samples.h5", calm / "run" / "samples.h5")
 
 

@@ -72,7 +72,7 @@ class Neighbours:
 
         control, logits, category: as in ``find_nearest``.
         """
-        nearest = self.find_nearest(x.mean(1), control, logits, category)
+        nearest = self.find_nearest(x.mean(1), control, logits, category, CANDIDATES)
         candidates = torch.cat([x + share * (nearest[:, :, None] - x) for share in SHARES])  # (T, N, L, D)
         at_once = max(CANDIDATES // len(x), 1)  # one at a time is slow, all at once may not fit in memory
         costs = torch.cat([cost(some.flatten(0, 1)).view(-1, len(x)) for some in candidates.split(at_once)])
