@@ -18,7 +18,7 @@ from gmmedit.editors.baselines import flow
 from gmmedit.editors.baselines.linear import LinearEditor
 from gmmedit.evaluation import sweep as scoring
 from gmmedit.evaluation.judge import Judge
-from gmmedit.evaluation.results import list_figures, read_figures
+from gmmedit.evaluation.results import read_figures
 from gmmedit.generators import Generator
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution
@@ -106,7 +106,7 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
         assert np.array_equal(scored["seen/none/1/logits"][0], scored["seen/none/1/logits"][-1])
     none = {
         row["metric"]: row["value"]
-        for row in list_figures(path)
+        for row in read_figures(path)
         if (row["method"], row["attribute"]) == ("none", "all")
     }
     assert none["dt"] == 0 and none["flip_best"] == 0 and none["path_length"] == 0

@@ -199,7 +199,9 @@ def one_fails(place: Path, calm: Path) -> None:
             real, failed = sample.draw_rows, Path("failed")
 
             def draw_rows(*args):  # type: ignore[no-untyped-def]
+                Path(f"begun{launched.rank()}").touch()
                 if launched.rank() == rank:
+                    wait_for(lambda: len(list(Path().glob("begun*"))) == 3)
                     failed.touch()
                     raise RunError("no luck", hint="try it elsewhere")
                 wait_for(failed.exists)
@@ -212,7 +214,7 @@ def one_fails(place: Path, calm: Path) -> None:
             found = ends(launch(3, ("sample", *RUN), folder), folder)
         finally:
             kill_harness.shrink = shrink
-        assert [code for code, _ in found] == [1, 1, 1], found
+        assert found[spoiled][0] == 1 and {code for code, _ in found} <= {1, 143}, found  # or by torchrun's SIGTERM
         assert [output for _, output in found if output] == ["error: no luck\n hint: try it elsewhere\n"], found
         done(2, "sample", folder)
         assert same(folder / "run" / "samples.h5", calm / "run" / "samples.h5")
