@@ -33,9 +33,11 @@ MUTATIONS = 1000
 
 GUARD = """
 import encodings.cp437, json, os, resource, sys, traceback
+from importlib import import_module
 from pathlib import Path
 from gmmedit.errors import InputError
 from gmmedit.generators import load
+from gmmedit.generators.formats.detect import FORMATS
 from gmmedit.networks.unpickling import read_pickle, read_torch, report_damage
 
 FORBIDDEN = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.remove",
@@ -63,6 +65,8 @@ def message(reader, path):
         return error.message
 
 warm, paths = sys.argv[1], json.load(sys.stdin)
+for row in FORMATS:  # each is imported when a file of its kind is opened
+    import_module(row.module)
 for reader in (load, read_all):  # so that everything they import is imported
     message(reader, warm)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
