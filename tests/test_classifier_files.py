@@ -20,7 +20,6 @@ from gmmedit import classifiers
 from gmmedit.classifiers.described import DescribedClassifier
 from gmmedit.classifiers.description import Description
 from gmmedit.errors import InputError
-from gmmedit.networks import exported
 
 FACTORY = """
 import torch
@@ -359,7 +358,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
         ("notes.md", "is not a classifier: .pt2, TorchScript, ONNX"),
         ("empty.pt2", "is not a classifier"),
         ("my.py", "is a Python file; give a function in it: my.py:load"),
-        ("older.pt2", "exported networks do not have; save it with torch.export.save in this version of torch"),
+        ("older.pt2", "such networks do not have; save it with torch.export.save in this version of torch"),
     ):
         refused(described(files, name), name, says)
         refused(files / name, name, says)
@@ -552,6 +551,27 @@ def test_a_hostile_pt2_runs_nothing(made: Path, tmp_path: Path) -> None:
     assert isinstance(classifiers.load(yaml), DescribedClassifier), "the archive is sound when nothing is changed"
 
 
+def test_torch_reads_the_records_that_were_checked(made: Path, tmp_path: Path) -> None:
+    """Python finds the records of the second archive in the file; torch those of the first, which would be run."""
+    ran = tmp_path / "ran"
+
+    def pickles(name: str, content: bytes) -> bytes:
+        return pickled(ran) if name.endswith("sample_inputs/model.pt") else content
+
+    good = rewritten(shutil.copy(made / "net.pt2", tmp_path / "good.pt2"), lambda _, content: content).read_bytes()
+    bad = rewritten(shutil.copy(made / "net.pt2", tmp_path / "bad.pt2"), pickles).read_bytes()
+    start, end = zipfile.ZipFile(tmp_path / "bad.pt2").start_dir, len(bad) - 22  # of the table of contents
+    length = zipfile.ZipFile(tmp_path / "good.pt2").start_dir
+    assert start <= length
+    (tmp_path / "bad.pt2").write_bytes(bad[:start].ljust(length, b"\0") + bad[start:end] + good)
+    with pytest.raises(Exception, match="."):
+        torch.export.load(tmp_path / "bad.pt2")
+    assert ran.exists(), "torch alone runs it"
+    ran.unlink()
+    classifiers.load(described(tmp_path, "bad.pt2"))
+    assert not ran.exists()
+
+
 def test_what_real_networks_hold_passes(tmp_path: Path) -> None:
     """Convolutions, normalisation, attention, sizes computed from sizes, gradients switched off inside."""
 
@@ -575,7 +595,6 @@ def test_what_real_networks_hold_passes(tmp_path: Path) -> None:
     small.export(Busy().eval(), tmp_path / "busy.pt2")
     classifier = classifiers.load(described(tmp_path, "busy.pt2"))
     assert classifier.differentiable and classifier.logits(torch.rand(16, 3, 32, 32)).shape == (16, 6)
-    exported.check_records((tmp_path / "busy.pt2").read_bytes())
 
 
 def test_a_hostile_torchscript_runs_nothing(tmp_path: Path) -> None:
@@ -591,6 +610,24 @@ def test_a_hostile_torchscript_runs_nothing(tmp_path: Path) -> None:
     for network, word in ((Writes(5), "torch.save"), (Reads(5), "torch.from_file")):
         small.script(network, tmp_path / "bad.ts")
         refused(described(tmp_path, "bad.ts"), f"calls '{word}', which networks do not need")
+
+
+def test_torchscript_programs_are_checked_whatever_their_case(tmp_path: Path) -> None:
+    path = tmp_path / "bad.ts"
+    small.script(small.Linear(5), path)
+    with zipfile.ZipFile(path) as old:
+        records = {name: old.read(name) for name in old.namelist()}
+    for spelled in ("PY", "Py"):
+        with zipfile.ZipFile(path, "w") as new:
+            for name, content in records.items():
+                new.writestr(f"{name[:-2]}{spelled}" if name.endswith(".py") else name, content)
+        refused(described(tmp_path, "bad.ts"), "which such networks do not have")
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in records.items():
+            new.writestr(name, content)
+            if name.endswith(".py"):
+                new.writestr(name.replace("__torch__", "__TORCH__"), content)
+    refused(described(tmp_path, "bad.ts"), "holds two records of the same name")
 
 
 # Extras

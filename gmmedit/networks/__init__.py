@@ -5,7 +5,6 @@ What may run is decided before anything is loaded. Generators and classifiers ar
 
 import logging
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from gmmedit.errors import InputError, is_debugging
 from gmmedit.runtime.regular_files import check_regular
 
 REASON = 200  # characters
-INFLATED = 64 << 20  # bytes that an archive may unpack to beyond its own size; weights are stored uncompressed
 
 
 @dataclass(frozen=True)
@@ -70,18 +68,6 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's message, at most REASON characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:REASON]
-
-
-def check_archive(archive: zipfile.ZipFile, size: int, hint: str) -> list[str]:
-    """The names of the records. InputError: a name occurs twice, or they unpack to much more than the file's size."""
-    records = archive.infolist()
-    names = [record.filename for record in records]
-    if len(set(names)) < len(names):
-        raise InputError("holds two records of the same name", hint=hint)
-    whole = sum(record.file_size for record in records)
-    if whole > size + INFLATED:
-        raise InputError(f"unpacks to {whole} bytes, far more than its size", hint=hint)
-    return names
 
 
 @contextmanager

@@ -8,7 +8,6 @@ own operators on identifiers and sizes.
 import io
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from gmmedit.errors import InputError
-from gmmedit.networks import Network, check_archive, opening
+from gmmedit.networks import Network, opening
+from gmmedit.networks.archives import rewrite_archive
 
 HINT = "save it with torch.export.save in this version of torch"
 
@@ -60,9 +60,7 @@ STRINGS["out_spec"] = STRINGS["in_spec"]
 def load_program(path: Path, device: str = "cpu") -> Network:
     """The network, on the device. InputError: the file is damaged, not an exported program, or not allowed."""
     with opening(path, "exported network", HINT):
-        content = path.read_bytes()
-        check_records(content)
-        program = torch.export.load(io.BytesIO(content))
+        program = torch.export.load(rewrite_archive(path, RECORDS, check_record, HINT))
         if device != "cpu":
             program = move_to_device_pass(program, device)
         tensors = inputs_of(program)
@@ -77,18 +75,12 @@ def inputs_of(program: ExportedProgram) -> list[Tensor]:
     return [values[name] for name in names if isinstance(values.get(str(name)), Tensor)]
 
 
-def check_records(content: bytes) -> None:
-    """InputError: the archive holds records that torch would unpickle, load as native code, or evaluate."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = check_archive(archive, len(content), HINT)
-        for name in names:
-            if not RECORDS.fullmatch(name):
-                raise InputError(f"holds {name!r}, which exported networks do not have", hint=HINT)
-        for name in names:
-            if name.endswith(".json"):
-                check_strings(json.loads(archive.read(name)))
-            if name.endswith(".pt"):  # torch would fall back to the ordinary unpickler
-                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+def check_record(name: str, content: bytes) -> None:
+    """InputError: torch would unpickle the record, or evaluate a text in it that is not allowed."""
+    if name.endswith(".json"):
+        check_strings(json.loads(content))
+    if name.endswith(".pt"):  # torch would fall back to the ordinary unpickler
+        torch.load(io.BytesIO(content), weights_only=True)
 
 
 def check_strings(record: Any) -> None:

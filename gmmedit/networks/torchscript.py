@@ -5,18 +5,22 @@ before it runs, and so are loops that may never end, which Ctrl-C would not stop
 """
 
 import ast
-import io
+import re
 import warnings
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gmmedit.errors import InputError
-from gmmedit.networks import Network, check_archive, freeze, opening
+from gmmedit.networks import Network, freeze, opening
+from gmmedit.networks.archives import rewrite_archive
 
 HINT = "save it with torch.jit.save, or better with torch.export.save"
+RECORDS = re.compile(
+    r"[^/]+/(code/[\w./]+\.py(\.debug_pkl)?|(data|constants|bytecode|traced_inputs)\.pkl"
+    r"|(data|constants|traced_inputs)/\d+|extra/.+|version|byteorder|\.format_version|\.storage_alignment|\.data/\w+)"
+)
 OPERATORS = {"aten", "prim", "prims"}  # namespaces of PyTorch itself
 MAX_ROUNDS = 1 << 16
 FORBIDDEN = {"save", "load", "from_file", "classes", "print", "Print"}
@@ -40,17 +44,14 @@ def load_script(path: Path, device: str = "cpu") -> Network:
     """The network, on the device. InputError: the file is damaged, not TorchScript, or its code is not allowed."""
     with opening(path, "TorchScript", HINT), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        content = path.read_bytes()
-        check_archive_programs(content)
-        return Network(Script(freeze(torch.jit.load(io.BytesIO(content), map_location="cpu"), device)))
+        script = torch.jit.load(rewrite_archive(path, RECORDS, check_record, HINT), map_location="cpu")
+        return Network(Script(freeze(script, device)))
 
 
-def check_archive_programs(content: bytes) -> None:
-    """InputError: a program in the archive is not allowed (see `check_program`)."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in check_archive(archive, len(content), HINT):
-            if name.endswith(".py"):
-                check_program(archive.read(name).decode())
+def check_record(name: str, content: bytes) -> None:
+    """InputError: the record is a program that is not allowed (see `check_program`)."""
+    if name.endswith(".py"):
+        check_program(content.decode())
 
 
 def check_program(text: str) -> None:
