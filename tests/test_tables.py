@@ -270,6 +270,9 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
         ("", "has no columns of equal length"),
         ("smile,age\n", "has no columns of equal length"),
         ("smile\nhappy\n", "line 2, smile: 'happy' is not a number"),
+        ("seed;smile\n0;0.08\n", "columns are separated by ;, expected commas"),
+        ("seed;smile\n0;0,08\n", "columns are separated by ;, expected commas"),
+        ("seed\tsmile\n0\t0.08\n", "columns are separated by tabs, expected commas"),
         ("smile,age\n1,0\n\n1\n", "line 4 has 1 cells, its header 2"),
         ("smile,age\n1,0,\n", "line 2 has 3 cells, its header 2"),
         ("smile,smile\n1,0\n", "unnamed columns or two of the same name"),
@@ -301,6 +304,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "whole.h5"), "/smile")
         file["text"] = "hello"
     refused(tmp_path / "link.h5", "has no columns of equal length")
+
+
+def test_artifacts_are_no_tables(run: Path) -> None:
+    for kind in ("samples", "labels", "mixture"):
+        refused(run / f"{kind}.h5", f"{kind}.h5 is a gmmedit artifact ({kind}), not a table of labels")
+
+
+def test_percent_signs(tmp_path: Path) -> None:
+    refused(written(tmp_path, "smile\n14%\n"), "'14%' is not a number; remove the % and add scale: 100 to a YAML file")
+    written(tmp_path, "smile\n14\n")
+    assert rows(described(tmp_path, "labels.csv", "scale: 100"), 0, 1)[0, 1].item() == pytest.approx(0.14)
 
 
 def test_a_table_looks_at_no_picture(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation, Columns, assign_by_name
 from gmmedit.classifiers.description import Readout
-from gmmedit.classifiers.table_files import MARKS, Sheet
+from gmmedit.classifiers.table_files import MARKS, Sheet, is_number
 from gmmedit.errors import InputError
 
 
@@ -85,15 +85,6 @@ def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: S
         if value is not None:
             part[place] = [value == other for other in values]
     return part
-
-
-def is_number(text: str) -> bool:
-    """Whether the text is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def to_probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
