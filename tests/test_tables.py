@@ -207,9 +207,16 @@ def test_the_lists_of_celeba_as_they_are(tmp_path: Path) -> None:
         written(tmp_path, CELEBA.replace("3", "5", 1), "list_attr_celeba.txt"), "has 3 lines, but its first line says 5"
     )
     path = written(tmp_path, CELEBA.replace("seed00", "0000").replace("12.png", "09.png"), "list.txt")
-    refused_for(path, 30, 10, "list.txt: file may hold rows of samples.h5 or seeds, which start at 10")
+    refused_for(path, 30, 10, "list.txt: file names may hold rows of samples.h5 or seeds, which start at 10")
     assert left_out(described(tmp_path, "list.txt", "by: seed"), 30, seed=5)[0] == 27
     assert rows(described(tmp_path, "list.txt", "by: row\nfirst: 9"), 0, 3)[:, 1].round().tolist() == [0, 1, 1]
+
+
+def test_the_list_of_celeba_from_1(tmp_path: Path) -> None:
+    path = written(tmp_path, "2\nBald Smiling\n000001.jpg -1 1\n000002.jpg 1 1\n", "list_attr_celeba.txt")
+    settings = "{file: list_attr_celeba.txt, by: row, first: 1}"
+    refused_for(path, 2, 0, "list_attr_celeba.txt: numbers in file names start at 1", f"beside the table: {settings}")
+    assert rows(written(tmp_path, settings, "labels.yaml"), 0, 2)[:, 1].round().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("column", ["Seed", "SEED", "seed"])
@@ -239,7 +246,7 @@ def test_columns_that_look_like_keys_join(column: str, names: str, tmp_path: Pat
 
 def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
     from_one = written(tmp_path, "id,a\n1,0.1\n2,0.2\n3,0.3\n")
-    refused_for(from_one, 3, 0, "id starts at 1", "first: 1 if 1 is row 0")
+    refused_for(from_one, 3, 0, "numbers in id start at 1", "if 1 is row 0")
     found = rows(described(tmp_path, "labels.csv", "by: row\nfirst: 1"), 0, 3)[:, 1]
     torch.testing.assert_close(found, torch.tensor([0.1, 0.2, 0.3]))
     for text, says in (
@@ -312,9 +319,10 @@ def test_artifacts_are_no_tables(run: Path) -> None:
 
 
 def test_percent_signs(tmp_path: Path) -> None:
-    refused(written(tmp_path, "smile\n14%\n"), "'14%' is not a number; remove the % and add scale: 100 to a YAML file")
+    refused(written(tmp_path, "smile\n14%\n"), "'14%' is not a number; remove the %, and write a YAML file")
     written(tmp_path, "smile\n14\n")
-    assert rows(described(tmp_path, "labels.csv", "scale: 100"), 0, 1)[0, 1].item() == pytest.approx(0.14)
+    described_by = written(tmp_path, "{file: labels.csv, scale: 100}", "labels.yaml")
+    assert rows(described_by, 0, 1)[0, 1].item() == pytest.approx(0.14)
 
 
 def test_a_table_looks_at_no_picture(tmp_path: Path) -> None:

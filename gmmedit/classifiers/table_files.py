@@ -15,7 +15,7 @@ LARGEST_COUNT = 1 << 26
 LARGEST_TEXT = 1 << 28  # bytes
 KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
 MARKS = (-1.0, 1.0)  # no and yes in CelebA's lists
-INDEX, FILE = "index", "file"  # names for the unnamed key columns of pandas and CelebA
+INDEX, FILE = "index", "file names"  # names for the unnamed key columns of pandas and CelebA
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 NOTHING = ("na", "n/a", "null", "none")  # float() knows nan
 DELIMITERS = {";": ";", "\t": "tabs"}  # of other programs, and their names in errors
@@ -47,10 +47,16 @@ class Sheet:
             word = text.lower()
             if word not in WORDS and word not in NOTHING:
                 raise InputError(
-                    f"{self.where(place, column)}: {text!r} is not a number", hint=hint_for_text(column, text)
+                    f"{self.where(place, column)}: {text!r} is not a number", hint=self.hint_for_text(column, text)
                 )
             values[place] = WORDS.get(word, np.nan)
         return values
+
+    def hint_for_text(self, column: str, text: str) -> str:
+        """What to do about a cell that is not a number."""
+        if text.endswith("%") and is_number(text[:-1]):
+            return f"remove the %, and write a YAML file beside the table: {{file: {self.path.name}, scale: 100}}"
+        return f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
 
     def cell(self, column: str, place: int) -> str:
         """A cell as text."""
@@ -60,13 +66,6 @@ class Sheet:
         """The cell's place, for errors."""
         line = f"line {self.lines[place]}" if self.lines else f"element {place}"
         return f"{self.path}: {line}, {column}"
-
-
-def hint_for_text(column: str, text: str) -> str:
-    """What to do about a cell that is not a number."""
-    if text.endswith("%") and is_number(text[:-1]):
-        return "remove the % and add scale: 100 to a YAML file that names the table: file: TABLE"
-    return f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
 
 
 def is_number(text: str) -> bool:

@@ -16,7 +16,7 @@ ROW, SEED = "row", "seed"
 # Names, in lower case without separators, of columns that identify the sample of a line.
 IDENTIFIERS = (
     "id", "index", "idx", "unnamed:0", "sample", "sampleid", "image", "imageid", "imagename", "imagefile", "img",
-    "file", "filename", "fileid", "filepath", "path", "name",
+    "file", "filename", "filenames", "fileid", "filepath", "path", "name",
 )  # fmt: skip
 IMAGE_FILE = re.compile(r".*\.(png|jpe?g|webp|bmp|tiff?|gif)", re.IGNORECASE | re.DOTALL)
 NUMBERED = re.compile(r"(.*?)(\d{1,15})", re.DOTALL)
@@ -68,8 +68,9 @@ class Key:
             message = f"{column} may hold rows of samples.h5 or seeds, which start at {first_seed}"
             raise InputError(message, hint=HINT)
         if self.numbers.min() == 1:
-            hint = "give by: row in a YAML file, with first: 1 if 1 is row 0"
-            raise InputError(f"{column} starts at 1, but rows of samples.h5 start at 0", hint=hint)
+            message = f"{self.path}: numbers in {self.column} start at 1, but rows of samples.h5 start at 0"
+            settings = f"{{file: {self.path.name}, by: row, first: 1}}"
+            raise InputError(message, hint=f"if 1 is row 0, write a YAML file beside the table: {settings}")
         return [f"numbers in {self.column} are read as rows of samples.h5"]
 
 
