@@ -270,7 +270,9 @@ def test_names_that_are_none(tmp_path: Path) -> None:
     refused("avatar", "there is no classifier called 'avatar'", "did you mean 'avatars'?")
     refused(tmp_path / "gone.pt2", "there is no classifier file", "gone.pt2")
     refused(tmp_path / "gone.yaml", "there is no classifier file", "gone.yaml")
-    refused(described(tmp_path, "gone.onnx"), "there is no classifier file", str(tmp_path / "gone.onnx"))
+    says = f"my.yaml: file: {tmp_path / 'gone.onnx'} does not exist", "relative to the folder of the YAML file"
+    refused(described(tmp_path, "gone.onnx"), *says)
+    refused(described(tmp_path, "gone"), f"my.yaml: file: {tmp_path / 'gone'} does not exist")
     refused(
         "nobody/no-such-model", "neither a local folder nor a model in the Hugging Face cache", "hf download nobody/no"
     )

@@ -297,7 +297,7 @@ def test_tables_that_make_no_sense(tmp_path: Path, text: str, says: str) -> None
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    refused(described(tmp_path, "labels.csv", "by: seed"), "there is no classifier file")
+    refused(described(tmp_path, "labels.csv", "by: seed"), "my.yaml: file: ", "labels.csv does not exist")
     written(tmp_path, CSV)
     refused(described(tmp_path, "labels.csv", "by: seed"), "has no column 'seed'")
     (tmp_path / "labels.csv").write_bytes(b"smile\n\xff\xfe\n")

@@ -40,7 +40,7 @@ def build_classifier(
         return DescribedClassifier(
             custom.load_from_python(str(base / name), device, trusted), description, where, device
         )
-    path = locate_file(description, base, names)
+    path = locate_file(description, base, prefix, names)
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
