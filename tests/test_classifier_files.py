@@ -341,7 +341,7 @@ def test_factories_that_fail(files: Path) -> None:
     ):
         refused(described(files, f"my.py:{name}"), f"my.py:{name}" if name != "absent" else "my.py", says)
     refused(f"{files}/my.py:load", "returns a Network, not a Classifier", "describe it in a YAML file")
-    refused(f"{files}/gone.py:load", "there is no file", "gone.py")
+    refused(f"{files}/gone.py:load", "there is no file", "gone.py", "a function in it: my_classifier.py:load")
     (files / "my.py").write_text("import surely_not_installed\ndef load(): pass\n")
     refused(described(files, "my.py:load"), "fails with ModuleNotFoundError: No module named 'surely_not_installed'")
     (files / "my.py").write_text("def load(:\n")
