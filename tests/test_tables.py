@@ -98,7 +98,7 @@ def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
     )
     assert second == "1 of 6 lines of labels.csv belong to no sample of this run"
     assert left_out(written(tmp_path, CSV), 3) == (0, [])
-    says = "no label for any of the 3 samples, seed 0 to seed 2", "its seed covers 7 to 8"
+    says = "no label for any of the 3 samples, seed 0 to seed 2", "its seeds are 7 to 8"
     refused_for(written(tmp_path, "seed,a\n7,0.5\n8,0.5\n"), 3, 0, *says)
     refused_for(written(tmp_path, CSV), 6, 0, "has 3 lines for 6 samples, and no key column")
 
@@ -106,10 +106,10 @@ def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "says", "way", "wanted"),
     [
-        ("-1 1 -1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 1: yes}", [0, 1, 0]),
-        ("-1 0 1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 0: null, 1: yes}", [0, None, 1]),
-        ("17 62 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
-        ("17 162 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
+        ("-1 1 -1", "these look like CelebA labels (-1 no, 1 yes)", "values: {-1: no, 1: yes}", [0, 1, 0]),
+        ("-1 0 1", "these look like CelebA labels (-1 no, 1 yes)", "values: {-1: no, 0: null, 1: yes}", [0, None, 1]),
+        ("17 62 40", "a measurement such as age", "threshold: 40", [0, 1, 1]),
+        ("17 162 40", "a measurement such as age", "threshold: 40", [0, 1, 1]),
         ("5 20.5 100", "percentages", "scale: 100", [0.05, 0.205, 1]),
         ("0 2 1", "class indices", "values: {0: no, 1: yes, 2: yes}", [0, 1, 1]),
         ("1 2 1", "class indices", "values: {1: no, 2: yes}", [0, 1, 0]),
@@ -256,7 +256,7 @@ def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
         ),
         ("image,a\nanna.png,0.1\nbert.png,0.2\n", "line 2, image: 'anna.png' does not match the other names"),
         ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' does not match the other names"),
-        ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "x names a sample twice"),
+        ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "line 3, x: 1 occurs a second time"),
     ):
         refused(written(tmp_path, text), says)
     written(tmp_path, "seed,a\n1,0.1\n")
@@ -286,9 +286,10 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
         ("smile,\n1,0\n", "unnamed columns or two of the same name"),
         ("smile\n0.5\n2\n", "smile has values from 0.5 to 2, not probabilities"),
         ("hair=black\n0.5\n", "hair has one value"),
-        ("seed,a\n1,0.5\n1,0.5\n", "seed needs unique whole numbers"),
-        ("seed,a\n1.5,0.5\n", "seed needs unique whole numbers"),
-        ("seed,a\n,0.5\n", "seed needs unique whole numbers"),
+        ("seed,a\n1,0.5\n7,0.1\n9,0\n7,0.5\n", "line 5, seed: 7 occurs a second time"),
+        ("seed,a\n1.5,0.5\n", "line 2, seed: 1.5 is not a whole number"),
+        ("seed,a\n0,0.5\nx,1\n", "line 3, seed: x is not a whole number"),
+        ("seed,a\n,0.5\n", "line 2, seed: an empty cell is not a whole number"),
         ("seed\n1\n", "has no column of labels"),
     ],
 )
