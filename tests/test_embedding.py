@@ -199,7 +199,7 @@ def test_files_of_the_wrong_kind(made: Path, tmp_path: Path, network: small.Line
         refused(path, str(path), says)
         refused(described(tmp_path, path.name), path.name, says)
     refused(described(tmp_path, str(WEIGHTS / "evaluator.safetensors")), "needs no description", "itself")
-    refused(tmp_path, "cannot be loaded as AutoModel")
+    refused(tmp_path, "is not a transformers model: it has no config.json")
 
 
 @pytest.mark.parametrize(
