@@ -276,9 +276,14 @@ def test_too_few_samples(own_run: Path) -> None:
 
 
 def test_inspecting_what_is_no_artifact(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("notes")
-    for path in (tmp_path / "gone.h5", tmp_path, tmp_path / "notes.txt"):
-        check(gmmedit("inspect", path), str(path), "give an HDF5 file")
+    notes, gone = tmp_path / "notes.txt", tmp_path / "gone.h5"
+    either = "give an artifact of a run, such as samples.h5, or"
+    notes.write_text("notes")
+    for path, says in ((gone, "does not exist\n"), (tmp_path, "is a folder\n"), (notes, "is not an HDF5 file\n")):
+        check(gmmedit("inspect", path), f"error: {path} {says}", either)
+    for name in ("samples.h5", "labels.h5.partial"):
+        (tmp_path / name).touch()
+    check(gmmedit("inspect", tmp_path), "is a folder\n", "hint: give a file in it: labels.h5.partial, samples.h5\n")
 
 
 # npz

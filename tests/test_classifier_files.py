@@ -269,7 +269,9 @@ def test_names_that_are_none(tmp_path: Path) -> None:
     refused("avatar", "there is no classifier called 'avatar'", "did you mean 'avatars'?")
     refused(tmp_path / "gone.pt2", "there is no classifier file", "gone.pt2")
     refused(tmp_path / "gone.yaml", "there is no classifier file", "gone.yaml")
-    refused(described(tmp_path, "gone.onnx"), "there is no classifier file", str(tmp_path / "gone.onnx"))
+    says = f"my.yaml: file: {tmp_path / 'gone.onnx'} does not exist", "relative to the folder of the YAML file"
+    refused(described(tmp_path, "gone.onnx"), *says)
+    refused(described(tmp_path, "gone"), f"my.yaml: file: {tmp_path / 'gone'} does not exist")
     refused(
         "nobody/no-such-model", "neither a local folder nor a model in the Hugging Face cache", "hf download nobody/no"
     )
@@ -338,7 +340,7 @@ def test_factories_that_fail(files: Path) -> None:
     ):
         refused(described(files, f"my.py:{name}"), f"my.py:{name}" if name != "absent" else "my.py", says)
     refused(f"{files}/my.py:load", "returns a Network, not a Classifier", "describe it in a YAML file")
-    refused(f"{files}/gone.py:load", "there is no file", "gone.py")
+    refused(f"{files}/gone.py:load", "there is no file", "gone.py", "a function in it: my_classifier.py:load")
     (files / "my.py").write_text("import surely_not_installed\ndef load(): pass\n")
     refused(described(files, "my.py:load"), "fails with ModuleNotFoundError: No module named 'surely_not_installed'")
     (files / "my.py").write_text("def load(:\n")
@@ -364,7 +366,7 @@ def test_files_of_the_wrong_kind(files: Path, network: small.Linear) -> None:
         refused(files / name, name, says)
     for name in ("net.pt2", "net.ts", "net.onnx"):
         refused(files / name, name, "does not tell the preprocessing of its", "docs/classifiers.md")
-    refused(described(files, "../" + files.name), "cannot be loaded as AutoModelForImageClassification")
+    refused(described(files, "../" + files.name), "is not a transformers model: it has no config.json")
     embedded = Path(classifiers.__file__).parents[1] / "datasets" / "avatars" / "weights" / "classifier.safetensors"
     refused(described(files, str(embedded)), "needs no description", "--classifier")
 

@@ -325,8 +325,8 @@ def test_seeds_are_mapped_as_the_run_maps_them(own_run: Path, tmp_path: Path) ->
 def test_a_generator_of_another_latent_space(run: Path, tmp_path: Path) -> None:
     words = ("edit", "--attr", "smile", "--index", "1", "--gan")
     small = DATA / "rosi_a_32.pt"
-    refuse(run, *words, small, says=(f"{small.name} has z of ", "the run's generator has z of 128 numbers, w of 128 "))
-    refuse(run, *words, tmp_path / "gone.pkl", says=("there is no generator file",))
+    refuse(run, *words, small, says=(f"{small.name} has z of ", "the run's generator has z of 128 dims, w of 128 "))
+    refuse(run, *words, tmp_path / "gone.pkl", says=("there is no generator file", "`gmmedit models` lists"))
 
 
 def test_a_program_that_only_an_edit_names_does_not_run_on_verify(

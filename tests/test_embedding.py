@@ -123,7 +123,7 @@ def test_names_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused("avatars-evil", "there is no feature network called 'avatars-evil'", "did you mean 'avatars-eval'?")
     refused("clip-faces", "there is no feature network called 'clip-faces'")
     refused(tmp_path / "gone.yaml", "there is no feature network file", "docs/evaluation.md")
-    refused(described(tmp_path, "gone.onnx"), "there is no feature network file", str(tmp_path / "gone.onnx"))
+    refused(described(tmp_path, "gone.onnx"), f".yaml: file: {tmp_path / 'gone.onnx'} does not exist")
     refused("nobody/no-such-model", "nor a model in the Hugging Face cache", "hf download nobody/no-such-model")
     monkeypatch.setattr(classifiers.REGISTRY, "load", lambda name: lambda: classifiers.load(table(tmp_path)))
     refused("avatars", "classifier avatars has no features", "give its network's file")
@@ -199,7 +199,7 @@ def test_files_of_the_wrong_kind(made: Path, tmp_path: Path, network: small.Line
         refused(path, str(path), says)
         refused(described(tmp_path, path.name), path.name, says)
     refused(described(tmp_path, str(WEIGHTS / "evaluator.safetensors")), "needs no description", "itself")
-    refused(tmp_path, "cannot be loaded as AutoModel")
+    refused(tmp_path, "is not a transformers model: it has no config.json")
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
     )
     assert second == "1 of 6 lines of labels.csv belong to no sample of this run"
     assert left_out(written(tmp_path, CSV), 3) == (0, [])
-    says = "no label for any of the 3 samples, seed 0 to seed 2", "its seed covers 7 to 8"
+    says = "no label for any of the 3 samples, seed 0 to seed 2", "its seeds are 7 to 8"
     refused_for(written(tmp_path, "seed,a\n7,0.5\n8,0.5\n"), 3, 0, *says)
     refused_for(written(tmp_path, CSV), 6, 0, "has 3 lines for 6 samples, and no key column")
 
@@ -106,10 +106,10 @@ def test_a_missing_label_costs_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "says", "way", "wanted"),
     [
-        ("-1 1 -1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 1: yes}", [0, 1, 0]),
-        ("-1 0 1", "marks, as CelebA's -1 for no and 1 for yes", "values: {-1: no, 0: null, 1: yes}", [0, None, 1]),
-        ("17 62 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
-        ("17 162 40", "a measure, as age is", "threshold: 40", [0, 1, 1]),
+        ("-1 1 -1", "these look like CelebA labels (-1 no, 1 yes)", "values: {-1: no, 1: yes}", [0, 1, 0]),
+        ("-1 0 1", "these look like CelebA labels (-1 no, 1 yes)", "values: {-1: no, 0: null, 1: yes}", [0, None, 1]),
+        ("17 62 40", "a measurement such as age", "threshold: 40", [0, 1, 1]),
+        ("17 162 40", "a measurement such as age", "threshold: 40", [0, 1, 1]),
         ("5 20.5 100", "percentages", "scale: 100", [0.05, 0.205, 1]),
         ("0 2 1", "class indices", "values: {0: no, 1: yes, 2: yes}", [0, 1, 1]),
         ("1 2 1", "class indices", "values: {1: no, 2: yes}", [0, 1, 0]),
@@ -207,9 +207,16 @@ def test_the_lists_of_celeba_as_they_are(tmp_path: Path) -> None:
         written(tmp_path, CELEBA.replace("3", "5", 1), "list_attr_celeba.txt"), "has 3 lines, but its first line says 5"
     )
     path = written(tmp_path, CELEBA.replace("seed00", "0000").replace("12.png", "09.png"), "list.txt")
-    refused_for(path, 30, 10, "list.txt: file may hold rows of samples.h5 or seeds, which start at 10")
+    refused_for(path, 30, 10, "list.txt: file names may hold rows of samples.h5 or seeds, which start at 10")
     assert left_out(described(tmp_path, "list.txt", "by: seed"), 30, seed=5)[0] == 27
     assert rows(described(tmp_path, "list.txt", "by: row\nfirst: 9"), 0, 3)[:, 1].round().tolist() == [0, 1, 1]
+
+
+def test_the_list_of_celeba_from_1(tmp_path: Path) -> None:
+    path = written(tmp_path, "2\nBald Smiling\n000001.jpg -1 1\n000002.jpg 1 1\n", "list_attr_celeba.txt")
+    settings = "{file: list_attr_celeba.txt, by: row, first: 1}"
+    refused_for(path, 2, 0, "list_attr_celeba.txt: numbers in file names start at 1", f"beside the table: {settings}")
+    assert rows(written(tmp_path, settings, "labels.yaml"), 0, 2)[:, 1].round().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("column", ["Seed", "SEED", "seed"])
@@ -239,7 +246,7 @@ def test_columns_that_look_like_keys_join(column: str, names: str, tmp_path: Pat
 
 def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
     from_one = written(tmp_path, "id,a\n1,0.1\n2,0.2\n3,0.3\n")
-    refused_for(from_one, 3, 0, "id starts at 1", "first: 1 if 1 is row 0")
+    refused_for(from_one, 3, 0, "numbers in id start at 1", "if 1 is row 0")
     found = rows(described(tmp_path, "labels.csv", "by: row\nfirst: 1"), 0, 3)[:, 1]
     torch.testing.assert_close(found, torch.tensor([0.1, 0.2, 0.3]))
     for text, says in (
@@ -249,7 +256,7 @@ def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
         ),
         ("image,a\nanna.png,0.1\nbert.png,0.2\n", "line 2, image: 'anna.png' does not match the other names"),
         ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' does not match the other names"),
-        ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "x names a sample twice"),
+        ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "line 3, x: 1 occurs a second time"),
     ):
         refused(written(tmp_path, text), says)
     written(tmp_path, "seed,a\n1,0.1\n")
@@ -270,15 +277,19 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
         ("", "has no columns of equal length"),
         ("smile,age\n", "has no columns of equal length"),
         ("smile\nhappy\n", "line 2, smile: 'happy' is not a number"),
+        ("seed;smile\n0;0.08\n", "columns are separated by ;, expected commas"),
+        ("seed;smile\n0;0,08\n", "columns are separated by ;, expected commas"),
+        ("seed\tsmile\n0\t0.08\n", "columns are separated by tabs, expected commas"),
         ("smile,age\n1,0\n\n1\n", "line 4 has 1 cells, its header 2"),
         ("smile,age\n1,0,\n", "line 2 has 3 cells, its header 2"),
         ("smile,smile\n1,0\n", "unnamed columns or two of the same name"),
         ("smile,\n1,0\n", "unnamed columns or two of the same name"),
         ("smile\n0.5\n2\n", "smile has values from 0.5 to 2, not probabilities"),
         ("hair=black\n0.5\n", "hair has one value"),
-        ("seed,a\n1,0.5\n1,0.5\n", "seed needs unique whole numbers"),
-        ("seed,a\n1.5,0.5\n", "seed needs unique whole numbers"),
-        ("seed,a\n,0.5\n", "seed needs unique whole numbers"),
+        ("seed,a\n1,0.5\n7,0.1\n9,0\n7,0.5\n", "line 5, seed: 7 occurs a second time"),
+        ("seed,a\n1.5,0.5\n", "line 2, seed: 1.5 is not a whole number"),
+        ("seed,a\n0,0.5\nx,1\n", "line 3, seed: x is not a whole number"),
+        ("seed,a\n,0.5\n", "line 2, seed: an empty cell is not a whole number"),
         ("seed\n1\n", "has no column of labels"),
     ],
 )
@@ -287,7 +298,7 @@ def test_tables_that_make_no_sense(tmp_path: Path, text: str, says: str) -> None
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    refused(described(tmp_path, "labels.csv", "by: seed"), "there is no classifier file")
+    refused(described(tmp_path, "labels.csv", "by: seed"), "my.yaml: file: ", "labels.csv does not exist")
     written(tmp_path, CSV)
     refused(described(tmp_path, "labels.csv", "by: seed"), "has no column 'seed'")
     (tmp_path / "labels.csv").write_bytes(b"smile\n\xff\xfe\n")
@@ -301,6 +312,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "whole.h5"), "/smile")
         file["text"] = "hello"
     refused(tmp_path / "link.h5", "has no columns of equal length")
+
+
+def test_artifacts_are_no_tables(run: Path) -> None:
+    for kind in ("samples", "labels", "mixture"):
+        refused(run / f"{kind}.h5", f"{kind}.h5 is a gmmedit artifact ({kind}), not a table of labels")
+
+
+def test_percent_signs(tmp_path: Path) -> None:
+    refused(written(tmp_path, "smile\n14%\n"), "'14%' is not a number; remove the %, and write a YAML file")
+    written(tmp_path, "smile\n14\n")
+    described_by = written(tmp_path, "{file: labels.csv, scale: 100}", "labels.yaml")
+    assert rows(described_by, 0, 1)[0, 1].item() == pytest.approx(0.14)
 
 
 def test_a_table_looks_at_no_picture(tmp_path: Path) -> None:

@@ -322,7 +322,11 @@ def test_folders_that_hold_something_else(own: Path) -> None:
     (own / "clip" / "tokenizer.json").unlink()
     refused(described(own, "clip", PROMPTS), "clip has no tokenizer", "tokenizer.json")
     (own / "empty").mkdir()
-    refused(own / "empty", "empty cannot be loaded")
+    refused(own / "empty", "empty is not a transformers model: it has no config.json", "save_pretrained")
+    for text, says in (("{}", "empty is not a transformers model: its config.json has no model_type"),
+                       ("{", "config.json is not JSON")):  # fmt: skip
+        (own / "empty" / "config.json").write_text(text)
+        refused(own / "empty", says, "save_pretrained")
 
 
 def test_weights_that_are_missing_or_damaged(own: Path) -> None:

@@ -23,6 +23,7 @@ from gmmedit.artifacts.schema import Kind
 from gmmedit.errors import InputError
 
 HINT = "give an HDF5 file that a stage of gmmedit wrote"
+EITHER = "give an artifact of a run, such as samples.h5, or a generator's file or name"
 SMALL = 1 << 22  # numbers in an array that is still read whole for its statistics
 
 
@@ -33,9 +34,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     min, max and mean (None where no number is finite) and the count of NaN. InputError: not an artifact.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file", hint=HINT)
-    with translate_read_errors(path, hint=HINT), open_file(path) as file:
+    if path.is_dir():
+        found = ", ".join(sorted(file.name for file in path.glob("*.h5*")))
+        raise InputError(f"{path} is a folder", hint=f"give a file in it: {found}" if found else EITHER)
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint=EITHER)
+    with translate_read_errors(path, hint=EITHER), open_file(path) as file:
         header = read_header(file)
         marks = read_marks(file, header)
         state = _state(path, header, marks)

@@ -21,6 +21,7 @@ from gmmedit.runtime.regular_files import check_regular
 
 ROWS, WHOLE, CHECKPOINT = "rows", "whole", "checkpoint"
 ATTRIBUTES_CHECKSUM = "attributes_checksum"
+NO_SIGNATURE = "file signature not found"  # HDF5's words
 ODD_BYTES = "surrogateescape"  # as in names of files that are not UTF-8
 # What h5py and the parsers raise on damaged or foreign files.
 DAMAGE = (
@@ -163,6 +164,8 @@ def translate_read_errors(path: Path, hint: str = "") -> Iterator[None]:
         raise InputError(f"{path} cannot be read: permission denied") from error
     except DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if NO_SIGNATURE in reason:
+            raise InputError(f"{path} is not an HDF5 file", hint=hint) from error
         raise InputError(f"{path} is damaged or not an artifact: {reason}", hint=hint) from error
 
 

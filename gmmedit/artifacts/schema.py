@@ -140,7 +140,7 @@ SAMPLES = Kind(
             "w",
             ("N", "w_dim"),
             "f4",
-            "mapped latents, as the config's psi left them; untruncated where it has a cutoff",
+            "mapped latents, truncated with psi; with a cutoff: before truncation",
             optional=True,
         ),
         Field("c", ("N", "n_classes"), "f4", "class conditions, one-hot", optional=True),

@@ -11,6 +11,8 @@ from gmmedit.classifiers.preprocessing import convert_channels
 from gmmedit.errors import InputError
 from gmmedit.networks import Network, exported, fingerprint_files, freeze, onnx, python, torchscript, weights
 
+EXAMPLE = "my_classifier.py:load"
+
 
 def read_exported(path: Path, device: str) -> OpenedNetwork:
     """The network in a torch.export file. InputError: as `exported.load_program`."""
@@ -40,7 +42,7 @@ def load_from_python(name: str, device: str, trusted: bool) -> OpenedNetwork:
 
     InputError: as `python.call_factory`, or it returns something else.
     """
-    made = python.call_factory(name, trusted)
+    made = python.call_factory(name, trusted, EXAMPLE)
     digest = fingerprint_files(Path(name.rpartition(":")[0]))
     if isinstance(made, nn.Module):
         module = freeze(made, device)

@@ -17,14 +17,20 @@ WEIGHTS = "holds weights without their network, or something else"
 REBUILD = "write a function my_network.py:load that builds the network, and a YAML file that describes it"
 
 
-def locate_file(description: Source, base: Path, names: Iterable[str]) -> Path:
-    """The file or folder, relative to `base`, or that of a hub name in the local cache. InputError: there is none."""
+def locate_file(description: Source, base: Path, prefix: str, names: Iterable[str]) -> Path:
+    """The file or folder, relative to `base`, or that of a hub name in the local cache. InputError: there is none.
+
+    prefix: the YAML file that names it, for errors; "": none does.
+    """
     name = description.file
     path = base / name
     if path.exists():
         return path
     if huggingface.HUB_NAME.fullmatch(name) and path.suffix not in SUFFIXES:
         return huggingface.find_cached_folder(name)
+    if prefix:
+        message = f"{prefix}file: {path.absolute()} does not exist"
+        raise InputError(message, hint="give a path relative to the folder of the YAML file, or an absolute one")
     if path.suffix or "/" in name:
         raise InputError(f"there is no {description.what} file {path}", hint=description.hint)
     raise InputError(f"there is no {description.what} called {name!r}", hint=nearest(name, names))

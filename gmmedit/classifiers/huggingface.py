@@ -33,6 +33,7 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 DESCRIBE = "describe it in YAML instead: input: {size: 224, mean: [...], std: [...]}, see docs/classifiers.md"
+SAVED = "give a folder that save_pretrained wrote, with model.safetensors and config.json"
 
 
 def import_transformers() -> Any:
@@ -66,6 +67,7 @@ def load_model(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
     """
     library = import_transformers()
     check_utf8(folder, "transformers")
+    check_config(folder)
     try:
         model, found = getattr(library, kind).from_pretrained(
             folder,
@@ -77,9 +79,21 @@ def load_model(folder: Path, kind: str, device: str) -> tuple[Any, list[str]]:
         )
     except Exception as error:  # the library raises whatever its parts raise
         message = f"{folder} cannot be loaded as {kind}: {first_line(error)}"
-        hint = "give a folder that save_pretrained wrote, with model.safetensors and config.json"
-        raise InputError(message, hint=hint) from error
+        raise InputError(message, hint=SAVED) from error
     return freeze(model, device), sorted(found["missing_keys"])
+
+
+def check_config(folder: Path) -> None:
+    """InputError: the folder has no config.json that names a kind of model."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is not a transformers model: it has no config.json", hint=SAVED)
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON", hint=SAVED) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InputError(f"{folder} is not a transformers model: its config.json has no model_type", hint=SAVED)
 
 
 def check_complete(folder: Path, missing: list[str]) -> None:

@@ -23,7 +23,7 @@ def open_classifier(name: str, device: str, trusted: bool, names: list[str]) -> 
     if path.suffix in YAML:
         return build_classifier(read_description(path, Description), path.parent, f"{name}: ", device, trusted, names)
     if python.PATTERN.fullmatch(name):
-        return check_classifier(python.call_factory(name, trusted), name)
+        return check_classifier(python.call_factory(name, trusted, custom.EXAMPLE), name)
     if path.is_file() and kind_of(path) == "safetensors":
         return convnet.read_network(path)
     return build_classifier(Description(file=name), Path(), "", device, trusted, names)
@@ -40,7 +40,7 @@ def build_classifier(
         return DescribedClassifier(
             custom.load_from_python(str(base / name), device, trusted), description, where, device
         )
-    path = locate_file(description, base, names)
+    path = locate_file(description, base, prefix, names)
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)

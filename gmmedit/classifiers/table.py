@@ -13,7 +13,7 @@ from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
 from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells
 from gmmedit.classifiers.table_files import Sheet, read_table
-from gmmedit.classifiers.table_keys import find_key, is_key_column
+from gmmedit.classifiers.table_keys import ROW, find_key, is_key_column
 from gmmedit.errors import InputError
 from gmmedit.networks import fingerprint_files
 
@@ -80,7 +80,7 @@ class Table(Classifier):
             message = f"{self.path} has no label for any of the {n} samples, {span}"
             raise InputError(
                 message,
-                hint=f"its {self.key.column or 'lines'} covers {self.key.numbers.min()} to {self.key.numbers.max()}",
+                hint=f"its {self.key.by or ROW}s are {self.key.numbers.min()} to {self.key.numbers.max()}",
             )
         reasons = [
             f"{int(which.sum())} {reason} (first: {self.key.name(int(which.int().argmax()), first_seed)})"

@@ -10,7 +10,7 @@ from torch import Tensor
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation, Columns, assign_by_name
 from gmmedit.classifiers.description import Readout
-from gmmedit.classifiers.table_files import MARKS, Sheet
+from gmmedit.classifiers.table_files import MARKS, Sheet, is_number
 from gmmedit.errors import InputError
 
 
@@ -87,15 +87,6 @@ def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: S
     return part
 
 
-def is_number(text: str) -> bool:
-    """Whether the text is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def to_probabilities(sheet: Sheet, columns: Sequence[str], part: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """Numbers (lines, C) to probabilities. InputError: they are outside the scale; the hint says what they may be."""
     low, high = scale
@@ -114,7 +105,7 @@ def describe_numbers(column: str, known: np.ndarray) -> tuple[str, str]:
     whole = bool((known == np.floor(known)).all())
     if set(known.tolist()) <= {*MARKS, 0.0}:
         return (
-            ": marks, as CelebA's -1 for no and 1 for yes",
+            "; these look like CelebA labels (-1 no, 1 yes)",
             f"in a YAML file scale: [-1, 1] for all columns, or {column}: {{values: {{-1: no, 1: yes}}}}",
         )
     if known.min() < 0:
@@ -122,12 +113,12 @@ def describe_numbers(column: str, known: np.ndarray) -> tuple[str, str]:
             ": log-odds, or scores of some unit",
             f"in a YAML file activation: sigmoid for log-odds, or {column}: {{threshold: 0}} for scores",
         )
-    kinds = {"a measure, as age is": "{threshold: 40}"}
+    kinds = {"a measurement such as age": "{threshold: 40}"}
     if known.max() <= 100:
         kinds = {"percentages": "{scale: 100}"} | kinds
     if whole and known.max() - known.min() < len(np.unique(known)):  # no gaps
         kinds = {"class indices": f"{{values: {{{known.min():g}: NAME, {known.min() + 1:g}: NAME, ...}}}}"} | kinds
-    settings = ", ".join(f"{setting} for {kind.partition(',')[0]}" for kind, setting in kinds.items())
+    settings = ", ".join(f"{setting} for {kind}" for kind, setting in kinds.items())
     return f": {' or '.join(kinds)}", f"in a YAML file {column}: {settings}"
 
 

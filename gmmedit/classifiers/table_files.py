@@ -15,9 +15,10 @@ LARGEST_COUNT = 1 << 26
 LARGEST_TEXT = 1 << 28  # bytes
 KNOWN_FILTERS = (1, 2, 3, 32000)  # gzip, shuffle, checksums, LZF: h5py has them itself
 MARKS = (-1.0, 1.0)  # no and yes in CelebA's lists
-INDEX, FILE = "index", "file"  # names for the unnamed key columns of pandas and CelebA
+INDEX, FILE = "index", "file names"  # names for the unnamed key columns of pandas and CelebA
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 NOTHING = ("na", "n/a", "null", "none")  # float() knows nan
+DELIMITERS = {";": ";", "\t": "tabs"}  # of other programs, and their names in errors
 CSV_HINT = "write a line of column names, then a line for each sample, separated by commas"
 
 
@@ -45,10 +46,17 @@ class Sheet:
         for place, text in self.texts.get(column, {}).items():
             word = text.lower()
             if word not in WORDS and word not in NOTHING:
-                hint = f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
-                raise InputError(f"{self.where(place, column)}: {text!r} is not a number", hint=hint)
+                raise InputError(
+                    f"{self.where(place, column)}: {text!r} is not a number", hint=self.hint_for_text(column, text)
+                )
             values[place] = WORDS.get(word, np.nan)
         return values
+
+    def hint_for_text(self, column: str, text: str) -> str:
+        """What to do about a cell that is not a number."""
+        if text.endswith("%") and is_number(text[:-1]):
+            return f"remove the %, and write a YAML file beside the table: {{file: {self.path.name}, scale: 100}}"
+        return f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
 
     def cell(self, column: str, place: int) -> str:
         """A cell as text."""
@@ -58,6 +66,15 @@ class Sheet:
         """The cell's place, for errors."""
         line = f"line {self.lines[place]}" if self.lines else f"element {place}"
         return f"{self.path}: {line}, {column}"
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_table(path: Path) -> Sheet:
@@ -86,12 +103,21 @@ def read_text(path: Path) -> Sheet:
 
 
 def read_csv(path: Path, file: Iterable[str]) -> Sheet:
-    """A CSV file with a header; an unnamed first column is called INDEX."""
+    """A CSV file with a header; an unnamed first column is called INDEX. InputError: as `read_table`."""
     rows = ((number, row) for number, row in enumerate(csv.reader(file), 1) if row)
     names = [name.strip() for name in next(rows, (0, []))[1]]
+    check_delimiter(path, names)
     if names and not names[0]:
         names[0] = INDEX
     return parse_rows(path, names, rows)
+
+
+def check_delimiter(path: Path, names: list[str]) -> None:
+    """InputError: the header is a single name in which something other than commas separates columns."""
+    for delimiter, what in DELIMITERS.items():
+        if len(names) == 1 and delimiter in names[0]:
+            message = f"{path}: columns are separated by {what}, expected commas"
+            raise InputError(message, hint="save it with commas between columns, and with points in numbers")
 
 
 def read_celeba(path: Path, file: Iterator[str]) -> Sheet:
@@ -143,6 +169,7 @@ def read_hdf5(path: Path) -> Sheet:
     """An HDF5 file with one dataset (N,) of numbers or fixed-length texts per column. InputError: as `read_table`."""
     try:
         with h5py.File(path, "r", locking=False) as file:
+            check_not_artifact(path, file)
             names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
             found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
             columns = {name: dataset for name, dataset in found.items() if is_column(dataset)}
@@ -162,6 +189,17 @@ def read_hdf5(path: Path) -> Sheet:
         for name, array in arrays.items()
     }
     return Sheet(path, numbers, texts, skipped=skipped)
+
+
+def check_not_artifact(path: Path, file: h5py.File) -> None:
+    """InputError: a stage of gmmedit wrote the file."""
+    if not {"gmmedit_version", "kind"} <= set(file.attrs):
+        return
+    kind = file.attrs.get_id("kind")
+    if kind.shape == () and kind.dtype.kind == "S":  # HDF5 crashes on damaged texts of variable length
+        name = file.attrs["kind"].decode(errors="backslashreplace")
+        message = f"{path} is a gmmedit artifact ({name}), not a table of labels"
+        raise InputError(message, hint="give a classifier, or a CSV or HDF5 file with a column for each attribute")
 
 
 def decode_texts(texts: np.ndarray) -> list[str]:

@@ -16,11 +16,12 @@ ROW, SEED = "row", "seed"
 # Names, in lower case without separators, of columns that identify the sample of a line.
 IDENTIFIERS = (
     "id", "index", "idx", "unnamed:0", "sample", "sampleid", "image", "imageid", "imagename", "imagefile", "img",
-    "file", "filename", "fileid", "filepath", "path", "name",
+    "file", "filename", "filenames", "fileid", "filepath", "path", "name",
 )  # fmt: skip
 IMAGE_FILE = re.compile(r".*\.(png|jpe?g|webp|bmp|tiff?|gif)", re.IGNORECASE | re.DOTALL)
 NUMBERED = re.compile(r"(.*?)(\d{1,15})", re.DOTALL)
 HINT = "name the column row or seed, or give by: row or by: seed in a YAML file"
+HINT_TO_NUMBER = "write one line for each sample, each with a number of its own"
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ class Key:
             message = f"{column} may hold rows of samples.h5 or seeds, which start at {first_seed}"
             raise InputError(message, hint=HINT)
         if self.numbers.min() == 1:
-            hint = "give by: row in a YAML file, with first: 1 if 1 is row 0"
-            raise InputError(f"{column} starts at 1, but rows of samples.h5 start at 0", hint=hint)
+            message = f"{self.path}: numbers in {self.column} start at 1, but rows of samples.h5 start at 0"
+            settings = f"{{file: {self.path.name}, by: row, first: 1}}"
+            raise InputError(message, hint=f"if 1 is row 0, write a YAML file beside the table: {settings}")
         return [f"numbers in {self.column} are read as rows of samples.h5"]
 
 
@@ -122,10 +124,22 @@ def read_numbers(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
     if len(texts) == len(sheet):
         return parse_file_names(sheet, column)
     numbers = sheet.columns[column]
-    whole = not texts and bool((np.isfinite(numbers) & (numbers == np.floor(numbers)) & (abs(numbers) < 2**53)).all())
-    if not whole or len(np.unique(numbers)) < len(numbers):
-        raise InputError(f"{sheet.path}: {column} needs unique whole numbers", hint="write one line for each sample")
+    odd = ~(np.isfinite(numbers) & (numbers == np.floor(numbers)) & (abs(numbers) < 2**53))
+    if odd.any():
+        place = int(odd.argmax())
+        shown = "an empty cell" if place not in texts and np.isnan(numbers[place]) else sheet.cell(column, place)
+        raise InputError(f"{sheet.where(place, column)}: {shown} is not a whole number", hint=HINT_TO_NUMBER)
+    check_unique(sheet, column, numbers)
     return None, numbers.astype(np.int64)
+
+
+def check_unique(sheet: Sheet, column: str, numbers: np.ndarray) -> None:
+    """InputError: two lines have the same number, so they would be of the same sample."""
+    first = np.unique(numbers, return_index=True)[1]
+    if len(first) < len(numbers):
+        place = int(np.setdiff1d(np.arange(len(numbers)), first)[0])
+        message = f"{sheet.where(place, column)}: {numbers[place]:.0f} occurs a second time"
+        raise InputError(message, hint=HINT_TO_NUMBER)
 
 
 def parse_file_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]:
@@ -137,8 +151,7 @@ def parse_file_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]
         message = f"{sheet.where(odd, column)}: {sheet.cell(column, odd)!r} does not match the other names"
         raise InputError(message, hint=HINT)
     numbers = np.array([int(match[2]) for match in found if match])
-    if len(np.unique(numbers)) < len(numbers):
-        raise InputError(f"{sheet.path}: {column} names a sample twice", hint="write one line for each sample")
+    check_unique(sheet, column, numbers)
     word = normalise_name(words[0] or "")
     return word if word in (ROW, SEED) else None, numbers
 

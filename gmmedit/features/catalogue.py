@@ -48,7 +48,7 @@ def build_embedder(description: FeatureDescription, base: Path, prefix: str, dev
     if python.PATTERN.fullmatch(name):
         network = custom.load_from_python(str(base / name), device, trusted)
     else:
-        path = locate_file(description, base, REGISTRY.targets())
+        path = locate_file(description, base, prefix, REGISTRY.targets())
         kind = kind_of(path)
         if kind == "safetensors":
             raise InputError(f"{prefix}{name} needs no description", hint=f"give the file itself: {path}")

@@ -52,6 +52,4 @@ def find_file(name_or_path: str) -> Path:
     if not path.suffix and len(path.parts) == 1:
         known = [*CATALOGUE, *REGISTRY.targets()]
         raise InputError(f"there is no generator called {name_or_path!r}", hint=nearest(name_or_path, known))
-    raise InputError(
-        f"there is no generator file {path}", hint="check the path; the embedded generator is --gan avatars"
-    )
+    raise InputError(f"there is no generator file {path}", hint="check the path; `gmmedit models` lists known names")

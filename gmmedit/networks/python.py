@@ -12,7 +12,6 @@ from gmmedit.errors import InputError
 from gmmedit.runtime import trust
 
 PATTERN = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
-HINT = "give a Python file and a function in it: my_gan.py:load"
 
 
 class FromSource(SourceFileLoader):
@@ -27,18 +26,19 @@ class FromSource(SourceFileLoader):
         return self.source_to_code(self.content, self.path)
 
 
-def call_factory(name: str, trusted: bool) -> Any:
+def call_factory(name: str, trusted: bool, example: str = "my_gan.py:load") -> Any:
     """What the function returns, called without arguments.
 
-    trusted: whether the user named it, not a file (see trust.py). InputError: there is no such file or function, the
-    function fails, or the file is neither trusted nor on the user's list.
+    trusted: whether the user named it, not a file (see trust.py); example: such a name, for hints. InputError: there
+    is no such file or function, the function fails, or the file is neither trusted nor on the user's list.
     """
+    hint = f"give a Python file and a function in it: {example}"
     match = PATTERN.fullmatch(name)
     if not match:
-        raise InputError(f"{name!r} is not a function in a Python file", hint=HINT)
+        raise InputError(f"{name!r} is not a function in a Python file", hint=hint)
     path, function_name = Path(match["file"]), match["name"]
     if not path.is_file():
-        raise InputError(f"there is no file {path}", hint=HINT)
+        raise InputError(f"there is no file {path}", hint=hint)
     loader = FromSource(f"gmmedit_user_{path.stem}", str(path), trust.read_program(path, trusted))
     spec = spec_from_file_location(loader.name, path, loader=loader)
     assert spec and spec.loader  # as the suffix is .py
@@ -48,7 +48,7 @@ def call_factory(name: str, trusted: bool) -> Any:
         spec.loader.exec_module(module)
         function = getattr(module, function_name, None)
         if not callable(function):
-            raise InputError(f"{path} has no function {function_name!r}", hint=HINT)
+            raise InputError(f"{path} has no function {function_name!r}", hint=hint)
         return function()
     except InputError:
         raise
