@@ -102,7 +102,7 @@ def test_settings_files(run: Path, tmp_path: Path) -> None:
         path.write_text(text)
         refuse(run, "sample", "--config", path, says=(str(path), *says))
     refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read", "gone.yaml"))
-    refuse(run, "sample", "--config", tmp_path, says=("cannot read",))
+    refuse(run, "sample", "--config", tmp_path, says=("is a folder, not a file",))
 
 
 # Files of networks
