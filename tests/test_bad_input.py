@@ -41,17 +41,19 @@ def test_attributes(run: Path, attr: str, says: tuple[str, ...]) -> None:
         (["--alpha", "nan"], ("--alpha nan is not between",)),
         (["--alphas", "0:1"], ("--alphas '0:1' is not FROM:TO:STEP", "--alphas 0:1:0.1")),
         (["--alphas", "0:1:0"], ("is not FROM:TO:STEP",)),
+        (["--alphas", "1:0:0.5"], ("--alphas '1:0:0.5': the step 0.5 leads away from 0", "--alphas 1:0:-0.5")),
+        (["--each", "--alphas", "0:1:0.5"], ("--each cannot be combined with --alphas or --target", "--each --attr")),
         (["--alphas", "0:1:1e-9"], ("--alphas has more than",)),
         (["--alphas", "a,b"], ("--alphas: 'a' is not a number",)),
-        (["--index", "7-3"], ("--index: '7-3' is not a range",)),
+        (["--index", "7-3"], ("--index: '7-3' runs backwards", "--index 3-7")),
         (["--index", "three"], ("--index 'three' is not a list of numbers",)),
         (["--index", "0-3,600"], ("row 600 is not in", "which has 600 rows", "--seeds")),
         (["--seeds", "-1"], ("--seeds '-1' is not a list of numbers",)),
         (["--seeds", "4294967296"], ("--seeds: '4294967296'",)),
         (["--target", "2"], ("--target 2 is not between 0 and 1",)),
         (["--target", "high"], ("'--target'",)),
-        (["--alpha", "1", "--target", "0.5"], ("exclude each other",)),
-        (["--index", "1", "--seeds", "1"], ("exclude each other",)),
+        (["--alpha", "1", "--target", "0.5"], ("cannot be combined",)),
+        (["--index", "1", "--seeds", "1"], ("cannot be combined",)),
         (["--draw", "random"], ("'--draw'",)),
         (["--seed", "-1"], ("'--seed'",)),
         (["--device", "foo"], ("cannot use device 'foo'", "--device cpu")),
@@ -100,7 +102,7 @@ def test_settings_files(run: Path, tmp_path: Path) -> None:
         path.write_text(text)
         refuse(run, "sample", "--config", path, says=(str(path), *says))
     refuse(run, "sample", "--config", tmp_path / "gone.yaml", says=("cannot read", "gone.yaml"))
-    refuse(run, "sample", "--config", tmp_path, says=("cannot read",))
+    refuse(run, "sample", "--config", tmp_path, says=("is a folder, not a file",))
 
 
 # Files of networks

@@ -148,7 +148,9 @@ def test_fits_report_what_their_artifact_holds(command: str, run: Path, settings
             others = [angle for b, angle in enumerate(report["angles"][a]) if b != a]
             assert row["angle"] == min(others) and row["closest"] != row["attribute"]
             assert report["angles"][a, names.index(row["closest"])] == min(others)
-        assert f"in {fit.attrs['steps']} steps" in told["verdict"]
+        steps = fit.spec.config["steps"]
+        assert fit.attrs["steps"] == (steps if command == "fit-mixture" else 2 * steps)
+        assert f" in {'' if command == 'fit-mixture' else '2 x '}{steps} steps; " in told["verdict"]
         assert f"loss {history['loss'][0]:.4f}" in told["verdict"]
 
 

@@ -387,7 +387,7 @@ def test_exported_latents_make_the_same_images_again(run: Path, tmp_path: Path, 
     edit_words = ("edit", "--run", run, "--attr", "smile", "--polish", 0)
     done(*edit_words, "--index", "4,7", "--alphas", "0.5,1", "--out", first)
     words = ("export", "--run", run, "--edits", first / "edits.h5", "--as", form, "-o", tmp_path / name)
-    check(gmmedit(*words), "has several columns", "--column before, alpha 0.5, alpha 1")
+    check(gmmedit(*words), "has several columns", "--column with one of 'before', 'alpha 0.5', 'alpha 1'")
     check(gmmedit(*words, "--column", "0.7"), "has no column '0.7'", "alpha 0.5")
     for column, place in (("before", None), ("0.5", 0), ("alpha 1", 1)):
         done(*words, "--column", column, "--force")
@@ -436,12 +436,13 @@ def test_truncated_layers_are_exported_as_synthesis_takes_them() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "either --attr or --edits"),
+        ((), "--attr NAME[=VALUE], or --edits FILE"),
+        (("--edits", "gone.h5", "--as", "draggan"), "a.npy: the suffix must be .pt, which DragGAN (torch.load) reads"),
         (("--attr", "smile", "--edits", "edits.h5"), "either --attr or --edits"),
         (("--attr", "smile:0.5"), "a direction has no strength"),
         (("--attr", "smiel"), "unknown attribute 'smiel'"),
         (("--attr", "smile", "--as", "draggan"), "--as draggan does not apply to --attr"),
-        (("--attr", "smile", "--attr", "age"), "a.npy: the suffix must be .npz"),
+        (("--attr", "smile", "--attr", "age"), "a.npy: the suffix must be .npz, the format of several directions"),
         (("--edits", "gone.h5"), "a.npy: the suffix must be .npz"),
         (("--edits", "gone.h5", "--as", "interfacegan"), "gone.h5 does not exist"),
     ],

@@ -104,7 +104,7 @@ def test_five_stages_with_an_attribute_of_ten_values(folder: Path, tiles: Tensor
         assert after > before, "every value can be reached for, by its number"
         assert [row["label"] for row in report["labels"] if row["edited"]] == [f"kind={digit}"]
     report = edit(folder, "--attr", "kind=3:0.5")
-    assert report["headings"] == ["alpha 1"]
+    assert report["headings"] == ["kind=3:0.5"] and report["verdicts"][0].startswith("kind=3:0.5: ")
     check(gmmedit("edit", "--run", folder, "--attr", "kind"), "kind has 10 values", "kind=0")
     check(gmmedit("edit", "--run", folder, "--attr", "kind=12"), "kind has 10 values")
 
@@ -156,7 +156,7 @@ def test_five_stages_with_a_table(folder: Path, tiles: Tensor) -> None:
     ]
     age = next(row for row in report["labels"] if row["label"] == "age=yes")
     assert age["means"][1] > age["means"][0]
-    assert edit(folder, "--attr", "age", "--target", 0.8)["headings"] == ["label 0.8"]
+    assert edit(folder, "--attr", "age", "--target", 0.8)["headings"] == ["target 0.8"]
 
 
 NOTE = f"83 of {N} samples have no label and are left out of fits: 80 not in the table (first: seed 240), 3 with an"

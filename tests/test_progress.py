@@ -47,6 +47,19 @@ def test_plain_lines_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert lines == said and ended.startswith("ended: done, 0:00:")
 
 
+def test_a_bar_is_shown_only_once_there_is_progress(capsys: pytest.CaptureFixture[str],
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A finished file leaves nothing to do, and nothing is to be seen of it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.shown_ticks(Pace(), quiet=False):
+        pass
+    assert capsys.readouterr().err == ""
+    with progress.shown_ticks(Pace(), quiet=False) as tick:
+        tick(1, 2, "samples")
+    assert "samples" in capsys.readouterr().err
+
+
 def test_quiet_is_kept_in_the_log_too(tmp_path: Path) -> None:
     result = done("sample", "-n", 20, "--run", tmp_path / "run", "--quiet")
     assert result.output == "" and len(log_of(tmp_path / "run")) == 2

@@ -149,8 +149,8 @@ def test_what_are_no_rows(source: str, text: str) -> None:
         {"seeds": "1", "latents": Path("w.npz")},
     ],
 )
-def test_options_that_exclude_each_other(options: dict) -> None:
-    with pytest.raises(InputError, match="exclude each other") as caught:
+def test_options_that_cannot_be_combined(options: dict) -> None:
+    with pytest.raises(InputError, match="cannot be combined") as caught:
         Request.parse(["smile"], **options)
     assert caught.value.hint
 
@@ -210,3 +210,18 @@ def test_strengths_beyond_any_picture(more: dict) -> None:
 def test_a_number_of_many_digits() -> None:
     with pytest.raises(InputError, match="is not a list of numbers"):
         Request.parse(["smile"], index="1" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("attr", "options", "headings"),
+    [
+        (["glasses:-1"], {}, ["glasses:-1"]),
+        (["hair_color=blond"], {}, ["alpha 1"]),
+        (["smile"], {"alpha": 0.6}, ["alpha 0.6"]),
+        (["smile:0.6", "age:-1"], {}, ["alpha 1"]),
+        (["smile:0.6"], {"alphas": "0,1"}, ["alpha 0", "alpha 1"]),
+        (["smile:0.6"], {"target": 0.9}, ["target 0.9"]),
+    ],
+)
+def test_columns_are_headed_by_what_was_asked_for(attr: list[str], options: dict, headings: list[str]) -> None:
+    assert Request.parse(attr, **options).headings() == headings

@@ -133,7 +133,9 @@ def fit_single(
         Literal["auto", "linear", "network"] | None,
         typer.Option(help="Model from latents to attribute coordinates; auto (default): by held-out accuracy."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of Adam steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of Adam steps, for each of the two models of --read auto.")
+    ] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 3: fit one Gaussian per category -> single.h5."""
@@ -179,9 +181,13 @@ def edit(
         float | None, typer.Option(help="Strength: 1 reaches the target, above 1 extrapolates, below 0 moves away.")
     ] = None,
     alphas: Annotated[
-        str | None, typer.Option(help="Sweep of strengths FROM:TO:STEP; five or more also make an animation.")
+        str | None,
+        typer.Option(help="Sweep of strengths FROM:TO:STEP or A,B,...; five or more also make an animation."),
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="Edit one --attr per column instead of all at once.")] = False,
+    each: Annotated[
+        bool,
+        typer.Option("--each", help="Edit one --attr per column, not all at once; without --alphas and --target."),
+    ] = False,
     target: Annotated[
         float | None, typer.Option(help="Use the least strength at which the first --attr has this probability.")
     ] = None,

@@ -28,7 +28,10 @@ ConfigFile = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="PyTorch device: cpu, cuda, cuda:1, mps.")]
 Batch = Annotated[
-    int, typer.Option(min=1, help="Images per batch on a GPU (on a CPU always 16); does not change results.")
+    int,
+    typer.Option(
+        min=1, help="Images per batch on a GPU; a CPU uses 16 or fewer, by image size. Does not change results."
+    ),
 ]
 NoBatch = Annotated[int | None, typer.Option("--batch", min=1, hidden=True)]  # accepted as before, without effect
 NoForce = Annotated[bool, typer.Option("--force", hidden=True)]

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from gmmedit.cli.output import print_logged, print_written
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Without a terminal, tables need not fit into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
+CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
 
 def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
@@ -72,11 +74,9 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     elif not quiet:
-        table = Table("label", "before", *report["headings"])
-        for row in report["labels"]:
-            style = "bold" if row["edited"] else ""
-            table.add_row(row["label"], *(f"{value:.2f}" for value in row["means"]), style=style)
-        console.print(table)
+        rows = [[row["label"], *(f"{value:.2f}" for value in row["means"])] for row in report["labels"]]
+        styles = ["bold" if row["edited"] else "" for row in report["labels"]]
+        print_in_blocks([["label", "before", *report["headings"]], *rows], ["", *styles])
         for verdict in report["verdicts"]:
             typer.echo(verdict)
         for name in report["files"]:
@@ -153,6 +153,28 @@ def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
         for row in part["rows"]:
             table.add_row(*row)
         console.print(table)
+
+
+def print_in_blocks(rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
+    """Print rows, headings first, as tables that fit the console, each with the first column; nothing is clipped."""
+    widths = [max(map(cell_len, cells)) + CELL_MARGIN for cells in zip(*rows, strict=True)]
+    for block in split_columns(widths[1:], console.width - 1 - widths[0]):
+        cells = [[row[0], *row[1:][block]] for row in rows]
+        table = Table(*(Column(escape(heading), overflow="fold") for heading in cells[0]))
+        for row, style in zip(cells[1:], styles[1:], strict=True):
+            table.add_row(*map(escape, row), style=style)
+        console.print(table)
+
+
+def split_columns(widths: Sequence[int], room: int) -> list[slice]:
+    """Consecutive columns whose widths sum to at most `room`; at least one in each slice."""
+    starts, used = [0], 0
+    for i, width in enumerate(widths):
+        if i > starts[-1] and used + width > room:
+            starts.append(i)
+            used = 0
+        used += width
+    return [slice(first, last) for first, last in zip(starts, [*starts[1:], len(widths)], strict=True)]
 
 
 def format_value(value: Any) -> str:

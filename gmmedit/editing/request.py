@@ -116,7 +116,8 @@ class Request:
         check_exclusive("--alpha, --alphas and --target", alpha, alphas, target)
         check_exclusive("--index, --seeds and --latents", index, seeds, latents)
         if each and (alphas is not None or target is not None):
-            raise InputError("--each excludes --alphas and --target", hint="omit one of them")
+            message = "--each cannot be combined with --alphas or --target"
+            raise InputError(message, hint="a strength for each: --each --attr smile:0.6 --attr age:1.5")
         if latents_space is not None and latents is None:
             raise InputError("--latents-space needs --latents", hint="--latents FILE")
         if target is not None and not 0 < target < 1:
@@ -143,7 +144,9 @@ class Request:
         if self.each:
             return [aim.title() for aim in self.aims]
         if self.target is not None:
-            return [f"label {self.target:g}"]
+            return [f"target {self.target:g}"]
+        if self.alphas == (1,) and len(self.aims) == 1 and self.aims[0].strength != 1:
+            return [self.title()]
         return [f"alpha {alpha:g}" for alpha in self.alphas]
 
 
@@ -187,7 +190,7 @@ def scale_aims(
 def check_exclusive(names: str, *options: object) -> None:
     """InputError: more than one of the options is given."""
     if sum(option is not None for option in options) > 1:
-        raise InputError(f"{names} exclude each other", hint="use one of them")
+        raise InputError(f"{names} cannot be combined", hint="use one of them")
 
 
 def is_number(text: str) -> bool:
@@ -213,11 +216,18 @@ def check_strength(strength: float, option: str) -> float:
 
 
 def parse_grid(text: str) -> tuple[float, ...]:
-    """Strengths `0:1:0.1` (0, 0.1, ... up to 1) or `0,0.5,1`. InputError: another syntax, or more than MAX_ALPHAS."""
+    """Strengths `0:1:0.1` (0, 0.1, ... up to 1) or `0,0.5,1`.
+
+    InputError: another syntax, a step away from the end, or more than MAX_ALPHAS.
+    """
     listed = ":" not in text
     parts = [parse_strength(part, "--alphas") for part in text.split("," if listed else ":")]
-    if not listed and (len(parts) != 3 or parts[2] == 0 or (parts[1] - parts[0]) / parts[2] < 0):
+    if not listed and (len(parts) != 3 or parts[2] == 0):
         raise InputError(f"--alphas {text!r} is not FROM:TO:STEP", hint="--alphas 0:1:0.1")
+    if not listed and (parts[1] - parts[0]) / parts[2] < 0:
+        first, last, step = parts
+        hint = f"--alphas {first:g}:{last:g}:{-step:g}"
+        raise InputError(f"--alphas {text!r}: the step {step:g} leads away from {last:g}", hint=hint)
     count = len(parts) if listed else (parts[1] - parts[0]) / parts[2] + ROUNDING + 1
     if count >= MAX_ALPHAS + 1:
         raise InputError(f"--alphas has more than {MAX_ALPHAS} strengths", hint="--alphas 0:1:0.1")
@@ -232,7 +242,9 @@ def parse_numbers(text: str, option: str) -> tuple[int, ...]:
         if not match:
             raise InputError(f"{option} {text!r} is not a list of numbers", hint=f"{option} 0-7,20")
         first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < min(first + MAX_ROWS, SEEDS):
+        if last < first:
+            raise InputError(f"{option}: {part!r} runs backwards", hint=f"{option} {last}-{first}")
+        if not last < min(first + MAX_ROWS, SEEDS):
             raise InputError(f"{option}: {part!r} is not a range of numbers below 2**32", hint=f"{option} 0-7,20")
         found.extend(range(first, last + 1))
     (number, count), *_ = Counter(found).most_common(1)

@@ -37,8 +37,14 @@ def fit_report(path: Path) -> dict[str, Any]:
             start += len(values)
         history = fit.group("history")
         settled = "converged" if fit.attrs["converged"] else "not converged: increase --steps"
-        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {fit.attrs['steps']} steps; {settled}"
+        taken = count_steps(fit.attrs["steps"], fit.spec.config["steps"])
+        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {taken}; {settled}"
         return {"attributes": rows, "verdict": verdict, "notes": fit.attrs.get("notes", [])}
+
+
+def count_steps(taken: int, each: int) -> str:
+    """The steps that a fit took, of models with `each` steps: "40 steps", "2 x 40 steps"."""
+    return f"{taken} steps" if taken == each else f"{taken // each} x {each} steps"
 
 
 def edit_report(path: Path) -> dict[str, Any]:

@@ -63,15 +63,19 @@ def shown_ticks(pace: Pace, quiet: bool) -> Iterator[Tick]:
     kept = now_and_then(log.info, LOG_SECONDS)
     if errors.is_terminal and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
-        with Progress(*columns, console=errors, transient=True) as progress:
-            task = progress.add_task("", total=None, pace="")
+        progress = Progress(*columns, console=errors, transient=True)
+        task = progress.add_task("", total=None, pace="")
 
-            def update(done: int, total: int, text: str) -> None:
-                words = pace.words(done, total)
-                progress.update(task, completed=done, total=total, description=text, pace=words)
-                kept(f"{text}: {words}")
+        def update(done: int, total: int, text: str) -> None:
+            words = pace.words(done, total)
+            progress.update(task, completed=done, total=total, description=text, pace=words)
+            progress.start()  # not before: a command with nothing left to do would show a bar without a name
+            kept(f"{text}: {words}")
 
+        try:
             yield update
+        finally:
+            progress.stop()
     else:
         said = (lambda line: None) if quiet else now_and_then(lambda line: typer.echo(line, err=True), PLAIN_SECONDS)
 

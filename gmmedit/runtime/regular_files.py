@@ -45,7 +45,7 @@ def check_regular(path: Path, hint: str, limit: int | None = None) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read {path}: {reason.lower()}", hint=hint) from error
     if stat.S_ISDIR(found.st_mode):
-        raise InputError(f"cannot read {path}: is a folder", hint=hint)
+        raise InputError(f"cannot read {path}: is a folder, not a file", hint=hint)
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"cannot read {path}: is a pipe or a device, not a file", hint=hint)
     if limit is not None and found.st_size > limit:

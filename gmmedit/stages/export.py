@@ -18,7 +18,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.latent_files import save_to_bytes, to_npy, to_npz
-from gmmedit.editing.request import SYNTAX, Aim
+from gmmedit.editing.request import Aim
 from gmmedit.errors import InputError, nearest
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
@@ -27,6 +27,12 @@ from gmmedit.runtime.storage import write_new
 Form = Literal["interfacegan", "control", "projected_w", "draggan"]
 DIRECTIONS: Mapping[Form, tuple[str, ...]] = {"interfacegan": (".npy", ".npz"), "control": (".npy", ".npz")}
 LATENTS: Mapping[Form, tuple[str, ...]] = {"projected_w": (".npz",), "draggan": (".pt",), "interfacegan": (".npy",)}
+READERS: Mapping[Form, str] = {
+    "interfacegan": "InterFaceGAN",
+    "control": "stylegan3-editing",
+    "projected_w": "NVIDIA's --projected-w",
+    "draggan": "DragGAN (torch.load)",
+}
 AVERAGED, SEARCHED = 1_000, 20_000  # samples without the value that are averaged; samples they are taken from
 BEFORE = "before"  # name of the column of unedited latents
 
@@ -47,7 +53,7 @@ class ExportRequest:
 
     def __post_init__(self) -> None:
         if bool(self.aims) == (self.edits is not None):
-            raise InputError("export takes either --attr or --edits", hint=f"--attr {SYNTAX.partition(',')[0]}")
+            raise InputError("export takes either --attr or --edits", hint="--attr NAME[=VALUE], or --edits FILE")
         if any(aim.strength is not None for aim in self.aims):
             raise InputError("a direction has no strength", hint="--attr smile, --attr glasses=no")
         suffixes = self.forms.get(self.chosen)
@@ -60,7 +66,9 @@ class ExportRequest:
             suffixes = (".npz",)
         if self.out.suffix not in suffixes:
             expected = " or ".join(suffixes)
-            raise InputError(f"{self.out}: the suffix must be {expected}", hint=f"--out {self.out.stem}{suffixes[0]}")
+            reason = "the format of several directions" if len(self.aims) > 1 else f"which {READERS[self.chosen]} reads"
+            message = f"{self.out}: the suffix must be {expected}, {reason}"
+            raise InputError(message, hint=f"--out {self.out.stem}{suffixes[0]}")
 
     @property
     def forms(self) -> Mapping[Form, tuple[str, ...]]:
@@ -160,7 +168,8 @@ def read_column(request: ExportRequest, edits: Artifact) -> np.ndarray:
     if request.column is None and len(headings) == 1:
         return edits["latents"][0]
     if request.column is None:
-        raise InputError(f"{edits.path} has several columns", hint=f"--column {', '.join(names)}")
+        hint = f"--column with one of {', '.join(map(repr, names))}"
+        raise InputError(f"{edits.path} has several columns", hint=hint)
     for i, heading in enumerate(headings):
         if heading in (request.column, f"alpha {request.column}"):
             return edits["latents"][i]
