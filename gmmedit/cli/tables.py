@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 console = Console() if Console().is_terminal else Console(width=160)
 
 
-def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+def show_labels(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the rates, confidence and correlations of labels.h5, and warnings about values that cannot be fitted."""
     from gmmedit.report.labels import label_report
 
@@ -40,10 +40,10 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
             print_logged(f"note: {note}", path.parent)
         for warning in report["warnings"]:
             print_logged(f"warning: {warning}", path.parent)
-        print_written(path, quiet)
+        print_written(path, quiet, kept)
 
 
-def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
+def show_fit(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the accuracy and separation of each attribute of a fit, and the closest other subspace."""
     from gmmedit.report.summaries import fit_report
 
@@ -61,7 +61,7 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
         typer.echo(report["verdict"])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
-        print_written(path, quiet)
+        print_written(path, quiet, kept)
 
 
 def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
             typer.echo(f"wrote {name}")
 
 
-def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
+def show_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the scores of all editors, and those of the first editor by category."""
     from gmmedit.evaluation.results import score_tables
 
@@ -94,8 +94,8 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
         print_tables(report["tables"])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
-        print_written(path, quiet)
-        print_written(path.with_suffix(".jsonl"), quiet)
+        print_written(path, quiet, kept)
+        print_written(path.with_suffix(".jsonl"), quiet, kept)
 
 
 def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
