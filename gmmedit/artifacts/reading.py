@@ -22,7 +22,7 @@ from gmmedit.artifacts.header import (
 from gmmedit.artifacts.provenance import file_fingerprint
 from gmmedit.artifacts.schema import KINDS, Kind, Size
 from gmmedit.artifacts.spec import RunSpec, differences
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, summarise_differences
 
 
 class Artifact:
@@ -204,9 +204,3 @@ def is_finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
     if found and not force:
         raise InputError(f"{path} was created with different settings: {summarise_differences(found)}", hint=hint)
     return not found
-
-
-def summarise_differences(found: list[str]) -> str:
-    """The first difference, and how many more there are."""
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return found[0] + more
