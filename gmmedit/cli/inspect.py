@@ -55,7 +55,7 @@ def verify(
 
     with open_execution(None, device, batch, False, False, quiet or json_, trust) as execution:
         checks = stage.run(run, files or [], rows, seed, execution)
-    show_checks(checks, quiet, json_)
+    show_checks(checks, stage.commands_to_mend(checks), quiet, json_)
     if any(check.result == stage.FAILED for check in checks):
         raise typer.Exit(1)
 

@@ -114,22 +114,28 @@ def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
     typer.echo("\nDownload one with: gmmedit models fetch NAME")
 
 
-def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
-    """Print a row for each check; with `quiet` only the failed ones."""
+def show_checks(checks: Sequence[Check], commands: Sequence[str], quiet: bool, as_json: bool) -> None:
+    """Print a row for each check, and the commands that mend what failed; with `quiet` only the failed ones."""
     if as_json:
         ok = all(check.result != "failed" for check in checks)
         typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=1))
         return
     table = Table("file", "check", "result", "")
+    one_folder = len({Path(check.file).parent for check in checks}) == 1
     for check in checks:
         if check.result == "failed" or not quiet:
+            file = Path(check.file).name if one_folder else check.file
             style = "bold red" if check.result == "failed" else ""
-            table.add_row(escape(check.file), check.check, check.result, escape(check.detail), style=style)
+            table.add_row(escape(file), check.check, check.result, escape(check.detail), style=style)
     if table.rows:
         console.print(table)
     counts = Counter(check.result for check in checks)
     if not quiet:
-        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped (missing file)")
+        typer.echo(
+            f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped (missing file, parents)"
+        )
+        if commands:
+            typer.echo(f"run: {' && '.join(commands)}")
 
 
 def show_description(facts: dict[str, Any]) -> None:
