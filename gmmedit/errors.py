@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN_OPTIONS = 20
+SHOWN_DIFFERENCES = 4
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILING = (errno.EIO, errno.ENXIO, errno.ESTALE)
 
@@ -64,6 +65,12 @@ def nearest(name: str, options: Iterable[str]) -> str:
     guess = f"did you mean {close[0]!r}? " if close else ""
     rest = ", ..." if len(known) > SHOWN_OPTIONS else ""
     return f"{guess}there are: {', '.join(known[:SHOWN_OPTIONS])}{rest}"
+
+
+def summarise_differences(found: list[str]) -> str:
+    """The first differences, and how many more there are: "psi is 0.7 there and 0.5 now (and 2 more)"."""
+    rest = len(found) - SHOWN_DIFFERENCES
+    return ", ".join(found[:SHOWN_DIFFERENCES]) + (f" (and {rest} more)" if rest > 0 else "")
 
 
 @contextmanager

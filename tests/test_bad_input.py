@@ -177,7 +177,7 @@ def test_missing_and_foreign_files(own_run: Path, command: list[str], missing: s
     path = own_run / missing
     whole = path.read_bytes()
     path.unlink()
-    refuse(own_run, *command, says=(f"{path} does not exist", f"{maker} makes it"))
+    refuse(own_run, *command, says=(f"{path} does not exist", f"run: {maker} --run {own_run}\n"))
     for content in (b"", whole[:100], whole[: len(whole) // 2], whole[:-1], b"name,value\n1,2\n"):
         path.write_bytes(content)
         refuse(own_run, *command, says=(str(path), f"{maker} --force"))
@@ -221,7 +221,7 @@ def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
 def test_unfinished_and_damaged_work(own_run: Path) -> None:
     path, partial = own_run / "labels.h5", own_run / "labels.h5.partial"
     path.rename(partial)
-    refuse(own_run, "fit-single", says=(f"{path} is not finished", "gmmedit label continues it"))
+    refuse(own_run, "fit-single", says=(f"{path} is not finished", f"run: gmmedit label --run {own_run}"))
     partial.write_bytes(partial.read_bytes()[:5000])
     refuse(own_run, "label", says=(f"{partial} is damaged", "--restart discards it"))
 
@@ -229,16 +229,18 @@ def test_unfinished_and_damaged_work(own_run: Path) -> None:
 def test_files_of_another_run(own_run: Path) -> None:
     fingerprint = rewrite(own_run / "samples.h5", z=lambda z: z + 1, w=lambda w: w + 1)
     assert artifacts.file_fingerprint(own_run / "samples.h5") == fingerprint
+    steps = f"run: gmmedit label --force --run {own_run} && gmmedit fit-single --force"
     forced = [[command, "--force"] for command in ("fit-single", "fit-mixture", "evaluate")]
     for command in (*forced, ["edit", "--attr", "smile"]):
-        refuse(own_run, *command, says=("was made from another", "samples.h5", "make it again: gmmedit"))
+        refuse(own_run, *command, says=("was made from another", "samples.h5", steps))
     rewrite(own_run / "labels.h5", parents={"samples": fingerprint})
     refuse(own_run, "fit-mixture", "--force", says=("single.h5 was made from another", "gmmedit fit-single --force"))
 
 
 def test_other_weights_under_the_same_name(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gmmedit.networks.weights.fingerprint_tensors", lambda _: "0" * 64)
-    refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", "gmmedit sample --force"))
+    command = f"run: gmmedit sample --force --run {own_run}\n"
+    refuse(own_run, "edit", "--attr", "smile", says=("the generator has changed", command))
     refuse(own_run, "sample", "-n", 600, says=("generator.fingerprint", "--force overwrites it"))
 
 
@@ -255,7 +257,8 @@ def test_latents_that_are_no_numbers(own_run: Path) -> None:
 
 def test_labels_that_are_no_numbers(own_run: Path) -> None:
     rewrite(own_run / "labels.h5", labels=lambda labels: np.where(labels < 0.01, np.nan, labels))
-    refuse(own_run, "fit-single", "--force", says=("labels.h5:/labels holds NaN", "gmmedit label --force"))
+    command = f"run: gmmedit label --force --run {own_run}\n"
+    refuse(own_run, "fit-single", "--force", says=("labels.h5:/labels holds NaN", command))
 
 
 def test_a_value_that_nobody_has(own_run: Path) -> None:

@@ -35,7 +35,7 @@ def test_every_bit_of_the_rows_counts(tmp_path: Path) -> None:
                 says = f"samples.h5 is damaged: the checksum of {rows} is wrong"
                 with pytest.raises(InputError, match=says) as caught:
                     samples.rows("z", *span)
-                assert caught.value.hint == "make it again: gmmedit sample --force"
+                assert caught.value.hint == f"run: gmmedit sample --force --run {path.parent}"
             with pytest.raises(InputError, match=says):
                 samples["z"]
             others = [row for row in range(10) if row // 4 != chunk]
@@ -113,4 +113,4 @@ def test_a_file_without_checksums_is_to_be_made_again(tmp_path: Path) -> None:
         del file[CHECKSUMS]
     with pytest.raises(InputError, match="checksums is missing") as caught:
         artifacts.open(path)
-    assert caught.value.hint == "make it again: gmmedit sample --force"
+    assert caught.value.hint == f"run: gmmedit sample --force --run {path.parent}"

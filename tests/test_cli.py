@@ -123,15 +123,15 @@ def test_a_stop_from_the_keyboard(run: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("gmmedit.stages.sample.draw_rows", stopped)
     result = gmmedit("sample", "--run", tmp_path, "-n", 5)
     assert result.exit_code == 130
-    assert result.stderr == "stopped: finished work is kept; run the same command again to resume\n"
+    assert result.stderr == "stopped: finished work is kept; run the same command to resume\n"
 
 
 def test_what_commands_say(own_run: Path, settings: Path) -> None:
     again = ("--run", own_run, "--config", settings)
-    assert done("sample", *again).output == f"wrote {own_run}/samples.h5\n"
+    assert done("sample", *again).output == f"{own_run}/samples.h5 is up to date\n"
     assert done("sample", *again, "--quiet").output == ""
     table = done("fit-single", *again).stdout
-    assert "smile" in table and "hair_color" in table and table.endswith(f"wrote {own_run}/single.h5\n")
+    assert "smile" in table and "hair_color" in table and table.endswith(f"{own_run}/single.h5 is up to date\n")
     assert done("fit-single", *again, "--quiet").output == ""
 
 

@@ -33,6 +33,11 @@ def test_commands_and_options() -> None:
     )
 
 
+def test_the_home_of_an_unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GMMEDIT_RUN", "~nosuchuser")
+    assert offered("inspect", "") == [] == offered("edit", "--attr", "")
+
+
 def test_attributes_of_the_run(run: Path, own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert offered("edit", "--run", str(run), "--attr", "sm") == ["smile=no", "smile"]
     monkeypatch.setenv("GMMEDIT_RUN", str(own_run))

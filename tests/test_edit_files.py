@@ -141,7 +141,7 @@ avatars = functools.cache(lambda: generators.load("avatars"))
 
 
 def latents_of(path: Path | str, space: str = "w", told: LatentSpace | None = None) -> tuple[str, np.ndarray]:
-    kind, latent = read_latents(Path(path), space, avatars(), told)
+    kind, latent = read_latents(Path(path), space, avatars(), told, Path("runs/z"))
     return kind, latent.numpy()
 
 

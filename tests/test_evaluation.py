@@ -117,7 +117,7 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
         text = done(*words).stdout
     assert {row["method"] for row in told["figures"]} == set(catalogue.names())
     assert "two-valued attributes" in text and "many-valued attributes" in text and "mixture-polished" in text
-    assert text.endswith(f"wrote {path}\nwrote {path.with_suffix('.jsonl')}\n")
+    assert text.endswith(f"{path} is up to date\n{path.with_suffix('.jsonl')} is up to date\n")
 
 
 def settings_of(folder: Path) -> Path:

@@ -240,3 +240,8 @@ def test_the_seed_of_compare_is_that_of_editors_and_not_of_samples(
     for name in ("unedited/logits", "seen/none/1/logits", "seen/random/1/rows"):
         assert np.array_equal(first[name], second[name])
     assert not np.array_equal(first["seen/random/1/logits"][-1], second["seen/random/1/logits"][-1])
+
+
+def test_a_size_that_is_also_a_setting_is_named_once() -> None:
+    there, now = ({"n": n, "config.n": n} for n in ("400", "300"))
+    assert differences(there, now) == ["n is 400 there and 300 now"]

@@ -492,7 +492,7 @@ def test_the_report_of_the_embedded_classifier(run: Path) -> None:
     assert pair["attributes"] == [attributes[0][0], attributes[1][0]]
     assert pair["correlation"] == pytest.approx(np.corrcoef(array[:, 1], array[:, 3])[0, 1], abs=1e-6)
     text = done("label", "--run", run).stdout
-    assert "correlations" in text and "confidence" in text and text.endswith(f"wrote {run / 'labels.h5'}\n")
+    assert "correlations" in text and "confidence" in text and text.endswith(f"{run / 'labels.h5'} is up to date\n")
 
 
 def test_correlations() -> None:

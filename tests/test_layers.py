@@ -50,7 +50,7 @@ HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic", "rich"}
 LIGHT = (
     "cli", "errors", "hub", "__main__", "__init__", "runtime/signals", "runtime/storage", "runtime/torchrun",
     "runtime/log", "runtime/progress", "runtime/trust", "runtime/registry", "runtime/regular_files",
-    "runtime/yaml_files",
+    "runtime/yaml_files", "runtime/commands",
 )  # fmt: skip
 NOT_AT_THE_TOP = dict.fromkeys(LIGHT, HEAVY) | {
     "config": HEAVY - {"pydantic"},

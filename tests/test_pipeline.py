@@ -168,7 +168,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bytes(
 
     other = chosen.model_copy(update={"lr": 0.5})
     before = partial.read_bytes()
-    with pytest.raises(Exception, match="was begun with different settings: config.lr is"):
+    with pytest.raises(Exception, match="was begun with different settings: lr is"):
         stage.run(own_run, other, Execution())
     assert partial.read_bytes() == before
 

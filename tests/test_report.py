@@ -140,11 +140,11 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 def test_what_is_missing_is_told(whole: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(whole, tmp_path / "run")
     for kind, phrase in (
-        ("comparison", "comparison.h5 does not exist: gmmedit compare makes it"),
-        ("evaluation", "evaluation.h5 does not exist: gmmedit evaluate makes it"),
-        ("mixture", "mixture.h5 does not exist: gmmedit fit-mixture makes it"),
-        ("labels", "labels.h5 does not exist: gmmedit label makes it"),
-        ("single", "single.h5 does not exist: gmmedit fit-single makes it"),
+        ("comparison", "comparison.h5 does not exist; run: gmmedit compare"),
+        ("evaluation", "evaluation.h5 does not exist; run: gmmedit evaluate"),
+        ("mixture", "mixture.h5 does not exist; run: gmmedit fit-mixture"),
+        ("labels", "labels.h5 does not exist; run: gmmedit label"),
+        ("single", "single.h5 does not exist; run: gmmedit fit-single"),
     ):
         (folder / f"{kind}.h5").unlink()
         result = done("report", "--run", folder)
@@ -162,7 +162,7 @@ def test_what_belongs_to_another_run_is_told(whole: Path, tmp_path: Path) -> Non
     out = done("report", "--run", folder).stdout
     assert "note: mixture.h5 was made from another samples.h5" not in out
     assert re.search(
-        r"note: mixture.h5 was made from another labels.h5 \(.*\): make it again: gmmedit fit-mixture --force\n", out
+        r"note: mixture.h5 was made from another labels.h5 \(.*\); run: gmmedit fit-mixture --force\n", out
     )
 
 
@@ -221,7 +221,7 @@ def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeyp
     with pytest.raises(Stopped):
         report.run(own_run, Execution(batch=64, tick=tick))
     path, lacks = report.run(own_run, Execution(batch=16))
-    assert lacks == ["comparison.h5 does not exist: gmmedit compare makes it"]
+    assert lacks == ["comparison.h5 does not exist; run: gmmedit compare"]
     page, made = check_page(path.read_text(encoding="utf-8")), own_run / "strips.h5"
     whole, before = made.read_bytes(), path.read_bytes()
     made.unlink()

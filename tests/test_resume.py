@@ -122,8 +122,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "phrase"),
     [
-        ({"config": {"psi": 0.5}}, "config.psi is 0.7 there and 0.5 now"),
-        ({"config": {"psi": 0.7, "fit": {"lr": 0.1}}}, "config.fit.lr is absent there and 0.1 now"),
+        ({"config": {"psi": 0.5}}, ": psi is 0.7 there and 0.5 now"),
+        ({"config": {"psi": 0.7, "fit": {"lr": 0.1}}}, ": fit.lr is absent there and 0.1 now"),
         ({"seed": 4}, "seed is 3 there and 4 now"),
         ({"n": 11}, "n is 10 there and 11 now"),
         ({"sizes": {"z_dim": 4, "w_dim": (2, 4)}}, "sizes.w_dim is absent there and [2, 4] now"),
@@ -133,7 +133,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
             "generator.fingerprint is aaaaaaaaaaaa... there and cccccccccccc... now",
         ),
         ({"attributes": SMILE}, 'attributes.0 is absent there and ["smile", ["no", "yes"]] now'),
-        ({"config": {"psi": 0.7}, "generator": None, "seed": 9}, "(and 2 more)"),
+        (
+            {"config": {"psi": 0.7}, "generator": None, "seed": 9},
+            "generator.fingerprint is aaaaaaaaaaaa... there and absent now",
+        ),
+        ({"config": {name: 1 for name in "abcd"}}, "c is absent there and 1 now (and 1 more)"),
     ],
 )
 def test_another_question_is_not_answered(tmp_path: Path, change: dict, phrase: str) -> None:

@@ -90,9 +90,9 @@ def test_other_settings_are_told_apart(plain, tmp_path):
     again = ("sample", "--run", tmp_path, "--gan", plain, "-n", 3)
     done(*again, "--cutoff", 2)
     result = gmmedit(*again, "--cutoff", 3)
-    assert result.exit_code == 2 and "config.cutoff is 2 there and 3 now" in result.stderr
+    assert result.exit_code == 2 and "settings: cutoff is 2 there and 3 now" in result.stderr
     result = gmmedit(*again, "--cutoff", 2, "--noise", "none")
-    assert result.exit_code == 2 and 'config.noise is "const" there and "none" now' in result.stderr
+    assert result.exit_code == 2 and 'settings: noise is "const" there and "none" now' in result.stderr
 
 
 @pytest.mark.parametrize("settings", [

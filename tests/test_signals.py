@@ -54,7 +54,7 @@ def test_a_training_that_is_asked_to_stop(tmp_path: Path) -> None:
             told = process.communicate(timeout=GIVEN_UP_AFTER)[1]
             assert process.returncode == code, told
         assert told.splitlines()[-1] == (
-            f"stopped by {number.name}: finished work is kept, the same command goes on from there"
+            f"stopped by {number.name}: finished work is kept; run the same command to resume"
         )
         assert checkpoint.exists() and not note.exists()
 

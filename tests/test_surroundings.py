@@ -173,3 +173,34 @@ def test_gmmedit_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             result = gmmedit(*words)
             assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit), (odd, words, result.output)
             assert len(result.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sample", "--run", "~nosuchuser"],
+        ["sample", "--config", "~nosuchuser/a.yaml"],
+        ["edit", "--attr", "smile", "--out", "~nosuchuser/a"],
+        ["edit", "--attr", "smile", "--latents", "~nosuchuser/a.npy"],
+        ["report", "--out", "~nosuchuser/a.html"],
+        ["export", "--attr", "smile", "-o", "~nosuchuser/a.npy"],
+        ["export", "--edits", "~nosuchuser/edits.h5", "-o", "a.npz"],
+    ],
+)
+def test_the_home_of_an_unknown_user(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check(gmmedit(*words), "~nosuchuser is no user's home folder", "./~nosuchuser")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_of_an_unknown_user_in_variables(
+    own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = "~nosuchuser is no user's home folder"
+    monkeypatch.setenv("GMMEDIT_CACHE", "~nosuchuser")
+    check(gmmedit("models"), says)
+    monkeypatch.setenv("GMMEDIT_STATE", "~nosuchuser")
+    (tmp_path / "c.py").write_text("def load(): ...")
+    check(gmmedit("label", "--run", own_run, "--classifier", tmp_path / "c.py:load", "--force"), says)
+    monkeypatch.setenv("GMMEDIT_RUN", "~nosuchuser")
+    check(gmmedit("sample"), says)

@@ -121,7 +121,9 @@ def test_parents_and_weights(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert skipped == [("mixture.h5", "parents", "missing: single.h5")] and told["ok"]
     rewrite(copy / "samples.h5", w=lambda w: w + 1)
     found = [it[:2] for it in failures(copy, "--rows", 0)]
-    assert ("labels.h5", "parents") in found and ("mixture.h5", "parents") in found
+    assert ("labels.h5", "parents") in found and ("mixture.h5", "parents") not in found  # which follows
+    found = [it[:2] for it in failures(copy, "--rows", 0, copy / "mixture.h5")]
+    assert ("mixture.h5", "parents") in found
     monkeypatch.setattr("gmmedit.networks.weights.fingerprint_tensors", lambda _: "0" * 64)
     assert ("samples.h5", "weights") in [it[:2] for it in failures(copy, "--rows", 0)]
 
@@ -136,3 +138,14 @@ def test_unfinished_work_and_no_work(copy: Path, tmp_path: Path) -> None:
     assert empty.exit_code == 2 and "holds no artifact to verify" in empty.stderr
     missing = gmmedit("verify", tmp_path / "none.h5")
     assert missing.exit_code == 1 and "does not exist" in missing.stdout
+
+
+def test_a_stale_run_names_one_cause_and_the_commands(copy: Path) -> None:
+    rewrite(copy / "samples.h5", w=lambda w: w + 1)
+    told = gmmedit("verify", "--run", copy, "--rows", 2)
+    lines = told.stdout.splitlines()
+    failed = [line for line in lines if "failed" in line and "checks" not in line]
+    assert told.exit_code == 1 and len(failed) == 2  # the rows of samples.h5, the parents of labels.h5
+    assert not any(str(copy) in line for line in lines[:-1])
+    steps = [f"gmmedit {step} --force --run {copy}" for step in ("label", "fit-single", "fit-mixture")]
+    assert " && ".join(steps) in lines[-1] and lines[-1].startswith("run: gmmedit ")

@@ -19,15 +19,18 @@ from gmmedit.artifacts.row_writer import RowWriter, create_rows, join_rows
 from gmmedit.artifacts.rows import SharedRows, fill_rows, is_up_to_date, open_rows
 from gmmedit.artifacts.schema import Size
 from gmmedit.artifacts.spec import RunSpec
+from gmmedit.artifacts.stale import STEPS, commands_to_redo
 from gmmedit.artifacts.whole_files import load_checkpoint, save_checkpoint, write_whole
 
 __all__ = [
+    "STEPS",
     "Artifact",
     "RowWriter",
     "RunSpec",
     "SharedRows",
     "Size",
     "check_parents",
+    "commands_to_redo",
     "create_rows",
     "describe",
     "file_fingerprint",

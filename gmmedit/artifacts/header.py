@@ -108,7 +108,7 @@ def read_header(file: h5py.File) -> Header:
     kind, version = KINDS[attrs["kind"]], int(attrs["schema_version"])
     if version != kind.version:
         message = f"{file.filename} has schema {kind.name} {version}, this gmmedit reads {kind.version}"
-        hint = f"use gmmedit {attrs['gmmedit_version']}, or make it again: {kind.command} --force"
+        hint = f"use gmmedit {attrs['gmmedit_version']}, or {kind.hint(Path(file.filename).parent)}"
         raise InputError(message, hint=hint)
     if attrs.pop(ATTRIBUTES_CHECKSUM, None) != checksum_attributes(attrs):
         raise ValueError("its root attributes are not those that were written")

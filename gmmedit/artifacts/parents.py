@@ -2,6 +2,7 @@
 
 from gmmedit.artifacts.reading import Artifact
 from gmmedit.artifacts.spec import shorten
+from gmmedit.artifacts.stale import redo_hint
 from gmmedit.errors import InputError
 
 
@@ -13,20 +14,21 @@ def check_parents(child: Artifact, **parents: Artifact) -> None:
     """
     for name, parent in parents.items():
         recorded = child.spec.parents.get(name)
-        hint = f"make it again: {child.kind.command} --force"
         if recorded is None:
-            raise InputError(f"{child.path} does not say from which {name} it was made", hint=hint)
+            message = f"{child.path} does not say from which {name} it was made"
+            raise InputError(message, hint=redo_hint(parent.path.parent, child.kind.name))
         if recorded != parent.fingerprint:
             message = f"{child.path} was made from another {parent.path}"
             fingerprints = f"fingerprint {shorten(recorded)}, expected {shorten(parent.fingerprint)}"
-            raise InputError(f"{message} ({fingerprints})", hint=hint)
+            raise InputError(f"{message} ({fingerprints})", hint=redo_hint(parent.path.parent, child.kind.name))
         for part in ("generator",) if child.kind.own_classifier else ("generator", "classifier"):
-            _check_same_network(child, parent, part, hint)
+            _check_same_network(child, parent, part)
 
 
-def _check_same_network(child: Artifact, parent: Artifact, part: str, hint: str) -> None:
+def _check_same_network(child: Artifact, parent: Artifact, part: str) -> None:
     theirs, ours = getattr(parent.spec, part), getattr(child.spec, part)
     if theirs and ours and theirs["fingerprint"] != ours["fingerprint"]:
         found, expected = (f"{record['name']} {shorten(record['fingerprint'])}" for record in (ours, theirs))
         message = f"{child.path} was made with another {part} than {parent.path}"
+        hint = redo_hint(parent.path.parent, child.kind.name)
         raise InputError(f"{message} ({found}, expected {expected})", hint=hint)

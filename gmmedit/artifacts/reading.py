@@ -20,9 +20,9 @@ from gmmedit.artifacts.header import (
     translate_read_errors,
 )
 from gmmedit.artifacts.provenance import file_fingerprint
-from gmmedit.artifacts.schema import KINDS, Size
+from gmmedit.artifacts.schema import KINDS, Kind, Size
 from gmmedit.artifacts.spec import RunSpec, differences
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, summarise_differences
 
 
 class Artifact:
@@ -84,7 +84,7 @@ class Artifact:
 
     @property
     def _again(self) -> str:
-        return f"make it again: {self.kind.command} --force"
+        return self.kind.hint(self.path.parent)
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """All arrays below a group, under their names within it."""
@@ -135,16 +135,15 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
     """
     path = Path(path)
     maker = KINDS.get(kind or path.name.removesuffix(".h5"))
-    command = maker.command if maker else ""
     if not path.is_file():
-        _refuse_missing(path, command)
-    with translate_read_errors(path, hint=f"make it again: {command} --force" if command else ""):
+        _refuse_missing(path, maker)
+    with translate_read_errors(path, hint=maker.hint(path.parent) if maker else ""):
         file = open_file(path)
         try:
             header = read_header(file)
             if kind not in (None, header.spec.kind):
                 message = f"{path} is a {header.spec.kind!r} artifact, {kind!r} was expected"
-                raise InputError(message, hint=f"{command} makes one")
+                raise InputError(message, hint=maker.hint(path.parent) if maker else "")
             if header.form == CHECKPOINT or not read_marks(file, header).all():
                 raise InputError(f"{path} is not finished", hint="it was renamed by hand: remove it")
             return Artifact(path, file, header, check_datasets(file, header.spec))
@@ -168,14 +167,15 @@ def read_partial_spec(path: str | Path) -> RunSpec | None:
         return None
 
 
-def _refuse_missing(path: Path, command: str) -> None:
+def _refuse_missing(path: Path, maker: Kind | None) -> None:
+    hint = maker.hint(path.parent, force=False) if maker else ""
     if path.is_dir():
         raise InputError(f"{path} is a folder, an HDF5 file was expected", hint="give the file, or another --run")
     if partial_path(path).is_file():
-        raise InputError(f"{path} is not finished", hint=f"{command} continues it" if command else "")
+        raise InputError(f"{path} is not finished", hint=hint)
     if path.exists():
         raise InputError(f"{path} is not a regular file", hint="give an HDF5 file that gmmedit wrote")
-    raise InputError(f"{path} does not exist", hint=f"{command} makes it" if command else "")
+    raise InputError(f"{path} does not exist", hint=hint)
 
 
 def is_finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
@@ -204,9 +204,3 @@ def is_finished(path: str | Path, spec: RunSpec, force: bool = False) -> bool:
     if found and not force:
         raise InputError(f"{path} was created with different settings: {summarise_differences(found)}", hint=hint)
     return not found
-
-
-def summarise_differences(found: list[str]) -> str:
-    """The first difference, and how many more there are."""
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return found[0] + more

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gmmedit.artifacts.header import Header, translate_read_errors
-from gmmedit.artifacts.reading import summarise_differences
 from gmmedit.artifacts.spec import differences
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, summarise_differences
 
 RESTART = "--restart discards it and begins anew"
 

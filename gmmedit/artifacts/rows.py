@@ -35,8 +35,11 @@ class SharedRows:
 
 
 def is_up_to_date(path: Path, spec: RunSpec, execution: Execution) -> bool:
-    """Whether the stage has nothing to do: `is_finished`, the same answer in all processes."""
-    return execution.processes.broadcast(lambda: is_finished(path, spec, force=execution.force))
+    """Whether the stage has nothing to do: `is_finished`, the same answer in all processes; noted in `kept`."""
+    finished = execution.processes.broadcast(lambda: is_finished(path, spec, force=execution.force))
+    if finished:
+        execution.kept.add(path)
+    return finished
 
 
 @contextmanager

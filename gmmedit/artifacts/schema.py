@@ -7,8 +7,11 @@ dims have sizes. A field named "group/*" stands for any float or integer arrays 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from gmmedit.runtime.commands import on_run
 
 Size = int | tuple[int, ...]
 Sizes = Mapping[str, Size]
@@ -51,6 +54,7 @@ class Kind:
 
     Attributes:
         command: the command that makes it.
+        replaced: whether that command replaces a finished file without `--force`.
         rows: the dim that a stage fills in chunks; None: it is written whole.
         own_classifier: whether its classifier is another one than that of its parents.
     """
@@ -62,6 +66,15 @@ class Kind:
     rows: str | None
     fields: tuple[Field, ...]
     own_classifier: bool = False
+    replaced: bool = False
+
+    def hint(self, run: Path, force: bool = True) -> str:
+        """The hint to run the command on a run; `force`: over a finished file."""
+        return f"run: {self.command_on(run, force)}"
+
+    def command_on(self, run: Path, force: bool = True) -> str:
+        """The command line for a run; `force`: over a finished file."""
+        return on_run(f"{self.command} --force" if force and not self.replaced else self.command, run)
 
     def field(self, name: str) -> Field | None:
         """The field of dataset `name`: that of the exact name, else an open group, else None."""
@@ -203,6 +216,7 @@ EDITS = Kind(
         Field("images_before", ("N", *IMAGES), "u1", "images before, RGB, 0 to 255", optional=True),
         Field("images_after", ("S", "N", *IMAGES), "u1", "images after, RGB, 0 to 255", optional=True),
     ),
+    replaced=True,
 )
 
 SCORES = (
@@ -253,6 +267,7 @@ STRIPS = Kind(
         Field("labels", ("N", "S", "K"), "f4", "the labelling classifier's probabilities"),
         Field("images", ("N", "S", *IMAGES), "u1", "images, reduced to at most 128 pixels a side, RGB, 0 to 255"),
     ),
+    replaced=True,
 )
 
 KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION, COMPARISON, STRIPS)}

@@ -106,14 +106,16 @@ class RunSpec:
 
 
 def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """One phrase for each key whose facts differ: "config.psi is 0.7 there and 0.5 now".
+    """One phrase for each key whose facts differ, without the prefix `config.`: "psi is 0.7 there and 0.5 now".
 
     there, now: `RunSpec.facts`. A setting that is `auto` now agrees with whatever it was resolved to there.
     """
     ignored = [key for key in (f"config.{name}" for name in MACHINE_DEPENDENT) if now.get(key) == _text(AUTO)]
     keys = [key for key in (*there, *(key for key in now if key not in there)) if key not in ignored]
     pairs = ((key, there.get(key, ABSENT), now.get(key, ABSENT)) for key in keys)
-    return [f"{key} is {shorten(old)} there and {shorten(new)} now" for key, old, new in pairs if old != new]
+    differing = [(key.removeprefix("config."), shorten(old), shorten(new)) for key, old, new in pairs if old != new]
+    # n and seed are also in the config
+    return list(dict.fromkeys(f"{name} is {old} there and {new} now" for name, old, new in differing))
 
 
 def shorten(text: str) -> str:

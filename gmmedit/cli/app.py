@@ -96,7 +96,7 @@ def sample(
     resolved = settings.load(config, sample=flags)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.sample, execution)
-    print_written(path, quiet)
+    print_written(path, quiet, path in execution.kept)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def label(
     resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images)
-    show_labels(path, quiet, json_)
+    show_labels(path, quiet, json_, path in execution.kept)
 
 
 @app.command("fit-single")
@@ -147,7 +147,7 @@ def fit_single(
     resolved = settings.load(config, fit_single=flags)
     with open_execution(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.fit_single, execution)
-    show_fit(path, quiet, json_)
+    show_fit(path, quiet, json_, path in execution.kept)
 
 
 @app.command("fit-mixture")
@@ -169,7 +169,7 @@ def fit_mixture(
     resolved = settings.load(config, fit_mixture=flags)
     with open_execution(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.fit_mixture, execution)
-    show_fit(path, quiet, json_)
+    show_fit(path, quiet, json_, path in execution.kept)
 
 
 @app.command()
@@ -255,7 +255,7 @@ def evaluate(
     resolved = settings.load(config, evaluate=chosen)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.evaluate, execution)
-    show_scores(path, quiet, json_)
+    show_scores(path, quiet, json_, path in execution.kept)
 
 
 @app.command()
@@ -275,7 +275,7 @@ def compare(
     resolved = settings.load(config, compare=chosen)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.compare, execution)
-    show_scores(path, quiet, json_)
+    show_scores(path, quiet, json_, path in execution.kept)
 
 
 @app.command()

@@ -56,4 +56,4 @@ def run_folder_of(ctx: typer.Context) -> Path:
     """The run folder given by --run or GMMEDIT_RUN; `inspect` has no --run."""
     import os
 
-    return Path(ctx.params.get("run") or os.environ.get("GMMEDIT_RUN") or RUN).expanduser()
+    return Path(os.path.expanduser(ctx.params.get("run") or os.environ.get("GMMEDIT_RUN") or RUN))

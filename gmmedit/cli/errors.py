@@ -75,5 +75,5 @@ def errors_reported(ctx: Any) -> Iterator[None]:
         print_error(error, "out of memory", "--batch 16, another --device, or a smaller batch in --config")
         raise typer.Exit(RunError.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("stopped: finished work is kept; run the same command again to resume", err=True)
+        typer.echo("stopped: finished work is kept; run the same command to resume", err=True)
         raise typer.Exit(130) from None

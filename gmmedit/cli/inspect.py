@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gmmedit.cli.completion import complete_artifacts
-from gmmedit.cli.options import RUN, Batch, Debug, Device, Force, Json, Quiet, Run, Trust
+from gmmedit.cli.options import RUN, Batch, Debug, Device, Force, Json, Quiet, Run, Trust, expand_home
 from gmmedit.cli.output import open_execution, print_written
 
 
@@ -55,17 +55,19 @@ def verify(
 
     with open_execution(None, device, batch, False, False, quiet or json_, trust) as execution:
         checks = stage.run(run, files or [], rows, seed, execution)
-    show_checks(checks, quiet, json_)
+    show_checks(checks, stage.commands_to_mend(checks), quiet, json_)
     if any(check.result == stage.FAILED for check in checks):
         raise typer.Exit(1)
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz or .pt.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .npy, .npz or .pt.", callback=expand_home)],
     attr: Annotated[
         list[str] | None, typer.Option(help="Export the direction of NAME[=VALUE]; repeat it for several (.npz).")
     ] = None,
-    edits: Annotated[Path | None, typer.Option(help="Export the latents of this edits.h5.")] = None,
+    edits: Annotated[
+        Path | None, typer.Option(help="Export the latents of this edits.h5.", callback=expand_home)
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Column of --edits: a strength, a heading, or before.")] = None,
     as_: Annotated[
         Literal["interfacegan", "control", "projected_w", "draggan"] | None,

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from gmmedit.runtime import regular_files
+from gmmedit.runtime.commands import DEFAULT_RUN
+
 
 def set_debugging(on: bool) -> bool:
     """Callback of --debug: sets the level of gmmedit's log for the command that runs now."""
@@ -16,11 +19,14 @@ def set_debugging(on: bool) -> bool:
 
 
 def expand_home(path: Path | None) -> Path | None:
-    """Callback of paths: replace a leading ~, which the shell leaves in `--run=~/runs` and GMMEDIT_RUN="~/runs"."""
-    return path and path.expanduser()
+    """Callback of paths: replace a leading ~, which the shell leaves in `--run=~/runs` and GMMEDIT_RUN="~/runs".
+
+    InputError: ~USER of an unknown user.
+    """
+    return path and regular_files.expand_home(path)
 
 
-RUN = Path("runs/default")
+RUN = DEFAULT_RUN
 Run = Annotated[Path, typer.Option("--run", envvar="GMMEDIT_RUN", help="Run folder.", callback=expand_home)]
 ConfigFile = Annotated[
     Path | None,

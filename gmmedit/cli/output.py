@@ -78,10 +78,10 @@ def open_execution(
         raise typer.Exit
 
 
-def print_written(path: Path, quiet: bool) -> None:
-    """Print `wrote PATH`, unless quiet."""
+def print_written(path: Path, quiet: bool, kept: bool = False) -> None:
+    """Print `wrote PATH`, or, of a file that was `kept`, that it is up to date; unless quiet."""
     if not quiet:
-        typer.echo(f"wrote {path}")
+        typer.echo(f"{path} is up to date" if kept else f"wrote {path}")
 
 
 def note_ignored_options(command: str, quiet: bool, **options: object) -> None:

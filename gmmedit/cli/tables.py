@@ -27,7 +27,7 @@ console = Console() if Console().is_terminal else Console(width=160)
 CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
 
-def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
+def show_labels(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the rates, confidence and correlations of labels.h5, and warnings about values that cannot be fitted."""
     from gmmedit.report.labels import label_report
 
@@ -42,10 +42,10 @@ def show_labels(path: Path, quiet: bool, as_json: bool) -> None:
             print_logged(f"note: {note}", path.parent)
         for warning in report["warnings"]:
             print_logged(f"warning: {warning}", path.parent)
-        print_written(path, quiet)
+        print_written(path, quiet, kept)
 
 
-def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
+def show_fit(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the accuracy and separation of each attribute of a fit, and the closest other subspace."""
     from gmmedit.report.summaries import fit_report
 
@@ -63,7 +63,7 @@ def show_fit(path: Path, quiet: bool, as_json: bool) -> None:
         typer.echo(report["verdict"])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
-        print_written(path, quiet)
+        print_written(path, quiet, kept)
 
 
 def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
             typer.echo(f"wrote {name}")
 
 
-def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
+def show_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the scores of all editors, and those of the first editor by category."""
     from gmmedit.evaluation.results import score_tables
 
@@ -94,8 +94,8 @@ def show_scores(path: Path, quiet: bool, as_json: bool) -> None:
         print_tables(report["tables"])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
-        print_written(path, quiet)
-        print_written(path.with_suffix(".jsonl"), quiet)
+        print_written(path, quiet, kept)
+        print_written(path.with_suffix(".jsonl"), quiet, kept)
 
 
 def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -114,22 +114,28 @@ def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
     typer.echo("\nDownload one with: gmmedit models fetch NAME")
 
 
-def show_checks(checks: Sequence[Check], quiet: bool, as_json: bool) -> None:
-    """Print a row for each check; with `quiet` only the failed ones."""
+def show_checks(checks: Sequence[Check], commands: Sequence[str], quiet: bool, as_json: bool) -> None:
+    """Print a row for each check, and the commands that mend what failed; with `quiet` only the failed ones."""
     if as_json:
         ok = all(check.result != "failed" for check in checks)
         typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=1))
         return
     table = Table("file", "check", "result", "")
+    one_folder = len({Path(check.file).parent for check in checks}) == 1
     for check in checks:
         if check.result == "failed" or not quiet:
+            file = Path(check.file).name if one_folder else check.file
             style = "bold red" if check.result == "failed" else ""
-            table.add_row(escape(check.file), check.check, check.result, escape(check.detail), style=style)
+            table.add_row(escape(file), check.check, check.result, escape(check.detail), style=style)
     if table.rows:
         console.print(table)
     counts = Counter(check.result for check in checks)
     if not quiet:
-        typer.echo(f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped (missing file)")
+        typer.echo(
+            f"{len(checks)} checks, {counts['failed']} failed, {counts['skipped']} skipped (missing file, parents)"
+        )
+        if commands:
+            typer.echo(f"run: {' && '.join(commands)}")
 
 
 def show_description(facts: dict[str, Any]) -> None:

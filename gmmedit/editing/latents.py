@@ -12,6 +12,7 @@ from gmmedit.editing.latent_files import Arrays, list_arrays
 from gmmedit.editing.request import LATENT_SPACES, LatentSpace
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.runtime.commands import on_run
 
 HUGE = 1e6  # coordinates beyond are refused
 MAX_NAMES = 8  # of arrays in a message
@@ -38,13 +39,13 @@ class Reading:
 
 
 def read_latents(
-    source: Path, run_space: str, generator: Generator, given: LatentSpace | None
+    source: Path, run_space: str, generator: Generator, given: LatentSpace | None, run: Path
 ) -> tuple[LatentSpace, Tensor]:
     """The space of the latents in a file, and the latents as float32: z or w (N, D), or W+ (N, L, D).
 
-    source: FILE or FILE:KEY. run_space: "z" or "w". given: the space that the user names. InputError: the file or
-    array is missing; several arrays or several interpretations are possible; the shape fits no latent; values are not
-    finite or above HUGE; latents of W where the run edits in Z.
+    source: FILE or FILE:KEY. run_space: "z" or "w". given: the space that the user names. run: the run folder.
+    InputError: the file or array is missing; several arrays or several interpretations are possible; the shape fits no
+    latent; values are not finite or above HUGE; latents of W where the run edits in Z.
     """
     path, key = split_key(source)
     arrays = list_arrays(path, HINT)
@@ -53,7 +54,9 @@ def read_latents(
     reading = choose_reading(f"{path}: {name}", array, spaces_of_name(name), generator, given)
     if run_space == "z" and reading.space != "z":
         message = f"{path}: {name} holds latents of W, but the run edits in Z"
-        raise InputError(message, hint="gmmedit fit-single --space w --force, or use latents of Z")
+        commands = ("gmmedit fit-single --space w --force", "gmmedit fit-mixture --force")
+        hint = f"use latents of Z, or run: {' && '.join(on_run(command, run) for command in commands)}"
+        raise InputError(message, hint=hint)
     latent = torch.from_numpy(array.astype(np.float64)).float().reshape(reading.shape)
     if not (latent.abs() < HUGE).all():
         raise InputError(f"{path}: {name} holds NaN, infinite or very large values", hint=HINT)

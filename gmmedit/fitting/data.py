@@ -13,6 +13,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows
+from gmmedit.runtime.commands import on_run
 from gmmedit.spaces import Chart, first_non_finite, fit_chart
 
 FEWEST = 100  # samples that a fit needs to estimate covariances
@@ -56,7 +57,8 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     samples, labels = run.samples, run.labels
     n = samples.spec.n
     if n < FEWEST:
-        raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint="gmmedit sample -n 5000")
+        command = on_run("gmmedit sample -n 5000 --force", samples.path.parent)
+        raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint=f"run: {command}")
     labelled = labelled_rows(labels)
     if len(labelled) < FEWEST:
         message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
@@ -65,7 +67,7 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     row = first_non_finite(latents)
     if row is not None:
         message = f"{samples.path}:/{space} holds NaN or infinite latents, first in row {row}"
-        raise InputError(message, hint="make it again: gmmedit sample --force")
+        raise InputError(message, hint=samples.kind.hint(samples.path.parent))
     scores = torch.from_numpy(labels["labels"])
     check_values(labels, scores[as_compact_index(labelled)])
     count = count_fitted(len(labelled), held_out)

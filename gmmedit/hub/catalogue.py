@@ -12,6 +12,7 @@ import platformdirs
 import yaml
 
 from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import expand_home
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -61,9 +62,12 @@ class Entry:
 
 
 def models_folder() -> Path:
-    """The folder of downloaded generators: GMMEDIT_CACHE/models, by default in the user's cache folder."""
+    """The folder of downloaded generators: GMMEDIT_CACHE/models, by default in the user's cache folder.
+
+    InputError: it is ~USER of an unknown user.
+    """
     cache = os.environ.get("GMMEDIT_CACHE")
-    return (Path(cache).expanduser() if cache else platformdirs.user_cache_path("gmmedit")) / "models"
+    return (expand_home(Path(cache)) if cache else platformdirs.user_cache_path("gmmedit")) / "models"
 
 
 def read_public() -> Iterator[tuple[str, Entry]]:

@@ -27,6 +27,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import check_unseen
 from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.validation import explain_error
 from gmmedit.spaces import Chart, Space
@@ -101,8 +102,8 @@ class RunFolder:
 
     def describe_error(self, error: InputError) -> str:
         """Message and hint in one line, without the path of the folder, which is no part of a result."""
-        text = f"{error.message}: {error.hint}" if error.hint else error.message
-        return text.replace(f"{self.path}/", "")
+        text = f"{error.message}; {error.hint}" if error.hint else error.message
+        return text.replace(f"{self.path}/", "").replace(on_run("", self.path), "")
 
     @property
     def opened(self) -> dict[str, Artifact]:
@@ -133,7 +134,7 @@ class RunFolder:
             return SampleSettings.model_validate(self.samples.spec.config)
         except ValidationError as error:
             message, _ = explain_error(error, SampleSettings)
-            raise InputError(f"{self.samples.path}: {message}", hint="make it again: gmmedit sample --force") from None
+            raise InputError(f"{self.samples.path}: {message}", hint=self.samples.kind.hint(self.path)) from None
 
     def space(self, name: str) -> Space:
         """The latent space of that name, as recorded in samples.h5."""
@@ -205,7 +206,7 @@ class RunFolder:
         name = artifact.spec.config.get("classifier")
         if not isinstance(name, str):
             message = f"{artifact.path} does not record the classifier it was made with"
-            raise InputError(message, hint=f"make it again: {artifact.kind.command} --force")
+            raise InputError(message, hint=artifact.kind.hint(self.path))
         return classifiers.load(name, self.execution.device, trusted=self.execution.trusting)
 
     def embedder_of(self, artifact: Artifact) -> Embedder:
@@ -233,7 +234,7 @@ def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerpri
     expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
-        raise InputError(f"the {part} has changed ({found})", hint=f"{artifact.kind.command} --force")
+        raise InputError(f"the {part} has changed ({found})", hint=artifact.kind.hint(artifact.path.parent))
 
 
 def layout_of(artifact: Artifact) -> Layout:

@@ -23,7 +23,7 @@ def labelled_rows(labels: Artifact) -> np.ndarray:
     known = np.isfinite(labels["labels"])
     whole = known.all(1)
     if (~whole).sum() != labels.attrs.get("unlabelled", 0) or (known.any(1) != whole).any():
-        raise InputError(f"{labels.path}:/labels holds NaN", hint="gmmedit label --force")
+        raise InputError(f"{labels.path}:/labels holds NaN", hint=labels.kind.hint(labels.path.parent))
     return whole.nonzero()[0]
 
 
@@ -67,4 +67,4 @@ def check_unseen(scored: Artifact, samples: Artifact) -> None:
     first, ours = scored.spec.config.get("first_seed"), samples.spec
     if first is not None and ranges_overlap(first, first + scored.spec.n, ours.seed, ours.seed + ours.n):
         message = f"{scored.path} was evaluated on seeds from {first} on, some of which are in {samples.path}"
-        raise InputError(message, hint=f"make it again: {scored.kind.command} --force")
+        raise InputError(message, hint=scored.kind.hint(samples.path.parent))

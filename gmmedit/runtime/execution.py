@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class Execution:
     processes: Processes = ALONE
     memory: Memory = field(default_factory=Memory)
     stop: StopRequest = field(default_factory=StopRequest)
+    kept: set[Path] = field(default_factory=set)  # files found up to date, which were not written
 
     @property
     def rows_per_call(self) -> int:

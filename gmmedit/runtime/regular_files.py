@@ -28,6 +28,15 @@ def expand_path(name: str, base: Path = Path()) -> str:
     return os.path.expandvars(os.path.expanduser(name))
 
 
+def expand_home(path: Path) -> Path:
+    """A path with a leading ~ or ~USER replaced. InputError: there is no such user, or no home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        message = f"{path}: {path.parts[0]} is no user's home folder"
+        raise InputError(message, hint=f"./{path} for a file of that name") from error
+
+
 def check_utf8(path: Path, library: str) -> None:
     """InputError: the path is not UTF-8, which the library that reads the file requires."""
     try:

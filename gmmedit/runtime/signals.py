@@ -21,7 +21,7 @@ class Stopped(GmmeditError):
     """A signal stopped the command; the exit code is 128 + its number."""
 
     def __init__(self, number: signal.Signals) -> None:
-        super().__init__(f"stopped by {number.name}: finished work is kept, the same command goes on from there")
+        super().__init__(f"stopped by {number.name}: finished work is kept; run the same command to resume")
         self.exit_code = 128 + number
 
 

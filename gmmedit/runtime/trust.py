@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import expand_home
 
 
 def read_program(path: Path, trusted: bool) -> bytes:
@@ -44,11 +45,14 @@ def read_program(path: Path, trusted: bool) -> bytes:
 
 
 def list_path() -> Path:
-    """The path of the list: GMMEDIT_STATE/trusted, by default in the user's state folder."""
+    """The path of the list: GMMEDIT_STATE/trusted, by default in the user's state folder.
+
+    InputError: it is ~USER of an unknown user.
+    """
     import platformdirs
 
     folder = os.environ.get("GMMEDIT_STATE")
-    return (Path(folder).expanduser() if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
+    return (expand_home(Path(folder)) if folder else platformdirs.user_state_path("gmmedit")) / "trusted"
 
 
 def read_list() -> list[str]:

@@ -131,7 +131,8 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
         if session.renderer.settings.cutoff is not None and space == "w" and request.latents_space != "z":
             message = f"{samples.path} has a cutoff, which would also truncate the latents of {request.latents}"
             raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z with --latents-space z")
-        kind, latent = read_latents(request.latents, space, session.renderer.generator, request.latents_space)
+        generator, run_folder = session.renderer.generator, samples.path.parent
+        kind, latent = read_latents(request.latents, space, generator, request.latents_space, run_folder)
         return np.arange(len(latent)), session.sampler.map(latent) if (kind, space) == ("z", "w") else latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":

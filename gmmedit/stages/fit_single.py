@@ -14,6 +14,7 @@ from gmmedit.fitting.loop import run_fit, write_fit
 from gmmedit.mixture.fitting import ReadFit
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
@@ -61,7 +62,8 @@ def check_sample_count(samples: Artifact, problem: Problem) -> None:
     if n < SAMPLES_PER_DIMENSION * dim:
         needed = SAMPLES_PER_DIMENSION * dim
         message = f"{samples.path} gives {n} samples to fit, Gaussians over all {dim} dimensions need {needed}"
-        raise InputError(message, hint="gmmedit sample -n 5000, or scope: subspace")
+        command = on_run("gmmedit sample -n 5000 --force", samples.path.parent)
+        raise InputError(message, hint=f"scope: subspace, or run: {command}")
 
 
 def run_spec(run_folder: RunFolder, settings: FitSingleSettings) -> RunSpec:

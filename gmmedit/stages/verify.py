@@ -29,11 +29,12 @@ from gmmedit.verification.recompute import (
 MAX_DAMAGES = 3  # damages of a file that are listed
 RECOMPUTED = {"samples": resample, "labels": relabel, "edits": regenerate}
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+PARENTS = "parents"  # the check, and the reason to skip what follows from its failure
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the result: `result` is OK, FAILED, or SKIPPED if a file that it needs is missing."""
+    """One row of the result: `result` is OK, FAILED, or SKIPPED if a file that it needs is missing or stale."""
 
     file: str
     check: str
@@ -58,8 +59,25 @@ def run(folder: Path, files: Sequence[Path], rows: int, seed: int, execution: Ex
             if path.parent not in runs:
                 runs[path.parent] = stack.enter_context(RunFolder(path.parent, execution))
             run_folder = runs[path.parent]
-            found += check_unfinished(path) if path.suffix == ".partial" else check_file(path, run_folder, rows, seed)
+            if path.suffix == ".partial":
+                found += check_unfinished(path)
+            else:
+                found += check_file(path, run_folder, rows, seed, stale_files(found))
     return found
+
+
+def commands_to_mend(checks: Sequence[Check]) -> list[str]:
+    """The command lines that replace what failed and what was made from it, run by run, in order."""
+    failed = [Path(check.file) for check in checks if check.result == FAILED]
+    return [
+        command
+        for folder in dict.fromkeys(path.parent for path in failed if path.suffix == ".h5" and path.is_file())
+        for command in artifacts.commands_to_redo(
+            folder,
+            [kind for kind in KINDS if kind in artifacts.STEPS or (folder / f"{kind}.h5").is_file()],
+            [path.stem for path in failed if path.parent == folder],
+        )
+    ]
 
 
 def find_artifacts(folder: Path) -> list[Path]:
@@ -79,18 +97,30 @@ def check_unfinished(path: Path) -> list[Check]:
     ]
 
 
-def check_file(path: Path, run_folder: RunFolder, rows: int, seed: int) -> list[Check]:
-    """Check a finished file; if it cannot be read, its structure only."""
+def stale_files(checks: Sequence[Check]) -> set[Path]:
+    """The files whose parents are others, or made from others."""
+    return {Path(check.file) for check in checks if check.result == FAILED and check.check == PARENTS} | {
+        Path(check.file) for check in checks if check.result == SKIPPED and check.detail == PARENTS
+    }
+
+
+def check_file(path: Path, run_folder: RunFolder, rows: int, seed: int, stale: set[Path]) -> list[Check]:
+    """Check a finished file: if it cannot be read, its structure only; nothing that follows from stale parents."""
     structure = run_check(path, "structure", lambda: describe_structure(path))
     if structure.result == FAILED:
         return [structure]
     checksums = run_check(path, "checksums", lambda: compare_checksums(path))
     with artifacts.open(path) as artifact:
         checks = [structure, checksums]
-        if artifact.spec.parents:
-            checks.append(run_check(path, "parents", lambda: compare_parents(artifact, run_folder)))
-        checks.append(run_check(path, "weights", lambda: compare_weights(artifact, run_folder)))
         recompute = RECOMPUTED.get(artifact.kind.name)
+        names = ["weights", *(["rows"] if recompute and rows else [])]
+        if stale.intersection(map(run_folder.file, artifact.spec.parents)):
+            return [*checks, *(Check(str(path), name, SKIPPED, PARENTS) for name in (PARENTS, *names))]
+        if artifact.spec.parents:
+            checks.append(run_check(path, PARENTS, lambda: compare_parents(artifact, run_folder)))
+            if checks[-1].result == FAILED:
+                return [*checks, *(Check(str(path), name, SKIPPED, PARENTS) for name in names)]
+        checks.append(run_check(path, "weights", lambda: compare_weights(artifact, run_folder)))
         if recompute and rows and checksums.result == OK:
             chosen = np.random.default_rng(seed).choice(artifact.spec.n, min(rows, artifact.spec.n), False)
             chosen.sort()
@@ -107,7 +137,8 @@ def run_check(path: Path, name: str, check: Callable[[], str]) -> Check:
     except MissingFile as missing:
         return Check(str(path), name, SKIPPED, str(missing))
     except InputError as error:
-        return Check(str(path), name, FAILED, error.message.replace(f"{path} is damaged: ", ""))
+        message = error.message.replace(f"{path} is damaged: ", "")
+        return Check(str(path), name, FAILED, message.replace(f"{path.parent}/", ""))
 
 
 def describe_structure(path: Path) -> str:

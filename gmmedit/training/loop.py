@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from gmmedit.classifiers import convnet
-from gmmedit.errors import InputError, writing
+from gmmedit.errors import InputError, summarise_differences, writing
 from gmmedit.generators import stylegan2
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import lock, publish, write_file
@@ -47,8 +47,11 @@ def load_training(checkpoint: Path, settings: GANSettings, critic: convnet.ConvN
     cut_log(checkpoint.with_suffix(".jsonl"), saved)
     if not saved:
         return GANTraining(settings, critic, device=device)
-    if saved["settings"] != asdict(settings):
-        raise InputError(f"{checkpoint} was created with different settings", hint="choose another --out")
+    there, now = saved["settings"], asdict(settings)
+    found = [f"{key} is {there.get(key)} there and {now[key]} now" for key in now if there.get(key) != now[key]]
+    if found:
+        message = f"{checkpoint} was created with different settings: {summarise_differences(found)}"
+        raise InputError(message, hint="choose another --out")
     training = GANTraining(settings, critic, saved["phase"], device)
     training.load_state(saved)
     return training

@@ -1,0 +1,45 @@
+"""Which steps of a run must be run again, because what they were made from has changed, and in which order."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from gmmedit.artifacts.provenance import file_fingerprint
+from gmmedit.artifacts.reading import open_artifact
+from gmmedit.artifacts.schema import KINDS
+from gmmedit.errors import InputError
+
+STEPS = ("samples", "labels", "single", "mixture")  # parents before their children
+
+
+def commands_to_redo(folder: Path, kinds: Iterable[str] = STEPS, known: Collection[str] = ()) -> list[str]:
+    """The command lines that bring the artifacts of a run up to date, in order.
+
+    kinds: of the artifacts, parents before their children; one that is missing counts if a later one is not.
+    known: those that are stale whatever they record.
+    """
+    names = list(kinds)
+    exists = {name: (folder / f"{name}.h5").is_file() for name in names}
+    while names and not exists[names[-1]]:
+        names.pop()
+    redone: list[str] = []
+    for name in names:
+        if name in known or not exists[name] or is_stale(folder / f"{name}.h5", name, redone):
+            redone.append(name)
+    return [KINDS[name].command_on(folder, force=exists[name]) for name in redone]
+
+
+def is_stale(path: Path, kind: str, redone: Collection[str]) -> bool:
+    """Whether an artifact is unreadable, or one of its parents beside it is another one now or is among `redone`."""
+    try:
+        with open_artifact(path, kind) as artifact:
+            parents = {path.with_name(f"{name}.h5"): recorded for name, recorded in artifact.spec.parents.items()}
+    except InputError:
+        return True
+    if any(parent.stem in redone for parent in parents):
+        return True
+    return any(parent.is_file() and file_fingerprint(parent) != recorded for parent, recorded in parents.items())
+
+
+def redo_hint(folder: Path, kind: str) -> str:
+    """The hint to run all stale steps of a run, the oldest first, and the command of `kind`, which is stale."""
+    return f"run: {' && '.join(commands_to_redo(folder, dict.fromkeys((*STEPS, kind)), known=(kind,)))}"
