@@ -209,7 +209,7 @@ def test_a_table_of_too_few_samples(folder: Path) -> None:
     done("label", "--run", folder, "--classifier", path)
     with untouched(folder):
         refused = gmmedit("fit-single", "--run", folder)
-    check(refused, "labels.h5 has labels of 60 samples, a fit needs 100", "a table of more samples")
+    check(refused, "labels.h5 has labels of 60 samples, a fit needs 100", "a table that labels more samples")
 
 
 def test_a_table_is_calibrated_on_the_samples_that_it_labels(folder: Path) -> None:

@@ -98,11 +98,11 @@ def test_an_npz_that_swells(run: Path, tmp_path: Path) -> None:
     refuse(run, "edit", "--attr", "smile", "--latents", path, says=("bytes, the limit is 268435456",))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4096))
-    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("holds 536870912 bytes",))
+    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("an array of 536870912 bytes",))
     with zipfile.ZipFile(path, "w") as archive:
         short = header.replace(b"(1048576, 128)", b"(80, 128)     ")
         archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + short + bytes(4096))
-    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("cannot be read as npz", "and has others"))
+    refuse(run, "edit", "--attr", "smile", "--latents", path, says=("cannot be read as npz", "it holds"))
 
 
 def test_archives_that_swell(tmp_path: Path) -> None:
@@ -247,9 +247,9 @@ def test_a_torchscript_that_never_ends(network: type[small.Linear], tmp_path: Pa
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("x.mean([2, 3])[:, :2] + torch.arange(len(x))[:, None]", "another answer in another place"),
-    ("x.mean([2, 3])[:, :2] + torch.rand(len(x), 1)", "another answer in another place, or each time"),
-    ("x.mean([2, 3])[:5, :2]", "for 16 pictures"),
+    ("x.mean([2, 3])[:, :2] + torch.arange(len(x))[:, None]", "at another position"),
+    ("x.mean([2, 3])[:, :2] + torch.rand(len(x), 1)", "at another position, or in each call"),
+    ("x.mean([2, 3])[:5, :2]", "for 16 images"),
 ])  # fmt: skip
 def test_answers_that_depend_on_the_batch(text: str, says: str, own_run: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"import torch\ndef load(): return lambda x: {text}\n")
@@ -259,11 +259,11 @@ def test_answers_that_depend_on_the_batch(text: str, says: str, own_run: Path, t
 
 @pytest.mark.parametrize(("text", "says"), [
     ("class load(Own):\n    def __init__(self):\n        super().__init__()\n        self.double()", "same dtype"),
-    ("class load(Own):\n    def map(self, z, *_): return super().map(z).double()", "makes w float64 [2, 5]"),
+    ("class load(Own):\n    def map(self, z, *_): return super().map(z).double()", "returns w float64 [2, 5]"),
     ("class load(Own):\n    def synthesize(self, w): return super().synthesize(w.float()).double()", "images float64"),
     ("class load(Own):\n    def synthesize(self, w): return super().synthesize(w)[:1]", "images float32 [1, 3, 8, 8]"),
     ("class load(Painter):\n    def forward(self, z):\n        return Painter.forward(self, z) + torch.arange(len(z))"
-     "[:, None, None, None]", "another picture of the same latent"),
+     "[:, None, None, None]", "another image for the same latent"),
 ])  # fmt: skip
 def test_generators_that_compute_otherwise(text: str, says: str, run: Path, tmp_path: Path) -> None:
     refuse(run, "sample", "--gan", module(tmp_path / "bad.py", text), "--force", says=(says,))

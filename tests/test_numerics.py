@@ -147,7 +147,7 @@ def test_results_that_are_no_numbers_are_not_written(own_run: Path, monkeypatch:
     monkeypatch.setattr(ReadFit, "result", broken)
     (own_run / "single.h5").unlink()
     words = ("--config", written(own_run.parent, "fit_single: {steps: 20, batch: 64}"))
-    check(gmmedit("fit-single", "--run", own_run, *words), "the fit ended in non-finite values", "lower", code=1)
+    check(gmmedit("fit-single", "--run", own_run, *words), "the fit ended with non-finite values", "lower", code=1)
     assert not (own_run / "single.h5").exists()
 
 
