@@ -8,7 +8,7 @@ from PIL import Image
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
-from gmmedit.errors import writing
+from gmmedit.errors import refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
 from gmmedit.runtime.storage import write_file
 
@@ -42,8 +42,9 @@ def write_images(path: Path, title: str) -> list[Path]:
 
 
 def make_image_folder(path: Path) -> Path:
-    """The folder of the images of an edits.h5, created if missing. InputError: it cannot be created."""
+    """The folder of the images of an edits.h5, created if missing. InputError: it cannot be created, or is a link."""
     folder = path.parent / "edits"
+    refuse_link(folder)
     with writing(folder / "sheet.png"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
