@@ -77,7 +77,8 @@ def summarise_differences(found: list[str]) -> str:
 def writing(path: Path) -> Iterator[None]:
     """Report errors while `path` is written.
 
-    RunError: another process is writing it, the disk is full or failing. InputError: its folder cannot be written.
+    RunError: another process is writing it, the disk is full or failing. InputError: its folder cannot be written, or a
+    link or a folder is in the place of a file.
     """
     try:
         yield
@@ -96,9 +97,31 @@ def writing(path: Path) -> Iterator[None]:
             hint = "finished work is kept: repair the disk and run the same command again"
             message = f"disk error while writing {path}: {os.strerror(code).lower()}"
             raise RunError(message, hint=hint) from error
+        _refuse_obstacle(error)
         reason = (os.strerror(code) if code else str(error)).lower()
         message = f"cannot write in the folder {path.parent}: {reason}"
         raise InputError(message, hint="choose another folder") from error
+
+
+def refuse_link(place: Path) -> None:
+    """InputError: the path is a symbolic link, which in a folder from elsewhere might lead to any file of the user."""
+    if place.is_symlink():
+        hint = "see where it leads, then remove it"
+        raise InputError(f"{place} is a symbolic link, through which gmmedit does not write", hint=hint)
+
+
+def _refuse_obstacle(error: Exception) -> None:
+    """InputError: the error is that of a link or a folder in the place of a file; the message names it."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ELOOP, errno.EISDIR):
+        return
+    name = error.filename2 or error.filename
+    if not isinstance(name, str):
+        return
+    place = Path(name)
+    refuse_link(place)
+    if place.is_dir():
+        hint = "remove it, or choose another place"
+        raise InputError(f"{place} is a folder, and a file is to be written there", hint=hint) from error
 
 
 NO_MEMORY = (  # PyTorch on the CPU, C++ behind onnxruntime, onnxruntime itself

@@ -287,6 +287,15 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
     assert before == (path.read_bytes(), path.stat().st_mtime_ns)
 
 
+def test_the_fingerprint_is_that_of_the_rows_that_are_read(tmp_path: Path) -> None:
+    path = write_samples(tmp_path / "samples.h5")
+    first = artifacts.file_fingerprint(path)
+    other = write_samples(tmp_path / "other.h5", replace(SAMPLES, seed=SAMPLES.seed + 1))
+    with artifacts.open(path) as samples:
+        other.replace(path)
+        assert samples.fingerprint == first != artifacts.file_fingerprint(path)
+
+
 # Provenance, description, docs
 
 

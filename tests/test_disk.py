@@ -12,6 +12,9 @@ import pytest
 from conftest import check, done, gmmedit, refuse, state, untouched
 from small_training import tiny_training  # noqa: F401  a fixture
 
+from gmmedit.errors import InputError
+from gmmedit.runtime import cost
+
 FULL = ("no space left for", "free some space and run the same command again")
 
 
@@ -167,3 +170,58 @@ def test_a_disk_that_fills_while_pictures_are_written(run: Path, tmp_path: Path)
         assert (disk / "edits.h5").read_bytes() == before
         check(gmmedit(*words, disk, "--alpha", 0.5), *FULL, code=1)
         assert (disk / "edits.h5").read_bytes() == before
+
+
+# What stands in the place of a file that gmmedit writes, in a run folder from elsewhere
+
+
+@pytest.mark.parametrize("name", ["labels.h5.lock", "labels.h5.partial", "gmmedit.log"])
+def test_nothing_is_written_through_a_link(own_run: Path, tmp_path: Path, name: str) -> None:
+    key, link = tmp_path / "key", own_run / name
+    key.write_text("secret")
+    (own_run / "labels.h5").unlink()
+    link.unlink(missing_ok=True)
+    link.symlink_to(key)
+    check(gmmedit("label", "--run", own_run), f"{link} is a symbolic link", "remove it")
+    assert key.read_text() == "secret"
+
+
+def test_drafts_replace_the_links_in_their_place(own_run: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    (own_run / "edits.h5.partial.tmp").symlink_to(key)
+    done("edit", "--run", own_run, "--attr", "smile", "--index", 0, "--polish", 0)
+    (own_run / "costs.jsonl.tmp").symlink_to(key)
+    cost.write_cost(own_run, "single", cost.Cost(1.0, 1.0))
+    assert key.read_text() == "secret"
+    assert not any((own_run / name).is_symlink() for name in ("edits.h5", cost.FILE))
+
+
+def test_costs_and_images_are_not_written_through_links(own_run: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "image_0.png").write_text("mine")
+    (own_run / "edits").symlink_to(pictures)
+    words = ("--attr", "smile", "--index", 0, "--polish", 0)
+    refuse(own_run, "edit", *words, says=(f"{own_run}/edits is a symbolic link", "remove it"))
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    (tmp_path / "real").mkdir()
+    done("edit", "--run", own_run, *words, "--out", tmp_path / "out")
+    assert [path.name for path in pictures.iterdir()] == ["image_0.png"]
+    (own_run / cost.FILE).unlink(missing_ok=True)
+    (own_run / cost.FILE).symlink_to(pictures / "image_0.png")
+    with pytest.raises(InputError, match=f"{cost.FILE} is a symbolic link"):
+        cost.write_cost(own_run, "single", cost.Cost(1.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["labels.h5.lock", "labels.h5.partial", "labels.h5.partial.tmp"])
+def test_a_folder_in_the_place_of_a_file_is_named(own_run: Path, name: str) -> None:
+    (own_run / "labels.h5").unlink()
+    (own_run / name).mkdir()
+    refuse(own_run, "label", says=(f"{own_run}/{name} is a folder", "remove it"))
+
+
+def test_a_folder_in_the_place_of_the_costs_is_named(tmp_path: Path) -> None:
+    (tmp_path / cost.FILE).mkdir()
+    with pytest.raises(InputError, match=f"{tmp_path}/{cost.FILE} is a folder"):
+        cost.write_cost(tmp_path, "single", cost.Cost(1.0, 1.0))

@@ -108,8 +108,20 @@ def test_images_that_a_killed_process_did_not_write_are_written_when_it_runs_aga
     (folder / "image_1.png").unlink()
     (folder / "image_2.png").write_bytes(b"of an older edit")
     (folder / "image_77.png.tmp").write_bytes(b"of a killed process")
+    foreign = ("image_holiday.png", "image_01.png", "image_2.png.bak", "animation.webp.old")
+    for name in foreign:
+        (folder / name).write_bytes(b"mine")
     done(*words)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole | dict.fromkeys(foreign, b"mine")
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "image_0.png", "animation.webp"])
+def test_images_that_no_edit_wrote_are_kept(run: Path, tmp_path: Path, name: str) -> None:
+    image = tmp_path / "edits" / name
+    image.parent.mkdir()
+    image.write_bytes(b"mine")
+    refuse(run, "edit", "--out", tmp_path, "--attr", "smile", says=(f"{image} exists, and no edits.h5", "--out"))
+    assert image.read_bytes() == b"mine"
 
 
 def test_options_without_effect_are_taken_and_not_offered(run: Path, tmp_path: Path) -> None:

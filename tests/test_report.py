@@ -20,8 +20,10 @@ from test_pipeline import Stopped
 
 from gmmedit import artifacts, config
 from gmmedit.editors.base import Editor
+from gmmedit.errors import InputError
 from gmmedit.pictures.charts import Axis, Line, render_chart
 from gmmedit.pictures.markup import Html, element, embed_images, format_signed, heat_map, join
+from gmmedit.pictures.page import render_document
 from gmmedit.report import strips
 from gmmedit.report.examples import BEST, WORST, Example, examples_of
 from gmmedit.runtime.execution import Execution
@@ -179,6 +181,19 @@ def test_a_place_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with untouched(whole):
         check(gmmedit("report", "--run", whole, "--out", tmp_path / "file" / "page.html"), "cannot write")
+
+
+def test_a_file_that_is_no_report_is_not_overwritten(whole: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for path in (notes, whole / "mixture.h5"):
+        with untouched(whole), untouched(tmp_path):
+            check(gmmedit("report", "--run", whole, "--out", path), f"{path} exists and is not a report", "--out")
+    with untouched(tmp_path), pytest.raises(InputError, match=f"{tmp_path} is a folder"):
+        report.write_page(tmp_path, "")
+    for earlier in ("", render_document("gmmedit report: x", [], [], "")):
+        notes.write_text(earlier)
+        report.refuse_foreign(notes)
 
 
 def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Path) -> None:

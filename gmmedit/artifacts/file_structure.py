@@ -20,10 +20,10 @@ Arrays = Mapping[str, np.ndarray]
 def build_rows(draft: Path, header: Header, fixed: Arrays) -> None:
     """Write the structure of a partial file: every dataset at full size, rows not yet allocated to data.
 
-    fixed: the datasets without rows, which are written at once.
+    fixed: the datasets without rows, which are written at once. The file must not exist.
     """
     table = header.spec.table
-    with h5py.File(draft, "w", locking=False) as file:
+    with h5py.File(draft, "x", locking=False) as file:
         write_header(file, header)
         _create_early(file, DONE, (header.chunk_count,), np.dtype(np.uint8))
         layout = list(table.layout(header.spec.all_sizes))

@@ -7,11 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
+BLOCK = 1 << 20  # bytes
+
 
 def file_fingerprint(path: str | Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def descriptor_fingerprint(handle: int) -> str:
+    """`file_fingerprint` of an open file, also when another has taken its path since it was opened."""
+    digest, offset = hashlib.sha256(), 0
+    while block := os.pread(handle, BLOCK, offset):
+        digest.update(block)
+        offset += len(block)
+    return digest.hexdigest()
 
 
 def tensors_fingerprint(tensors: Mapping[str, np.ndarray]) -> str:

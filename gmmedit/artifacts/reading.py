@@ -19,7 +19,7 @@ from gmmedit.artifacts.header import (
     read_marks,
     translate_read_errors,
 )
-from gmmedit.artifacts.provenance import file_fingerprint
+from gmmedit.artifacts.provenance import descriptor_fingerprint
 from gmmedit.artifacts.schema import KINDS, Kind, Size
 from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError, summarise_differences
@@ -56,10 +56,14 @@ class Artifact:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes, hexadecimal. InputError: it is damaged, so that nothing may be made from it."""
+        """SHA-256 of the file's bytes, hexadecimal: of the file that is open, which another may have replaced since.
+
+        InputError: it is damaged, so that nothing may be made from it.
+        """
         for damage in self.find_damages():
             raise self.damage_error(damage)
-        return file_fingerprint(self.path)
+        with translate_read_errors(self.path, hint=self._again):
+            return descriptor_fingerprint(self._file.id.get_vfd_handle())
 
     def __contains__(self, name: str) -> bool:
         return name in self.names

@@ -152,7 +152,7 @@ def create_rows(
                 partial.unlink(missing_ok=True)
             if not partial.exists():
                 publish(partial, lambda draft: build_rows(draft, header, fixed))
-            handle = os.open(partial, os.O_RDWR | (SHARED_FLAGS if shared else 0))
+            handle = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | (SHARED_FLAGS if shared else 0))
         try:
             places, damaged = _examine(partial, header, fixed)
             writer = RowWriter(path, handle, header, places, fixed)
@@ -177,7 +177,7 @@ def join_rows(
     path = Path(path)
     header, fixed = _plan_rows(spec, constants, chunk, attrs)
     with writing(path):
-        handle = os.open(partial_path(path), os.O_RDWR | SHARED_FLAGS)
+        handle = os.open(partial_path(path), os.O_RDWR | os.O_NOFOLLOW | SHARED_FLAGS)
     try:
         places, _ = _examine(partial_path(path), header, fixed, contents=False)
         yield RowWriter(path, handle, header, places, fixed)

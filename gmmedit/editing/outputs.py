@@ -1,5 +1,6 @@
 """The images beside an edits.h5: one PNG per image and strength, a contact sheet, an animation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,25 @@ from PIL import Image
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
-from gmmedit.errors import writing
+from gmmedit.errors import InputError, refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
 from gmmedit.runtime.storage import write_file
 
 MAX_ROWS = 16  # of a contact sheet
+OWN = re.compile(r"(image_(0|[1-9][0-9]*)(_[0-9]{2,})?\.png|animation\.webp)(\.tmp)?")  # names of an edit's images
 ANIMATED = 5  # number of strengths from which an animation is written
 
 
 def write_images(path: Path, title: str) -> list[Path]:
     """Write the images into the folder `edits` beside edits.h5; paths of the sheet and, if there is one, the animation.
 
-    Images of an earlier edit are deleted, also those of a killed process. The caller holds `lock(path)`.
+    Images of an earlier edit are deleted, also those of a killed process, and no files of other names. The caller holds
+    `lock(path)`.
     InputError: the folder cannot be created. RunError: the disk is full.
     """
     folder = make_image_folder(path)
     with artifacts.open(path, "edits") as edits, writing(folder / "sheet.png"):
-        for old in (*folder.glob("image_*.png*"), *folder.glob("animation.webp*")):
+        for old in [file for file in folder.iterdir() if OWN.fullmatch(file.name)]:
             old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
         sheet = folder / "sheet.png"
@@ -42,11 +45,24 @@ def write_images(path: Path, title: str) -> list[Path]:
 
 
 def make_image_folder(path: Path) -> Path:
-    """The folder of the images of an edits.h5, created if missing. InputError: it cannot be created."""
+    """The folder of the images of an edits.h5, created if missing.
+
+    InputError: it cannot be created, or is a link.
+    """
     folder = path.parent / "edits"
+    refuse_link(folder)
     with writing(folder / "sheet.png"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def refuse_foreign(path: Path) -> None:
+    """InputError: there are images that an edit would replace or delete, but no edits.h5: they may be anyone's."""
+    folder = path.parent / "edits"
+    for file in [] if path.exists() or not folder.is_dir() else sorted(folder.iterdir()):
+        if file.name == "sheet.png" or OWN.fullmatch(file.name):
+            message = f"{file} exists, and no edits.h5 beside {folder}: it may be of another program"
+            raise InputError(message, hint="remove it, or choose another --out")
 
 
 def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: str) -> Image.Image:

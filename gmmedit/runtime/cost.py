@@ -12,7 +12,7 @@ from typing import Any
 
 from gmmedit.errors import writing
 from gmmedit.runtime.regular_files import read_json_lines
-from gmmedit.runtime.storage import write_file
+from gmmedit.runtime.storage import read_unlinked, write_file
 
 log = logging.getLogger("gmmedit")
 
@@ -59,7 +59,7 @@ def write_cost(folder: Path, fit: str, cost: Cost) -> None:
     """Append a line to folder/costs.jsonl: fit, seconds, memory. Errors as in `errors.writing`."""
     path = folder / FILE
     with writing(path):
-        before = path.read_bytes() if path.exists() else b""
+        before = read_unlinked(path)
         before += b"\n" if before and not before.endswith(b"\n") else b""
         write_file(path, before + json.dumps({"fit": fit, **asdict(cost)}).encode() + b"\n")
 

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gmmedit.errors import refuse_link
+
 FILE = "gmmedit.log"
+# Through no link, which might lead to any file; a pipe that nobody reads must not halt the command.
+WRITTEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 log = logging.getLogger("gmmedit")
 
 
@@ -42,7 +46,7 @@ class RunLogHandler(logging.Handler):
         if not self._folder.is_dir():
             return
         with suppress(OSError):
-            handle = os.open(self._folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            handle = os.open(self._folder / FILE, WRITTEN, 0o666)
             try:
                 os.write(handle, self._waiting.encode(errors="backslashreplace"))
             finally:
@@ -52,7 +56,12 @@ class RunLogHandler(logging.Handler):
 
 @contextmanager
 def logging_to(folder: Path | None) -> Iterator[None]:
-    """Send messages to standard error and to the log of a run folder; None: to no file."""
+    """Send messages to standard error and to the log of a run folder; None: to no file.
+
+    InputError: the log is a symbolic link.
+    """
+    if folder:
+        refuse_link(folder / FILE)
     handlers = [StderrHandler(), *([RunLogHandler(folder)] if folder else [])]
     level = log.level
     log.setLevel(min(level or logging.INFO, logging.INFO))  # DEBUG stays

@@ -17,11 +17,12 @@ def open_locked(path: Path, flags: int = 0) -> int | None:
     """A descriptor of the file, open for reading and writing and locked until it is closed.
 
     None: the file was renamed or removed before it was locked. BlockingIOError: another process has locked it.
+    OSError: it is a symbolic link, which might lead to any file.
     """
-    handle = os.open(path, os.O_RDWR | flags, 0o666)
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o666)
     try:
         _flock(handle)
-        if os.path.samestat(os.fstat(handle), os.stat(path)):
+        if os.path.samestat(os.fstat(handle), os.lstat(path)):
             return handle
     except FileNotFoundError:
         pass
@@ -81,11 +82,13 @@ def _claim(note: Path) -> int:
 
 
 def publish(path: Path, build: Callable[[Path], None], synced: bool = True) -> None:
-    """Let `build` write a draft, sync it and rename it to `path`, so that `path` is always one whole file.
+    """Let `build` create a draft, sync it and rename it to `path`, so that `path` is always one whole file.
 
-    synced: see `write_file`. An error of `build` removes the draft.
+    synced: see `write_file`. An error of `build` removes the draft. A draft of a killed process is removed first, and
+    so is a link in its place, which might lead to any file.
     """
     draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)
     try:
         build(draft)
         if synced:
@@ -104,7 +107,7 @@ def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> 
     """
 
     def build(draft: Path) -> None:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             write_at(handle, memoryview(content), 0)
         finally:
@@ -120,6 +123,15 @@ def write_new(path: Path, content: bytes, force: bool) -> None:
             raise InputError(f"{path} exists with other contents", hint="--force overwrites it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
+
+
+def read_unlinked(path: Path) -> bytes:
+    """The bytes of a file, none if it does not exist. OSError: it cannot be read, or is a symbolic link."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def sync_file(path: Path) -> None:

@@ -14,7 +14,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.latents import read_latents
-from gmmedit.editing.outputs import make_image_folder, write_images
+from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import EditSession, Move, open_session
 from gmmedit.editing.targets import Aims, find_strengths
@@ -37,7 +37,8 @@ def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
 def run(folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None) -> Path:
     """Write edits.h5 and images into `out`, by default the run folder; an earlier edit there is replaced.
 
-    InputError: an artifact or network is missing or has changed; the request names unknown attributes, rows or files.
+    InputError: an artifact or network is missing or has changed; the request names unknown attributes, rows or files;
+    `out` has images that no edit wrote.
     RunError: another process edits into the same folder.
     """
     prepare(execution)
@@ -55,6 +56,8 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
     with lock(path):  # two edits into one folder would mix their images
+        if out:
+            refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
             write_edits(path, spec, session, request, aims, index, images, latent)

@@ -22,14 +22,17 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import write_file
 
+TITLE = "gmmedit report"  # begins the title of each page, by which a report is known
+
 
 def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Path, list[str]]:
     """Write the page to `out`, by default folder/report.html; its path, and a line for each part that is missing.
 
-    InputError: the folder holds no artifact, or `out` cannot be written.
+    InputError: the folder holds no artifact, or `out` cannot be written or is a file other than a report.
     """
     prepare(execution)
     path = out or folder / "report.html"
+    refuse_foreign(path)
     with RunFolder(folder, execution) as run_folder:
         if not run_folder.find_all():
             raise InputError(f"{folder} holds no artifact to report on", hint="run gmmedit sample first")
@@ -55,7 +58,7 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
 def title_of(run_folder: RunFolder) -> str:
     """The title of the page, with the name of the generator."""
     records = [artifact.spec.generator for artifact in run_folder.opened.values()]
-    return next((f"gmmedit report: {record['name']}" for record in records if record), "gmmedit report")
+    return next((f"{TITLE}: {record['name']}" for record in records if record), TITLE)
 
 
 def select_examples(run_folder: RunFolder) -> tuple[list[Example], EditSettings]:
@@ -79,6 +82,18 @@ def load_strips(run_folder: RunFolder, examples: list[Example], settings: EditSe
     except InputError as error:
         run_folder.missing["strips"] = f"no images: {run_folder.describe_error(error)}"
         return None
+
+
+def refuse_foreign(path: Path) -> None:
+    """InputError: there is a file that is no earlier report; an empty one is no loss."""
+    if not path.exists() or path.is_dir():  # `writing` reports a folder
+        return
+    start = b"a pipe or a device"
+    if path.is_file():
+        with writing(path), path.open("rb") as file:
+            start = file.read(4096)
+    if start and f"<title>{TITLE}".encode() not in start:
+        raise InputError(f"{path} exists and is not a report of gmmedit", hint="remove it, or choose another --out")
 
 
 def write_page(path: Path, page: str) -> None:

@@ -43,7 +43,7 @@ class Progress:
 
 def render_pool(n: int, seed: int, path: Path) -> None:
     """Write n causal avatars to `path` as uint8 (n, 64, 64, 3)."""
-    with path.open("wb") as file:  # given a name, NumPy would add a suffix
+    with path.open("xb") as file:  # given a name, NumPy would add a suffix
         np.save(file, to_pixels(render(sample_causal(n, seed))))
 
 
