@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from small_run import seen
 
 from gmmedit import artifacts
 from gmmedit.config import EvaluateSettings
+from gmmedit.errors import InputError
 from gmmedit.networks import python
 
 PACKAGE = Path(__file__).parents[1] / "gmmedit"
@@ -190,6 +192,27 @@ def test_what_runs_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(python.trust, "read_program", checked)
     assert python.call_factory(f"{path}:load", trusted=True) == 1 and not ran.exists()
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_no_name_of_a_folder_makes_another_program_trusted(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GMMEDIT_STATE", str(tmp_path / "state"))
+    evil = tmp_path / "evil.py"
+    evil.write_text("def load(): pass\n")
+    folder = tmp_path / f"x{mark}{sha256(evil.read_bytes()).hexdigest()}  {evil}{mark}y"
+    folder.mkdir(parents=True)
+    (folder / "good.py").write_text("def load(): return 1\n")
+    for program in (folder / "good.py", tmp_path / "other.py"):
+        program.write_text("def load(): return 1\n")
+        assert python.trust.read_program(program, trusted=True)
+    assert python.trust.read_program(tmp_path / "other.py", trusted=False), "what is on the list stays there"
+    stored = sha256(b"").hexdigest() + f"  {folder}/good.py\n"  # as earlier versions stored it
+    with Path(os.environ["GMMEDIT_STATE"], "trusted").open("ab") as known:
+        known.write(stored.encode() if mark != "\n" else b"")
+    with pytest.raises(InputError, match="not by you"):
+        python.trust.read_program(evil, trusted=False)
 
 
 LOADERS = {"generators.load", "classifiers.load", "load_embedder", "load_from_python", "python.call_factory"}
