@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import done, gmmedit, refuse
-from small_run import seen
+from small_run import seen, write_run
 
 from gmmedit import artifacts
 from gmmedit.config import EvaluateSettings
 from gmmedit.errors import InputError
 from gmmedit.networks import python
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution
 
 PACKAGE = Path(__file__).parents[1] / "gmmedit"
 PROGRAM = """
@@ -167,6 +170,29 @@ def test_settings_that_there_are_not(own_run: Path) -> None:
     forge(own_run, "samples", gan="avatars", module="evil.py:generator")
     words = ("label", "--classifier", "avatars-eval", "--force")
     refuse(own_run, *words, says=("samples.h5: module", "gmmedit sample --force"))
+
+
+IMPOSSIBLE = [
+    ("samples", {"gan": ["a"]}, "samples.h5: gan: "),
+    ("labels", {"classifier": ["a"]}, "labels.h5: classifier: "),
+    ("mixture", {"space": {"a": 1}}, "mixture.h5: space: "),
+    ("mixture", {"held_out": "x"}, "mixture.h5: held_out: "),
+    ("mixture", {"picture": [1]}, "mixture.h5: picture: "),
+    ("mixture", {"seed": True}, "mixture.h5: seed: "),
+    ("evaluation", {"polish": "1"}, "evaluation.h5: polish: "),
+    ("comparison", {"first_seed": None}, "comparison.h5: first_seed: "),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "says"), IMPOSSIBLE)
+def test_settings_of_another_type(kind: str, config: dict[str, Any], says: str, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with RunFolder(tmp_path, Execution()) as run:
+        assert run.artifact(kind).kind.name == kind, "as its stage wrote it"
+    forge(tmp_path, kind, **config)
+    with RunFolder(tmp_path, Execution()) as run, pytest.raises(InputError, match=says) as caught:
+        run.artifact(kind)
+    assert caught.value.hint.endswith("--force")
 
 
 def test_one_that_trusts_does_not_let_others_trust(own_run: Path, ran: Path) -> None:
