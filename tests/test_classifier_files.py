@@ -20,6 +20,7 @@ from gmmedit import classifiers
 from gmmedit.classifiers.described import DescribedClassifier
 from gmmedit.classifiers.description import Description
 from gmmedit.errors import InputError
+from gmmedit.networks import onnx as onnx_files
 
 FACTORY = """
 import torch
@@ -225,6 +226,42 @@ def test_the_fingerprint_covers_tensors_in_files_of_their_own(made: Path, tmp_pa
         return classifiers.load(described(folder, "net.onnx")).fingerprint
 
     assert saved("a") == saved("b") != saved("c", change=1)
+
+
+def with_location(path: Path, location: str) -> Path:
+    """A model with a tensor in a file of its own: a branch's, inside a node."""
+    from onnx import TensorProto, helper
+
+    tensor = TensorProto(name="w", data_type=1, dims=[1], data_location=1)
+    tensor.external_data.add(key="location", value=location)
+    branch = helper.make_graph([], "branch", [], [], [tensor])
+    node = helper.make_node("If", ["z"], ["y"], then_branch=branch)
+    path.write_bytes(helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("repeats", [0, 70])
+def test_files_with_tensors_are_found_however_long_their_names(repeats: int, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "in.bin").touch()
+    path = with_location(tmp_path / "a.onnx", "./" * repeats + "in.bin")
+    assert [file.name for file in onnx_files.files_of(path)] == ["a.onnx", "in.bin"]
+    for outside in ("./" * repeats + "../in.bin", "*/_ORT_MEM_ADDR_/*"):
+        with pytest.raises(InputError, match="outside its folder"):
+            onnx_files.check_locations(with_location(tmp_path / "b.onnx", outside))
+
+
+def test_numbers_of_more_bytes_than_needed_hide_no_file(tmp_path: Path) -> None:
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, 128 | len(content), 0]) + content
+
+    entry = field(2, b"in.bin") + field(1, b"location")  # and the value first
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x09" + field(7, field(5, field(13, entry))))
+    assert onnx_files.external_names(tmp_path / "a.onnx") == ["in.bin"]
+    for damaged in (b"\x3a\x7f", b"\x80" * 11, b"\x0f", b"\x3a\x80"):
+        (tmp_path / "b.onnx").write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be read as ONNX network"):
+            onnx_files.external_names(tmp_path / "b.onnx")
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gmmedit import artifacts
+from gmmedit.cli.completion import complete_artifacts, complete_attributes
 from gmmedit.hub import CATALOGUE
 
 
@@ -59,6 +63,17 @@ def test_artifacts_of_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for command in ("inspect", "verify"):
         assert offered(command, "") == [str(run / f"{kind}.h5") for kind in ("labels", "mixture", "samples", "single")]
         assert offered(command, str(run / "sing")) == [str(run / "single.h5")]
+
+
+def test_names_that_a_shell_might_run_are_not_offered(tmp_path: Path) -> None:
+    names = ["smile", "blond hair", "größe", "smi$(touch X)", "smi`x`", "smi\nx", "smi;x", "smi'"]
+    spec = artifacts.RunSpec("mixture", n=1, attributes=[(name, ["no", "yes"]) for name in names])
+    spec = replace(spec, attributes=[*spec.attributes, ("age", ["young", "$(x)"])], sizes={"T": 1})
+    artifacts.write_whole(tmp_path / "mixture.h5", spec, {"history/step": np.zeros(1, dtype=np.int64)}, {})
+    shown = complete_attributes(SimpleNamespace(params={"run": tmp_path}), "")  # type: ignore[arg-type]
+    assert shown == ["smile=no", "smile", "blond hair=no", "blond hair", "größe=no", "größe", "age=young"]
+    (tmp_path / "a$(x).h5").touch()
+    assert complete_artifacts(SimpleNamespace(params={"run": tmp_path}), "") == [str(tmp_path / "mixture.h5")]
 
 
 def test_tab_does_not_wait_for_torch(run: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,6 +265,16 @@ def test_files_that_would_run_something_or_hold_no_numbers(tmp_path: Path) -> No
     refused(tmp_path / "d.pkl", "holds no arrays")
     (tmp_path / "e.onnx").write_bytes(b"\x08\x07")
     refused(tmp_path / "e.onnx", "is not an npy, npz or torch.save file")
+
+
+def test_a_large_key_that_a_file_uses_again_and_again(tmp_path: Path) -> None:
+    key = b"X" + (1 << 20).to_bytes(4, "little") + b"k" * (1 << 20)
+    nested = b"\x80\x02}" + key + b"q\x00}" + b"h\x00}" * 300 + b"h\x00N" + b"s" * 302 + b"."
+    (tmp_path / "a.pkl").write_bytes(nested)
+    tracemalloc.start()
+    refused(tmp_path / "a.pkl", "holds a name of more than 512 characters")
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
 
 
 def test_z_of_a_file_is_mapped_as_the_seeds_are(edited: Edit, tmp_path: Path) -> None:

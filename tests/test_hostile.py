@@ -24,6 +24,10 @@ import pytest
 import torch
 from nvidia_pickles import Persistent, node, random_network, write
 
+from gmmedit.generators.formats.nvidia import named_tensors
+from gmmedit.generators.formats.wrappers import walk_leaves
+from gmmedit.networks.pickle_values import Node, Refused
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory by RLIMIT_AS")
 
 DATA = Path(__file__).parent / "data"
@@ -428,6 +432,15 @@ def test_bombs(tmp_path: Path) -> None:
         paths.append(path)
     for said_of, path in zip(said(*paths), paths, strict=True):
         assert said_of.startswith(str(path)) and said_of.isprintable(), (path, said_of)
+
+
+def test_a_large_key_is_not_joined_with_others() -> None:
+    key, inner = "k" * (1 << 20), Node("Inner", {"_parameters": {}, "_buffers": {}, "_modules": {}})
+    for _ in range(20):
+        inner = Node("Outer", {**inner.state, "_modules": {key: inner}})
+    for names in (walk_leaves({key: {"a": None}}), named_tensors(inner, "", set())):
+        with pytest.raises(Refused, match="holds a name of more than 512 characters"):
+            list(names)
 
 
 def mutated(whole: bytes, draw: random.Random) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,37 @@ def test_a_log_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "run" / logbook.FILE).mkdir(parents=True)
     done("sample", "-n", 20, "--run", tmp_path / "run")
     assert (tmp_path / "run" / "samples.h5").exists()
+
+
+def test_commands_in_several_threads_keep_their_logs_apart(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folders, together, logger = [tmp_path / "a", tmp_path / "b"], threading.Barrier(2), logging.getLogger("gmmedit")
+
+    def command(folder: Path) -> None:
+        folder.mkdir()
+        with logbook.logging_to(folder):
+            together.wait()
+            with logbook.logging_to(None):
+                logger.warning("in %s", folder.name)
+            together.wait()
+            if folder.name == "b":
+                together.wait()
+                logger.info("b is the last")
+        if folder.name == "a":
+            together.wait()
+
+    level, handlers = logger.level, list(logger.handlers)
+    threads = [threading.Thread(target=command, args=[folder]) for folder in folders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    texts = [(folder / logbook.FILE).read_text() for folder in folders]
+    assert texts[0].endswith("in a\n") and texts[0].count("\n") == 1
+    assert texts[1].endswith("b is the last\n") and texts[1].count("\n") == 2 and "in b" in texts[1]
+    assert logger.level == level and logger.handlers == handlers
+    assert sorted(set(capsys.readouterr().err.split("\n"))) == ["", "in a", "in b"]
+    with logbook.logging_to(tmp_path / "a"):
+        helper = threading.Thread(target=logger.info, args=["a helper's"])
+        helper.start()
+        helper.join()
+    assert (tmp_path / "a" / logbook.FILE).read_text().endswith("a helper's\n")

@@ -5,15 +5,20 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import done, gmmedit, refuse
-from small_run import seen
+from small_run import seen, write_run
 
 from gmmedit import artifacts
 from gmmedit.config import EvaluateSettings
+from gmmedit.errors import InputError
 from gmmedit.networks import python
+from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.execution import Execution
 
 PACKAGE = Path(__file__).parents[1] / "gmmedit"
 PROGRAM = """
@@ -167,6 +172,29 @@ def test_settings_that_there_are_not(own_run: Path) -> None:
     refuse(own_run, *words, says=("samples.h5: module", "gmmedit sample --force"))
 
 
+IMPOSSIBLE = [
+    ("samples", {"gan": ["a"]}, "samples.h5: gan: "),
+    ("labels", {"classifier": ["a"]}, "labels.h5: classifier: "),
+    ("mixture", {"space": {"a": 1}}, "mixture.h5: space: "),
+    ("mixture", {"held_out": "x"}, "mixture.h5: held_out: "),
+    ("mixture", {"picture": [1]}, "mixture.h5: picture: "),
+    ("mixture", {"seed": True}, "mixture.h5: seed: "),
+    ("evaluation", {"polish": "1"}, "evaluation.h5: polish: "),
+    ("comparison", {"first_seed": None}, "comparison.h5: first_seed: "),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "says"), IMPOSSIBLE)
+def test_settings_of_another_type(kind: str, config: dict[str, Any], says: str, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with RunFolder(tmp_path, Execution()) as run:
+        assert run.artifact(kind).kind.name == kind, "as its stage wrote it"
+    forge(tmp_path, kind, **config)
+    with RunFolder(tmp_path, Execution()) as run, pytest.raises(InputError, match=says) as caught:
+        run.artifact(kind)
+    assert caught.value.hint.endswith("--force")
+
+
 def test_one_that_trusts_does_not_let_others_trust(own_run: Path, ran: Path) -> None:
     """--trust is of one command, in the same process too."""
     prepare(own_run, "samples", gan=f"{own_run / 'evil.py'}:generator")
@@ -190,6 +218,27 @@ def test_what_runs_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(python.trust, "read_program", checked)
     assert python.call_factory(f"{path}:load", trusted=True) == 1 and not ran.exists()
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_no_name_of_a_folder_makes_another_program_trusted(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GMMEDIT_STATE", str(tmp_path / "state"))
+    evil = tmp_path / "evil.py"
+    evil.write_text("def load(): pass\n")
+    folder = tmp_path / f"x{mark}{sha256(evil.read_bytes()).hexdigest()}  {evil}{mark}y"
+    folder.mkdir(parents=True)
+    (folder / "good.py").write_text("def load(): return 1\n")
+    for program in (folder / "good.py", tmp_path / "other.py"):
+        program.write_text("def load(): return 1\n")
+        assert python.trust.read_program(program, trusted=True)
+    assert python.trust.read_program(tmp_path / "other.py", trusted=False), "what is on the list stays there"
+    stored = sha256(b"").hexdigest() + f"  {folder}/good.py\n"  # as earlier versions stored it
+    with Path(os.environ["GMMEDIT_STATE"], "trusted").open("ab") as known:
+        known.write(stored.encode() if mark != "\n" else b"")
+    with pytest.raises(InputError, match="not by you"):
+        python.trust.read_program(evil, trusted=False)
 
 
 LOADERS = {"generators.load", "classifiers.load", "load_embedder", "load_from_python", "python.call_factory"}

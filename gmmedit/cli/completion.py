@@ -5,6 +5,7 @@ Without a suggestion the shell completes file names. Nothing heavy is imported b
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import typer
@@ -27,6 +28,7 @@ def complete_attributes(ctx: typer.Context, incomplete: str) -> list[str]:
             name if len(values) == 2 and value == values[1] else f"{name}={value}"
             for name, values in attributes
             for value in values
+            if is_plain(name) and is_plain(value)
         ]
         return [text for text in shown if text.startswith(incomplete)]
     return []
@@ -49,7 +51,12 @@ def complete_fetchable(incomplete: str) -> list[str]:
 def complete_artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
     """Paths of the artifacts in the run folder, finished or partial."""
     found = [*run_folder_of(ctx).glob("*.h5"), *run_folder_of(ctx).glob("*.h5.partial")]
-    return [str(path) for path in sorted(found) if str(path).startswith(incomplete)]
+    return [str(path) for path in sorted(found) if is_plain(path.name) and str(path).startswith(incomplete)]
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name from a received file can be given to a shell, which may run `$(...)` in what it completes."""
+    return re.fullmatch(r"[\w .+-]+", name) is not None
 
 
 def run_folder_of(ctx: typer.Context) -> Path:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from gmmedit.errors import InputError
 from gmmedit.generators.formats.detect import container_of
 from gmmedit.networks.lazy_tensors import LazyTensor
+from gmmedit.networks.pickle_values import join_names
 from gmmedit.networks.unpickling import read_pickle, read_torch
 from gmmedit.runtime.regular_files import check_regular
 
@@ -64,14 +65,17 @@ def reading(path: Path, kind: str, hint: str) -> Iterator[None]:
 
 
 def find_tensors(content: object, name: str, visited: set[int]) -> Iterator[tuple[str, LazyTensor]]:
-    """Names and tensors in nested dictionaries. A dictionary that occurs twice is listed once, under its first name."""
+    """Names and tensors in nested dictionaries. A dictionary that occurs twice is listed once, under its first name.
+
+    Refused: a joined name is too long.
+    """
     if isinstance(content, LazyTensor):
         yield name, content
     elif isinstance(content, dict) and id(content) not in visited:
-        outer = f"{name}/" if visited else ""
+        outer, mark = (name, "/") if visited else ("", "")
         visited.add(id(content))
         for key, value in content.items():
-            yield from find_tensors(value, f"{outer}{key}", visited)
+            yield from find_tensors(value, join_names(outer, mark, key), visited)
 
 
 def read_npy(path: Path, hint: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
 SHOWN = 80  # characters of a name in a message
+LONGEST = 512  # characters of a name joined from the keys of nested dictionaries
 
 
 class Refused(ValueError):
@@ -16,6 +17,17 @@ def shorten(text: str) -> str:
     """A name from a file, printable and at most SHOWN characters long."""
     short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
     return "".join(letter if letter.isprintable() else "?" for letter in short)
+
+
+def join_names(outer: str, mark: str, key: object) -> str:
+    """`outer`, the mark and the key; the key alone if `outer` is empty.
+
+    Refused: the joined name is longer than LONGEST. A file may use one large key in many places, a name in none.
+    """
+    name = f"{key}"
+    if outer and len(outer) + len(mark) + len(name) > LONGEST:
+        raise Refused(f"holds a name of more than {LONGEST} characters")
+    return f"{outer}{mark}{name}" if outer else name
 
 
 class TextBytes:

@@ -26,6 +26,7 @@ from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import check_unseen
+from gmmedit.run.recorded import check_config
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import Execution
@@ -67,11 +68,12 @@ class RunFolder:
     def artifact(self, kind: str) -> Artifact:
         """The finished artifact of that kind, checked against all others that are open.
 
-        InputError: it is missing, unreadable, or made from other artifacts than the open ones.
+        InputError: it is missing, unreadable, of impossible settings, or made from others than the open ones.
         """
         if kind not in self._open:
             with ExitStack() as stack:
                 artifact = stack.enter_context(artifacts.open(self.file(kind), kind))
+                check_config(artifact)
                 for name, other in self._open.items():
                     self.check_parents(artifact, {name: other})
                     self.check_parents(other, {kind: artifact})

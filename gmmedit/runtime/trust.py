@@ -30,7 +30,7 @@ def read_program(path: Path, trusted: bool) -> bytes:
     known = read_list()
     if line in known:
         return content
-    others = [other for other in known if not other.endswith(f"  {path.resolve()}")]
+    others = [other for other in known if other.partition("  ")[2] != str(path.resolve())]
     if not trusted:
         reason = (
             "has changed since you named it"
@@ -38,7 +38,7 @@ def read_program(path: Path, trusted: bool) -> bytes:
             else "is named by a file of the run, and not by you"
         )
         raise InputError(f"{path} is a program that {reason}: it was not run", hint="read it; --trust runs it")
-    if "\n" not in line:  # a path with a line break would be two lines
+    if len(line.splitlines()) == 1:  # a name with a line break of any kind could pass for a second line
         with suppress(OSError):  # without a writable state folder --trust is needed each time
             write_list([*others, line])
     return content
@@ -56,11 +56,15 @@ def list_path() -> Path:
 
 
 def read_list() -> list[str]:
-    """`SHA-256  PATH` of each program that the user has named; empty if there is no list."""
+    """`SHA-256  PATH` of each program that the user has named; empty if there is no list.
+
+    Only the line feed ends a line: `str.splitlines` ends it at other characters too, which a folder's name may hold.
+    """
     try:
-        return list_path().read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        content = list_path().read_bytes()
     except OSError:
         return []
+    return [line.decode(errors="surrogateescape") for line in content.split(b"\n") if line]
 
 
 def write_list(lines: list[str]) -> None:
@@ -68,5 +72,5 @@ def write_list(lines: list[str]) -> None:
     path = list_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    partial.write_bytes("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
     partial.replace(path)

@@ -18,7 +18,7 @@ from gmmedit.generators.formats.wrappers import choose_averaged, walk_leaves
 from gmmedit.generators.stylegan2 import Architecture, StyleGAN2, StyleGAN2Config
 from gmmedit.generators.stylegan3 import LayerConfig, StyleGAN3, StyleGAN3Config
 from gmmedit.networks.lazy_tensors import Derived, LazyTensor, Readable
-from gmmedit.networks.pickle_values import Inert, Node, Refused, shorten
+from gmmedit.networks.pickle_values import Inert, Node, Refused, join_names, shorten
 
 LARGEST = 1 << 16  # of any size that an attribute gives
 LONGEST_FILTER = 64  # taps
@@ -182,16 +182,19 @@ def layer_config(name: str, node: Node) -> LayerConfig:
 
 
 def named_tensors(node: Node, prefix: str, visited: set[int]) -> Iterator[tuple[str, Readable]]:
-    """Parameters and buffers by dotted names, as in a state dictionary. Refused: a module occurs twice."""
+    """Parameters and buffers by dotted names, as in a state dictionary.
+
+    Refused: a module occurs twice, or a name is too long.
+    """
     if id(node) in visited:
         raise Refused("has a module that occurs twice")
     visited.add(id(node))
     for kind in ("_parameters", "_buffers"):
         for name, value in get_dictionary(node, kind).items():
             if isinstance(value, LazyTensor | Inert):
-                yield f"{prefix}{name}", value
+                yield join_names(prefix, ".", name), value
     for name, inner in get_modules(node).items():
-        yield from named_tensors(inner, f"{prefix}{name}.", visited)
+        yield from named_tensors(inner, join_names(prefix, ".", name), visited)
 
 
 # Parts of a node. All raise Refused if the part is missing or of another type.

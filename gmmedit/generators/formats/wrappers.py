@@ -10,14 +10,17 @@ from typing import Any
 
 from gmmedit.generators.formats.states import State
 from gmmedit.networks.lazy_tensors import LazyTensor
-from gmmedit.networks.pickle_values import Inert, Refused, shorten
+from gmmedit.networks.pickle_values import Inert, Refused, join_names, shorten
 
 DEEPEST = 8  # levels of nested dictionaries
 AVERAGED = re.compile(r"(^|[._])(ema|smooth|gs)([._]|$)", re.IGNORECASE)  # a part of a name that marks a moving average
 
 
 def walk_leaves(content: Any) -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of nested dictionaries, each dictionary once; ("", content) for anything else."""
+    """Dotted names and values of nested dictionaries, each dictionary once; ("", content) for anything else.
+
+    Refused: a joined name is too long.
+    """
     visited: set[int] = set()
     waiting = [("", content, 0)]
     while waiting:
@@ -26,8 +29,7 @@ def walk_leaves(content: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
         elif depth < DEEPEST and id(value) not in visited:
             visited.add(id(value))
-            dot = f"{name}." if name else ""
-            inner = [(f"{dot}{key}", value[key], depth + 1) for key in value if isinstance(key, str)]
+            inner = [(join_names(name, ".", key), value[key], depth + 1) for key in value if isinstance(key, str)]
             waiting += reversed(inner)
 
 

@@ -1,0 +1,37 @@
+"""The settings that an artifact of a run records: a received file may hold values that no stage writes."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ValidationError
+
+from gmmedit.artifacts import Artifact
+from gmmedit.config import EvaluateSettings, FitMixtureSettings, FitSingleSettings, LabelSettings, SampleSettings
+from gmmedit.errors import InputError
+from gmmedit.runtime.validation import explain_error
+
+MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that has a key says what it may be
+    "samples": (SampleSettings,),
+    "labels": (LabelSettings,),
+    "single": (FitSingleSettings,),
+    "mixture": (FitMixtureSettings, FitSingleSettings),  # with the space and the rows of fit-single
+    "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
+    "comparison": (EvaluateSettings, FitSingleSettings),
+}
+
+
+def check_config(artifact: Artifact) -> None:
+    """InputError: a setting is of another type or range than its stage takes. Missing and unknown ones pass."""
+    for model, values in split_config(artifact):
+        try:
+            model.model_validate(values, strict=True)
+        except ValidationError as error:
+            message, _ = explain_error(error, model)
+            hint = f"make it again: {artifact.kind.command} --force"
+            raise InputError(f"{artifact.path}: {message}", hint=hint) from None
+
+
+def split_config(artifact: Artifact) -> Iterator[tuple[type[BaseModel], dict[str, object]]]:
+    """Each model of the kind, and the settings that are its."""
+    left = dict(artifact.spec.config)
+    for model in MODELS.get(artifact.kind.name, ()):
+        yield model, {key: left.pop(key) for key in model.model_fields if key in left}
