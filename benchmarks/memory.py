@@ -10,10 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from gmmedit.cli.app import app
-
 GROWTH = 1.1
 FEW, MANY = 2_000, 50_000
 NETWORK = """
@@ -46,7 +42,6 @@ input: {size: 32, range: [-1, 1]}
 activation: sigmoid
 attributes: {one: {}, other: {}}
 """
-STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")
 MEASURED = ("sample", "label", "evaluate")
 
 
@@ -59,15 +54,21 @@ def peaks(folder: Path, n: int) -> dict[str, float]:
         "evaluate": ["-n", n, "--editors", "mixture", "--classifier", folder / "evaluator.yaml"],
     }
     found = {}
-    for stage in STAGES:
-        words = [stage, *map(str, more.get(stage, ["--steps", 5])), "--run", str(run), "--quiet"]
-        if stage in MEASURED:
-            command = [sys.executable, "-c", MEASURE, *words, "--batch", "64"]
-            made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found[stage] = float(made.stdout.split()[-1])
-        else:
-            app(words, standalone_mode=False)
+    for stage in MEASURED:
+        if stage == "evaluate":
+            subprocess.run([sys.executable, "-c", FIT, str(run)], check=True)
+        words = [stage, *map(str, more[stage]), "--run", str(run), "--batch", "64", "--quiet"]
+        made = subprocess.run([sys.executable, "-c", MEASURE, *words], check=True, stdout=subprocess.PIPE, text=True)
+        found[stage] = float(made.stdout.split()[-1])
     return found
+
+
+FIT = """
+import sys
+from gmmedit.cli.app import app
+for stage in ("fit-single", "fit-mixture"):
+    app([stage, "--steps", "5", "--quiet", "--run", sys.argv[1]], standalone_mode=False)
+"""
 
 
 MEASURE = """

@@ -72,7 +72,7 @@ def shrink() -> None:
     figures.DRAWS = figuring.DRAWS = 20
     data.FEWEST_OF_A_VALUE = 1
     fidelity.DRAWS = neighbours.CANDIDATES = 2
-    batching.TILE = execution.TILE = 8  # fewer rows are padded
+    batching.TILE = execution.TILE = 4  # fewer rows are padded
     for editor in (Editor, *Editor.__subclasses__()):
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0
