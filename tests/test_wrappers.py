@@ -235,7 +235,7 @@ def test_what_lies_in_place_of_a_checkpoint_is_named(tmp_path):
     cuts = [content[: int(share * len(content))] for content in (zipped, stored) for share in (0.1, 0.5, 0.99)]
     for says, (content, hint) in [
         *cases.items(),
-        *(("the file is truncated", (cut, "download or copy it again")) for cut in cuts),
+        *(("is truncated", (cut, "download or copy it again")) for cut in cuts),
     ]:
         path = tmp_path / "network-snapshot.pkl"
         path.write_bytes(content)
