@@ -163,7 +163,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path, name):
     with pytest.raises(InputError, match=name.partition(":")[0]):
         load(str(tmp_path / name))
     if ":" not in name:
-        (tmp_path / name).write_bytes(b"\x08\x07 no network at all")
+        (tmp_path / name).write_bytes(b"\x08\x07")  # a version, and no network
         with pytest.raises(InputError, match=name):
             load(str(tmp_path / name))
 
@@ -202,7 +202,7 @@ def test_a_script_needs_a_description(tmp_path):
 
 
 def test_a_missing_extra_and_a_forgotten_function_are_named(tmp_path, monkeypatch):
-    (tmp_path / "gan.onnx").write_bytes(b"\x08\x07 no network at all")
+    (tmp_path / "gan.onnx").write_bytes(b"\x08\x07")  # a version, and no network
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     check(gmmedit("sample", "--gan", tmp_path / "gan.onnx", "--run", tmp_path), "pip install gmmedit[onnx]")
     module(tmp_path / "gan.py", "load = Painter")

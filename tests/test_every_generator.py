@@ -96,7 +96,7 @@ def test_the_five_steps(
     if cutoff is not None:
         np.savez(tmp_path / "w.npz", w=np.zeros((1, 5), np.float32))
         refused = gmmedit("edit", *run, "--attr", "light", "--latents", tmp_path / "w.npz")
-        check(refused, "would truncate the latents of")
+        check(refused, "would also truncate the latents of")
 
 
 def look_at(folder: Path, shape: tuple[int, ...]) -> None:
