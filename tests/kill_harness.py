@@ -76,7 +76,6 @@ def shrink() -> None:
     for editor in (Editor, *Editor.__subclasses__()):
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0
-    fit_mixture.TILE = 2
     training.CHECKPOINT_EVERY, training.LOG_EVERY, training.SHEET_EVERY = 2, 1, 5
     network = replace(training.LABELLING.network, widths=(4, 8), features=8)
     training.LABELLING = replace(training.LABELLING, network=network, images=320, batch=8)

@@ -155,7 +155,7 @@ def test_stopped_from_the_keyboard(site: Site, cache: Path, monkeypatch: pytest.
         patch.setattr(downloading.Part, "append", stopped)
         result = gmmedit("models", "fetch", "stylegan2-ffhq", "--quiet")
     assert result.exit_code == 130
-    assert result.stderr == "stopped: finished work is kept; run the same command again to resume\n"
+    assert result.stderr == "stopped: finished work is kept; run the same command to resume\n"
     assert presence(entry) != "no"
     done("models", "fetch", "stylegan2-ffhq")
     assert entry.path.read_bytes() == CONTENT and site.ranges_asked()[1].startswith("bytes=")

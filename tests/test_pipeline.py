@@ -15,6 +15,7 @@ from PIL import Image
 
 from gmmedit import artifacts, classifiers, config, generators
 from gmmedit.classifiers.convnet import WEIGHTS
+from gmmedit.editing import targets
 from gmmedit.editing.request import Aim
 from gmmedit.fitting import loop as fitting
 from gmmedit.mixture import neighbours
@@ -397,11 +398,11 @@ def test_a_target_is_reached_with_the_least_strength(edited: Edit) -> None:
     column = Aim.parse("glasses").category(edits.attributes)
     before, after = edits["labels_before"][:, column], edits["labels_after"][0, :, column]
     strength = edits["strengths"][0]
-    assert strength.min() >= 0 and strength.max() <= edit.FARTHEST
+    assert strength.min() >= 0 and strength.max() <= targets.MAX_STRENGTH
     assert ((after >= 0.5) | (after >= before - 1e-6)).all(), "reached, or as far as possible"
     assert np.array_equal(strength[before >= 0.5], before[before >= 0.5] * 0)
     assert (strength[(before < 0.5) & (after >= 0.5)] > 0).all()
-    finest = edit.STRIDE / 2**edit.HALVINGS
+    finest = targets.STEP / 2**targets.BISECTIONS
     assert np.array_equal(strength, np.round(strength / finest) * finest)
 
 

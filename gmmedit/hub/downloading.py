@@ -115,7 +115,7 @@ def download(url: str, part: Part, tick: Tick, elsewhere: str = "") -> None:
         failures = 0 if part.size > largest else failures + 1
         largest = max(largest, part.size)
         if failures == TRIES:
-            hint = "the downloaded part is kept: run the same command again to resume"
+            hint = "the downloaded part is kept: run the same command to resume"
             raise RunError(f"cannot download {url}: {reason}", hint=hint)
         if not part.whole:
             time.sleep(PAUSE * failures)
