@@ -16,7 +16,9 @@ from small_artifacts import SAMPLES, SINGLE, SMILE, begin_samples, write_samples
 
 from gmmedit import artifacts
 from gmmedit.artifacts import fill_rows
+from gmmedit.artifacts.rows import SharedRows
 from gmmedit.errors import InputError, RunError
+from gmmedit.runtime.execution import Execution
 
 # Killed, full, locked
 
@@ -165,7 +167,7 @@ def test_restart_and_force(tmp_path: Path) -> None:
     write_samples(path, other, restart=True)
     assert artifacts.is_finished(path, other)
     path.write_text("someone else's")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="is not an HDF5 file"):
         artifacts.is_finished(path, other)
     assert not artifacts.is_finished(path, other, force=True)
 
@@ -195,7 +197,7 @@ def test_checkpoints_come_back_and_leave_no_trace(tmp_path: Path) -> None:
         artifacts.save_checkpoint(path, SINGLE, {"adam/step": np.array(step), "rng": np.arange(3, dtype=np.uint8)})
         state = artifacts.load_checkpoint(path, SINGLE)
         assert state is not None and state["adam/step"] == step and state["rng"].tolist() == [0, 1, 2]
-    with pytest.raises(InputError, match=r"config.fit.steps is 5 there and 6 now") as caught:
+    with pytest.raises(InputError, match=r": fit.steps is 5 there and 6 now") as caught:
         artifacts.load_checkpoint(path, replace(SINGLE, config={"fit": {"steps": 6}}))
     assert "--restart" in caught.value.hint
     with pytest.raises(InputError, match="is not finished"):
@@ -212,7 +214,7 @@ def test_restart_discards_a_checkpoint_even_a_damaged_one(tmp_path: Path) -> Non
     path = tmp_path / "single.h5"
     partial = tmp_path / "single.h5.partial"
     partial.write_bytes(b"")
-    with pytest.raises(InputError, match="damaged") as caught:
+    with pytest.raises(InputError, match="is not an HDF5 file") as caught:
         artifacts.load_checkpoint(path, SINGLE)
     assert "--restart" in caught.value.hint and partial.exists()
     assert artifacts.load_checkpoint(path, SINGLE, restart=True) is None
@@ -229,7 +231,7 @@ def test_force_discards_a_checkpoint_that_cannot_be_continued(tmp_path: Path, da
     else:
         found = artifacts.load_checkpoint(path, SINGLE, force=True)
         assert found is not None and found["step"] == 3, "what can be continued is kept"
-    with pytest.raises(InputError, match="--restart|different settings|damaged"):
+    with pytest.raises(InputError, match="--restart|different settings|not an HDF5 file"):
         artifacts.load_checkpoint(path, other)
     assert artifacts.load_checkpoint(path, other, force=True) is None
     assert not (tmp_path / "single.h5.partial").exists()
@@ -253,11 +255,17 @@ def test_whole_files_keep_to_the_schema(tmp_path: Path, arrays: dict) -> None:
 # Stored while the next is made
 
 
+def alone(out: artifacts.RowWriter) -> SharedRows:
+    """The rows as a command of one process fills them."""
+    return SharedRows(out, list(out.pending()), Execution())
+
+
 class Slow:
     """A writer whose first chunk waits on its way to the disk until the second one is being made."""
 
-    def __init__(self, out: artifacts.RowWriter) -> None:
-        self.pending, self.finish, self.out, self.second = out.pending, out.finish, out, threading.Event()
+    def __init__(self, out: SharedRows) -> None:
+        self.pending, self.finish, self.stop = out.pending, out.finish, out.stop
+        self.out, self.second = out, threading.Event()
 
     def write(self, start: int, stop: int, rows: dict[str, np.ndarray]) -> None:
         assert start > 0 or self.second.wait(30)
@@ -267,7 +275,7 @@ class Slow:
 def test_a_chunk_is_stored_while_the_next_is_made(tmp_path: Path) -> None:
     whole, path = write_samples(tmp_path / "whole.h5"), tmp_path / "samples.h5"
     with artifacts.create_rows(path, SAMPLES, chunk=4) as out:
-        slow = Slow(out)
+        slow = Slow(alone(out))
 
         def make(start: int, stop: int) -> dict[str, np.ndarray]:
             if start > 0:
@@ -287,12 +295,12 @@ def test_what_has_been_made_is_stored_when_the_next_fails(tmp_path: Path) -> Non
         return {"z": z_rows(start, stop)}
 
     with pytest.raises(RunError, match="no more"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
-        fill_rows(out, make)
+        fill_rows(alone(out), make)
     assert chunks_done(path.with_name("samples.h5.partial")) == 1 and not path.exists()
 
 
 def test_a_chunk_that_cannot_be_stored_ends_the_command(tmp_path: Path) -> None:
     path = tmp_path / "samples.h5"
     with pytest.raises(ValueError, match="missing"), artifacts.create_rows(path, SAMPLES, chunk=4) as out:
-        fill_rows(out, lambda start, stop: {})
+        fill_rows(alone(out), lambda start, stop: {})
     assert chunks_done(path.with_name("samples.h5.partial")) == 0 and not path.exists()
