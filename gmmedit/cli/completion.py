@@ -5,13 +5,14 @@ Without a suggestion the shell completes file names. Nothing heavy is imported b
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import typer
 
-from gmmedit.cli.options import RUN
 from gmmedit.errors import GmmeditError
+from gmmedit.runtime.commands import default_run
 
 
 def complete_attributes(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -61,6 +62,5 @@ def is_plain(name: str) -> bool:
 
 def run_folder_of(ctx: typer.Context) -> Path:
     """The run folder given by --run or GMMEDIT_RUN; `inspect` has no --run."""
-    import os
-
-    return Path(os.path.expanduser(ctx.params.get("run") or os.environ.get("GMMEDIT_RUN") or RUN))
+    given = ctx.params.get("run")
+    return Path(os.path.expanduser(given)) if given else default_run()

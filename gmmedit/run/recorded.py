@@ -26,7 +26,7 @@ def check_config(artifact: Artifact) -> None:
             model.model_validate(values, strict=True)
         except ValidationError as error:
             message, _ = explain_error(error, model)
-            hint = f"make it again: {artifact.kind.command} --force"
+            hint = artifact.kind.hint(artifact.path.parent)
             raise InputError(f"{artifact.path}: {message}", hint=hint) from None
 
 
