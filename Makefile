@@ -32,8 +32,8 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 		ATTR='smile smile=no age glasses glasses=no hair_color=blond hair_color=black'
 	@echo "contact sheet: runs/demo/edits/sheet.png"
 
-test: $(VENV)/.stamp ## run the tests
-	$(BIN)/pytest -q
+test: $(VENV)/.stamp ## run the tests, a process per core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 kill: $(VENV)/.stamp ## kill commands at random instants, KILLS=200 times, and compare results (docs/reliability.md); SEED=7 repeats a run
 	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_harness.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
