@@ -438,7 +438,7 @@ def test_outputs_that_do_not_fit_the_attributes_cost_nothing(folder: Path) -> No
         "tuple(images)": "are a tuple for 2 images",
         "images @ images": "are [2, 3, 8, 8] for 2 images",
         "1 / 0": "fails on images [2, 3, 8, 8]: division by zero",
-        "images.flatten(1)[:, : 5 if len(images) == 2 else 4]": "gave logits [256, 4] for 256 images and 5 values",
+        "images.flatten(1)[:, : 5 if len(images) == 2 else 4]": "gave logits [16, 4] for 16 images and 5 values",
     }
     for body, says in cases.items():
         (folder.parent / "my.py").write_text(ODD.replace("LOGITS", body))
@@ -471,9 +471,10 @@ def test_progress_is_told_for_every_batch(folder: Path, monkeypatch: pytest.Monk
     from gmmedit.runtime.execution import Execution
     from gmmedit.stages import label
 
-    told: list[tuple[int, int]] = []
-    label.run(folder, LabelSettings(), Execution(tick=lambda done, total, _: told.append((done, total))))
-    assert told == [(done, N) for done in range(16, N + 1, 16)]
+    told: list[tuple[int, int, str]] = []
+    label.run(folder, LabelSettings(), Execution(tick=lambda done, total, text: told.append((done, total, text))))
+    measured = [(done, 160, "robustness") for done in range(16, 161, 16)]
+    assert told == measured + [(done, N, "labels") for done in range(16, N + 1, 16)]
 
 
 # The report

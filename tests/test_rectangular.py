@@ -18,7 +18,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.stylegan2 import save_generator
 from gmmedit.generators.stylegan3 import StyleGAN3
-from gmmedit.run.rendering import COMPARED_SIDE, disturb, shrink_to_compare
+from gmmedit.run.rendering import COMPARED_SIDE, disturb, make_thumbnails, shrink_to_compare
 
 DATA = Path(__file__).parent / "data"
 SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
@@ -132,3 +132,26 @@ def test_every_step(tmp_path: Path) -> None:
     done("verify", *run, "--rows", 4, "--quiet")
     facts = json.loads(done("inspect", folder / "samples.h5", "--json").stdout)
     assert "images" in json.dumps(facts)
+
+
+def test_a_disturbance_may_be_a_shift_or_noise_alone():
+    images = torch.rand(2, 3, 32, 32)
+    drawn = torch.Generator().manual_seed(3)
+    assert torch.equal(disturb(images, drawn, shift=0, noise=0), images)
+    noisy = disturb(images, drawn, shift=0, noise=0.1) - images
+    assert 0.08 < noisy.std() < 0.12 and torch.allclose(noisy[0], noisy[1], atol=1e-6)
+    shifted = [disturb(images, drawn, shift=1 / 16, noise=0) for _ in range(20)]
+    inner = {tuple(one[0, 0, 8:24, 8:24].flatten().tolist()) for one in shifted}
+    window = images[0, 0].unfold(0, 16, 1).unfold(1, 16, 1)[6:11, 6:11].reshape(25, -1)
+    assert 1 < len(inner) <= 25 and inner <= {tuple(row) for row in window.tolist()}, "by up to two pixels"
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(128, 64, (16, 8)), (12, 20, (10, 16)), (9, 7, (9, 7)), (8, 200, (1, 16))]
+)
+def test_thumbnails_are_rounded_averages(height, width, size):
+    levels = torch.randint(256, (2, 3, height, width))
+    small = make_thumbnails(levels / 127.5 - 1)
+    assert small.shape == (2, *size, 3) and small.dtype == torch.uint8
+    wanted = torch.nn.functional.adaptive_avg_pool2d(levels.double(), size).permute(0, 2, 3, 1)
+    assert (small - wanted).abs().max() <= 0.5

@@ -5,6 +5,7 @@ from gmmedit.artifacts.schema import KINDS, Kind
 DIMS = {
     "N": "samples",
     "H, W, C": "image height, width, channels (RGB)",
+    "t_h, t_w": "thumbnail height, width",
     "K": "categories: the values of all attributes, in the order of the root attribute `attributes`",
     "S": "edit strengths",
     "T": "recorded steps of a fit",

@@ -163,13 +163,21 @@ SAMPLES = Kind(
 
 LABELS = Kind(
     name="labels",
-    version=2,
+    version=3,
     command="gmmedit label",
-    summary="The classifier's output for each sample's image rounded to 8 bits, whether images are stored or not.",
+    summary="The classifier's output for each sample's image rounded to 8 bits, whether images are stored or not. "
+    "`robustness` in the root attribute `extra`: what disturbance the classifier bears, see docs/usage.md.",
     rows="N",
     fields=(
         Field("labels", ("N", "K"), "f4", "probabilities in [0, 1], of one attribute they sum to 1; NaN: no label"),
         Field("logits", ("N", "K"), "f4", "the classifier's scores before softmax or sigmoid"),
+        Field(
+            "thumbnails",
+            ("N", "t_h", "t_w", "C"),
+            "u1",
+            "images averaged down to at most 16 pixels along the longer side, RGB, 0 to 255; none with a table",
+            optional=True,
+        ),
     ),
 )
 

@@ -29,7 +29,7 @@ CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
 def show_labels(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the rates, confidence and correlations of labels.h5, and warnings about values that cannot be fitted."""
-    from gmmedit.report.labels import label_report
+    from gmmedit.report.labels import describe_robustness, label_report
 
     if quiet and not as_json:
         return
@@ -38,6 +38,8 @@ def show_labels(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> N
         typer.echo(json.dumps(report, indent=1))
     else:
         print_tables(report["tables"])
+        if report["robustness"]:
+            typer.echo(describe_robustness(report["robustness"]))
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
         for warning in report["warnings"]:

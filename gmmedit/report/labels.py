@@ -9,6 +9,7 @@ import numpy as np
 from gmmedit import artifacts
 from gmmedit.fitting.data import FEWEST_OF_A_VALUE
 from gmmedit.run.hold_out import labelled_rows
+from gmmedit.run.robustness import AGREEMENT
 
 SURE = 0.3  # least confidence, from 0 (chance) to 1 (certainty), without a warning
 MAX_MATRIX = 10  # attributes in a matrix of correlations
@@ -21,11 +22,12 @@ def label_report(path: Path) -> dict[str, Any]:
 
     attributes: the rate of each value (share of samples in which it is the most probable) and the mean confidence;
     correlations of all pairs of attributes; warnings about rare, constant or uncertain values; notes of `label`;
-    samples: their number; tables: the same as text.
+    samples: their number; robustness: as recorded by `label`, None for a table; tables: the same as text.
     """
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
         scores, notes = labels["labels"][labelled_rows(labels)].astype(np.float64), labels.attrs.get("notes", [])
+        robustness = labels.attrs.get("robustness")
         for name, values in labels.attributes:
             part = scores[:, start : start + len(values)]
             start += len(values)
@@ -43,8 +45,18 @@ def label_report(path: Path) -> dict[str, Any]:
     warnings = [text for pair in zip(attributes, parts, strict=True) for text in find_warnings(*pair)]
     return {
         "attributes": attributes, "correlations": pairs, "warnings": warnings, "notes": notes,
-        "samples": len(scores), "tables": format_tables(attributes, pairs),
+        "samples": len(scores), "robustness": robustness, "tables": format_tables(attributes, pairs),
     }  # fmt: skip
+
+
+def describe_robustness(robustness: dict[str, Any]) -> str:
+    """The line about `gmmedit.run.robustness.measure_robustness`."""
+    shift, noise = (f"up to {value:.3g}" if value else "none" for value in (robustness["shift"], robustness["noise"]))
+    return (
+        f"robustness: values of at least {AGREEMENT:.0%} of the samples survive shifts: {shift} of the shorter side, "
+        f"noise: {noise} (pixels in [-1, 1]), mirroring: {'yes' if robustness['mirror'] else 'no'}; "
+        f"two images differ by {robustness['contrast']:.3g}"
+    )
 
 
 def basis(labels: np.ndarray) -> np.ndarray:

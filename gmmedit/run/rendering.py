@@ -19,8 +19,9 @@ from gmmedit.spaces import Chart, Space
 
 PIXELS_PER_CALL = 1 << 17  # on a CPU, more are not faster and only take memory
 MAX_IMAGES = 1 << 30
-SHIFT, NOISE = 1 / 32, 0.3  # of `disturb`: share of the shorter side; standard deviation for pixels in [-1, 1]
+SHIFT, NOISE = 1 / 32, 0.3  # defaults of `disturb`: share of the shorter side; standard deviation for pixels in [-1, 1]
 COMPARED_SIDE = 64  # pixels along the longer side of images that losses compare
+THUMBNAIL_SIDE = 16  # pixels along the longer side of the thumbnails in labels.h5
 
 
 @dataclass(frozen=True)
@@ -130,18 +131,40 @@ def images_per_call(generator: Generator) -> int:
 
 def shrink_to_compare(images: Tensor) -> Tensor:
     """Images (N, C, H, W) averaged down to at most COMPARED_SIDE pixels along the longer side, same aspect ratio."""
-    height, width = images.shape[-2:]
-    scale = COMPARED_SIDE / max(height, width)
-    if scale >= 1:
-        return images
-    return F.adaptive_avg_pool2d(images, (max(round(height * scale), 1), max(round(width * scale), 1)))
+    return shrink(images, COMPARED_SIDE)
 
 
-def disturb(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (N, C, H, W) shifted by up to SHIFT and with added noise, both the same for every image."""
-    margin = max(round(SHIFT * min(images.shape[-2:])), 1)
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Images (N, C, H, W) averaged down to at most `side` pixels along the longer side, same aspect ratio."""
+    size = shrunk_size(images.shape[-2:], side)
+    return images if size == images.shape[-2:] else F.adaptive_avg_pool2d(images, size)
+
+
+def shrunk_size(size: Sequence[int], side: int) -> tuple[int, int]:
+    """(height, width) with the longer one reduced to `side`, the other in proportion; never enlarged."""
+    height, width = size
+    scale = min(side / max(height, width), 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def make_thumbnails(shown: Tensor) -> Tensor:
+    """Images (N, C, H, W) as `as_shown` returns them, to thumbnails uint8 (N, h, w, C), see THUMBNAIL_SIDE.
+
+    Averages of the 256 levels, rounded: sums of whole numbers are exact, so that no order of summation changes a byte.
+    """
+    levels = (shown.float() * 127.5 + 127.5).round()
+    return (shrink(levels, THUMBNAIL_SIDE) + 0.5).floor().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def disturb(images: Tensor, generator: torch.Generator, shift: float = SHIFT, noise: float = NOISE) -> Tensor:
+    """Images (N, C, H, W) shifted at random and with added noise, both the same for every image.
+
+    shift: at most this share of the shorter side, at least a pixel unless it is 0. noise: standard deviation, for
+    pixels in [-1, 1].
+    """
+    margin = max(round(shift * min(images.shape[-2:])), 1) if shift else 0
     down, right = torch.randint(2 * margin + 1, (2,), generator=generator).tolist()
     height, width = images.shape[-2:]
     extended = F.pad(images, (margin,) * 4, mode="replicate")
-    noise = torch.randn(images.shape[1:], generator=generator).to(images)
-    return extended[..., down : down + height, right : right + width] + NOISE * noise
+    added = torch.randn(images.shape[1:], generator=generator).to(images)
+    return extended[..., down : down + height, right : right + width] + noise * added

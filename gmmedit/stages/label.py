@@ -6,6 +6,7 @@ generator to classifier on the device and are not stored.
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +14,61 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.artifacts import Artifact, RunSpec
+from gmmedit.artifacts import RunSpec
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.preprocessing import conversion_notes
 from gmmedit.config import LabelSettings
 from gmmedit.editing.request import check_addressable
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
+from gmmedit.run.calibration import calibrate
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.precision import describe_rounding
+from gmmedit.run.rendering import THUMBNAIL_SIDE, make_thumbnails, shrunk_size
+from gmmedit.run.robustness import make_rungs, measure_robustness
 from gmmedit.runtime.batching import TILE
-from gmmedit.runtime.distributed import Processes
 from gmmedit.runtime.execution import Execution, autocast, prepare
 
-CALIBRATED_ON = 1024  # number of first rows
-
-ClassifyRows = Callable[[int, int], Tensor]  # rows start to stop -> logits (stop - start, K)
-ClassifyImages = Callable[[Tensor, str], tuple[Tensor, Tensor]]  # latents or stored images, precision -> images, logits
+ClassifyRows = Callable[[int, int], tuple[Tensor, ...]]  # rows start to stop -> logits (M, K), thumbnails of images
 log = logging.getLogger("gmmedit")
 
 
+@dataclass(frozen=True)
+class LabelledImages:
+    """The images of samples.h5, stored or generated, in the same bytes, and their logits in "fp32" or "bf16"."""
+
+    run_folder: RunFolder
+    classifier: Classifier
+    from_images: bool
+    precision: str
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Rows start to stop: stored images (M, C, H, W), or latents (M, D)."""
+        samples = self.run_folder.samples
+        rows = samples.rows("images" if self.from_images else self.run_folder.renderer.space.name, start, stop)
+        return from_bytes(rows) if self.from_images else torch.from_numpy(rows)
+
+    @torch.no_grad()
+    def show(self, rows: Tensor) -> Tensor:
+        """Such rows as images (M, C, H, W) as shown, on the device."""
+        device, renderer = self.run_folder.execution.device, self.run_folder.renderer
+        with autocast(self.precision, device):
+            return rows.to(device) if self.from_images else as_shown(renderer.generate(rows, renderer.space.name))
+
+    @torch.no_grad()
+    def classify(self, images: Tensor) -> Tensor:
+        """The logits (M, K) of images (M, C, H, W). InputError: the classifier gives another number of columns."""
+        with autocast(self.precision, self.run_folder.execution.device):
+            logits = self.classifier.logits(images).float()
+        columns = sum(len(attribute.values) for attribute in self.classifier.attributes)
+        if tuple(logits.shape) != (len(images), columns):
+            message = f"the classifier gave logits {list(logits.shape)} for {len(images)} images and {columns} values"
+            raise InputError(message, hint="return one column for each value of each attribute")
+        return logits
+
+
 def run(folder: Path, settings: LabelSettings, execution: Execution, from_images: bool = False) -> Path:
-    """Write folder/labels.h5: probabilities and logits (N, K) of every category.
+    """Write folder/labels.h5: probabilities and logits (N, K) of every category, and thumbnails of the images.
 
     from_images: classify the images stored in samples.h5, with the same result as generating them. InputError: the
     classifier is missing, does not take the images, or gives invalid labels; labels.h5 has other settings.
@@ -46,12 +81,14 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
-        spec = run_spec(samples, classifier, settings)
+        spec = run_spec(run_folder, classifier, settings)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
-        classify_rows, notes = make_row_classifier(run_folder, classifier, name, settings.precision, from_images)
-        attributes = collect_attributes(classifier, samples, notes)
-        attributes |= calibrate(classifier, classify_rows, spec.n, execution.processes)
+        images = open_images(run_folder, classifier, settings.precision, from_images)
+        classify_rows = make_row_classifier(run_folder, classifier, images)
+        attributes = collect_attributes(run_folder, classifier, name)
+        attributes |= calibrate(classifier, lambda n: classify_rows(0, n)[0], spec.n, execution.processes)
+        attributes |= examine_classifier(images, spec.n) if images else {}
         with artifacts.open_rows(path, spec, execution, attributes) as out:
             artifacts.fill_rows(out, lambda start, stop: label_rows(classifier, classify_rows, start, stop))
     return path
@@ -67,15 +104,21 @@ def resolve_classifier(classifier: str, gan: str) -> str:
     return entry.classifier
 
 
-def run_spec(samples: Artifact, classifier: Classifier, settings: LabelSettings) -> RunSpec:
+def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSettings) -> RunSpec:
     """The specification of labels.h5."""
+    samples = run_folder.samples
     attributes = [(attribute.name, attribute.values) for attribute in classifier.attributes]
+    sizes: dict[str, artifacts.Size] = {"K": sum(len(values) for _, values in attributes)}
+    if classifier.sees_images:
+        channels, *size = run_folder.generator.image_shape
+        height, width = shrunk_size(size, THUMBNAIL_SIDE)
+        sizes |= {"t_h": height, "t_w": width, "C": channels}
     return RunSpec(
         kind="labels",
         n=samples.spec.n,
         seed=samples.spec.seed,
         config=settings.model_dump(),
-        sizes={"K": sum(len(values) for _, values in attributes)},
+        sizes=sizes,
         parents={"samples": samples.fingerprint},
         generator=samples.spec.generator,
         classifier=artifacts.network_record(settings.classifier, classifier.fingerprint),
@@ -83,113 +126,72 @@ def run_spec(samples: Artifact, classifier: Classifier, settings: LabelSettings)
     )
 
 
-def make_row_classifier(
-    run_folder: RunFolder, classifier: Classifier, name: str, precision: str, from_images: bool
-) -> tuple[ClassifyRows, list[str]]:
-    """The function that gives rows their logits, from a table, stored images or generated images; and notes on how
-    images are converted.
-
-    InputError: no images are stored, or the classifier does not take their channels.
-    """
-    samples, execution = run_folder.samples, run_folder.execution
+def open_images(
+    run_folder: RunFolder, classifier: Classifier, precision: str, from_images: bool
+) -> LabelledImages | None:
+    """The images of samples.h5; None: the classifier is a table. InputError: none are stored for `from_images`."""
     if not classifier.sees_images:
-        return lambda start, stop: classifier.rows(start, stop, samples.spec.seed), []
+        return None
+    samples = run_folder.samples
     if from_images and "images" not in samples:
         hint = "gmmedit sample --images, or omit --from-images"
         raise InputError(f"{samples.path} holds no images", hint=hint)
-    renderer = run_folder.renderer
-    notes = conversion_notes(classifier.channels, name, renderer.generator.image_shape[0])
-    space = renderer.space.name
+    return LabelledImages(run_folder, classifier, from_images, precision)
 
-    def classify_images(rows: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-        with autocast(precision, execution.device):
-            images = rows.to(execution.device) if from_images else as_shown(renderer.generate(rows, space))
-            return images, classifier.logits(images).float()
 
-    def read_rows(start: int, stop: int) -> Tensor:
-        rows = samples.rows("images" if from_images else space, start, stop)
-        return from_bytes(rows) if from_images else torch.from_numpy(rows)
+def make_row_classifier(run_folder: RunFolder, classifier: Classifier, images: LabelledImages | None) -> ClassifyRows:
+    """The function that gives rows their logits, from a table or from images, and the images' thumbnails."""
+    samples, execution = run_folder.samples, run_folder.execution
+    if images is None:
+        return lambda start, stop: (classifier.rows(start, stop, samples.spec.seed),)
 
-    @torch.no_grad()
-    def classify_rows(start: int, stop: int) -> Tensor:
+    def classify_rows(start: int, stop: int) -> tuple[Tensor, ...]:
         last = start
 
-        def logits(rows: Tensor) -> tuple[Tensor]:
+        def classify(rows: Tensor) -> tuple[Tensor, Tensor]:
             nonlocal last
-            answer = classify_images(rows, precision)[1]
+            shown = images.show(rows)
+            logits = images.classify(shown)
             last = min(last + len(rows), stop)
             execution.tick(last, samples.spec.n, "labels")
-            return (answer,)
+            return logits, make_thumbnails(shown)
 
-        return execution.in_batches(logits, read_rows(start, stop))[0]
+        return execution.in_batches(classify, images.read(start, stop))
 
-    if precision == "bf16" and execution.processes.main:
-        rows = read_rows(0, min(TILE, samples.spec.n))
-        log.warning("note: %s", describe_rounding(classify_images, classifier, rows))
-    return classify_rows, notes
+    return classify_rows
 
 
-@torch.no_grad()
-def describe_rounding(classify_images: ClassifyImages, classifier: Classifier, rows: Tensor) -> str:
-    """A note on how bf16 changes the images and labels of these rows. InputError: labels become NaN or infinite."""
-    (images, logits), (rough, rough_logits) = classify_images(rows, "fp32"), classify_images(rows, "bf16")
-    if logits.isfinite().all() and not rough_logits.isfinite().all():
-        raise InputError(
-            "the classifier gives NaN or infinite labels in bf16, but not in fp32", hint="--precision fp32"
-        )
-    error = (rough - images).square().mean().sqrt() / images.std()
-    moved = (classifier.from_logits(rough_logits.cpu()) - classifier.from_logits(logits.cpu())).abs()
-    return (
-        f"bf16 changes the first {len(rows)} images by {error:.1%} of their standard deviation (rms), "
-        f"their labels by {moved.mean():.4f} on average, at most {moved.max():.3f}"
-    )
-
-
-def collect_attributes(classifier: Classifier, samples: Artifact, notes: list[str]) -> dict[str, object]:
+def collect_attributes(run_folder: RunFolder, classifier: Classifier, name: str) -> dict[str, object]:
     """Attributes of labels.h5: notes, and the number of samples that a table does not label.
 
-    InputError: it labels none.
+    InputError: it labels none, or the classifier does not take the channels of the images.
     """
-    unlabelled, reasons = classifier.left_out(samples.spec.n, samples.spec.seed)
-    notes = [*reasons, *notes]
+    samples = run_folder.samples
+    unlabelled, notes = classifier.left_out(samples.spec.n, samples.spec.seed)
+    if classifier.sees_images:
+        notes = [*notes, *conversion_notes(classifier.channels, name, run_folder.generator.image_shape[0])]
     return ({"unlabelled": unlabelled} if unlabelled else {}) | ({"notes": notes} if notes else {})
 
 
-def calibrate(classifier: Classifier, classify_rows: ClassifyRows, n: int, processes: Processes) -> dict[str, object]:
-    """Calibrate the classifier on the first rows, if it supports that; attributes of labels.h5.
-
-    InputError: none of these rows has a label.
-    """
-    calibration = classifier.calibration
-    if calibration is None:
-        return {}
-
-    def fit() -> dict[str, list[float]]:
-        logits = classify_rows(0, min(n, CALIBRATED_ON))
-        labelled = logits.isfinite().all(1)
-        if not labelled.any():
-            message = f"none of the first {len(logits)} samples has a label to calibrate on"
-            raise InputError(message, hint="add labels of these rows")
-        calibration.fit(logits[labelled])
-        return calibration.state()
-
-    state = processes.broadcast(fit)
-    calibration.load(state)
-    return {"calibration": state}
+def examine_classifier(images: LabelledImages, n: int) -> dict[str, object]:
+    """Attributes of labels.h5: the classifier's robustness. With bf16 also logs a note on what it changes."""
+    run_folder, classifier = images.run_folder, images.classifier
+    if images.precision == "bf16" and run_folder.execution.processes.main:
+        rows, exact = images.read(0, min(TILE, n)), replace(images, precision="fp32")
+        found = [(shown := each.show(rows), each.classify(shown)) for each in (exact, images)]
+        log.warning("note: %s", describe_rounding(classifier, *found))
+    rungs, sizes = make_rungs(run_folder.generator.image_shape[1:]), [len(a.values) for a in classifier.attributes]
+    return {"robustness": measure_robustness(images, rungs, sizes, n, run_folder.execution)}
 
 
 def label_rows(classifier: Classifier, classify_rows: ClassifyRows, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Labels in [0, 1] and logits of rows start to stop; NaN where a table has no label.
+    """Labels in [0, 1], logits and thumbnails of rows start to stop; NaN where a table has no label.
 
-    InputError: NaN or infinite values from a network, or a number of columns other than K.
+    InputError: NaN or infinite values from a network.
     """
-    logits = classify_rows(start, stop)
-    columns = sum(len(attribute.values) for attribute in classifier.attributes)
-    if tuple(logits.shape) != (stop - start, columns):
-        message = f"the classifier gave logits {list(logits.shape)} for {stop - start} images and {columns} values"
-        raise InputError(message, hint="return one column for each value of each attribute")
+    logits, *thumbnails = classify_rows(start, stop)
     rows = {"labels": classifier.from_logits(logits).numpy(), "logits": logits.numpy()}
     if classifier.sees_images and not all(np.isfinite(array).all() for array in rows.values()):
         message = f"the classifier gave NaN or infinite labels for rows {start} to {stop - 1} of samples.h5"
         raise InputError(message, hint="check its weights and the latents for NaN")
-    return rows
+    return rows | ({"thumbnails": thumbnails[0].numpy()} if thumbnails else {})

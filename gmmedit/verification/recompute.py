@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import EditSettings
@@ -12,6 +13,7 @@ from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.rendering import make_thumbnails
 from gmmedit.runtime.execution import autocast
 
 Arrays = dict[str, np.ndarray]
@@ -19,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 # Largest difference between rows computed on different machines or with different numbers of threads, relative to the
 # largest value if that is above 1. Latents of Z depend on seeds alone; images may differ by one of 255 levels.
 TOLERANCE = 1e-4
-TOLERANCES = {"z": 0.0, "images": 1 / 255, "images_before": 1 / 255, "images_after": 1 / 255}
+TOLERANCES = {"z": 0.0, **dict.fromkeys(("images", "thumbnails", "images_before", "images_after"), 1 / 255)}
 
 
 class MissingFile(Exception):
@@ -85,21 +87,26 @@ def resample(samples: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
 
 @torch.no_grad()
 def relabel(labels: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
-    """Rows of labels.h5: latents from samples.h5, images from latents, labels from images."""
+    """Rows of labels.h5: latents from samples.h5, images from latents, labels and thumbnails from images."""
     samples = require(run, "samples")
     require(run, "labels")
     classifier, renderer = run.classifier, run.renderer
+    recomputed: Arrays = {}
     if not classifier.sees_images:
         logits = torch.cat([classifier.rows(row, row + 1, samples.spec.seed) for row in rows.tolist()])
     else:
         space = renderer.space.name
         latent = torch.from_numpy(select_rows(samples, space, rows))
         precision = labels.spec.config.get("precision", "fp32")  # older files do not record it
+
+        def look(part: Tensor) -> tuple[Tensor, Tensor]:
+            images = as_shown(renderer.generate(part, space))
+            return classifier.logits(images).float(), make_thumbnails(images)
+
         with autocast(precision, run.execution.device):
-            (logits,) = run.execution.in_batches(
-                lambda part: (classifier.logits(as_shown(renderer.generate(part, space))).float(),), latent
-            )
-    return {"labels": classifier.from_logits(logits).numpy()}
+            logits, thumbnails = run.execution.in_batches(look, latent)
+        recomputed["thumbnails"] = thumbnails.numpy()
+    return recomputed | {"labels": classifier.from_logits(logits).numpy()}
 
 
 @torch.no_grad()
