@@ -12,7 +12,11 @@ from conftest import done, gmmedit, refuse, untouched
 
 from gmmedit import __version__, artifacts
 
-STAGES = ["sample", "label", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "inspect", "export"]
+STAGES = [
+    "sample", "label", "look", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "inspect",
+    "export",
+]  # fmt: skip
+WITH_SETTINGS = [name for name in STAGES[:7] if name != "look"]
 TRAINING = ["generator", "classifier", "quality"]
 HEAVY = {"torch", "numpy", "h5py", "PIL", "rich"}
 
@@ -44,7 +48,7 @@ def test_no_line_of_help_is_cut(group: list[str], monkeypatch: pytest.MonkeyPatc
     assert max(map(len, lines)) <= 80 and not [line for line in lines if line.endswith("...")]
 
 
-@pytest.mark.parametrize("command", STAGES[:6])
+@pytest.mark.parametrize("command", WITH_SETTINGS)
 def test_shared_options_have_one_name(command: str) -> None:
     text = done(command, "--help").output
     for option in ("--run", "--config", "--device", "--force", "--restart", "--quiet", "--debug"):
@@ -157,7 +161,7 @@ def test_fits_report_what_their_artifact_holds(command: str, run: Path, settings
 def test_fits_of_one_attribute(own_run: Path, settings: Path) -> None:
     path = own_run / "labels.h5"
     with artifacts.open(path) as labels:
-        spec, arrays = labels.spec, {name: labels[name][:, :2] for name in labels.names}
+        spec, arrays = labels.spec, {name: labels[name][:, :2] for name in ("labels", "logits")}
     spec = replace(spec, sizes={"K": 2}, attributes=spec.attributes[:1])
     with artifacts.create_rows(path, spec) as out:
         for start, stop in out.pending():

@@ -41,7 +41,19 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-STAGES = {"sample", "label", "fit_single", "fit_mixture", "edit", "evaluate", "compare", "report", "verify", "export"}
+STAGES = {
+    "sample",
+    "label",
+    "fit_single",
+    "fit_mixture",
+    "edit",
+    "evaluate",
+    "compare",
+    "report",
+    "verify",
+    "export",
+    "look",
+}
 
 STANDARD = sys.stdlib_module_names
 TORCH_ONLY = {"mixture", "spaces", "evaluation/metrics/editing", "evaluation/metrics/realism", "evaluation/figures"}

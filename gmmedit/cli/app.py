@@ -13,7 +13,7 @@ import typer
 from gmmedit import __version__
 from gmmedit.cli.completion import complete_attributes, complete_generators
 from gmmedit.cli.errors import CommandGroup
-from gmmedit.cli.inspect import export, inspect, verify
+from gmmedit.cli.inspect import export, inspect, look, verify
 from gmmedit.cli.models import models
 from gmmedit.cli.options import (
     RUN,
@@ -120,6 +120,9 @@ def label(
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images)
     show_labels(path, quiet, json_, path in execution.kept)
+
+
+app.command()(look)
 
 
 @app.command("fit-single")

@@ -1,4 +1,4 @@
-"""The commands that read or write single files: inspect, verify, export."""
+"""The commands that show, check and convert what the steps made: look, inspect, verify, export."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ import typer
 from gmmedit.cli.completion import complete_artifacts
 from gmmedit.cli.options import RUN, Batch, Debug, Device, Force, Json, Quiet, Run, Trust, expand_home
 from gmmedit.cli.output import open_execution, print_written
+
+
+def look(
+    run: Run = RUN, device: Device = "cpu", batch: Batch = 16, quiet: Quiet = False, debug: Debug = False,
+    trust: Trust = False,
+    k: Annotated[int, typer.Option("-k", min=1, help="Samples of each value that are shown at either end.")] = 6,
+) -> None:  # fmt: skip
+    """Show samples by label, most and least confident -> look/*.png."""
+    from gmmedit.stages import look as stage
+
+    with open_execution(run, device, batch, False, False, quiet, trust) as execution:
+        paths = stage.run(run, k, execution)
+    for path in paths:
+        print_written(path, quiet)
 
 
 def inspect(
