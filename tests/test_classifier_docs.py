@@ -19,6 +19,7 @@ MEANT = {
     "digits.yaml": {"digit": tuple("0123456789")},
     "faces.yaml": {"smile": ("no", "yes"), "age": ("old", "young"), "hair_color": ("black", "blond", "brown", "grey")},
     "pairs.yaml": {"smile": ("no", "yes"), "gender": ("female", "male")},
+    "quantities.yaml": {"age": ("young", "old"), "facing": ("left", "right"), "smile": ("no", "yes")},
     "mine.yaml": {"glasses": ("no", "yes"), "beard": ("no", "yes")},
     "gender.yaml": {"gender": ("female", "male")},
     "prompts.yaml": {"smile": ("no", "yes"), "hair_color": ("black", "blond", "red")},
@@ -45,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         exec(export, {"torch": torch, "network": small.Linear(10, channels=1, size=(28, 28))})
     small.script(small.Linear(6, size=(64, 64)), place / "faces.ts")
     small.onnx(small.Linear(4, size=(48, 40)), place / "faces.onnx")
+    small.onnx(small.Linear(3, size=(48, 40)), place / "quantities.onnx")
     weights = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2)).state_dict()
     torch.save(weights, place / "weights.pth")
     (place / "my_classifier.py").write_text(factory.replace("/path/to/weights.pth", str(place / "weights.pth")))

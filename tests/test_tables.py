@@ -165,7 +165,10 @@ def test_cells_that_name_values(tmp_path: Path) -> None:
         ("attributes: {a: {threshold: 1, scale: 2}}", "exclude each other"),
         ("attributes: {a: {threshold: 1, values: [x, y, z]}}", "a threshold is between two values"),
         ("attributes: {a: {threshold: 1, outputs: [a, b]}}", "read one column"),
+        ("attributes: {a: {values: {0: no, 1: yes}, scale: 2}}", "values that name cells exclude threshold and scale"),
         ("attributes: {a: {scale: [1, 1]}}", "a scale has two ends"),
+        ("attributes: {a: {scale: 0}}", "a scale cannot be 0"),
+        ("activation: sigmoid\nattributes: {a: {scale: 100}}", "reads logits"),
         ("attributes: {a: {values: {0: no, 1: no}}}", "at least two values"),
         ("attributes: {a: {values: {0: no, 1: a=b}}}", "cannot be empty or hold = or :"),
         ("activation: sigmoid\nscale: 100", "reads logits"),
@@ -181,9 +184,16 @@ def test_readings_that_make_no_sense(body: str, says: str, tmp_path: Path) -> No
 
 def test_what_is_for_tables_is_refused_of_networks(tmp_path: Path) -> None:
     small.script(small.Linear(1), tmp_path / "net.ts")
-    body = "input: {size: 32}\nactivation: sigmoid\nattributes: {a: {%s}}"
-    for key, way in (("threshold", "threshold: 0"), ("values: {CELL: NAME}", "values: {0: no, 1: yes}")):
-        refused(described(tmp_path, "net.ts", body % way), f"is not a table of labels, and {key} is for tables")
+    (tmp_path / "net.py").write_text("def load():\n    return lambda images: images.flatten(1)[:, :1]\n")
+    body = "input: {size: 32}\nactivation: sigmoid\n%s"
+    for file in ("net.ts", "net.py:load"):
+        for key, way in (
+            ("values: {CELL: NAME}", "attributes: {a: {values: {0: no, 1: yes}}}"),
+            ("first", "by: row\nfirst: 1\nattributes: {a: {}}"),
+        ):
+            refused(described(tmp_path, file, body % way), f"is not a table of labels, and {key} is for tables")
+        way = "input: {size: 32}\nscale: 100\nattributes: {a: {}}"
+        refused(described(tmp_path, file, way), "and scale beside file is for tables")
 
 
 # Whose labels they are

@@ -1,7 +1,7 @@
 """Convert a network's outputs to the logits of attributes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -15,38 +15,71 @@ SMALLEST = 1e-6  # probabilities are clamped to [SMALLEST, 1 - SMALLEST]
 
 
 @dataclass(frozen=True)
+class Regressed:
+    """An output that is a quantity in some unit, such as years or degrees, read as two values.
+
+    The log-odds of the second value are (output - threshold) / scale.
+    """
+
+    threshold: float = 0.0
+    scale: float = 1.0
+
+    def odds(self, output: Tensor) -> Tensor:
+        """The log-odds of outputs of any shape."""
+        return (output - self.threshold) / self.scale
+
+
+@dataclass(frozen=True)
 class Columns:
     """Which columns of a network's outputs (N, n) belong to which attribute, and what they mean.
 
     `chosen` lists the columns of each attribute. One column is the log-odds of the second of two values, or with
     "probabilities" its probability. Several are one per value: logits of a softmax, or of independent sigmoids, whose
     softmax is the distribution given that exactly one of the values holds, or with "probabilities" probabilities.
+    `regressed`: the attributes, by number, whose one column is a quantity, whatever the activation is.
     """
 
     chosen: tuple[tuple[int, ...], ...]
     activation: Activation
     n: int
+    regressed: Mapping[int, Regressed] = field(default_factory=dict)
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Outputs (N, n) to logits (N, K), of mean 0 over each attribute's values."""
-        if self.activation == "probabilities":
-            outputs = outputs.clamp(SMALLEST, 1 - SMALLEST)
-        parts = [self.centre_logits(outputs[:, list(columns)]) for columns in self.chosen]
+        parts = [
+            self.centre_logits(outputs[:, list(columns)], self.regressed.get(number))
+            for number, columns in enumerate(self.chosen)
+        ]
         return torch.cat(parts, dim=1)
 
-    def centre_logits(self, part: Tensor) -> Tensor:
+    def centre_logits(self, part: Tensor, regressed: Regressed | None = None) -> Tensor:
         """An attribute's outputs (N, 1 or C) to logits (N, C) of mean 0."""
+        if regressed:
+            odds = regressed.odds(part)
+            return torch.cat([-odds / 2, odds / 2], dim=1)
+        if self.activation == "probabilities":
+            part = part.clamp(SMALLEST, 1 - SMALLEST)
         if part.shape[1] == 1:
             odds = part.logit() if self.activation == "probabilities" else part
             return torch.cat([-odds / 2, odds / 2], dim=1)
         logits = part.log() if self.activation == "probabilities" else part
         return logits - logits.mean(dim=1, keepdim=True)
 
+    def activated(self, outputs: Tensor) -> Tensor:
+        """Those of the outputs (N, n) that the activation is about, (N, m): all but the regressed ones."""
+        quantities = {column for number in self.regressed for column in self.chosen[number]}
+        return outputs[:, [column for column in range(self.n) if column not in quantities]]
 
-def assign_in_order(attributes: Sequence[Attribute], activation: Activation) -> Columns:
-    """Assign the next columns to each attribute: one per value, or one for two (sigmoid, probabilities)."""
+
+def assign_in_order(
+    attributes: Sequence[Attribute], activation: Activation, regressed: Collection[str] = ()
+) -> Columns:
+    """Assign the next columns to each attribute: one per value, or one for two (sigmoid, probabilities).
+
+    regressed: names of attributes with one column, whatever the activation.
+    """
     single = activation in ("sigmoid", "probabilities")
-    counts = [1 if single and len(a.values) == 2 else len(a.values) for a in attributes]
+    counts = [1 if a.name in regressed or (single and len(a.values) == 2) else len(a.values) for a in attributes]
     starts = [sum(counts[:i]) for i in range(len(counts))]
     chosen = tuple(tuple(range(start, start + count)) for start, count in zip(starts, counts, strict=True))
     return Columns(chosen, activation, sum(counts))

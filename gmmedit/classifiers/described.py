@@ -1,13 +1,15 @@
 """A classifier from a network and its description: preprocessing, network, outputs to logits."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from gmmedit.classifiers.attributes import Attribute, check_attributes
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.calibration import Calibration, Goal
-from gmmedit.classifiers.columns import Columns, assign_by_name, assign_in_order
-from gmmedit.classifiers.description import BEST, HINT, Description
+from gmmedit.classifiers.columns import Columns, Regressed, assign_by_name, assign_in_order
+from gmmedit.classifiers.description import BEST, HINT, Description, Readout
 from gmmedit.classifiers.image_networks import TRIAL_IMAGES, OpenedNetwork, combine_fingerprint, prepare_network
 from gmmedit.errors import InputError, nearest
 
@@ -56,8 +58,10 @@ class DescribedClassifier(Classifier):
         if len(found) < 2 or found[0] != TRIAL_IMAGES or outputs[0].numel() != self.columns.n:
             message = f"{where} returns outputs of shape {found}, its description has {self.columns.n} columns"
             raise InputError(message, hint="list all outputs in order: outputs: [...]; " + HINT)
-        if self.columns.activation == "probabilities" and not (0 <= outputs.amin() <= outputs.amax() <= 1):
-            message = f"{where} returns values from {outputs.amin():.3g} to {outputs.amax():.3g}, not probabilities"
+        shares = self.columns.activated(outputs.flatten(1))
+        outside = shares.numel() and not (0 <= shares.amin() <= shares.amax() <= 1)
+        if self.columns.activation == "probabilities" and outside:
+            message = f"{where} returns values from {shares.amin():.3g} to {shares.amax():.3g}, not probabilities"
             raise InputError(message, hint="activation: sigmoid, softmax or pairs, if they are logits")
         return outputs
 
@@ -68,17 +72,43 @@ def choose_columns(
     """The columns of each attribute. InputError: neither description nor file tells them."""
     if not attributes:
         raise InputError(f"{where} does not say what its outputs mean", hint="attributes: {...}; " + HINT)
+    readouts = description.attributes or {}
+    regressed = {name: read_regressed(name, readout, where) for name, readout in readouts.items() if readout.regressed}
     activation = description.activation or network.activation
+    if regressed and activation == "pairs":
+        message = f"{where}: pairs are logits, but {next(iter(regressed))} has a threshold or a scale"
+        raise InputError(message, hint="activation: softmax takes two columns of the other attributes too")
+    if regressed.keys() == readouts.keys() and regressed:
+        activation = "sigmoid"  # of no attribute
     if activation is None:
         hint = "activation: sigmoid, softmax, probabilities or pairs"
         raise InputError(f"{where} does not say what its outputs are", hint=hint)
     names = description.outputs or network.outputs
-    if names is None and len({readout.outputs is None for readout in (description.attributes or {}).values()}) > 1:
+    if names is None and len({readout.outputs is None for readout in readouts.values()}) > 1:
         raise InputError(f"{where}: either every attribute names its outputs, or none does", hint=HINT)
-    if names is None or not description.attributes:
-        return assign_in_order(attributes, activation)
-    chosen = {name: tuple(readout.outputs or ()) for name, readout in description.attributes.items()}
-    return assign_by_name(attributes, chosen, names, activation, where)
+    if names is None or not readouts:
+        columns = assign_in_order(attributes, activation, regressed)
+    else:
+        chosen = {name: tuple(readout.outputs or ()) for name, readout in readouts.items()}
+        columns = assign_by_name(attributes, chosen, names, activation, where)
+    numbers = {attribute.name: number for number, attribute in enumerate(attributes)}
+    for name in regressed:
+        if len(columns.chosen[numbers[name]]) != 1:
+            message = f"{where}: {name} has a threshold or a scale, and several outputs"
+            raise InputError(message, hint=f"{name}: {{outputs: NAME, threshold: ...}} reads one output")
+    return replace(columns, regressed={numbers[name]: reading for name, reading in regressed.items()})
+
+
+def read_regressed(name: str, readout: Readout, where: str) -> Regressed:
+    """How an attribute's regressed output is read. InputError: it has many values, or a scale of two ends."""
+    if len(readout.names) != 2:
+        message = f"{where}: {name} has {len(readout.names)} values, and a scale of an output is between two values"
+        raise InputError(message, hint=f"values: [LOW, HIGH], or {name} without scale and one output per value")
+    low, high = readout.scale or (0.0, 1.0)
+    if low:
+        message = f"{where}: the scale of {name} has two ends, that of a network's output is one number"
+        raise InputError(message, hint=f"threshold: {(low + high) / 2:g}, scale: {(high - low) / 10:g}")
+    return Regressed(readout.threshold or 0.0, high)
 
 
 def make_calibration(description: Description, attributes: list[Attribute], where: str) -> Calibration | None:

@@ -91,7 +91,8 @@ class Readout(Part):
     """One attribute: its values, and the names of its outputs.
 
     In a table, `values` may map cells to values (None: no label), `threshold` is the smallest number of the second of
-    two values, and `scale` the numbers that stand for no and yes.
+    two values, and `scale` the numbers that stand for no and yes. Of a network's regressed output, `threshold` is the
+    number at which both of two values are as probable, and `scale` (one number) the unit of the log-odds.
     """
 
     added: ClassVar[tuple[str, ...]] = ("threshold", "scale")
@@ -116,13 +117,17 @@ class Readout(Part):
         single = self.cells is not None or self.threshold is not None
         if single and self.outputs is not None and len(self.outputs) > 1:
             raise ValueError("a threshold, or values that name cells, read one column")
-        if sum([self.cells is not None, self.threshold is not None, self.scale is not None]) > 1:
-            raise ValueError("values that name cells, threshold and scale exclude each other")
+        if self.cells is not None and (self.threshold is not None or self.scale is not None):
+            raise ValueError("values that name cells exclude threshold and scale")
         if self.threshold is not None and len(self.names) > 2:
             raise ValueError("a threshold is between two values")
-        if self.scale and self.scale[0] == self.scale[1]:
-            raise ValueError("a scale has two ends")
+        check_scale(self.scale)
         return self
+
+    @property
+    def regressed(self) -> bool:
+        """Whether a network's output is a quantity, read with threshold and scale."""
+        return self.threshold is not None or self.scale is not None
 
     @property
     def names(self) -> list[str]:
@@ -133,6 +138,12 @@ class Readout(Part):
     def cells(self) -> dict[str, str | None] | None:
         """The values that a table's cells stand for; None: `values` only lists the names."""
         return self.values if isinstance(self.values, dict) else None
+
+
+def check_scale(scale: tuple[float, float] | None) -> None:
+    """ValueError: both ends are the same."""
+    if scale and scale[0] == scale[1]:
+        raise ValueError("a scale cannot be 0" if scale[0] == 0 else "a scale has two ends")
 
 
 def names_of(values: list[str] | dict[str, str | None]) -> list[str]:
@@ -224,10 +235,8 @@ class Description(Source):
             raise ValueError("outputs need different names")
         if self.activation == "pairs" and any(len(a.values) != 2 for a in (self.attributes or {}).values()):
             raise ValueError("pairs of logits are for attributes of two values")
-        if self.scale and self.scale[0] == self.scale[1]:
-            raise ValueError("a scale has two ends")
-        scaled = self.scale or any(readout.scale for readout in (self.attributes or {}).values())
-        if scaled and self.activation not in (None, "probabilities"):
+        check_scale(self.scale)
+        if self.scale and self.activation not in (None, "probabilities"):
             raise ValueError(f"a scale is one of probabilities, activation: {self.activation} reads logits")
         if self.first is not None and self.by != "row":
             raise ValueError("first is the key of row 0 and needs by: row")
@@ -241,12 +250,10 @@ class Description(Source):
 
     def table_keys(self) -> list[str]:
         """The keys in use that are for tables only."""
-        readouts = (self.attributes or {}).values()
         used = {
             "first": self.first is not None,
-            "scale": self.scale is not None or any(readout.scale for readout in readouts),
-            "threshold": any(readout.threshold is not None for readout in readouts),
-            "values: {CELL: NAME}": any(readout.cells is not None for readout in readouts),
+            "scale beside file": self.scale is not None,
+            "values: {CELL: NAME}": any(readout.cells is not None for readout in (self.attributes or {}).values()),
         }
         return [key for key, present in used.items() if present]
 

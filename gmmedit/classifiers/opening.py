@@ -37,6 +37,7 @@ def build_classifier(
     where = f"{prefix}{name}"
     if python.PATTERN.fullmatch(name):
         check_prompts(description, where)
+        check_no_table(description, where)
         return DescribedClassifier(
             custom.load_from_python(str(base / name), device, trusted), description, where, device
         )
@@ -44,8 +45,7 @@ def build_classifier(
     kind = kind_of(path)
     if kind == "table":
         return Table(path, description)
-    for key in description.table_keys():
-        raise InputError(f"{where} is not a table of labels, and {key} is for tables", hint=f"remove {key}; {HINT}")
+    check_no_table(description, where)
     if kind == "safetensors":
         raise InputError(f"{where} needs no description", hint=f"give the file itself: --classifier {path}")
     if not kind:
@@ -60,6 +60,12 @@ def build_classifier(
     else:
         network = READERS[kind](path, device)
     return DescribedClassifier(network, description, where, device)
+
+
+def check_no_table(description: Description, where: str) -> None:
+    """InputError: the description has keys that only tables have."""
+    for key in description.table_keys():
+        raise InputError(f"{where} is not a table of labels, and {key} is for tables", hint=f"remove {key}; {HINT}")
 
 
 def check_prompts(description: Description, where: str) -> None:

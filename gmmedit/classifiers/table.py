@@ -1,5 +1,6 @@
 """Labels from a CSV or HDF5 table with one line per sample, in place of a classifier."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.base import Classifier
+from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.described import make_calibration
 from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
@@ -35,6 +37,7 @@ class Table(Classifier):
         self.path = path
         sheet = read_table(path)
         readouts = description.attributes or {}
+        check_readouts(path, readouts, description.activation)
         used = {column for readout in readouts.values() for column in readout.outputs or ()}
         self.key = find_key(sheet, description, used)
         names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
@@ -95,6 +98,17 @@ class Table(Classifier):
         if self.skipped:
             notes.append(f"ignored in {self.path.name}, as not labels: {', '.join(self.skipped)}")
         return missing, notes
+
+
+def check_readouts(path: Path, readouts: Mapping[str, Readout], activation: Activation | None) -> None:
+    """InputError: settings that exclude each other in a table, though a network's output may have both."""
+    for name, readout in readouts.items():
+        if readout.scale and readout.threshold is not None:
+            message = f"{path}: {name}: threshold and scale exclude each other in a table"
+            raise InputError(message, hint="threshold for a measure such as age, scale for percentages and marks")
+        if readout.scale and activation not in (None, "probabilities"):
+            message = f"{path}: {name}: a scale is one of probabilities, activation: {activation} reads logits"
+            raise InputError(message, hint="remove the scale, or the activation")
 
 
 def mask_incomplete_rows(logits: Tensor) -> Tensor:
