@@ -36,6 +36,7 @@ from gmmedit.evaluation import sweep as scoring
 from gmmedit.fitting import data
 from gmmedit.fitting import loop as fitting
 from gmmedit.mixture import neighbours
+from gmmedit.run import robustness
 from gmmedit.runtime import batching, execution
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
 from gmmedit.training import loop as training
@@ -72,7 +73,8 @@ def shrink() -> None:
     figures.DRAWS = figuring.DRAWS = 20
     data.FEWEST_OF_A_VALUE = 1
     fidelity.DRAWS = neighbours.CANDIDATES = 2
-    batching.TILE = execution.TILE = 4  # fewer rows are padded
+    batching.TILE = execution.TILE = robustness.TILE = 4  # fewer rows are padded
+    robustness.MEASURED_ON = 8
     for editor in (Editor, *Editor.__subclasses__()):
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0

@@ -29,8 +29,7 @@ from kill_harness import SETTINGS, Progress, check_whole, finish, results, same,
 from gmmedit.errors import RunError
 from gmmedit.runtime import process_group as several
 from gmmedit.runtime import torchrun as launched
-from gmmedit.runtime.execution import Execution
-from gmmedit.stages import sample
+from gmmedit.stages import label, sample
 
 RUN = ("--config", "small.yaml", "--run", "run")
 STAGES = ("sample", "label", "fit-single", "fit-mixture", "evaluate")
@@ -160,14 +159,19 @@ def stopped(place: Path, calm: Path) -> None:
     def hold() -> None:
         """Every process labels one chunk and holds the next until it is asked to stop."""
         shrink()
-        real, calls = Execution.in_batches, iter(range(9))
+        real = label.make_row_classifier
 
-        def in_batches(self, *args):  # type: ignore[no-untyped-def]
-            if next(calls):
-                wait_for(lambda: self.stop.asked)
-            return real(self, *args)
+        def make_row_classifier(run_folder, *args):  # type: ignore[no-untyped-def]
+            classify_rows, calls = real(run_folder, *args), iter(range(9))
 
-        Execution.in_batches = in_batches  # type: ignore[method-assign]
+            def hold_rows(*rows):  # type: ignore[no-untyped-def]
+                if next(calls):
+                    wait_for(lambda: run_folder.execution.stop.asked)
+                return classify_rows(*rows)
+
+            return hold_rows
+
+        label.make_row_classifier = make_row_classifier
 
     kill_harness.shrink = hold
     try:
