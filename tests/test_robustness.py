@@ -107,9 +107,11 @@ def test_the_bytes_are_the_same_whatever_the_way(stored: Path, words: tuple[obje
 def test_the_line_and_json(stored: Path) -> None:
     told = json.loads(done("label", "--run", stored, "--json").stdout)["robustness"]
     assert told["shift"] * 64 in (1, 2, 3, 4) and told["noise"] in NOISES and 0.2 < told["contrast"] < 0.5
-    (line,) = [line for line in done("label", "--run", stored).stdout.splitlines() if line.startswith("robustness: ")]
+    (line,) = [
+        line for line in done("label", "--run", stored).stdout.splitlines() if line.startswith("robustness (95% ")
+    ]
     assert line == describe_robustness(told)
-    assert "shifts: none of" in describe_robustness(told | {"shift": 0.0})
+    assert "shifts up to 0 of" in describe_robustness(told | {"shift": 0.0})
 
 
 def test_a_table_has_neither(stored: Path, tmp_path: Path) -> None:

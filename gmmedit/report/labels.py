@@ -51,11 +51,10 @@ def label_report(path: Path) -> dict[str, Any]:
 
 def describe_robustness(robustness: dict[str, Any]) -> str:
     """The line about `gmmedit.run.robustness.measure_robustness`."""
-    shift, noise = (f"up to {value:.3g}" if value else "none" for value in (robustness["shift"], robustness["noise"]))
     return (
-        f"robustness: values of at least {AGREEMENT:.0%} of the samples survive shifts: {shift} of the shorter side, "
-        f"noise: {noise} (pixels in [-1, 1]), mirroring: {'yes' if robustness['mirror'] else 'no'}; "
-        f"two images differ by {robustness['contrast']:.3g}"
+        f"robustness ({AGREEMENT:.0%} of the samples keep each value): shifts up to {robustness['shift']:.3g} of the "
+        f"shorter side, noise up to {robustness['noise']:.3g} (pixels in [-1, 1]), mirrored: "
+        f"{'yes' if robustness['mirror'] else 'no'}; mean difference of two images: {robustness['contrast']:.3g}"
     )
 
 

@@ -25,6 +25,7 @@ from gmmedit.runtime.storage import lock, write_file
 
 FIRST, PER_ROW = 24, 8  # samples in samples.png, and how many side by side
 LARGEST_READ = 1 << 29  # bytes of stored images; more are generated instead of read
+LONG = 20  # letters of an attribute's name and value in one line
 PARTS = ["most confident", "least confident of those that have the value"]
 
 Tiles = dict[int, Image]  # row of samples.h5 -> its image
@@ -130,9 +131,14 @@ def sample_rows(labels: Artifact, probabilities: np.ndarray, first: list[int], t
 
 
 def describe_labels(labels: Artifact, probabilities: np.ndarray) -> list[str]:
-    """A line for each attribute, from a sample's probabilities (K,): the most probable value and its probability."""
+    """A line for each attribute, from a sample's probabilities (K,): the most probable value and its probability.
+
+    Two lines if one of the attribute's values makes it long, so that the lines of all samples are level.
+    """
     lines = []
     for (name, values), columns in zip(labels.attributes, layout_of(labels).columns, strict=True):
         part = probabilities[columns]
-        lines.append(f"{name}={values[part.argmax()]} {part.max():.2f}")
+        text = f"{values[part.argmax()]} {part.max():.2f}"
+        longest = len(name) + max(map(len, values))
+        lines += [f"{name}={text}"] if longest <= LONG else [f"{name}=", text]
     return lines
