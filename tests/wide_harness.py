@@ -218,7 +218,9 @@ def one_fails(place: Path, calm: Path) -> None:
             found = ends(launch(3, ("sample", *RUN), folder), folder)
         finally:
             kill_harness.shrink = shrink
-        assert found[spoiled][0] == 1 and {code for code, _ in found} <= {1, 143, -15}, found  # or by torchrun's SIGTERM
+        assert found[spoiled][0] == 1 and {code for code, _ in found} <= {1, 143, -15}, (
+            found
+        )  # or by torchrun's SIGTERM
         assert [output for _, output in found if output] == ["error: no luck\n hint: try it elsewhere\n"], found
         done(2, "sample", folder)
         assert same(folder / "run" / "samples.h5", calm / "run" / "samples.h5")

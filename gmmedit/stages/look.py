@@ -62,8 +62,7 @@ def run(folder: Path, k: int, execution: Execution) -> list[Path]:
         first = rows[:FIRST].tolist()
         shown = {*first, *(row for value in values for row in (*value.most, *value.least))}
         tiles = draw_tiles(run_folder, samples, sorted(shown))
-    name = Path(labels.spec.config["classifier"]).name
-    title = f"{len(rows)} samples labelled by {name}"
+    title = f"{len(rows)} samples labelled by {(labels.spec.classifier or {}).get('name', 'nobody')}"
     by_value = [value_row(value, probabilities[:, value.column], len(rows), tiles) for value in values]
     sheets = {
         "sheet.png": make_gallery(by_value, f"{title}; below each image: probability of the value, row", PARTS),
