@@ -56,7 +56,14 @@ STAGES = {
 }
 
 STANDARD = sys.stdlib_module_names
-TORCH_ONLY = {"mixture", "spaces", "evaluation/metrics/editing", "evaluation/metrics/realism", "evaluation/figures"}
+TORCH_ONLY = {
+    "mixture",
+    "spaces",
+    "evaluation/metrics/editing",
+    "evaluation/metrics/realism",
+    "evaluation/metrics/manifolds",
+    "evaluation/figures",
+}
 HEAVY = {"torch", "numpy", "h5py", "PIL", "pydantic", "rich"}
 # What `gmmedit --help` and a wrong option pass through. Names of files, or of rooms for all of their files.
 LIGHT = (

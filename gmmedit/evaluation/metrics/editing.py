@@ -4,6 +4,8 @@ before (N, K): labels of images without the target value; after (S, N, K): label
 columns: the slices of the K categories of each attribute; held: the attributes that the edit had to keep.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -65,6 +67,8 @@ def dependencies(before: Tensor, after: Tensor, sigma: Tensor, columns: list[sli
     change is the mean over its values. The mean over the attributes is their mean-AD, the maximum their max-AD.
     """
     change = (after - before).abs() / sigma
+    if not held:
+        return change[..., :0]
     return torch.stack([change[..., columns[a]].mean(-1) for a in held], -1)
 
 
@@ -105,3 +109,16 @@ def bootstrap_weights(n: int, draws: int, seed: int) -> Tensor:
 def means(values: Tensor, weights: Tensor) -> Tensor:
     """The mean of values (..., n) and its bootstrap draws, (..., 1 + draws), by `bootstrap_weights`."""
     return values.to(weights) @ weights
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of n images, within [0, 1] (Wilson 1927); NaN if the share is or n is 0.
+
+    Unlike a bootstrap it has a width where all images agree.
+    """
+    if not n or math.isnan(share):
+        return math.nan, math.nan
+    share, z = min(max(share, 0.0), 1.0), 1.959964
+    centre, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low, high = ((centre + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
+    return max(low, 0.0), min(high, 1.0)

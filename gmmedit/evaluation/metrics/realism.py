@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+CHUNK = 256  # rows whose products with all others are in memory at once
+
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2) of features (N, F), (M, F) (Heusel et al. 2017).
@@ -45,3 +47,26 @@ def path_length(features: Tensor, strengths: Tensor) -> Tensor:
     """
     steps = (strengths[1:] - strengths[:-1])[:, None]
     return ((features[1:] - features[:-1]).square().sum(-1) / steps.square()).mean(0)
+
+
+def kernel_distance(first: Tensor, second: Tensor) -> float:
+    """KID: the unbiased squared maximum mean discrepancy of features (N, F), (M, F) (Binkowski et al. 2018, section 2).
+
+    Its kernel is (xᵀy / F + 1)^3. The expectation is 0 for samples of one distribution, whatever N and M, so values may
+    be negative. NaN if N or M is 1. One estimate from all rows, not the mean over subsets.
+    """
+    if min(len(first), len(second)) < 2:
+        return math.nan
+    within = sum(kernel_sum(rows, rows, apart=True) / (len(rows) * (len(rows) - 1)) for rows in (first, second))
+    return float(within - 2 * kernel_sum(first, second) / (len(first) * len(second)))
+
+
+def kernel_sum(first: Tensor, second: Tensor, apart: bool = False) -> float:
+    """Sum of (xᵀy / F + 1)^3 over the pairs of rows of (N, F), (M, F), CHUNK rows at a time.
+
+    apart: without the pairs of a row with itself, where both are the same.
+    """
+    first, second = first.double(), second.double()
+    size = first.shape[1]
+    total = sum(float((rows @ second.T / size + 1).pow(3).sum()) for rows in first.split(CHUNK))
+    return total - float((first.square().sum(1) / size + 1).pow(3).sum()) if apart else total
