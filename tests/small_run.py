@@ -91,6 +91,8 @@ def seen(
     """Edits that raise the target's logit by their strength, and shake the others."""
     found = {"unedited/logits": logits.astype(np.float32)}
     found["unedited/nuisances"] = np.zeros((N, 1), np.float32)
+    found["unedited/label_logits"] = logits.astype(np.float32)
+    found["unedited/pair_pixels"] = np.full(N, 0.5, np.float32)
     category = 0
     for a, (_, values) in enumerate(attributes):
         start = sum(len(others) for _, others in attributes[:a])
@@ -105,9 +107,20 @@ def seen(
                 found[f"{prefix}/rows"], found[f"{prefix}/logits"] = without, moved.astype(np.float32)
                 found[f"{prefix}/strengths"] = STRENGTHS.astype(np.float32)
                 found[f"{prefix}/nuisances"] = np.zeros((len(STRENGTHS), len(without), 1), np.float32)
+                found |= {f"{prefix}/one/{name}": array for name, array in at_one(moved[2].astype(np.float32)).items()}
             category += 1
     found |= {f"cost/{editor}": np.array([1.0, np.nan]) for editor in editors}
     return found
+
+
+def at_one(logits: np.ndarray) -> dict[str, np.ndarray]:
+    """Of edits that change the image by a quarter of its range, half of which is left when they are undone."""
+    n = len(logits)
+    return {
+        "strength": np.array(1.0), "logits": logits, "label_logits": logits, "nuisances": np.zeros((n, 1), np.float32),
+        "pixels": np.full(n, 0.25, np.float32), "undone_logits": logits[:4],
+        "undone_pixels": np.full(4, 0.125, np.float32),
+    }  # fmt: skip
 
 
 def write_strips(folder: Path, attributes: Attributes, columns: int, source: np.random.Generator) -> None:

@@ -115,7 +115,7 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
         words = ("compare", "--run", own_run, "--config", settings_of(own_run))
         told = json.loads(done(*words, "--json").stdout)
         text = done(*words).stdout
-    assert {row["method"] for row in told["figures"]} == set(catalogue.names())
+    assert {row["method"] for row in told["figures"]} == {*catalogue.names(), "samples"}
     assert "two-valued attributes" in text and "many-valued attributes" in text and "mixture-polished" in text
     assert text.endswith(f"{path} is up to date\n{path.with_suffix('.jsonl')} is up to date\n")
 

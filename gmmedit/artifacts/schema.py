@@ -229,21 +229,30 @@ EDITS = Kind(
 
 SCORES = (
     Field(
-        "unedited/*", (), "any", "the evaluation classifier's output for all samples: logits (n, K), nuisances (n, M)"
+        "unedited/*",
+        (),
+        "any",
+        "the classifiers' outputs for all n samples: logits (n, K) and nuisances (n, M) of the evaluation classifier, "
+        "label_logits (n, K) of the labelling one ((n, 0): a table); of each sample and the next, pair_pixels (n): the "
+        "mean absolute difference of the images, pair_identity (n): the cosine of the features; own/CATEGORY: "
+        "precision, density, recall, coverage, kid as below, of samples with the value",
     ),
     Field(
         "seen/*",
         (),
         "any",
         "seen/EDITOR/CATEGORY: rows of the edited samples, strengths (S) from 0 on, logits (S, rows, K), nuisances "
-        "(S, rows, M), and in features: identity (S, rows), frechet (S), path (rows)",
+        "(S, rows, M), and in features: identity (S, rows), frechet (S), path (rows). Below one/, at strength 1: "
+        "strength (), logits, label_logits (rows, K), nuisances (rows, M), pixels (rows): mean absolute change of the "
+        "image; in features identity, precision, density (rows), recall, coverage, kid (); of the first u edits, "
+        "undone: undone_logits (u, K), undone_pixels (u)",
     ),
     Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
 )
 
 EVALUATION = Kind(
     name="evaluation",
-    version=3,
+    version=4,
     command="gmmedit evaluate",
     summary="The evaluation classifier's output for our edits; evaluation.jsonl holds the figures computed from it.",
     rows=None,
@@ -253,7 +262,7 @@ EVALUATION = Kind(
 
 COMPARISON = Kind(
     name="comparison",
-    version=2,
+    version=3,
     command="gmmedit compare",
     summary="The same for our editors and the baselines; comparison.jsonl holds the figures.",
     rows=None,

@@ -87,13 +87,13 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
 
 def show_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the scores of all editors, and those of the first editor by category."""
-    from gmmedit.evaluation.results import score_tables
+    from gmmedit.evaluation.tables import score_tables
 
     report = score_tables(path)
     if as_json:
         typer.echo(json.dumps({"figures": report["figures"], "notes": report["notes"]}, indent=1))
     elif not quiet:
-        print_tables(report["tables"])
+        print_tables([*report["tables"], *report["categories"]])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
         print_written(path, quiet, kept)

@@ -50,6 +50,7 @@ class Editor(ABC):
     chart: Coordinates
     # Swept by an evaluation. 1 is meant to reach the target; some images need more.
     strengths: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.1, 3.0)
+    aims: ClassVar[bool] = True  # whether strength 1 aims at the target; False: it is but the end of the sweep
 
     @abstractmethod
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:

@@ -1,10 +1,10 @@
 """Editors by name, in the order of tables: ours, the baselines, the trivial editors, then plug-ins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gmmedit.editors.base import Editor, Material
+from gmmedit.editors.base import Editor, Material, import_extra
 from gmmedit.errors import InputError
 from gmmedit.runtime.registry import Registry
 
@@ -18,11 +18,13 @@ class Entry:
         from_run: whether the run's own fits are the editor's, so that their cost is its cost.
         edit: settings with which `gmmedit edit` does the same as this editor, in addition to those of the evaluation;
             None: `gmmedit edit` cannot.
+        needs: modules of optional dependencies.
     """
 
     target: str
     from_run: bool = False
     edit: Mapping[str, Any] | None = None
+    needs: tuple[str, ...] = ()
 
 
 OURS, BASELINES = "gmmedit.editors.mixture", "gmmedit.editors.baselines"
@@ -30,13 +32,13 @@ ENTRIES = {
     "mixture-polished": Entry(f"{OURS}:fit_polished", from_run=True, edit={}),
     "mixture": Entry(f"{OURS}:fit_mixture", from_run=True, edit={"polish": 0}),
     "mixture-unrefined": Entry(f"{OURS}:fit_unrefined", from_run=True),
-    "interfacegan": Entry(f"{BASELINES}.interfacegan:fit_interfacegan"),
-    "interfacegan-conditional": Entry(f"{BASELINES}.interfacegan:fit_conditional"),
+    "interfacegan": Entry(f"{BASELINES}.interfacegan:fit_interfacegan", needs=("sklearn.svm",)),
+    "interfacegan-conditional": Entry(f"{BASELINES}.interfacegan:fit_conditional", needs=("sklearn.svm",)),
     "logistic": Entry(f"{BASELINES}.regressions:fit_logistic"),
     "mean-difference": Entry(f"{BASELINES}.regressions:fit_mean_difference"),
     "moments": Entry(f"{BASELINES}.moments:fit_moments"),
     "patent": Entry(f"{BASELINES}.moments:fit_patent"),
-    "flow": Entry(f"{BASELINES}.flow:fit_flow"),
+    "flow": Entry(f"{BASELINES}.flow:fit_flow", needs=("zuko.flows",)),
     "stylespace": Entry(f"{BASELINES}.stylespace:fit_stylespace"),
     "ganspace": Entry(f"{BASELINES}.unsupervised:fit_ganspace"),
     "sefa": Entry(f"{BASELINES}.unsupervised:fit_sefa"),
@@ -58,6 +60,13 @@ def entry(name: str) -> Entry:
     if name not in targets:
         raise REGISTRY.unknown(name)
     return ENTRIES.get(name) or Entry(targets[name])
+
+
+def check_extras(editors: Iterable[str]) -> None:
+    """InputError: an optional dependency of an editor is not installed, or there is no such editor."""
+    for name in editors:
+        for module in entry(name).needs:
+            import_extra(module, name)
 
 
 def fit_editor(name: str, material: Material) -> Editor:

@@ -1,5 +1,6 @@
 """Observations of edited images to figures with bootstrap intervals, for one editor and one category."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ FLIP_RATES = (0.5, 0.8, 0.85, 0.95)
 TARGET_CHANGES = (0.5, 1.0, 1.5, 2.0)  # in standard deviations of the target's log-odds
 FEWEST = 0.5  # least share of the images that must reach a change for a mean over them
 DRAWS = 200  # of the bootstrap
+SMALLEST = 1e-6  # standard deviation of a nuisance that counts as one
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Observations:
     """The evaluation networks' outputs for edits of n images at S strengths, the first being 0 (unedited).
 
     logits (S, n, K); sigma (K,) and target_sigma (), standard deviations over many unedited images of the logits and of
-    the target's log-odds; nuisances (S, n, M) in [-1, 1], M = 0 if the classifier has none; identity (S, n), frechet
-    (S,) and path (n,) in the features of a network, empty without one.
+    the target's log-odds; nuisances (S, n, M) in their standard deviations, M = 0 if the classifier has none; identity
+    (S, n), frechet (S,) and path (n,) in the features of a network, empty without one.
     """
 
     strengths: Tensor
@@ -55,6 +57,16 @@ class Figure:
         return low, high
 
 
+def figure_without_interval(value: float, strength: float = float("nan")) -> Figure:
+    """A figure whose bootstrap draws, and so its interval, are NaN."""
+    return Figure(value, torch.full((DRAWS,), math.nan), strength)
+
+
+def nuisance_spreads(nuisances: Tensor) -> Tensor:
+    """Standard deviations (M,) of the nuisances (n, M) of unedited images; M may be 0."""
+    return nuisances.std(0).clamp_min(SMALLEST) if nuisances.shape[1] else nuisances.new_empty(0)
+
+
 def mean_figure(figures: list[Figure]) -> Figure:
     """The mean over the categories in which the figure is finite; it favours editors that reach few categories."""
     values = torch.tensor([figure.value for figure in figures])
@@ -72,7 +84,8 @@ def compute_figures(
 ) -> dict[str, Figure]:
     """All figures of one editor and category, by name; those at a flip rate or a target change are `name@0.8`.
 
-    columns: the slices of the K categories of each attribute. held: the attributes that the edit had to keep.
+    columns: the slices of the K categories of each attribute. held: the attributes that the edit had to keep; without
+    any, the figures of what is kept (dt, preservation, ad_mean, ...) are NaN.
     """
     before, after = observed.logits[0], observed.logits
     weights = editing.bootstrap_weights(after.shape[1], DRAWS, seed)
@@ -82,13 +95,16 @@ def compute_figures(
     odds = editing.log_odds(after, columns[attribute], value)  # (S, n)
     label = after[..., columns[attribute]].softmax(-1)[..., value]
     until = observed.strengths <= 1
-    each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (H, S, 1 + B)
-    curves = {
-        "preservation": means(kept.mean(2), weights),
-        "worst_preservation": each.amin(0),
-        "ad_mean": means(apart.mean(2), weights),
-        "ad_max": means(apart.amax(2), weights),
-    }
+    unknown = torch.full_like(flips, torch.nan)
+    curves = dict.fromkeys(("preservation", "worst_preservation", "ad_mean", "ad_max"), unknown)
+    if held:
+        each = torch.stack([means(share, weights) for share in kept.unbind(2)])  # (H, S, 1 + B)
+        curves = {
+            "preservation": means(kept.mean(2), weights),
+            "worst_preservation": each.amin(0),
+            "ad_mean": means(apart.mean(2), weights),
+            "ad_max": means(apart.amax(2), weights),
+        }
     if observed.nuisances.shape[2]:
         curves["drift"] = means((observed.nuisances - observed.nuisances[0]).abs().mean(2), weights)
     if len(observed.identity):
@@ -116,13 +132,14 @@ def compute_at_equal_change(observed: Observations, apart: Tensor, moved: Tensor
     apart (S, n, H): changes of the held attributes; moved (S, n): change of the target in standard deviations. `reach`:
     the share of the images that reach the change; below FEWEST the means are NaN.
     """
-    found = {}
+    found, held = {}, apart.shape[2] > 0
+    dependencies = {"ad_mean": apart.mean(2), "ad_max": apart.amax(2) if held else torch.full_like(moved, torch.nan)}
     for change in TARGET_CHANGES:
-        for name, rest in (("ad_mean", apart.mean(2)), ("ad_max", apart.amax(2))):
+        share = means((moved >= change).any(0).float(), weights)
+        for name, rest in dependencies.items():
             each = editing.at_first(moved, rest, change)  # (n,)
-            share = means(each.isfinite().float(), weights)
             mean = means(each.nan_to_num(), weights) / share.clamp_min(1e-9)
-            found[f"{name}@{change:g}sd"] = Figure.of(torch.where(share >= FEWEST, mean, torch.nan))
+            found[f"{name}@{change:g}sd"] = Figure.of(torch.where((share >= FEWEST) & held, mean, torch.nan))
         found[f"reach@{change:g}sd"] = Figure.of(share)
     return found
 
@@ -137,7 +154,7 @@ def rescore_labels(observed: Observations, columns: list[slice], strength: float
 def entanglement(matrix: Tensor, held: Tensor) -> Tensor:
     """Each row's sum of |changes of held categories| over |change of the target|, (K,), of a re-scoring matrix (K, K).
 
-    held: (K, K) bool, row c marks the categories that edits towards c must keep.
+    held: (K, K) bool, row c marks the categories that edits towards c must keep; NaN where it marks none.
     """
     rest = matrix.abs().masked_fill(~held, 0).sum(1)
-    return rest / matrix.diagonal().abs().clamp_min(1e-9)
+    return torch.where(held.any(1), rest / matrix.diagonal().abs().clamp_min(1e-9), torch.nan)

@@ -1,5 +1,6 @@
 """The evaluation networks and samples of `evaluate` and `compare`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from gmmedit.errors import InputError
 from gmmedit.features import Embedder, load_embedder
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.rendering import Renderer
+from gmmedit.run.rendering import Renderer, shrink_to_compare
 from gmmedit.runtime.execution import Execution, autocast
 
 MAPPED = 4096  # latents per call of the mapping network
@@ -32,6 +33,7 @@ class Judge:
     notes: list[str]
     labelling: bool  # the evaluation classifier is the labelling one, with its calibration
     converted: list[str]  # notes on how images are converted for the networks
+    labeller: Classifier | None = None  # the labelling classifier, if it is another one and sees images
 
     def observe(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (N, L, D) to logits (N, K), nuisances (N, M) and features (N, F); M or F may be 0."""
@@ -45,9 +47,27 @@ class Judge:
         logits, nuisances, features = self.execution.in_batches(observe_rows, latent)
         return logits, nuisances, features
 
-    def observe_shared(self, latent: Tensor) -> tuple[Tensor, ...]:
-        """As `observe`, with the latents shared between the processes of the command."""
-        return self.execution.processes.map_rows(self.observe, latent)
+    def examine(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """As `observe`, then the logits of the labelling classifier (N, K), (N, 0) if it is a table, and the images.
+
+        These are float16 in [-1, 1], at most COMPARED_SIDE pixels a side: (N, C, H, W).
+        """
+
+        def examine_rows(rows: Tensor) -> tuple[Tensor, ...]:
+            with autocast(self.precision, self.execution.device):
+                images = as_shown(self.renderer.generate(rows, self.space))
+                logits, nuisances, features = (part.float() for part in self.observe_images(images))
+                label_logits = logits if self.labelling else logits[:, :0]
+                if self.labeller is not None:
+                    label_logits = self.labeller.logits(images).float()
+            return logits, nuisances, features, label_logits, shrink_to_compare(images).half()
+
+        logits, nuisances, features, label_logits, images = self.execution.in_batches(examine_rows, latent)
+        return logits, nuisances, features, label_logits, images
+
+    def share(self, look: Callable[[Tensor], tuple[Tensor, ...]], latent: Tensor) -> tuple[Tensor, ...]:
+        """`observe` or `examine`, with the latents shared between the processes of the command."""
+        return self.execution.processes.map_rows(look, latent)
 
     def observe_images(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (N, C, H, W) in [-1, 1] to logits, nuisances and features, as `observe`."""
@@ -57,12 +77,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class EvaluationSamples:
-    """Unedited samples: latents (N, L, D), logits (N, K), nuisances (N, M) and features (N, F)."""
+    """Unedited samples: latents (N, L, D), and what `Judge.examine` returns for them."""
 
     latent: Tensor
     logits: Tensor
     nuisances: Tensor
     features: Tensor
+    label_logits: Tensor
+    images: Tensor
 
 
 @dataclass(frozen=True)
@@ -77,12 +99,9 @@ class Evaluators:
 def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     """The evaluation classifier and the feature network named in the settings.
 
-    InputError: there is only one attribute; the classifier has other attributes than the labels or is a table.
+    InputError: the classifier has other attributes than the labels or is a table.
     """
     labels, device = run.labels, run.execution.device
-    if len(labels.attributes) < 2:
-        raise InputError(f"{labels.path} has one attribute, evaluation needs others that edits keep",
-                         hint="run gmmedit label with a classifier of several attributes")  # fmt: skip
     name, named_by_user = evaluation_classifier_of(settings, labels), settings.classifier != "auto"
     classifier = classifiers.load(name, device, trusted=named_by_user or run.execution.trusting)
     if not classifier.sees_images:
@@ -105,12 +124,14 @@ def make_judge(settings: EvaluateSettings, networks: Evaluators, space: str, run
     converted = conversion_notes(networks.classifier.channels, name, channels)
     if networks.embedder:
         converted += conversion_notes(networks.embedder.channels, settings.features, channels)
-    notes = []
+    notes, labeller = [], None
+    if not networks.labelling and run.classifier.sees_images:
+        labeller = run.classifier
     if networks.labelling:
         notes.append(f"evaluated by {name}, which also made the labels: all figures are optimistic; see --classifier")
     return Judge(
         run.renderer, space, networks.classifier, networks.embedder, settings.precision, run.execution, notes,
-        networks.labelling, converted,
+        networks.labelling, converted, labeller,
     )  # fmt: skip
 
 
@@ -125,8 +146,8 @@ def observe_samples(judge: Judge, latent: Tensor) -> EvaluationSamples:
     """The judge's outputs for unedited latents (N, L, D), after calibrating on them if the classifier supports it."""
     calibration = judge.classifier.calibration
     if calibration is not None and not judge.labelling:
-        calibration.fit(judge.observe_shared(latent)[0])
-    return EvaluationSamples(latent, *judge.observe_shared(latent))
+        calibration.fit(judge.share(judge.observe, latent)[0])
+    return EvaluationSamples(latent, *judge.share(judge.examine, latent))
 
 
 def draw_unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures of evaluation.h5 and comparison.h5, as JSON lines and as tables."""
+"""Figures of evaluation.h5 and comparison.h5, as JSON lines."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +20,12 @@ from gmmedit.evaluation.figures import (
     Observations,
     compute_figures,
     entanglement,
+    figure_without_interval,
     mean_figure,
+    nuisance_spreads,
     rescore_labels,
 )
+from gmmedit.evaluation.figures_at_one import Counted, Unedited, figures_of_edits, figures_of_samples
 from gmmedit.evaluation.metrics import editing
 from gmmedit.mixture import Layout
 from gmmedit.mixture.held import all_others_held, held_by_all, held_categories
@@ -30,7 +34,12 @@ from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
 
 AT = 0.8  # flip rate at which editors are compared by a single number
+SAMPLES = "samples"  # the method of the figures of unedited samples
 MATRIX = f"entanglement@{AT:g}"
+
+# Metrics that are shares of images, each of which counts or does not; and others between 0 and 1.
+COUNTED = {"flips", "label_flips", "returned", "precision", "agreement", "monotone", "fidelity"}
+SHARES = {"dt", "flip_best", "preservation", "worst_preservation", "kept", "worst_kept", "reach", "fidelity_error"}
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}  # of a figure
 log = logging.getLogger("gmmedit")
@@ -62,6 +71,7 @@ def list_figures(path: Path) -> list[Row]:
         rows: list[Row] = []
         for editor in scored.attrs["editors"]:
             rows += figures_of_editor(scored, editor)
+        rows += figures_of_unedited(scored)
         if "fidelity/labels" in scored:
             rows += figures_of_fidelity(scored)
         return rows
@@ -89,66 +99,106 @@ def observations_of(scored: Artifact, editor: str, category: int) -> Observation
     """The observations of one editor's edits towards one category."""
     layout, unedited = layout_of(scored), torch.from_numpy(scored["unedited/logits"])
     attribute, value = layout.locate(category)
-    group = {name: torch.from_numpy(array) for name, array in scored.group(f"seen/{editor}/{category}").items()}
+    group = group_of(scored, f"seen/{editor}/{category}")
+    spreads = nuisance_spreads(torch.from_numpy(scored["unedited/nuisances"]))
     empty = torch.empty(0)
     return Observations(
         strengths=group["strengths"],
         logits=group["logits"],
         sigma=unedited.std(0),
         target_sigma=float(editing.log_odds(unedited, layout.columns[attribute], value).std()),
-        nuisances=group["nuisances"],
+        nuisances=group["nuisances"] / spreads,
         identity=group.get("identity", empty),
         frechet=group.get("frechet", empty),
         path=group.get("path", empty),
     )
 
 
+def unedited_of(scored: Artifact) -> Unedited:
+    """The observations of the unedited samples."""
+    group = group_of(scored, "unedited")
+    return Unedited(
+        logits=group["logits"],
+        label_logits=group["label_logits"],
+        nuisances=group["nuisances"],
+        pair_pixels=group["pair_pixels"],
+        pair_identity=group.get("pair_identity"),
+        own=[group_of(scored, f"unedited/own/{c}") for c in range(layout_of(scored).categories)],
+    )
+
+
+def group_of(scored: Artifact, name: str) -> dict[str, Tensor]:
+    """All arrays below a group as tensors, under their names within it."""
+    return {key: torch.from_numpy(np.asarray(array)) for key, array in scored.group(name).items()}
+
+
 def figures_of_editor(scored: Artifact, editor: str) -> list[Row]:
     """The figures of one editor: means over groups of categories, then each category, then the cost of its fit."""
-    layout, names = layout_of(scored), category_names(scored)
-    found: list[dict[str, Figure]] = []
-    counts: list[int] = []
+    layout = layout_of(scored)
+    unedited, found = unedited_of(scored), []
     for category in range(layout.categories):
         observed = observations_of(scored, editor, category)
         attribute, value = layout.locate(category)
         held = held_attributes(layout, attribute)
-        found.append(compute_figures(observed, layout.columns, attribute, value, held, seed=category))
-        counts.append(observed.logits.shape[1])
+        swept = compute_figures(observed, layout.columns, attribute, value, held, seed=category)
+        n = observed.logits.shape[1]
+        rows = torch.from_numpy(scored[f"seen/{editor}/{category}/rows"])
+        one = group_of(scored, f"seen/{editor}/{category}/one")
+        found.append(
+            {name: (figure, n) for name, figure in swept.items()}
+            | figures_of_edits(one, rows, unedited, layout, category, held)
+        )
     others = held_categories(all_others_held(len(layout.values)), layout)
     for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), others)):
-        found[category][MATRIX] = figure_without_interval(float(ratio))
-    space = scored.spec.config["space"]
-    rows = []
-    for group, categories in category_groups(layout).items():
-        n = sum(counts[c] for c in categories)
-        for metric in found[0]:
-            rows.append(make_row(editor, space, metric, group, mean_figure([found[c][metric] for c in categories]), n))
-        for rate in FLIP_RATES:
-            reached = [math.isfinite(found[c][f"preservation@{rate:g}"].value) for c in categories]
-            share = figure_without_interval(sum(reached) / len(reached))
-            rows.append(make_row(editor, space, f"categories@{rate:g}", group, share, n))
-    for category, name in enumerate(names):
-        for metric, figure in found[category].items():
-            rows.append(make_row(editor, space, metric, name, figure, counts[category]))
+        n = found[category]["dt"][1]
+        found[category][MATRIX] = figure_without_interval(float(ratio)), n
     seconds, memory = scored[f"cost/{editor}"].tolist()
-    rows.append(make_row(editor, space, "fit_seconds", "all", figure_without_interval(seconds), 0))
-    rows.append(make_row(editor, space, "fit_memory", "all", figure_without_interval(memory), 0))
+    space, listed = scored.spec.config["space"], list_rows(editor, scored, found)
+    listed.append(make_row(editor, space, "fit_seconds", "all", figure_without_interval(seconds), 0))
+    listed.append(make_row(editor, space, "fit_memory", "all", figure_without_interval(memory), 0))
+    return listed
+
+
+def figures_of_unedited(scored: Artifact) -> list[Row]:
+    """The figures of unedited samples beside which those at strength 1 are read, as the method SAMPLES."""
+    layout, unedited = layout_of(scored), unedited_of(scored)
+    return list_rows(SAMPLES, scored, [figures_of_samples(unedited, layout, c) for c in range(layout.categories)])
+
+
+def list_rows(method: str, scored: Artifact, found: list[Counted]) -> list[Row]:
+    """The figures of all categories as rows: means over groups of categories, then each category."""
+    space, rows = scored.spec.config["space"], []
+    for group, categories in category_groups(layout_of(scored)).items():
+        for metric in found[0]:
+            parts, counts = zip(*(found[c][metric] for c in categories), strict=True)
+            rows.append(make_row(method, space, metric, group, mean_figure(list(parts)), sum(counts)))
+        for rate in FLIP_RATES if f"preservation@{FLIP_RATES[0]:g}" in found[0] else ():
+            reached = [math.isfinite(found[c][f"preservation@{rate:g}"][0].strength) for c in categories]
+            share = figure_without_interval(sum(reached) / len(reached))
+            n = sum(found[c]["dt"][1] for c in categories)
+            rows.append(make_row(method, space, f"categories@{rate:g}", group, share, n))
+    for name, figures in zip(category_names(scored), found, strict=True):
+        rows += [make_row(method, space, metric, name, figure, n) for metric, (figure, n) in figures.items()]
     return rows
-
-
-def figure_without_interval(value: float) -> Figure:
-    """A figure whose bootstrap draws, and so its interval, are NaN."""
-    return Figure(value, torch.full((DRAWS,), math.nan))
 
 
 def make_row(method: str, space: str, metric: str, attribute: str, figure: Figure, n: int) -> Row:
     """One figure as a dictionary, see `list_figures`."""
-    low, high = figure.interval()
+    low, high = interval_of(metric, figure, n)
     return {
         "method": method, "space": space, "metric": metric, "attribute": attribute,
         "value": finite_or_none(figure.value), "low": finite_or_none(low), "high": finite_or_none(high), "n": n,
         "strength": finite_or_none(figure.strength),
     }  # fmt: skip
+
+
+def interval_of(metric: str, figure: Figure, n: int) -> tuple[float, float]:
+    """The 95 % interval: Wilson's for a share of n images, else the bootstrap's, for shares within [0, 1]."""
+    name = metric.partition("@")[0]
+    if name in COUNTED:
+        return editing.wilson_interval(figure.value, n)
+    low, high = figure.interval()
+    return (min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)) if name in SHARES else (low, high)
 
 
 def finite_or_none(number: float) -> float | None:
@@ -187,33 +237,6 @@ def figures_of_fidelity(scored: Artifact) -> list[Row]:
     return rows
 
 
-# Tables
-
-SHOWN = {
-    "flip_best": "best flip", f"preservation@{AT:g}": f"kept@{AT:g}", f"worst_preservation@{AT:g}": "worst kept",
-    "ad_mean@1sd": "AD@1sd", "ad_max@1sd": "max AD", f"drift@{AT:g}": f"drift@{AT:g}", MATRIX: "entangled",
-}  # fmt: skip
-
-
-def score_tables(path: Path) -> dict[str, Any]:
-    """`tables` (means of all editors, then the categories of the first one), `notes`, and all `figures`."""
-    with artifacts.open(path) as scored:
-        editors, notes, names = scored.attrs["editors"], scored.attrs["notes"], category_names(scored)
-        groups = list(category_groups(layout_of(scored)))
-    rows = read_figures(path)
-    at = {(row["method"], row["metric"], row["attribute"]): row for row in rows}
-    shown = [metric for metric in SHOWN if (editors[0], metric, "all") in at]
-    columns = ["DT (95 %)", *(SHOWN[metric] for metric in shown), "fit"]
-    tables = []
-    for group in groups[1:] or groups:
-        lines = [[name, *format_cells(at, name, group, shown), format_cost(at, name)] for name in editors]
-        title = f"{group} attributes: means over categories"
-        tables.append({"title": title, "columns": ["editor", *columns], "rows": lines})
-    lines = [[name, *format_cells(at, editors[0], name, shown)] for name in names]
-    tables.append({"title": editors[0], "columns": ["category", *columns[:-1]], "rows": lines})
-    return {"tables": tables, "notes": notes, "figures": rows}
-
-
 def read_figures(path: Path) -> list[Row]:
     """The figures from the .jsonl file of a finished file; recomputed with a warning if a line is damaged."""
     target = write_figures(path)
@@ -223,27 +246,3 @@ def read_figures(path: Path) -> list[Row]:
         log.warning("note: recomputing the figures of %s: %s", target, reason)
         rows, _ = read_json_lines(write_figures(path, again=True), KEYS)
     return rows
-
-
-def format_cells(at: dict[tuple[str, str, str], Row], editor: str, attribute: str, shown: list[str]) -> list[str]:
-    """The cells of one row of a table: DT with its interval, then the shown metrics.
-
-    In brackets, if below 1: the share of the categories that reach the flip rate.
-    """
-    dt = at[editor, "dt", attribute]
-    found = [f"{dt['value']:.3f} ({dt['low']:.3f}-{dt['high']:.3f})"]
-    for metric in shown:
-        value = at[editor, metric, attribute]["value"]
-        text = "-" if value is None else f"{value:.3f}"
-        share = at.get((editor, f"categories@{metric.partition('@')[2]}", attribute))
-        if share and share["value"] < 1 and value is not None:
-            text += f" [{share['value']:.2f}]"
-        found.append(text)
-    return found
-
-
-def format_cost(at: dict[tuple[str, str, str], Row], editor: str) -> str:
-    """Time and memory of an editor's fit."""
-    seconds, memory = (at[editor, metric, "all"]["value"] for metric in ("fit_seconds", "fit_memory"))
-    text = "-" if seconds is None else f"{seconds:.1f} s"
-    return text if memory is None else f"{text}, {memory / 2**20:.0f} MB"

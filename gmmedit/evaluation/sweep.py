@@ -31,7 +31,8 @@ from gmmedit.evaluation.judge import (
     make_judge,
     observe_samples,
 )
-from gmmedit.evaluation.metrics import realism
+from gmmedit.evaluation.metrics import editing, realism
+from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edits, observe_samples_alone
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
@@ -77,6 +78,7 @@ def score_editors(
         spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
         if artifacts.is_up_to_date(path, spec, execution):
             return path
+        editors.check_extras(names)
         spec = settle_precision(path, spec, execution)
         inputs = load_inputs(spec, run, networks, settings.model_copy(update=named | dict(spec.resolved)))
     if first_seed != settings.first_seed:
@@ -111,10 +113,8 @@ def score_all(names: list[str], inputs: SweepInputs, path: Path, execution: Exec
         found |= measure_fidelity(inputs.judge, inputs.samples, inputs.material)
     wanted = {"fidelity/labels", "fidelity/hits", "fidelity/coefficients", *(f"cost/{name}" for name in scored)}
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
-    arrays |= {
-        "unedited/logits": inputs.samples.logits.numpy(),
-        "unedited/nuisances": inputs.samples.nuisances.numpy(),
-    }
+    unedited = observe_samples_alone(inputs.samples, inputs.material.layout, inputs.settings.starts)
+    arrays |= {f"unedited/{name}": part.numpy() for name, part in unedited.items()}
     facts = {"editors": scored, "notes": notes}
     artifacts.write_whole(path, inputs.spec, arrays, attrs=facts)
 
@@ -256,18 +256,20 @@ def select_starts(inputs: SweepInputs, category: int) -> Tensor:
 def sweep_strengths(editor: Editor, inputs: SweepInputs, category: int) -> dict[str, Tensor]:
     """Observations of one editor and category: rows (n,), strengths (S,), logits (S, n, K), nuisances (S, n, M).
 
-    With a feature network also identity (S, n), frechet (S,) and path (n,).
+    With a feature network also identity (S, n), frechet (S,) and path (n,). one/...: those of `observe_edits`.
     """
     samples, rows = inputs.samples, select_starts(inputs, category)
-    latent = samples.latent[rows]
+    starts = Starts(samples, inputs.material.layout, category, rows)
+    latent = starts.latent
     trajectory = editor.trajectory(latent, category)
     observed = [(samples.logits[rows], samples.nuisances[rows], samples.features[rows])]
-    for strength in editor.strengths[1:]:
+    swept = sorted({0.0, 1.0, *editor.strengths})
+    for strength in swept[1:]:
         inputs.judge.execution.stop.check()
         moved = trajectory(strength)
         observed.append(observed[0] if torch.equal(moved, latent) else inputs.judge.observe(moved))
     logits, nuisances, features = (torch.stack(parts) for parts in zip(*observed, strict=True))
-    strengths = torch.tensor(editor.strengths)
+    strengths = torch.tensor(swept)
     found = {"rows": rows, "strengths": strengths, "logits": logits, "nuisances": nuisances}
     if features.shape[2]:
         found |= {
@@ -275,4 +277,8 @@ def sweep_strengths(editor: Editor, inputs: SweepInputs, category: int) -> dict[
             "frechet": torch.tensor([realism.frechet_distance(edited, samples.features) for edited in features]),
             "path": realism.path_length(features, strengths),
         }
-    return found
+    flips = editing.flipped(logits, starts.layout.columns, *starts.layout.locate(category)).mean(1)
+    inputs.judge.execution.stop.check()
+    strength = choose_strength(editor, flips, swept)
+    one = observe_edits(editor, inputs.judge, starts, trajectory, strength)
+    return found | {f"one/{name}": part for name, part in one.items()}

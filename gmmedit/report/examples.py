@@ -68,7 +68,8 @@ def candidates(evaluation: Artifact, category: int) -> list[Example]:
     observed, columns = observations_of(evaluation, editor, category), layout.columns
     flips = editing.flipped(observed.logits, columns, attribute, value)  # (S, n)
     label = observed.logits[..., columns[attribute]].softmax(-1)[..., value]
-    moved = editing.dependencies(observed.logits[0], observed.logits, observed.sigma, columns, held).mean(2)
+    apart = editing.dependencies(observed.logits[0], observed.logits, observed.sigma, columns, held)
+    moved = apart.mean(2) if held else torch.zeros_like(label)
     values = editing.values_of(observed.logits, columns)  # (S, n, A)
     step = torch.where(flips.any(0), flips.argmax(0), label.argmax(0))
     rows = evaluation[f"seen/{editor}/{category}/rows"]

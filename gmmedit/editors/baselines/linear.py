@@ -21,6 +21,7 @@ class LinearEditor(Editor):
 
     steps: Tensor
     chart = RawLatent()
+    aims = False
     strengths = (0.0, 0.02, 0.04, 0.07, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0)
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:

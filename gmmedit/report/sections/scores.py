@@ -14,8 +14,8 @@ from gmmedit.evaluation.results import (
     observations_of,
     read_figures,
     rescoring_matrix,
-    score_tables,
 )
+from gmmedit.evaluation.tables import score_tables
 from gmmedit.pictures.charts import Axis, Line, render_chart
 from gmmedit.pictures.markup import Html, details, element, format_signed, heat_map, items, note, paragraph, table
 from gmmedit.pictures.page import Section
@@ -29,8 +29,21 @@ GLOSSARY = [
     f"kept@{AT:g}, worst kept: share of the other attributes that keep their value at flip rate {AT:g}, on average and "
     "for the worst attribute; in brackets: share of the categories that reach that flip rate, if below 1",
     "AD, max AD: change of the other labels, in standard deviations, when the target has changed by one",
-    f"drift@{AT:g}: change of the evaluation classifier's other outputs (pose, background, ...), from 0 to 2",
+    f"drift@{AT:g}: change of the evaluation classifier's other outputs (pose, background, ...), in their standard "
+    "deviations",
     "entangled: total change of all other labels per unit of change of the target",
+]
+GLOSSARY_AT_ONE = [
+    "flips, label flips: share of the images without the value that get it at strength 1, by the evaluation classifier "
+    "and by the labelling one; to be read beside the share of unedited samples on which the two agree (agreement)",
+    "kept, worst kept: share of the other attributes that keep their value, on average and for the worst attribute",
+    "identity: cosine of the features with those of the original; last row: of two samples",
+    "picture: mean absolute change of the image, in units of the mean difference between two samples",
+    "drift: change of the evaluation classifier's other outputs, in standard deviations; last row: between two samples",
+    "precision: share of the edits among samples that have the value; own: of such samples among others",
+    "KID: distance of the edits from samples that have the value; last row: of such samples from others, about 0",
+    "reversal: distance from the original after an edit and its undoing, in the units of picture",
+    "directions without a unit of strength are measured where they first reach 0.95 of their best flip rate",
 ]
 
 Figures = dict[tuple[str, str, str], dict]
@@ -55,9 +68,11 @@ def summarise_scores(scored: Artifact) -> list[str]:
     """The scores of the first editor in a few lines."""
     figures, editor = index_figures(scored), leading_editor(scored)
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
-    hardest = min(category_names(scored), key=lambda name: figures[editor, "dt", name]["value"])
     evaluator = (scored.spec.classifier or {}).get("name")
     subject = f"{editor}, evaluated by {evaluator} on {scored.spec.n} unseen samples"
+    if dt["value"] is None:  # a single attribute, beside which nothing is kept
+        return [f"{subject}: {format_interval(figures[editor, 'flips@1', 'all'])} flip at strength 1"]
+    hardest = min(category_names(scored), key=lambda name: figures[editor, "dt", name]["value"])
     lines = [f"{subject}: DT {format_interval(dt)}; 95 % intervals in brackets"]
     if kept["value"] is not None:
         share = figures[editor, f"categories@{AT:g}", "all"]["value"]
@@ -86,8 +101,8 @@ def evaluation_section(run: RunFolder) -> Section:
     contents = [
         paragraph(f"{scored.spec.n} samples that no fit has seen; only those without a value are edited towards it."),
         *(note(text) for text in report["notes"]),
-        *(table(part["columns"], part["rows"], part["title"]) for part in report["tables"]),
-        details("What the columns mean", items(GLOSSARY)),
+        *(table(part["columns"], part["rows"], part["title"]) for part in [*report["tables"], *report["categories"]]),
+        details("What the columns mean", items([*GLOSSARY, *GLOSSARY_AT_ONE])),
         element("h3", "Changes of all labels"),
         rescoring_map(scored),
         *fidelity_tables(scored),
@@ -137,15 +152,17 @@ def comparison_section(run: RunFolder) -> Section:
     scored = run.opened["comparison"]
     report, groups = score_tables(scored.path), category_groups(layout_of(scored))
     kinds = [group for group in groups if group != "all"] or ["all"]
+    several = len(scored.attributes) > 1
+    drawn = [trade_off(scored, group, groups[group]) for group in kinds] if several else []
     contents = [
         paragraph(
             "All methods edit the same samples. The strength grows along a line: further right, more targets flip; "
             "higher, more of the other attributes keep their value. A line ends at the method's highest flip rate."
         ),
         *(note(text) for text in report["notes"]),
-        element("div", [trade_off(scored, group, groups[group]) for group in kinds], class_="pair"),
-        *(table(part["columns"], part["rows"], part["title"]) for part in report["tables"][:-1]),
-        details("What the columns mean", items(GLOSSARY)),
+        *([element("div", drawn, class_="pair")] if drawn else []),
+        *(table(part["columns"], part["rows"], part["title"]) for part in report["tables"]),
+        details("What the columns mean", items([*GLOSSARY, *GLOSSARY_AT_ONE])),
     ]
     return Section("comparison", "Comparison", contents)
 
