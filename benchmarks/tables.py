@@ -19,6 +19,12 @@ CATEGORIES = {
     "worst@0.95": "worst_preservation@0.95", "AD@1sd": "ad_mean@1sd", "drift@0.8": "drift@0.8", "monotone": "monotone",
     "calibration": "calibration",
 }  # fmt: skip
+SAMPLES = "samples"  # the method of the figures of unedited samples
+AT_ONE = {
+    "flips": "flips@1", "label flips": "label_flips@1", "kept": "kept@1", "worst": "worst_kept@1",
+    "identity": "identity@1", "picture": "picture@1", "drift": "drift@1", "precision": "precision@1",
+    "density": "density@1", "KID": "kid@1", "reversal": "reversal@1", "agreement": "agreement",
+}  # fmt: skip
 WITH_INTERVAL = {"dt", "ad_mean@1sd", "ad_max@1sd"}
 Figures = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -26,7 +32,8 @@ Figures = dict[tuple[str, str, str], dict[str, Any]]
 def main(path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     figures = {(line["method"], line["metric"], line["attribute"]): line for line in lines}
-    editors = list(dict.fromkeys(line["method"] for line in lines))
+    methods = list(dict.fromkeys(line["method"] for line in lines))
+    editors = [method for method in methods if method != SAMPLES]
     for group in GROUPS:
         print(f"\n## {group} attributes\n")
         heading("editor", *EDITORS, "fit s", "fit MB")
@@ -34,6 +41,10 @@ def main(path: Path) -> None:
             share = figures.get((editor, "categories@0.8", group), {}).get("value")
             cells = [cell(figures, editor, metric, group, share) for metric in EDITORS.values()]
             print(row(editor, *cells, *costs(figures, editor)))
+        print(f"\n## {group} attributes at strength 1\n")
+        heading("editor", *AT_ONE)
+        for method in methods:
+            print(row(method, *(cell(figures, method, metric, group, None) for metric in AT_ONE.values())))
     print(f"\n## {editors[0]}, category by category\n")
     heading("category", *CATEGORIES)
     for category in dict.fromkeys(line["attribute"] for line in lines if "=" in line["attribute"]):

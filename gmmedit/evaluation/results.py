@@ -35,6 +35,7 @@ from gmmedit.runtime.storage import write_file
 
 AT = 0.8  # flip rate at which editors are compared by a single number
 SAMPLES = "samples"  # the method of the figures of unedited samples
+SWEPT = ("strengths", "logits", "nuisances", "identity", "frechet", "path")  # observations along the sweep
 MATRIX = f"entanglement@{AT:g}"
 
 # Metrics that are shares of images, each of which counts or does not; and others between 0 and 1.
@@ -69,9 +70,10 @@ def list_figures(path: Path) -> list[Row]:
     """
     with artifacts.open(path) as scored:
         rows: list[Row] = []
+        unedited = unedited_of(scored)
         for editor in scored.attrs["editors"]:
-            rows += figures_of_editor(scored, editor)
-        rows += figures_of_unedited(scored)
+            rows += figures_of_editor(scored, editor, unedited)
+        rows += figures_of_unedited(scored, unedited)
         if "fidelity/labels" in scored:
             rows += figures_of_fidelity(scored)
         return rows
@@ -99,7 +101,9 @@ def observations_of(scored: Artifact, editor: str, category: int) -> Observation
     """The observations of one editor's edits towards one category."""
     layout, unedited = layout_of(scored), torch.from_numpy(scored["unedited/logits"])
     attribute, value = layout.locate(category)
-    group = group_of(scored, f"seen/{editor}/{category}")
+    prefix = f"seen/{editor}/{category}"
+    names = [name for name in SWEPT if f"{prefix}/{name}" in scored]
+    group = {name: torch.from_numpy(scored[f"{prefix}/{name}"]) for name in names}
     spreads = nuisance_spreads(torch.from_numpy(scored["unedited/nuisances"]))
     empty = torch.empty(0)
     return Observations(
@@ -132,10 +136,9 @@ def group_of(scored: Artifact, name: str) -> dict[str, Tensor]:
     return {key: torch.from_numpy(np.asarray(array)) for key, array in scored.group(name).items()}
 
 
-def figures_of_editor(scored: Artifact, editor: str) -> list[Row]:
+def figures_of_editor(scored: Artifact, editor: str, unedited: Unedited) -> list[Row]:
     """The figures of one editor: means over groups of categories, then each category, then the cost of its fit."""
-    layout = layout_of(scored)
-    unedited, found = unedited_of(scored), []
+    layout, found = layout_of(scored), []
     for category in range(layout.categories):
         observed = observations_of(scored, editor, category)
         attribute, value = layout.locate(category)
@@ -159,9 +162,9 @@ def figures_of_editor(scored: Artifact, editor: str) -> list[Row]:
     return listed
 
 
-def figures_of_unedited(scored: Artifact) -> list[Row]:
+def figures_of_unedited(scored: Artifact, unedited: Unedited) -> list[Row]:
     """The figures of unedited samples beside which those at strength 1 are read, as the method SAMPLES."""
-    layout, unedited = layout_of(scored), unedited_of(scored)
+    layout = layout_of(scored)
     return list_rows(SAMPLES, scored, [figures_of_samples(unedited, layout, c) for c in range(layout.categories)])
 
 
