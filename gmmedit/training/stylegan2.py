@@ -1,4 +1,4 @@
-"""Training of StyleGAN2 on causally sampled avatars.
+"""Training of StyleGAN2 on a pool of images; without settings of its own, the embedded generator on avatars.
 
 Non-saturating loss, lazy R1 and path-length regularisation, style mixing, moving average of the weights (Karras et al.
 2020). Step t draws from generators seeded by (seed, t), so that a resumed run gives the same result.
@@ -21,7 +21,7 @@ from gmmedit.datasets.avatars.factors import ATTRIBUTES, Factors, sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.training.discriminator import Discriminator
-from gmmedit.training.stylegan2_settings import EMBEDDED, GANSettings, Knot
+from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
 STATEFUL = ("g", "d", "average", "g_adam", "d_adam")
 POOL_SEED = 1
@@ -48,21 +48,26 @@ def render_pool(n: int, seed: int, path: Path) -> None:
 
 
 class GANTraining:
-    """Generator, its moving average, discriminator and both optimisers, in one phase of the growth."""
+    """Generator, its moving average, discriminator and both optimisers, in one phase of the growth.
 
-    def __init__(self, settings: GANSettings, critic: ConvNet, phase: int = 0, device: str = "cpu"):
-        self.settings, self.critic, self.phase, self.device = settings, critic.to(device), phase, device
+    critic: a classifier of avatars for the schedule's attribute terms; None: there are none, for other images.
+    """
+
+    def __init__(self, settings: GANSettings, critic: ConvNet | None, phase: int = 0, device: str = "cpu"):
+        self.settings, self.phase, self.device = settings, phase, device
+        self.critic = critic.to(device) if critic else None
         self.resolution, self.images = settings.phases[phase]
         torch.manual_seed(settings.seed + phase)
-        self.g = StyleGAN2(config_at(self.resolution)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.g = StyleGAN2(config_at(settings.network, self.resolution)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.g.noise_mode = "random"
-        self.d = Discriminator(self.resolution).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.d = Discriminator(self.resolution, settings.width).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.g).eval().requires_grad_(False)
         self.average.noise_mode = "const"
         self.g_adam = make_lazy_adam(self.g, settings.lr, settings.path_every)
         self.d_adam = make_lazy_adam(self.d, settings.lr, settings.r1_every)
         self.path_mean = torch.zeros([], device=device)
-        self.wanted_pairs = pair_rates(sample_causal(settings.pool, POOL_SEED)).to(device)
+        avatars = sample_causal(settings.pool if critic else 1, POOL_SEED)
+        self.wanted_pairs = pair_rates(avatars).to(device)
         self.pairs = self.wanted_pairs.clone()  # running mean over generated images
         self.step = 0
 
@@ -123,7 +128,7 @@ class GANTraining:
         return self.settings.at(self.step * self.settings.batch) if last else Knot(0)
 
     def real_batch(self, pool: np.ndarray) -> Tensor:
-        """Images (N, 3, R, R) in [-1, 1] drawn from the pool, uint8 (n, 64, 64, 3), at the phase's resolution."""
+        """Images (N, 3, R, R) in [-1, 1] drawn from the pool, uint8 (n, S, S, 3), at the phase's resolution."""
         rows = np.sort(torch.randint(len(pool), (self.settings.batch,)).numpy())
         images = torch.from_numpy(pool[rows]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         images = F.avg_pool2d(images, images.shape[2] // self.resolution)
@@ -131,7 +136,7 @@ class GANTraining:
 
     def draw_latents(self, n: int) -> tuple[Tensor, Tensor]:
         """W+ (n, L, w_dim), with style mixing from a random layer on for some rows, and which rows (n,) are unmixed."""
-        z = torch.randn(2 * n, EMBEDDED.z_dim).to(self.device)
+        z = torch.randn(2 * n, self.g.z_dim).to(self.device)
         w, other = self.g.mapping(z).chunk(2)
         self.g.mapping.w_avg.lerp_(w.detach().mean(dim=0), 0.005)
         layers = self.g.w_shape[0]
@@ -175,7 +180,7 @@ class GANTraining:
         smiles. Imbalance: they should be as frequent as in the data, which the entropy alone would not ensure.
         """
         knot = self.knot()
-        if not (knot.sharpness or knot.balance) or not len(images):
+        if self.critic is None or not (knot.sharpness or knot.balance) or not len(images):
             return images.new_zeros(())
         with self.autocast():
             logits = self.critic.logits(images.float())
@@ -194,7 +199,7 @@ class GANTraining:
         keep = 0.5 ** (len(labels) / PAIR_MEMORY)
         self.pairs = self.pairs.lerp(found.detach(), 1 - keep)
         lack = (self.wanted_pairs / self.pairs.clamp(min=1e-3)).clamp(max=MOST_LACK) - 1
-        return -(lack * found).sum() / len(self.critic.attributes)
+        return -(lack * found).sum() / len(ATTRIBUTES)
 
     def path_penalty(self, n: int) -> Tensor:
         """(|J^T y| - its running mean)^2 (Karras et al. 2020, equation 4)."""
@@ -245,10 +250,10 @@ class GANTraining:
             mean.copy_(current)
 
 
-def config_at(resolution: int) -> StyleGAN2Config:
-    """The embedded generator cut off at a resolution."""
-    levels = [size for size in EMBEDDED.resolutions if size <= resolution]
-    return replace(EMBEDDED, resolution=resolution, channels=EMBEDDED.channels[: len(levels)])
+def config_at(network: StyleGAN2Config, resolution: int) -> StyleGAN2Config:
+    """The generator cut off at a resolution."""
+    levels = [size for size in network.resolutions if size <= resolution]
+    return replace(network, resolution=resolution, channels=network.channels[: len(levels)])
 
 
 def copy_matching(larger: nn.Module, smaller: nn.Module) -> None:

@@ -25,6 +25,8 @@ class GANSettings:
     """The settings of a run; the defaults are those of the shipped weights."""
 
     seed: int = 0
+    network: StyleGAN2Config = EMBEDDED  # of the last phase
+    width: int = 128  # channels of the discriminator
     # (resolution, images shown to the discriminator): growing costs a fraction of 64 pixels throughout
     phases: tuple[tuple[int, int], ...] = ((32, 160_000), (64, 380_000))
     pool: int = 50_000  # distinct renders

@@ -4,6 +4,7 @@ All take images (N, 3, H, W) in [-1, 1] and resize them. Names of parameters fol
 padding is TensorFlow's "same", which is asymmetric at stride 2.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ class DenseNet(nn.Module):
     def __init__(self, n_out: int, tiny: bool = False) -> None:
         super().__init__()
         widths = [3, 32, 64, 128] + ([] if tiny else [256])
-        for i, (n_in, width) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (n_in, width) in enumerate(pairwise(widths)):
             self.add_module(f"dense{i}", DenseBlock(n_in, width, 3 if tiny else 4))
         self.blocks = len(widths) - 1
         self.fc = nn.Linear(widths[-1], n_out)
