@@ -1,7 +1,7 @@
 """Worlds that others made: fetch one by package name, and run everything on it.
 
     python benchmarks/worlds.py prepare faces|digits|fashion --out FOLDER
-    python benchmarks/worlds.py run     faces|digits|fashion --out FOLDER [--run RUN] [-n 20000] [--evaluated 1000]
+    python benchmarks/worlds.py run     faces|digits|fashion --out FOLDER [--run RUN] [-n 20000]
 
 docs/worlds.md says what is fetched, and under which licences.
 """
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="run folder; default: FOLDER/WORLD/run")
     parser.add_argument("-n", type=int, default=20_000, help="samples to fit")
     parser.add_argument("--evaluated", type=int, default=1_000, help="samples to evaluate")
+    parser.add_argument("--config", type=Path, help="YAML file of settings for every command")
     options = parser.parse_args()
     folder = options.out / options.world
     if options.task == "prepare":
@@ -31,7 +32,7 @@ def main() -> None:
     else:
         from worlds.running import run_world
 
-        run_world(options.world, folder, options.run or folder / "run", options.n, options.evaluated)
+        run_world(options.world, folder, options.run or folder / "run", options.n, options.evaluated, options.config)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training of a small classifier of several attributes on disturbed images, seeded."""
+"""Training of a small classifier of several attributes on moved and noisy images, seeded."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,14 +14,18 @@ Targets = Callable[[Tensor, Tensor], Tensor]  # moved images (N, 1, S, S) and la
 def train_classifier(
     network: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[int], targets: Targets, steps: int, seed: int
 ) -> None:
-    """Adam on the sum of the attributes' cross-entropies; sizes: how many values each attribute has."""
+    """Adam on the sum of the attributes' cross-entropies; sizes: how many values each attribute has.
+
+    Half of each batch is moved, and all of it is noisy.
+    """
     torch.manual_seed(seed)
     adam = torch.optim.Adam(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, 2e-3, steps)
     network.train()
     for _ in range(steps):
         rows = torch.randint(len(images), (BATCH,))
-        batch = move(images[rows])
+        batch = images[rows]
+        batch = torch.cat([batch[: BATCH // 2], move(batch[BATCH // 2 :])])
         loss = cross_entropies(network(add_noise(batch)), targets(batch, labels[rows]), sizes)
         adam.zero_grad()
         loss.backward()

@@ -23,7 +23,7 @@ PROGRAMS = [
 ]
 SIZES = (10, 2, 2)  # digit, stroke, slant
 HELD_OUT = 500
-STEPS = {"labels": 4_000, "judge": 5_000}
+STEPS = {"labels": 2_500, "judge": 2_500}
 
 
 def read_digits(package: Path) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,8 @@ def prepare(folder: Path, downloads: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     install(PROGRAMS, folder)
     sys.path.insert(0, str(folder.resolve()))
-    train_classifiers(images, digits, folder)
+    if not (folder / "judge.safetensors").exists():
+        train_classifiers(images, digits, folder)
     train_generator(images, folder)
 
 

@@ -1,4 +1,4 @@
-"""A GAN whose generator is a user's MLP, trained on a few thousand digits; resumable."""
+"""A user's MLP trained on a few thousand digits, first as a VAE's decoder, then as a GAN's generator; resumable."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from gmmedit.training.checkpoints import read_checkpoint, save_checkpoint
 from worlds.classifying import move
 
-STEPS, BATCH, LR, R1, R1_EVERY = 20_000, 64, 5e-4, 2.0, 8
-KEEP, SAVE_EVERY = 0.999, 1_000  # of the moving average, a step
+VAE_STEPS, VAE_BATCH, VAE_LR = 3_000, 128, 1e-3
+STEPS, BATCH, LR, R1, R1_EVERY = 5_000, 64, 5e-4, 2.0, 8
+KEEP, SAVE_EVERY = 0.998, 500  # of the moving average, a step
 
 
 class Discriminator(nn.Module):
@@ -20,10 +21,10 @@ class Discriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convs = nn.Sequential(
-            nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(1, 24, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(24, 48, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.Flatten(),
         )  # fmt: skip
-        self.head = nn.Sequential(nn.Linear(64 * 49 + 1, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+        self.head = nn.Sequential(nn.Linear(48 * 49 + 1, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convs(x)
@@ -33,13 +34,16 @@ class Discriminator(nn.Module):
 
 def train(images: Tensor, generator: nn.Module, average: nn.Module, folder: Path) -> None:
     """Train on images (n, 1, 28, 28) in [-1, 1]; `average` becomes the moving average of the generator."""
-    torch.manual_seed(0)
+    checkpoint = folder / "gan.checkpoint"
+    saved = read_checkpoint(checkpoint)
+    if not saved:
+        train_decoder(images, generator)
+        save_sheet(generator, folder / "samples_decoder.png")
+    torch.manual_seed(1)
     networks = {"generator": generator, "average": average, "discriminator": Discriminator()}
     average.load_state_dict(generator.state_dict())
     for name in ("generator", "discriminator"):
         networks[f"{name}_adam"] = torch.optim.Adam(networks[name].parameters(), LR, (0.0, 0.99))
-    checkpoint = folder / "gan.checkpoint"
-    saved = read_checkpoint(checkpoint)
     for name, network in networks.items() if saved else ():
         network.load_state_dict(saved[name])
     for step in range(saved["step"] if saved else 0, STEPS):
@@ -49,6 +53,20 @@ def train(images: Tensor, generator: nn.Module, average: nn.Module, folder: Path
             save_checkpoint({name: n.state_dict() for name, n in networks.items()} | {"step": step + 1}, checkpoint)
             save_sheet(average, folder / f"samples_{step + 1:06d}.png")
             print(f"digits: step {step + 1} of {STEPS}", flush=True)
+
+
+def train_decoder(images: Tensor, generator: nn.Module) -> None:
+    """Train the generator as a VAE's decoder (Kingma and Welling 2014), with which it covers all digits."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 2 * generator.z_dim))
+    adam = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], VAE_LR)
+    for _ in range(VAE_STEPS):
+        batch = small_moves(images[torch.randint(len(images), (VAE_BATCH,))])
+        mean, log_deviation = encoder(batch).chunk(2, 1)
+        rebuilt = generator(mean + log_deviation.exp() * torch.randn_like(mean))
+        light, rebuilt = (batch.clamp(-1, 1) + 1) / 2, (rebuilt + 1).clamp(1e-4, 2 - 1e-4) / 2
+        divergence = (mean.square() + (2 * log_deviation).exp() - 1) / 2 - log_deviation
+        descend(adam, (F.binary_cross_entropy(rebuilt, light, reduction="sum") + divergence.sum()) / VAE_BATCH)
 
 
 def step_networks(networks: dict, images: Tensor, step: int) -> None:

@@ -19,7 +19,7 @@ from worlds.packages import fetch, install
 PROGRAMS = [
     "small_networks.py", "fashion_networks.py", "fashion_labels.yaml", "fashion_judge.yaml", "fashion_features.yaml",
 ]  # fmt: skip
-STEPS = {"labels": 9_000, "judge": 9_000}
+STEPS = {"labels": 5_000, "judge": 4_000}
 SAMPLES, SEED, BATCH = 4_000, 20_000_000, 50
 
 

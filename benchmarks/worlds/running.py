@@ -10,8 +10,8 @@ from tables import cell, heading, row
 
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = {
-    "DT": "dt", "best flip": "flip_best", "kept@0.8": "preservation@0.8", "AD@1sd": "ad_mean@1sd",
-    "identity@0.8": "identity@0.8", "fit s": "fit_seconds",
+    "DT": "dt", "AD@1sd": "ad_mean@1sd", "flips@1": "flips@1", "kept@1": "kept@1", "identity@1": "identity@1",
+    "pixels@1": "pixels@1", "precision@1": "precision@1", "fit s": "fit_seconds",
 }  # fmt: skip
 
 
@@ -42,9 +42,14 @@ WORLDS = {
 }  # fmt: skip
 
 
-def run_world(name: str, folder: Path, run: Path, samples: int, evaluated: int) -> None:
-    """Sample, label, fit, edit, compare; prints a row for each editor. CalledProcessError: a command failed."""
+def run_world(name: str, folder: Path, run: Path, samples: int, evaluated: int, settings: Path | None) -> None:
+    """Sample, label, fit, edit, compare; prints a row for each editor. CalledProcessError: a command failed.
+
+    settings: a YAML file for each command's --config.
+    """
+    config = ["--config", str(settings.resolve())] if settings else []
     world = WORLDS[name]
+    folder = folder.resolve()
     judged = ("--classifier", str(folder / world.judge), "--features", str(folder / world.features))
     each = [word for edit in world.edits for word in ("--attr", edit)]
     for words in (
@@ -55,14 +60,16 @@ def run_world(name: str, folder: Path, run: Path, samples: int, evaluated: int) 
         ["edit", "--each", *each],
         ["compare", "-n", str(evaluated), *judged],
     ):
-        call(words, run)
+        call([*words, *config], run)
     print_rows(run / "comparison.jsonl")
 
 
 def call(words: list[str], run: Path) -> None:
     """`gmmedit WORDS` in the run folder; what is finished is not done again."""
     print("gmmedit", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "gmmedit", *words, "--run", str(run), "--quiet"], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "gmmedit", *words, "--run", str(run.resolve()), "--quiet"], check=True, cwd=ROOT
+    )
 
 
 def print_rows(path: Path) -> None:

@@ -5,7 +5,7 @@ from torch import nn
 
 
 def generator() -> nn.Module:
-    """z (N, 64) to images (N, 1, 28, 28)."""
+    """z (N, 32) to images (N, 1, 28, 28)."""
     return load_weights(Generator(), "generator.safetensors")
 
 

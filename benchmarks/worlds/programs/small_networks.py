@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """An MLP: z (N, 64) to images (N, 1, 28, 28) in [-1, 1]."""
+    """An MLP: z (N, 32) to images (N, 1, 28, 28) in [-1, 1]."""
 
-    z_dim = 64
+    z_dim = 32
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(64, 256), nn.LeakyReLU(0.2), nn.Linear(256, 512), nn.LeakyReLU(0.2),
+            nn.Linear(32, 256), nn.LeakyReLU(0.2), nn.Linear(256, 512), nn.LeakyReLU(0.2),
             nn.Linear(512, 512), nn.LeakyReLU(0.2), nn.Linear(512, 784), nn.Tanh(),
         )  # fmt: skip
 
@@ -29,9 +29,9 @@ class Plain(nn.Module):
 
     def __init__(self, n: int, side: int) -> None:
         super().__init__()
-        widths = (1, 24, 48, 96)
+        widths = (1, 16, 32, 64)
         self.convs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 3, padding=1) for i in range(3))
-        self.hidden = nn.Linear(96 * (side // 8) ** 2, 128)
+        self.hidden = nn.Linear(64 * (side // 8) ** 2, 128)
         self.out = nn.Linear(128, n)
 
     def forward(self, x: Tensor) -> Tensor:
