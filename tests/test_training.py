@@ -14,6 +14,7 @@ from gmmedit.datasets.avatars.factors import sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
+from gmmedit.generators.stylegan2 import StyleGAN2Config
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.runtime.execution import Execution
 from gmmedit.training import loop as runs
@@ -49,6 +50,14 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool):
     second.load_state(first.state())
     assert len(list(second.run(pool))) == 2
     assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
+
+
+def test_another_network_trains_without_a_critic():
+    network = StyleGAN2Config(resolution=32, channels=(8, 8, 8, 4), z_dim=4, w_dim=6)
+    other = GANTraining(replace(SETTINGS, network=network, width=16), None, phase=1)
+    images = np.zeros((3, 32, 32, 3), np.uint8)
+    assert [step.images for step in other.run(images)] == [8, 16]
+    assert other.average.synthesize(other.average.map(torch.zeros(2, 4))).shape == (2, 3, 32, 32)
 
 
 def test_a_grown_run_takes_over_what_it_can(pool):
