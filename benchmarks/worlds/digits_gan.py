@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convs(x)
-        spread = x.std(0).mean().expand(len(x), 1)  # of the batch, so that all images being alike is seen
+        spread = (x.var(0) + 1e-6).sqrt().mean().expand(len(x), 1)  # of the batch: shows that all images are alike
         return self.head(torch.cat([x, spread], 1))[:, 0]
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gmmedit import generators
+from gmmedit.classifiers.preprocessing import convert_channels
 from worlds.classifying import accuracies, train_classifier
 from worlds.fashion_gan import train
 from worlds.idx import read_idx
@@ -83,4 +84,4 @@ def generate(path: Path) -> Tensor:
     network = generators.load(str(path))
     z = torch.randn(SAMPLES, network.z_dim, generator=torch.Generator().manual_seed(SEED))
     images = torch.cat([network.synthesize(network.map(part)) for part in z.split(BATCH)])
-    return images.mean(1, keepdim=True)
+    return convert_channels(images, (1,))
