@@ -82,7 +82,8 @@ class EditSettings(Section):
     """Step 5: how control vectors are drawn, and how the latents of each image are optimised."""
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # optimisation steps per image, through generator and classifier
+    polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps per image, through generator and classifier
+    picture: Weight = 20.0  # weight of the change of the image in them, in units of the change between two samples
     precision: Precision = "fp32"  # in those steps; images are generated in fp32
     gan: str | None = None  # another generator of the same latent space; None: the run's
     seed: Seed = 0
@@ -98,7 +99,8 @@ class EvaluateSettings(Section):
     classifier: str = "auto"  # auto: an independently trained one, else the labelling one with a note
     features: str = "auto"  # feature network for identity and realism; auto: the evaluation classifier
     precision: AutoPrecision = "auto"
-    polish: Annotated[int, Field(ge=0, le=1000)] = 32  # optimisation steps of mixture-polished
+    polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps of mixture-polished
+    picture: Weight = 20.0  # weight of the change of the image in them, in units of the change between two samples
     seed: Seed = 0
 
 

@@ -158,12 +158,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Pa
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edits and evaluations of few candidates, draws and padded rows."""
     from gmmedit.evaluation import fidelity, figures, results
-    from gmmedit.mixture import neighbours
+    from gmmedit.mixture import optimisation
     from gmmedit.runtime import batching, execution
 
     monkeypatch.setattr(batching, "TILE", 4)
     monkeypatch.setattr(execution, "TILE", 4)
-    monkeypatch.setattr(neighbours, "CANDIDATES", 2)
+    monkeypatch.setattr(optimisation, "STRENGTHS", (1.0, 2.0))
     monkeypatch.setattr(fidelity, "DRAWS", 4)
     monkeypatch.setattr(figures, "DRAWS", 50)
     monkeypatch.setattr(results, "DRAWS", 50)

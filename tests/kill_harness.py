@@ -35,7 +35,7 @@ from gmmedit.evaluation import results as figuring
 from gmmedit.evaluation import sweep as scoring
 from gmmedit.fitting import data
 from gmmedit.fitting import loop as fitting
-from gmmedit.mixture import neighbours
+from gmmedit.mixture import optimisation
 from gmmedit.run import robustness
 from gmmedit.runtime import batching, execution
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
@@ -72,7 +72,7 @@ def shrink() -> None:
     row_writer.join_rows.__wrapped__.__defaults__ = (None, CHUNK, None)  # type: ignore[attr-defined]
     figures.DRAWS = figuring.DRAWS = 20
     data.FEWEST_OF_A_VALUE = 1
-    fidelity.DRAWS = neighbours.CANDIDATES = 2
+    fidelity.DRAWS, optimisation.STRENGTHS, optimisation.SHARES = 2, (1.0,), (1.0,)
     batching.TILE = execution.TILE = robustness.TILE = 4  # fewer rows are padded
     robustness.MEASURED_ON = 8
     for editor in (Editor, *Editor.__subclasses__()):

@@ -9,9 +9,7 @@ from gmmedit.editors.base import Editor, Material, RawLatent
 from gmmedit.mixture import Layout
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
-from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours
 
 D = 6
 APART = 2 * math.sqrt(2 / math.pi)  # distance of the means of a standard normal's two halves
@@ -57,12 +55,7 @@ def material(
         layers=layers,
         chart=RawLatent(),
         model=AttributeMixture(whole, Gaussians(whole.layout)),
-        score=lambda x, disturbance=None: (logits_of(x.mean(1)), x[:, :0, 0]),
-        neighbours=Neighbours(
-            latents, latents, logits, latents, lambda x: x, layout, all_others_held(len(layout.values)), 0.1
-        ),
-        polish=0,
-        image_weight=10.0,
+        optimisation=None,
         seed=seed,
     )
 

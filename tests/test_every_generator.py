@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gmmedit import artifacts
 from gmmedit.classifiers.preprocessing import Preprocessing
-from gmmedit.mixture import neighbours
+from gmmedit.mixture import optimisation
 from gmmedit.pictures.pixels import from_bytes
 
 DATA = Path(__file__).parent / "data"
@@ -62,7 +62,7 @@ def test_the_five_steps(
     n, polish = 240, 16
     if name.startswith("sg3"):  # which takes ten times as long as the others
         n, polish = 120, 4
-        monkeypatch.setattr(neighbours, "CANDIDATES", 4)
+        monkeypatch.setattr(optimisation, "STRENGTHS", (1.0, 2.0))
     folder, quick = tmp_path / "run", tmp_path / "quick.yaml"
     run, config = ("--run", folder), ("--config", quick, "--quiet")
     quick.write_text(QUICK)

@@ -18,13 +18,13 @@ from gmmedit.classifiers.convnet import WEIGHTS
 from gmmedit.editing import targets
 from gmmedit.editing.request import Aim
 from gmmedit.fitting import loop as fitting
-from gmmedit.mixture import neighbours
+from gmmedit.mixture import optimisation
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder, read_model, to_tensors
-from gmmedit.run.neighbours import find_neighbours
+from gmmedit.run.optimisation import find_neighbours
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.stages import edit, fit_mixture, fit_single
@@ -354,7 +354,7 @@ def test_draws(edited: Edit) -> None:
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
-def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> None:
+def test_neighbours_are_the_samples_with_their_thumbnails(run: Path, space: str) -> None:
     with RunFolder(run, Execution()) as folder:
         chart = fit_chart(folder.space(space), torch.from_numpy(folder.samples[space]))
         whole = FullSpace(chart.dim, tuple(len(values) for _, values in folder.labels.attributes))
@@ -362,8 +362,9 @@ def test_members_lie_where_the_generator_maps_them(run: Path, space: str) -> Non
         neighbours = find_neighbours(folder, space, chart, model, held_out=0.25)
         logits = folder.labels["logits"][:450]
         assert np.array_equal(neighbours.logits, logits) and len(neighbours.x) == len(neighbours.y) == 450
-    assert torch.allclose(neighbours.position_of(neighbours.x[:20]), neighbours.positions[:20], atol=1e-3)
-    assert neighbours.positions.var(0).mean().isclose(torch.tensor(1.0), atol=0.1), "of unit variance"
+        _, images = folder.renderer.make_score(space, chart, folder.classifier, "fp32")(neighbours.x[:20, None])
+    assert torch.allclose(neighbours.shrink(images), neighbours.thumbnails[:20], atol=2 / 255), "up to 8 bits"
+    assert neighbours.thumbnails.shape == (450, 3, 16, 16) and 0.1 < neighbours.contrast < 1
 
 
 def test_polishing(edited: Edit) -> None:
@@ -385,7 +386,7 @@ def test_polishing(edited: Edit) -> None:
 
 def test_an_image_is_edited_the_same_whoever_is_edited_beside_it(edited: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("--attr", "smile", "--attr", "hair_color=grey", "--alphas", "0.5,-1")
-    monkeypatch.setattr(neighbours, "CANDIDATES", 4)
+    monkeypatch.setattr(optimisation, "MEMBERS", 4)
     many = edited(*words, index="0-4", polish=4)
     for row in (2, 4):
         alone = edited(*words, index=str(row), polish=4)
@@ -407,7 +408,7 @@ def test_a_target_is_reached_with_the_least_strength(edited: Edit) -> None:
 
 
 def test_an_edit_resumes_and_repeats(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CANDIDATES", 2)
+    monkeypatch.setattr(optimisation, "MEMBERS", 4)
     request = edit.Request.parse(["smile", "age:-0.5"], index="0-6")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     chosen = config.EditSettings(draw="sample", polish=1)

@@ -14,10 +14,18 @@ from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.held import all_others_held, held_by_all, held_categories
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours
-from gmmedit.mixture.objectives import edit_divergences, log_labels, same_attribute
-from gmmedit.mixture.optimisation import optimise_offsets
-from gmmedit.mixture.refining import Refinement, Weights, draw_categories
+from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.objectives import (
+    BANDS,
+    band_change,
+    edit_divergences,
+    log_labels,
+    same_attribute,
+    split_bands,
+)
+from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull
+from gmmedit.mixture.price import Price
+from gmmedit.mixture.refining import Refinement, Score, Weights, draw_categories
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 
@@ -230,43 +238,87 @@ def test_the_surrogate_labels_samples_that_it_has_not_seen(world):
     assert not any(p.requires_grad for p in network.parameters())
 
 
-def find_neighbours(x: Tensor, logits: Tensor, rate: float = 0.05) -> Neighbours:
-    return Neighbours(x, x[:, :4], logits, x, lambda rows: rows, LAYOUT, HELD, rate)
+CONTRAST = torch.full((BANDS,), 1.0)
+
+
+def find_neighbours(x: Tensor, logits: Tensor) -> Neighbours:
+    return Neighbours(x, x[:, :4], logits, thumbnails_of(x), 1.0, LAYOUT, HELD)
+
+
+def thumbnails_of(x: Tensor) -> Tensor:
+    """(N, DIM) as images of one row."""
+    return x[:, None, None]
+
+
+def pictured(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Logits, and x itself as an image of one row."""
+    return score(x), thumbnails_of(x.mean(1))
+
+
+def optimise(x: Tensor, category: Tensor, neighbours: Neighbours, steps: int, network: Score = pictured) -> Tensor:
+    """Offsets of x (N, L, DIM) with a light weight of the image's change."""
+    found = Optimisation(network, neighbours, CONTRAST, PriceWeights(picture=0.1), steps)
+    return found.find_offsets(x, category, x.mean(1)[:, :4], 0 * x[:, :1])
 
 
 def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
     """What edits of x (N, L, DIM) miss and break, (N,)."""
-    before, after = (log_labels(score(it), LAYOUT, "log") for it in (x, x + offset))
+    before, after = (log_labels(score(rows), LAYOUT, "log") for rows in (x, x + offset))
     missed, broken = edit_divergences(before, after, category, LAYOUT, HELD)
     return missed + broken
 
 
-def test_polishing_arrives_and_keeps_others(world):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_optimised_edits_arrive_and_keep_others(world, layers):
     x, labels, logits = world
     model = fitted(x, labels, correction=False)
     category = draw_categories(LAYOUT, labels[:100], generator_for(6, 0))
     with torch.no_grad():
         offset = model.offset(x[:100], category)
-    layers = x[:100, None].expand(-1, 2, -1)
-    start, polished = (
-        optimise_offsets(layers, x[:100, :4], category, seen, find_neighbours(x, logits), steps=steps)
-        for steps in (0, 30)
-    )
-    assert wrong(layers, polished, category).mean() < 0.5 * wrong(layers, offset, category).mean()
-    assert wrong(layers, polished, category).mean() < wrong(layers, start, category).mean()
-    assert torch.equal(start[:, 0], start[:, 1]) and not torch.equal(polished[:, 0], polished[:, 1]), "layer by layer"
-    assert polished.shape == (100, 2, DIM) and not polished.requires_grad
+    rows = x[:100, None].expand(-1, layers, -1)
+    start, optimised = (optimise(rows, category, find_neighbours(x, logits), steps) for steps in (0, 60))
+    assert wrong(rows, optimised, category).mean() < 0.5 * wrong(rows, offset, category).mean()
+    assert wrong(rows, optimised, category).mean() < wrong(rows, start, category).mean()
+    assert optimised.shape == rows.shape and not optimised.requires_grad
+    if layers == 1:
+        assert torch.allclose((rows + optimised).norm(dim=2), rows.norm(dim=2), rtol=1e-4), "on the prior's sphere"
+    else:
+        assert torch.equal(start[:, 0], start[:, 1]) and not torch.equal(optimised[:, 0], optimised[:, 1])
 
 
-def test_polished_rows_do_not_see_each_other(world):
+def test_layers_move_inside_the_hull_of_the_image_and_its_neighbours(world):
+    x, labels, logits = world
+    rows, category = x[:20, None].expand(-1, 3, -1), draw_categories(LAYOUT, labels[:20], generator_for(7, 0))
+    neighbours = find_neighbours(x, logits)
+    price = Price.of(pictured, rows, category, neighbours, CONTRAST, PriceWeights(0.1))
+    nearest = neighbours.find_nearest(x[:20, :4], logits[:20], thumbnails_of(x[:20]), category, PriceWeights(0.1), 5)
+    moved = optimise_in_hull(price, nearest, 30)
+    corners = torch.cat([x[:20, None], nearest], 1)  # (20, 6, DIM)
+    for layer in moved.unbind(1):
+        for place, hull in zip(layer, corners, strict=True):
+            weights = torch.linalg.lstsq((hull[1:] - hull[0]).T, place - hull[0]).solution
+            assert torch.allclose(hull[0] + weights @ (hull[1:] - hull[0]), place, atol=1e-3), "in its span"
+            assert weights.min() > -1e-3 and weights.sum() < 1 + 1e-3, "and convex"
+
+
+def test_several_targets_are_reached_at_once(world):
+    x, _, logits = world
+    category = torch.tensor([[0, 2], [1, 3], [0, 5]])
+    rows = x[:3, None].expand(-1, 2, -1)
+    after = score(rows + optimise(rows, category, find_neighbours(x, logits), 60))
+    for row, goals in zip(after, category.tolist(), strict=True):
+        for attribute, value in map(LAYOUT.locate, goals):
+            assert row[LAYOUT.columns[attribute]].argmax() == value
+
+
+def test_optimised_rows_do_not_see_each_other(world):
     x, _, logits = world
     category, neighbours = torch.tensor([0, 3, 6]), find_neighbours(x, logits)
-    together = optimise_offsets(x[:3, None], x[:3, :4], category, seen, neighbours, steps=5)
-    alone = [
-        optimise_offsets(x[i : i + 1, None], x[i : i + 1, :4], category[i : i + 1], seen, neighbours, 5)
-        for i in range(3)
-    ]
-    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    for layers in (1, 2):
+        rows = x[:3, None].expand(-1, layers, -1)
+        together = optimise(rows, category, neighbours, 5)
+        alone = [optimise(rows[i : i + 1], category[i : i + 1], neighbours, 5) for i in range(3)]
+        assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
 def test_the_nearest_members_have_the_value_and_the_other_labels(world):
@@ -275,40 +327,61 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
     for category in range(LAYOUT.categories):
         attribute, value = LAYOUT.locate(category)
         goal = torch.full((20,), category)
-        nearest = find_neighbours(x, logits).find_nearest(rows, rows[:, :4], logits[:20], goal, count=3)
-        assert nearest.shape == (3, 20, DIM)
-        for member in nearest:
+        neighbours = find_neighbours(x, logits)
+        nearest = neighbours.find_nearest(rows[:, :4], logits[:20], thumbnails_of(rows), goal, PriceWeights(0.1), 3)
+        assert nearest.shape == (20, 3, DIM)
+        for member in nearest.unbind(1):
             found = [int((x == one).all(1).nonzero()[0]) for one in member]
             assert (values[attribute][found] == value).all()
             others = [v for a, v in enumerate(values) if a != attribute]
             assert torch.stack([(v[found] == v[:20]).float().mean() for v in others]).mean() > 0.8
 
 
-@pytest.mark.parametrize("what", ["place", "wanted"])
+@pytest.mark.parametrize("what", ["thumbnail", "wanted"])
 def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     x, _, logits = world
     pool = torch.cat([x[:1] + 3.0, x[:1] + 0.1])
     still = torch.zeros(2, DIM)
-    places, y = (pool, still) if what == "place" else (still, pool)
-    alike = Neighbours(pool, y, logits[:1].expand(2, -1), places, lambda rows: rows if what == "place" else 0 * rows,
-                    LAYOUT, HELD, 0.1)  # fmt: skip
-    wanted = x[:1] if what == "wanted" else x[:1] * 0
-    nearest = alike.find_nearest(x[:1], wanted, logits[:1], torch.tensor([0]))
-    assert torch.equal(nearest[:, 0], pool.flip(0)), "there are but two"
+    shown, y = (pool, still) if what == "thumbnail" else (still, pool)
+    alike = Neighbours(pool, y, logits[:1].expand(2, -1), thumbnails_of(shown), 1.0, LAYOUT, HELD)
+    wanted, seen = (x[:1], 0 * x[:1]) if what == "wanted" else (0 * x[:1], x[:1])
+    nearest = alike.find_nearest(wanted, logits[:1], thumbnails_of(seen), torch.tensor([0]), PriceWeights(), 64)
+    assert torch.equal(nearest[0], pool.flip(0)), "there are but two"
 
 
-def test_polishing_arrives_where_gradients_lead_nowhere(world):
+def test_values_are_certain_as_their_members_are(world):
+    x, _, logits = world
+    labels = log_labels(logits, LAYOUT, "log").exp()
+    certain = find_neighbours(x, logits).certain()
+    for category in range(LAYOUT.categories):
+        columns = LAYOUT.columns[LAYOUT.locate(category)[0]]
+        members = labels[labels[:, columns].argmax(1) == category - columns.start, category]
+        assert certain[category] == min(members.median(), torch.tensor(0.999))
+
+
+def test_edits_arrive_where_gradients_lead_nowhere(world):
     x, labels, logits = world
     category = draw_categories(LAYOUT, labels[:60], generator_for(6, 0))
 
-    def stepped(rows: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        logits, pictures = seen(rows.round(decimals=1), disturbance)
-        return logits + 0 * rows.sum(), pictures  # a gradient of zero, as on a plateau
+    def stepped(rows: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        logits, images = pictured(rows.round(decimals=1))
+        return logits + 0 * rows.sum(), images + 0 * rows.sum()  # a gradient of zero, as on a plateau
 
-    offset = optimise_offsets(x[:60, None], x[:60, :4], category, stepped, find_neighbours(x, logits), 3, 0.0)
+    offset = optimise(x[:60, None], category, find_neighbours(x, logits), 3, stepped)
     after, goals = score(x[:60, None] + offset), [LAYOUT.locate(c) for c in category.tolist()]
     arrived = [row[LAYOUT.columns[a]].argmax() == v for row, (a, v) in zip(after, goals, strict=True)]
     assert torch.stack(arrived).float().mean() > 0.9
+
+
+def test_bands_add_up_to_the_image_and_have_units():
+    images = torch.randn(3, 2, 9, 14, generator=generator_for(0, 0))
+    double = torch.nn.Upsample(scale_factor=2)
+    details, middle, coarse = split_bands(images)
+    whole = double(double(coarse)[..., :5, :7] + middle)[..., :9, :14] + details
+    assert torch.allclose(whole, images, atol=1e-5)
+    units = torch.tensor([float(band.abs().mean()) for band in split_bands(images)])
+    assert torch.allclose(band_change(0 * images, images, units).mean(), torch.tensor(1.0))
+    assert torch.equal(band_change(images, images, units), torch.zeros(3))
 
 
 def test_an_editor_moves_by_strength_and_away_from_a_value(world):

@@ -14,10 +14,10 @@ from gmmedit.config import EditSettings
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours
+from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.neighbours import find_neighbours
+from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.batching import pad_rows
 from gmmedit.runtime.execution import Execution
@@ -44,17 +44,12 @@ class EditSession:
     settings: EditSettings
     execution: Execution
     notes: list[str]
-    picture_weight: float  # weight of the change of the pixels in the optimisation, as in the fit
-    neighbours: Neighbours | None  # samples from which the optimisation starts
+    optimisation: Optimisation | None  # how edits are found for each image; None: the fitted displacement
 
     def make_editor(self, images: Sequence[int]) -> MixtureEditor:
         """An editor of the images with these numbers (seeds, or rows of a file of latents), which seed their draws."""
-        settings = self.settings
-        score = self.renderer.make_score(self.space, self.chart, self.classifier, settings.precision)
-        return MixtureEditor(
-            self.model, self.chart, settings.draw, settings.seed, settings.polish, score, self.picture_weight,
-            self.neighbours, tuple(images),
-        )  # fmt: skip
+        draw, seed = self.settings.draw, self.settings.seed
+        return MixtureEditor(self.model, self.chart, draw, seed, self.optimisation, tuple(images))
 
     @property
     def chunk(self) -> int:
@@ -68,8 +63,9 @@ class EditSession:
         return min(max(PIXELS_PER_CHUNK // (height * width), 1), MAX_CHUNK)
 
     def move(self, editor: MixtureEditor, latent: Tensor, moves: list[Move]) -> Tensor:
-        """Latents (N, L, D) of one chunk, N <= chunk, moved towards one category after the other.
+        """Latents (N, L, D) of one chunk, N <= chunk, moved towards all categories.
 
+        With an optimisation and equal strengths at once, by one price; else towards one after the other.
         They are padded to a whole chunk: matrix products of fewer rows round differently, the optimisation amplifies
         that, and the result of an image must not depend on the other images.
         """
@@ -78,9 +74,13 @@ class EditSession:
             pad_rows(latent, self.chunk),
             [(goal, pad_rows(strength, self.chunk)) for goal, strength in moves],
         )
-        x = self.chart.to_x(latent)
-        for category, strength in moves:
-            x = editor.edit(x, category, strength)
+        x, first = self.chart.to_x(latent), moves[0][1]
+        alike = all(torch.equal(strength, first) for _, strength in moves) and bool((first >= 0).all())
+        if self.optimisation is not None and len(moves) > 1 and alike:
+            x = x + first[:, None, None] * editor.joint_offset(x, [category for category, _ in moves])
+        else:
+            for category, strength in moves:
+                x = editor.edit(x, category, strength)
         return self.chart.carry(latent, x)[:rows]
 
     def generate(self, latent: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -121,11 +121,12 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
     if settings.gan:
         notes.append(describe_generator(settings.gan, renderer, sampler, samples))
     space, chart, model = run.fitted_space, run.chart(), run.model()
-    neighbours = find_neighbours(run, space, chart, model, config["held_out"]) if settings.polish else None
+    optimisation = make_optimisation(
+        run, renderer, model, settings.precision, settings.picture, settings.polish, config["held_out"]
+    )
     return EditSession(
-        renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, config["picture"],
-        neighbours,
-    )  # fmt: skip
+        renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, optimisation
+    )
 
 
 def describe_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:

@@ -12,8 +12,7 @@ from torch import Tensor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.optimisation import Optimisation
 
 
 class Coordinates(Protocol):
@@ -88,10 +87,7 @@ class Material:
         styles: `Generator.styles`; empty where there are none.
         layers: L, the layers of the generator with latents of their own.
         chart, model: of mixture.h5.
-        score: f(G(x)) of the labelling classifier; None where gradients do not pass.
-        neighbours: samples from which optimised edits start.
-        polish: steps of `mixture-polished`.
-        image_weight: of the change of the pixels in those steps, as in the fit.
+        optimisation: how edits are found for each image; None where gradients do not pass.
         seed: of random numbers.
     """
 
@@ -104,10 +100,7 @@ class Material:
     layers: int
     chart: Coordinates
     model: AttributeMixture
-    score: Score | None
-    neighbours: Neighbours
-    polish: int
-    image_weight: float
+    optimisation: Optimisation | None
     seed: int
 
 

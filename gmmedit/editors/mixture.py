@@ -1,5 +1,6 @@
 """This project's editor: control vectors from the fitted mixture, written into the latent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,9 +10,7 @@ from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours
-from gmmedit.mixture.optimisation import IMAGE_WEIGHT, optimise_offsets
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.optimisation import Optimisation
 
 ROWS = 64  # optimised at once, to bound memory
 
@@ -21,48 +20,53 @@ class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
 
     `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
-    (`images`, one for each row of x, by default its place; further rows are padding). With `steps`, zs starts from
-    `neighbours` and is optimised through the generator and the classifier (`score`) for each image, layer by layer.
-    Attributes are read from the mean of the layers.
+    (`images`, one for each row of x, by default its place; further rows are padding). With an `optimisation`, zs is
+    found among the members of its component for each image. Attributes are read from the mean of the layers.
     """
 
     model: AttributeMixture
     chart: Coordinates
     draw: Draw = "coupled"
     seed: int = 0
-    steps: int = 0
-    score: Score | None = None
-    image_weight: float = IMAGE_WEIGHT
-    neighbours: Neighbours | None = None
+    optimisation: Optimisation | None = None
     images: tuple[int, ...] = ()
-    known: dict[tuple[int, bool, bytes], Tensor] = field(default_factory=dict)  # offsets of earlier calls
+    known: dict[tuple[tuple[int, ...], bool, bytes], Tensor] = field(default_factory=dict)  # offsets of earlier calls
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         """See `Editor.offset`; computed once for each x, category and `away`."""
-        key = (category, away, x.numpy().tobytes())
+        return self.joint_offset(x, [category], away)
+
+    def joint_offset(self, x: Tensor, categories: Sequence[int], away: bool = False) -> Tensor:
+        """The change (N, L, D) of x (N, L, D) that strength 1 makes towards all categories, of different attributes."""
+        key = (tuple(categories), away, x.numpy().tobytes())
         if key not in self.known:
-            self.known[key] = self.find_offset(x, category, away)
+            self.known[key] = self.find_offset(x, categories, away)
         return self.known[key]
 
     @torch.no_grad()
-    def find_offset(self, x: Tensor, category: int, away: bool) -> Tensor:
-        """`offset` without the cache."""
-        goal = torch.full((len(x),), category)
+    def find_offset(self, x: Tensor, categories: Sequence[int], away: bool) -> Tensor:
+        """`joint_offset` without the cache."""
+        read = x.mean(1)
+        y = self.model.coordinates(read)
+        goals = [self.find_goals(y, category, away) for category in categories]
+        changes = [self.draw_changes(y, goal) for goal in goals]
+        moves = [self.model.write(read, y, change, goal) for change, goal in zip(changes, goals, strict=True)]
+        written = torch.stack(moves).sum(0)
+        if self.optimisation is None:
+            return written
+        control, goal = y + torch.stack(changes).sum(0), torch.stack(goals, 1)
+        parts = zip(*(rows.split(ROWS) for rows in (x, goal, control, written)), strict=True)
+        return torch.cat([self.optimisation.find_offsets(*part) for part in parts])
+
+    def find_goals(self, y: Tensor, category: int, away: bool) -> Tensor:
+        """The category (N,) that each row of coordinates y (N, r) moves towards."""
+        goal = torch.full((len(y),), category)
         if away:
             columns = self.model.layout.columns[self.model.layout.locate(category)[0]]
-            y = self.model.coordinates(x.mean(1))
             others = self.model.gaussians.log_responsibilities(y)[:, columns]  # logarithms, as both may underflow to 0
             others[:, category - columns.start] = -torch.inf
             goal = columns.start + others.argmax(1)
-        read = x.mean(1)
-        y = self.model.coordinates(read)
-        change = self.draw_changes(y, goal)
-        if self.score is None or self.neighbours is None or not self.steps:
-            return self.model.write(read, y, change, goal)
-        parts = zip(x.split(ROWS), (y + change).split(ROWS), goal.split(ROWS), strict=True)
-        return torch.cat(
-            [optimise_offsets(*part, self.score, self.neighbours, self.steps, self.image_weight) for part in parts]
-        )
+        return goal
 
     def draw_changes(self, y: Tensor, goal: Tensor) -> Tensor:
         """The change (N, r) of coordinates y (N, r) from each row to the control vector of its category (N,)."""
@@ -88,13 +92,6 @@ def fit_unrefined(material: Material) -> MixtureEditor:
 
 def fit_polished(material: Material) -> MixtureEditor:
     """The editor of `gmmedit edit`. Unsuitable: gradients do not pass through generator and classifier."""
-    if material.score is None:
+    if material.optimisation is None:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
-    return MixtureEditor(
-        material.model,
-        material.chart,
-        steps=material.polish,
-        score=material.score,
-        image_weight=material.image_weight,
-        neighbours=material.neighbours,
-    )
+    return MixtureEditor(material.model, material.chart, optimisation=material.optimisation)

@@ -36,7 +36,7 @@ from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edi
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
-from gmmedit.run.neighbours import find_neighbours
+from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, measure_cost
 from gmmedit.runtime.execution import Execution, prepare
@@ -129,12 +129,13 @@ def check_names(names: list[str]) -> list[str]:
 def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> SweepInputs:
     """The inputs from the artifacts of a run. InputError: networks have changed, or do not fit together."""
     samples, labels, config = run.samples, run.labels, run.artifact("mixture").spec.config
-    space, renderer, labeller = config["space"], run.renderer, run.classifier
+    space, renderer = config["space"], run.renderer
     judge = make_judge(settings, networks, space, run)
     chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
-    score = None
-    if renderer.generator.differentiable and labeller.differentiable:
-        score = interruptible(renderer.make_score(space, chart, labeller, settings.precision), run.execution.stop)
+    optimisation = make_optimisation(
+        run, renderer, model, settings.precision, settings.picture, settings.polish, config["held_out"],
+        lambda score: interruptible(score, run.execution.stop),
+    )  # fmt: skip
     material = Material(
         space=space,
         latents=read_rows(samples, space, fitted),
@@ -145,10 +146,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         layers=renderer.generator.spaces[space].layers,
         chart=chart,
         model=model,
-        score=score,
-        neighbours=find_neighbours(run, space, chart, model, config["held_out"]),
-        polish=settings.polish,
-        image_weight=config["picture"],
+        optimisation=optimisation,
         seed=settings.seed,
     )
     observed = observe_samples(judge, draw_unseen(renderer, space, settings))
@@ -158,9 +156,9 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
 def interruptible(score: Score, stop: StopRequest) -> Score:
     """A score that first stops the command if a signal asks for it: the optimisation takes minutes."""
 
-    def checked_score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def checked_score(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         stop.check()
-        return score(x, disturbance)
+        return score(x, random)
 
     return checked_score
 

@@ -1,25 +1,32 @@
-"""Neighbours: labelled samples that have the wanted value and are otherwise most similar, from which edits start."""
+"""Neighbours: the members of a component that look most like an image, of which its edits are made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.objectives import edit_divergences, log_labels
 
-ARRIVAL_WEIGHT = 5.0  # of the target label against the held ones
-DISTANCE_WEIGHT = 0.03  # of the squared distance between positions
 CONTROL_WEIGHT = 0.1  # of the squared distance from the control vector's coordinates
-CERTAIN = 0.99  # probability at which a sample fully has a value
-CANDIDATES = 12  # neighbours that are tried
-SHARES = (0.5, 0.75, 1.0)  # of the distance to each of them
+LACKING = 1e3  # of a value that a sample lacks: samples that have it come first
+MOST_CERTAIN = 0.999
 
-# T candidates for each of N images, (T N, L, D), to the cost of each as an edit, (T N,)
-Cost = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class PriceWeights:
+    """What an edit costs besides the change of held labels, in nats.
+
+    Attributes:
+        picture: of the change of the image, in units of the change between two samples.
+        arrival: of the target label's distance from where it should be, in nats.
+    """
+
+    picture: float = 20.0
+    arrival: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,50 +37,74 @@ class Neighbours:
         x: (M, D) coordinates in the chart.
         y: (M, r) the mixture's read of x.
         logits: (M, K) of the labelling classifier.
-        positions: (M, P) coordinates of unit variance in which near samples look similar: W where z is edited.
-        position_of: coordinates x (N, D) to such positions (N, P).
+        thumbnails: (M, C, h, w) small images in [-1, 1].
+        contrast: mean absolute difference of two thumbnails.
         layout: the attributes.
         held: (A, A) which of them must stay (``gmmedit.mixture.held``).
-        rate: learning rate of the Adam steps that start from a neighbour; lower where images depend on x less smoothly.
     """
 
     x: Tensor
     y: Tensor
     logits: Tensor
-    positions: Tensor
-    position_of: Callable[[Tensor], Tensor]
+    thumbnails: Tensor
+    contrast: float
     layout: Layout
     held: Tensor
-    rate: float
+
+    def certain(self) -> Tensor:
+        """(K,) the probability at which a value has been reached: the median of the samples that have it, at most .999.
+
+        How sure a classifier is of a value differs between classifiers and values; a component's members know.
+        """
+        labels, found = log_labels(self.logits, self.layout, "log").exp(), []
+        for columns in self.layout.columns:
+            part = labels[:, columns]
+            value = part.argmax(1)
+            for c in range(part.shape[1]):
+                members = part[value == c, c]
+                found.append(members.median() if len(members) else part.new_tensor(MOST_CERTAIN))
+        return torch.stack(found).clamp_max(MOST_CERTAIN)
+
+    def means(self) -> Tensor:
+        """(K, D) the means of x over the samples, weighted by their labels."""
+        labels = log_labels(self.logits, self.layout, "log").exp()
+        return labels.T @ self.x / labels.sum(0)[:, None]
 
     def find_nearest(
-        self, x: Tensor, control: Tensor, logits: Tensor, category: Tensor, count: int = CANDIDATES
+        self, control: Tensor, logits: Tensor, thumbnails: Tensor, category: Tensor, weights: PriceWeights, count: int
     ) -> Tensor:
-        """For each x (N, D) the most similar samples of its category (N,): (count, N, D), the best first.
+        """The samples that are the cheapest edits of each image: (N, count, D), the best first.
 
-        Similar in the labels of the held attributes, in position, and in having coordinates y near `control` (N, r).
-        logits: (N, K) of the images at x. If there are fewer than `count` samples, all are returned.
+        They have its category (N,), or all of its categories (N, G), as far as such samples exist; they are similar in
+        the labels of the held attributes and in thumbnails, and have coordinates y near the control vector's.
+
+        Args:
+            control: (N, r) coordinates y of the control vectors.
+            logits: (N, K) of the images.
+            thumbnails: (N, C, h, w) of the images.
+            weights: of an edit's price.
+            count: fewer are returned if there are fewer samples.
         """
         before, labels = log_labels(logits, self.layout, "log"), log_labels(self.logits, self.layout, "log")
+        certain = self.certain()
         chosen = []
-        for row, position, y, goal in zip(before, self.position_of(x), control, category, strict=True):
-            goals = goal.expand(len(labels))
-            missed, broken = edit_divergences(row.expand_as(labels), labels, goals, self.layout, self.held, CERTAIN)
-            distance = DISTANCE_WEIGHT * (self.positions - position).square().sum(1)
-            far = distance + CONTROL_WEIGHT * (self.y - y).square().sum(1)
-            cost = ARRIVAL_WEIGHT * missed + broken + far
+        for row, thumbnail, y, goals in zip(before, thumbnails, control, category.view(len(before), -1), strict=True):
+            targets = goals.expand(len(labels), -1)
+            missed, broken = edit_divergences(row.expand_as(labels), labels, targets, self.layout, self.held, certain)
+            cost = weights.arrival * missed + broken + LACKING * self.lacks(labels, goals)
+            cost += CONTROL_WEIGHT * (self.y - y).square().sum(1)
+            cost += weights.picture / self.contrast * (self.thumbnails - thumbnail).abs().mean((1, 2, 3))
             chosen.append(self.x[cost.topk(min(count, len(cost)), largest=False).indices])
-        return torch.stack(chosen, 1)
+        return torch.stack(chosen)
 
-    def interpolate_to_nearest(
-        self, x: Tensor, control: Tensor, logits: Tensor, category: Tensor, cost: Cost
-    ) -> Tensor:
-        """x (N, L, D) moved, in all layers alike, by one of SHARES towards one of its neighbours: the cheapest.
+    def shrink(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) averaged down to the size of the thumbnails."""
+        return F.adaptive_avg_pool2d(images, (self.thumbnails.shape[-2], self.thumbnails.shape[-1]))
 
-        control, logits, category: as in ``find_nearest``.
-        """
-        nearest = self.find_nearest(x.mean(1), control, logits, category, CANDIDATES)
-        candidates = torch.cat([x + share * (nearest[:, :, None] - x) for share in SHARES])  # (T, N, L, D)
-        at_once = max(CANDIDATES // len(x), 1)  # one at a time is slow, all at once may not fit in memory
-        costs = torch.cat([cost(some.flatten(0, 1)).view(-1, len(x)) for some in candidates.split(at_once)])
-        return candidates[costs.nan_to_num(torch.inf).argmin(0), torch.arange(len(x))]
+    def lacks(self, labels: Tensor, goals: Tensor) -> Tensor:
+        """(M,) how many of the categories `goals` (G,) each sample does not have, of log-labels (M, K)."""
+        lacking = torch.zeros(len(labels))
+        for goal in goals.tolist():
+            columns = self.layout.columns[self.layout.locate(goal)[0]]
+            lacking += labels[:, columns].argmax(1) != goal - columns.start
+        return lacking

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -16,6 +15,7 @@ Scale = Literal["probability", "log"]
 
 CERTAIN = 0.95  # a target of 1 would increase logits without bound
 SMALLEST = 1e-6  # smaller probabilities are raised to it
+BANDS = 3  # of an image: details, and two halvings of the side
 
 
 def label_loss(likelihood: Tensor, labels: Tensor) -> Tensor:
@@ -58,16 +58,24 @@ def same_attribute(layout: Layout) -> Tensor:
 
 
 def edit_divergences(
-    before: Tensor, after: Tensor, category: Tensor, layout: Layout, held: Tensor, certain: float = CERTAIN
+    before: Tensor, after: Tensor, category: Tensor, layout: Layout, held: Tensor, certain: float | Tensor = CERTAIN
 ) -> tuple[Tensor, Tensor]:
-    """How far edits towards a category (N,) missed it, and how far they changed held attributes: two (N,), >= 0.
+    """How far edits missed their targets, and how far they changed held attributes: two (N,), >= 0.
 
-    From log-labels (N, K) before and after. Missed: log(certain) - log(probability of the category), at least 0.
-    Changed: KL divergence of the labels before from those after, summed over the attributes that ``held`` (A, A) marks.
+    From log-labels (N, K) before and after. Missed: log(certain) - log(probability of the category), at least 0, summed
+    over the targets. Changed: KL divergence of the labels before from those after, summed over the attributes that
+    ``held`` (A, A) marks for all targets.
+
+    Args:
+        category: (N,) the target, or (N, G) several of different attributes.
+        certain: the probability at which a target is reached; (K,): of each category.
     """
-    missed = (math.log(certain) - after.gather(1, category[:, None]).squeeze(1)).clamp_min(0)
+    goals = category.view(len(category), -1)
+    wanted = torch.as_tensor(certain).log().to(after)
+    wanted = wanted[goals] if wanted.ndim else wanted
+    missed = (wanted - after.gather(1, goals)).clamp_min(0).sum(1)
     divergence = before.exp() * (before - after)
-    must_stay = held_categories(held, layout)[category].to(divergence.device)
+    must_stay = held_categories(held, layout)[goals].all(1).to(divergence.device)
     return missed, divergence.masked_fill(~must_stay, 0).sum(1)
 
 
@@ -77,6 +85,28 @@ def image_change(before: Tensor, after: Tensor) -> Tensor:
     The absolute value favours changes of few pixels, so that what is unrelated to the label stays.
     """
     return (after - before).abs().flatten(1).sum(1) / max(before[0].numel(), 1)
+
+
+def split_bands(images: Tensor) -> list[Tensor]:
+    """Images (N, C, H, W) as BANDS images whose sum they are, the finest details first, the means of squares last."""
+    bands = []
+    for _ in range(BANDS - 1):
+        coarse = F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+        bands.append(images - F.interpolate(coarse, scale_factor=2.0)[..., : images.shape[-2], : images.shape[-1]])
+        images = coarse
+    return [*bands, images]
+
+
+def band_change(before: Tensor, after: Tensor, contrast: Tensor) -> Tensor:
+    """Change (N,) of images (N, C, H, W) in units of that between two samples: the mean over their bands.
+
+    Divided by the contrast (BANDS,) of two samples in each band, so that the moved edge of an eye counts as much as the
+    colour of a background. 0 where there are no images, (N, 0).
+    """
+    if before.ndim < 4:
+        return image_change(before, after)
+    changes = split_bands(after - before)
+    return torch.stack([band.abs().flatten(1).mean(1) for band in changes], 1) @ (1 / contrast).to(after) / BANDS
 
 
 def least_change(change: Tensor) -> Tensor:

@@ -1,60 +1,153 @@
-"""Edits optimised image by image: the consistency terms, minimised over zs itself."""
+"""Edits found image by image: the control vector zs is a point of the component, made of its own members.
+
+Where every layer of the generator has a latent of its own (W+), an edit moves each of them towards a convex combination
+of the image's neighbours: free steps arrive everywhere, and leave the manifold of the samples. One latent for all
+layers allows no such combination: there a few steps follow from the best of several simple edits, on the sphere that
+the prior lives on. Both minimise one price (``gmmedit.mixture.price``), and the cheapest step is kept.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gmmedit.mixture.adam import Adam
-from gmmedit.mixture.neighbours import ARRIVAL_WEIGHT, Neighbours
-from gmmedit.mixture.objectives import edit_divergences, image_change, log_labels
+from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.price import Price
 from gmmedit.mixture.refining import Score
 
-CERTAIN = 0.999  # probability at which the target is reached; higher than in the fit, for other classifiers to agree
-SEED = 0  # of the disturbances
-IMAGE_WEIGHT = 10.0  # of the mean absolute change of the pixels, so that what no label describes stays
+MEMBERS = 64  # neighbours that are combined
+START = 2.0  # logit of the initial share of the way to their mean
+SHARE_RATE = 0.15  # of Adam, for logits
+TRIED = 4  # neighbours that are tried as edits of a single latent
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way to each of them
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)  # of the simple edits that are tried
+SPHERE_RATE = 0.03  # of Adam, in standard deviations of the prior
 
 
-def optimise_offsets(
-    x: Tensor,
-    control: Tensor,
-    category: Tensor,
-    score: Score,
-    neighbours: Neighbours,
-    steps: int,
-    image_weight: float = IMAGE_WEIGHT,
-) -> Tensor:
-    """Offsets (N, L, D) from x (N, L, D) to a zs of its category (N,), optimised through generator and classifier.
+@dataclass(frozen=True)
+class Optimisation:
+    """How edits are found for each image.
 
-    Starts between x and its neighbours (``Neighbours.interpolate_to_nearest``), where images look like samples, and
-    takes Adam steps. Both minimise: the target label's distance from CERTAIN, the change of held labels, and the change
-    of the image. Each step's images are disturbed, so that no label can depend on single pixels. Rows are independent.
-
-    Args:
-        control: (N, r) coordinates y of the control vectors.
-        score: x to logits and images.
-        steps: of Adam; 0 for the start alone.
-        image_weight: of the image's change, as in the fit.
+    Attributes:
+        score: coordinates x to logits and images, differentiable.
+        neighbours: labelled samples, of which edits are made.
+        contrast: (BANDS,) change between two samples, see ``band_change``.
+        weights: of an edit's price.
+        steps: of Adam.
     """
-    with torch.no_grad():
-        logits, unedited = score(x)
-    before = log_labels(logits, neighbours.layout, "log")
 
-    def cost(moved: Tensor, disturbance: torch.Generator | None = None) -> Tensor:
-        times = len(moved) // len(x)
-        old, goal, old_images = (part.expand(times, *part.shape).flatten(0, 1) for part in (before, category, unedited))
-        new, new_images = score(moved, disturbance)
-        after = log_labels(new, neighbours.layout, "log")
-        missed, broken = edit_divergences(old, after, goal, neighbours.layout, neighbours.held, CERTAIN)
-        return ARRIVAL_WEIGHT * missed + broken + image_weight * image_change(old_images, new_images)
+    score: Score
+    neighbours: Neighbours
+    contrast: Tensor
+    weights: PriceWeights
+    steps: int
+
+    @torch.no_grad()
+    def find_offsets(self, x: Tensor, category: Tensor, control: Tensor, written: Tensor) -> Tensor:
+        """Offsets (N, L, D) from x (N, L, D) to an edit towards its category (N,), or all of its categories (N, G).
+
+        Rows are independent. control: (N, r) coordinates y of the control vectors; written: (N, L or 1, D) the fitted
+        displacement, one of the starts where L is 1.
+        """
+        price = Price.of(self.score, x, category, self.neighbours, self.contrast, self.weights)
+        thumbnails = self.neighbours.shrink(price.images)
+        count = MEMBERS if x.shape[1] > 1 else TRIED
+        nearest = self.neighbours.find_nearest(control, price.logits, thumbnails, category, self.weights, count)
+        if x.shape[1] > 1:
+            return optimise_in_hull(price, nearest, self.steps) - x
+        return optimise_on_sphere(price, list_starts(price, written, nearest), self.steps) - x
+
+
+def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x_l), for the price's x (N, L, D).
+
+    Adam steps on the weights a (a softmax) and shares s (a sigmoid) of each layer; 0 steps give the start.
+
+    nearest: (N, M, D) the members m of the component.
+    """
+    x = price.x
+    weights = x.new_zeros(*x.shape[:2], nearest.shape[1])
+    shares = x.new_full(x.shape[:2], START)
+
+    def place() -> Tensor:
+        centre = weights.softmax(2) @ nearest
+        return x + shares.sigmoid()[..., None] * (centre - x)
+
+    return take_steps(price, place, [weights, shares], steps, SHARE_RATE)
+
+
+def optimise_on_sphere(price: Price, starts: Iterable[Tensor], steps: int) -> Tensor:
+    """x' (N, 1, D) of the same norm as the price's x (N, 1, D): Adam steps from the cheapest of some starts (N, 1, D).
+
+    0 steps give that start.
+    """
+    radius = price.x.norm(dim=2, keepdim=True)
+
+    def project(moved: Tensor) -> Tensor:
+        return moved * (radius / moved.norm(dim=2, keepdim=True).clamp_min(1e-12))
 
     with torch.no_grad():
-        offset = neighbours.interpolate_to_nearest(x, control, logits, category, cost) - x
+        best = Cheapest(price.x)
+        for start in starts:
+            moved = project(start)
+            best.offer(moved, price(moved))
+    free = best.found.clone()
+    return take_steps(price, lambda: project(free), [free], steps, SPHERE_RATE)
+
+
+def list_starts(price: Price, written: Tensor, nearest: Tensor) -> Iterable[Tensor]:
+    """Simple edits (N, 1, D) of the price's x: at several strengths the difference of the component's mean from that of
+    the image's own value, and the fitted displacement `written` (N, 1, D); then the way to a few neighbours (N, M, D).
+    """
+    x, neighbours = price.x, price.neighbours
+    means, layout = neighbours.means(), neighbours.layout
+    difference = torch.zeros_like(x)
+    for goals in price.category.view(len(x), -1).unbind(1):
+        for row, goal in enumerate(goals.tolist()):
+            columns = layout.columns[layout.locate(goal)[0]]
+            own = columns.start + int(price.logits[row, columns].argmax())
+            difference[row] += means[goal] - means[own]
+    for strength in STRENGTHS:
+        yield x + strength * difference
+        yield x + strength * written
+    for neighbour in nearest[:, :TRIED].unbind(1):
+        for share in SHARES:
+            yield x + share * (neighbour[:, None] - x)
+
+
+class Cheapest:
+    """The cheapest of the places offered so far, for each row apart."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.found, self.price = x.clone(), x.new_full((len(x),), torch.inf)
+
+    @torch.no_grad()
+    def offer(self, moved: Tensor, price: Tensor) -> None:
+        """Keep the rows of `moved` (N, L, D) that are cheaper, at prices (N,), than those found before."""
+        cheaper = price < self.price
+        self.price = torch.where(cheaper, price, self.price)
+        self.found = torch.where(cheaper[:, None, None], moved, self.found)
+
+
+def take_steps(price: Price, place: Callable[[], Tensor], parameters: list[Tensor], steps: int, rate: float) -> Tensor:
+    """The cheapest x (N, L, D) of the places met in Adam steps on the parameters; the rate falls to zero."""
+    best = Cheapest(price.x)
     with torch.enable_grad():
-        offset.requires_grad_(True)
-        adam = Adam([offset])
-        disturbance = torch.Generator().manual_seed(SEED)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        adam = Adam(parameters)
         for step in range(steps):
-            (offset.grad,) = torch.autograd.grad(cost(x + offset, disturbance).sum(), offset)
-            adam.step(neighbours.rate * (1 - step / steps))
-    return offset.detach()
+            moved = place()
+            prices = price(moved, step)
+            best.offer(moved, prices)
+            for parameter, gradient in zip(parameters, torch.autograd.grad(prices.sum(), parameters), strict=True):
+                parameter.grad = gradient
+            adam.step(rate * (1 - step / steps))
+    with torch.no_grad():
+        moved = place()
+        best.offer(moved, price(moved, steps))
+    return best.found

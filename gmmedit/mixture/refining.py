@@ -33,10 +33,10 @@ from gmmedit.mixture.objectives import (
 class Score(Protocol):
     """f(G(x)) and G(x), or a surrogate of them."""
 
-    def __call__(self, x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """x (N, L, D) to logits (N, K) and images (N, C, H, W) in [-1, 1], (N, 0) where there are none.
 
-        With a ``disturbance`` the logits are of images shifted and noised at random, all N in the same way.
+        With ``random`` the logits are of images shifted and noised at random, all N in the same way.
         """
 
 

@@ -84,16 +84,26 @@ class Renderer:
                 latent = generator.truncate(latent, settings.psi, settings.cutoff)
         return latent
 
-    def make_score(self, space: str, chart: Chart, classifier: Classifier, precision: str) -> Score:
+    def make_score(
+        self,
+        space: str,
+        chart: Chart,
+        classifier: Classifier,
+        precision: str,
+        disturbance: tuple[float, float] = (SHIFT, NOISE),
+    ) -> Score:
         """The function f(G(x)): chart coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.
 
         Both are float32 on the device of x; images are shrunk to COMPARED_SIDE pixels along the longer side.
-        """
 
-        def score(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        disturbance: shift and noise of images that are to be disturbed, see `disturb`.
+        """
+        shift, noise = disturbance
+
+        def score(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
             with autocast(precision, str(self.generator.device)):
                 images = self.generate(chart.from_x(x), space)
-                logits = classifier.logits(images if disturbance is None else disturb(images, disturbance))
+                logits = classifier.logits(images if random is None else disturb(images, random, shift, noise))
             return logits.float().to(x.device), shrink_to_compare(images.float()).to(x.device)
 
         return score

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from gmmedit.mixture.objectives import split_bands
 from gmmedit.run.rendering import disturb, shrink_to_compare
 from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution
@@ -57,7 +58,7 @@ def measure_robustness(
 
     shift: the largest share of the shorter side, and noise: the largest standard deviation of pixels in [-1, 1], below
     the first at which fewer than AGREEMENT of the samples keep their value of some attribute; 0: none. mirror: whether
-    as many keep it when mirrored. contrast: see `measure_contrast`.
+    as many keep it when mirrored. contrast, bands: see `measure_contrast`.
     """
     samples = min(n, MEASURED_ON)
 
@@ -77,7 +78,7 @@ def measure_robustness(
         standing = [rungs[i] for i in standing_rungs(rungs, lost, samples)]
         largest = {name: max((r.size for r in standing if r.name == name), default=0.0) for name in ("shift", "noise")}
         mirror = any(rung.name == "mirror" for rung in standing)
-        return {**largest, "mirror": mirror, "contrast": measure_contrast(torch.cat(small))}
+        return {**largest, "mirror": mirror, **measure_contrast(torch.cat(small))}
 
     return execution.processes.broadcast(measure)
 
@@ -115,9 +116,13 @@ def find_values(logits: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([part.argmax(1) for part in logits.split(list(sizes), dim=1)], dim=1)
 
 
-def measure_contrast(images: Tensor) -> float:
+def measure_contrast(images: Tensor) -> dict[str, Any]:
     """Mean absolute difference between each of the images (N, C, h, w) and the next one, in [0, 2]; 0 for one image.
 
-    The unit of change of an image: how far two samples lie apart.
+    The unit of change of an image: how far two samples lie apart. `bands`: the same in each band (`split_bands`).
     """
-    return round(float((images - images.roll(1, 0)).abs().double().mean()), DIGITS)
+    differences = images - images.roll(1, 0)
+    contrast, *bands = (
+        round(float(part.abs().double().mean()), DIGITS) for part in (differences, *split_bands(differences))
+    )
+    return {"contrast": contrast, "bands": bands}

@@ -1,0 +1,74 @@
+"""The price of an edit: one number for how far it missed its target, and for what else it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.objectives import band_change, edit_divergences, log_labels
+from gmmedit.mixture.refining import Score
+
+LOOKS = 4  # disturbances of the images, the same for all edits
+
+
+@dataclass(frozen=True)
+class Price:
+    """The price of edits of the same images towards the same targets.
+
+    The target's distance from the probability that members of the component have, the change of held labels, and the
+    change of the image. Labels before and after are those of images disturbed in the same way, one of LOOKS ways in
+    each call, so that no label can depend on single pixels.
+
+    Attributes:
+        score: coordinates x to logits and images.
+        x: (N, L, D) of the unedited images.
+        category: (N,), or (N, G) several targets of different attributes.
+        neighbours: labelled samples, from which its units are.
+        contrast: (BANDS,) change between two samples, see ``band_change``.
+        weights: of its parts.
+        logits: (N, K) of the unedited images.
+        images: (N, C, H, W) the unedited images.
+        before: log-labels (N, K) of the unedited images in each of LOOKS ways.
+        certain: (K,) the probability at which a value is reached.
+    """
+
+    score: Score
+    x: Tensor
+    category: Tensor
+    neighbours: Neighbours
+    contrast: Tensor
+    weights: PriceWeights
+    logits: Tensor
+    images: Tensor
+    before: tuple[Tensor, ...]
+    certain: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, score: Score, x: Tensor, category: Tensor, neighbours: Neighbours, contrast: Tensor, weights: PriceWeights
+    ) -> Price:
+        """The price of edits of x (N, L, D); for the arguments see the class."""
+        logits, images = score(x)
+        layout = neighbours.layout
+        before = tuple(log_labels(score(x, look(step))[0], layout, "log") for step in range(LOOKS))
+        certain = neighbours.certain()
+        return cls(score, x, category, neighbours, contrast, weights, logits, images, before, certain)
+
+    def __call__(self, moved: Tensor, step: int = 0) -> Tensor:
+        """The prices (N,) of the images moved to x (N, L, D), seen in the way of that step."""
+        logits, images = self.score(moved, look(step))
+        layout, held = self.neighbours.layout, self.neighbours.held
+        after = log_labels(logits, layout, "log")
+        before = self.before[step % LOOKS]
+        missed, broken = edit_divergences(before, after, self.category, layout, held, self.certain)
+        change = band_change(self.images, images, self.contrast)
+        return self.weights.arrival * missed + broken + self.weights.picture * change
+
+
+def look(step: int) -> torch.Generator:
+    """The random numbers of a step's disturbance."""
+    return torch.Generator().manual_seed(step % LOOKS)

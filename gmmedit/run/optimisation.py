@@ -1,0 +1,74 @@
+"""The optimisation of a run's edits: its labelled samples as neighbours, and the units measured on them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.errors import InputError
+from gmmedit.mixture.held import all_others_held
+from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.optimisation import Optimisation
+from gmmedit.mixture.refining import Score
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.hold_out import fitted_rows, read_rows
+from gmmedit.run.rendering import Renderer
+from gmmedit.spaces import Chart
+
+MAX_SAMPLES = 50_000  # every edited image is compared with all of them
+MAX_COORDINATES = 1 << 27  # of all samples together; with FullSpace each attribute has all D of them
+LEAST_CONTRAST = 1e-3  # of images that are all alike
+
+
+def make_optimisation(
+    run: RunFolder,
+    renderer: Renderer,
+    model: AttributeMixture,
+    precision: str,
+    picture: float,
+    steps: int,
+    held_out: float,
+    wrap: Callable[[Score], Score] = lambda score: score,
+) -> Optimisation | None:
+    """How edits of a run are found, with images of `renderer`; None: no steps, or gradients do not pass.
+
+    Args:
+        precision: of generator and classifier, "fp32" or "bf16".
+        picture: weight of the change of the image, in units of the change between two samples.
+        held_out: share of the samples that no fit uses, nor any edit.
+        wrap: applied to the function of generator and classifier.
+    """
+    if not steps or not (renderer.generator.differentiable and run.classifier.differentiable):
+        return None
+    space, chart, robustness = run.fitted_space, run.chart(), run.robustness
+    disturbance = robustness["shift"], robustness["noise"]
+    score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
+    contrast = torch.tensor(robustness["bands"]).clamp_min(LEAST_CONTRAST)
+    neighbours = find_neighbours(run, space, chart, model, held_out)
+    return Optimisation(score, neighbours, contrast, PriceWeights(picture), steps)
+
+
+@torch.no_grad()
+def find_neighbours(
+    run: RunFolder, space: str, chart: Chart, model: AttributeMixture, held_out: float, held: Tensor | None = None
+) -> Neighbours:
+    """The fitted samples with their coordinates, logits and thumbnails.
+
+    held: (A, A) bool, the attributes that edits must keep (`gmmedit.mixture.held`); None: all others.
+    """
+    rows = fitted_rows(run.labels, held_out)[: min(MAX_SAMPLES, MAX_COORDINATES // model.layout.width)]
+    x, logits = chart.to_x_(read_rows(run.samples, space, rows)), read_rows(run.labels, "logits", rows)
+    thumbnails = read_thumbnails(run, rows)
+    held = all_others_held(len(model.layout.values)) if held is None else held
+    contrast = max(float((thumbnails - thumbnails.roll(1, 0)).abs().mean()), LEAST_CONTRAST)
+    return Neighbours(x, model.coordinates(x), logits, thumbnails, contrast, model.layout, held)
+
+
+def read_thumbnails(run: RunFolder, rows: np.ndarray) -> Tensor:
+    """The thumbnails (M, C, h, w) in [-1, 1] of rows of labels.h5. InputError: it has none."""
+    if "thumbnails" not in run.labels:
+        message = f"{run.labels.path} has no thumbnails, of which edits are made"
+        raise InputError(message, hint="--polish 0, or label with a network that classifies images")
+    return read_rows(run.labels, "thumbnails", rows).permute(0, 3, 1, 2) / 127.5 - 1
