@@ -51,7 +51,7 @@ def halves(n: int = 200) -> Tensor:
 
 def test_what_sees_the_whole_picture_bears_all_but_mirroring() -> None:
     found = measured(halves(), lambda images: images[..., 16:].mean((1, 2, 3)) - images[..., :16].mean((1, 2, 3)))
-    assert found == {"shift": 1 / 16, "noise": 0.3, "mirror": False, "contrast": 1.0}
+    assert found == {"shift": 1 / 16, "noise": 0.3, "mirror": False, "contrast": 1.0, "bands": [0.0, 0.0, 1.0]}
 
 
 def test_what_looks_at_a_border_or_a_pixel_bears_less() -> None:
@@ -67,17 +67,18 @@ def test_the_largest_is_the_one_before_the_first_that_fails() -> None:
     rungs = make_rungs((128, 128))
     assert [rung.size for rung in rungs if rung.name == "shift"] == [p / 128 for p in (1, 2, 3, 4, 6, 8)]
     lost = torch.zeros(len(rungs), 2, dtype=torch.int64)
-    lost[2, 1], lost[4, 0] = 9, 99
+    lost[2], lost[4, 0] = torch.tensor([0, 17]), 99
     standing = standing_rungs(rungs, lost, 160)
-    assert [rungs[i].size * 128 for i in standing if rungs[i].name == "shift"] == [1, 2], "9 of 160 are too many"
-    lost[2, 1] = 8
+    assert [rungs[i].size * 128 for i in standing if rungs[i].name == "shift"] == [1, 2], "8.5 of 160 are too many"
+    lost[2, 1] = 16
     assert [rungs[i].size * 128 for i in standing_rungs(rungs, lost, 160)][:5] == [1, 2, 3, 4, NOISES[0] * 128]
     assert not [rung for rung in make_rungs((8, 8)) if rung.name == "shift"], "a pixel is too much of 8"
 
 
 def test_contrast() -> None:
-    assert measure_contrast(torch.tensor([0.0, 1.0, -1.0]).view(3, 1, 1, 1)) == pytest.approx((1 + 1 + 2) / 3, abs=1e-6)
-    assert measure_contrast(torch.ones(1, 3, 4, 4)) == 0
+    found = measure_contrast(torch.tensor([0.0, 1.0, -1.0]).view(3, 1, 1, 1))
+    assert found == {"contrast": pytest.approx((1 + 1 + 2) / 3, abs=1e-6), "bands": [0, 0, pytest.approx(4 / 3)]}
+    assert measure_contrast(torch.ones(1, 3, 4, 4)) == {"contrast": 0, "bands": [0, 0, 0]}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_thumbnails_are_those_of_the_images(stored: Path) -> None:
     with artifacts.open(stored / "samples.h5") as samples, artifacts.open(stored / "labels.h5") as labels:
         assert labels["thumbnails"].shape == (40, 16, 16, 3)
         assert np.array_equal(labels["thumbnails"], make_thumbnails(from_bytes(samples["images"])).numpy())
-        assert labels.attrs["robustness"].keys() == {"shift", "noise", "mirror", "contrast"}
+        assert labels.attrs["robustness"].keys() == {"shift", "noise", "mirror", "contrast", "bands"}
 
 
 @pytest.mark.parametrize("words", [("--from-images",), ("--batch", 3), ("--batch", 64)])

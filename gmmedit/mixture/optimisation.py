@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ from gmmedit.mixture.price import Price
 from gmmedit.mixture.refining import Score
 
 MEMBERS = 64  # neighbours that are combined
-START = 2.0  # logit of the initial share of the way to their mean
+FAVOURED = (1, 8, MEMBERS)  # nearest ones that weigh more at the start
+FAVOUR = 4.0  # logit of their weights
+WAYS = (1.0, 2.5, 5.0)  # logits of the share of the way to them
 SHARE_RATE = 0.15  # of Adam, for logits
 TRIED = 4  # neighbours that are tried as edits of a single latent
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way to each of them
@@ -70,13 +73,23 @@ def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
     nearest: (N, M, D) the members m of the component.
     """
     x = price.x
-    weights = x.new_zeros(*x.shape[:2], nearest.shape[1])
-    shares = x.new_full(x.shape[:2], START)
+    weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
 
     def place() -> Tensor:
         centre = weights.softmax(2) @ nearest
         return x + shares.sigmoid()[..., None] * (centre - x)
 
+    with torch.no_grad():  # how far and towards how many: images change abruptly along the way
+        starts = [torch.cat([weights, shares[..., None]], 2) for _ in range(len(WAYS) * len(FAVOURED))]
+        best, least = starts[0], x.new_full((len(x),), torch.inf)
+        for start, (way, favoured) in zip(starts, product(WAYS, FAVOURED), strict=True):
+            start[..., :favoured] = FAVOUR
+            start[..., -1] = way
+            weights, shares = start[..., :-1], start[..., -1]
+            prices = price(place())
+            best = torch.where((prices < least)[:, None, None], start, best)
+            least = torch.minimum(prices, least)
+        weights, shares = best[..., :-1].clone(), best[..., -1].clone()
     return take_steps(price, place, [weights, shares], steps, SHARE_RATE)
 
 

@@ -52,7 +52,7 @@ def label_report(path: Path) -> dict[str, Any]:
 def describe_robustness(robustness: dict[str, Any]) -> str:
     """The line about `gmmedit.run.robustness.measure_robustness`."""
     return (
-        f"robustness ({AGREEMENT:.0%} of the samples keep each value): shifts up to {robustness['shift']:.3g} of the "
+        f"robustness ({AGREEMENT:.0%} of the values stay): shifts up to {robustness['shift']:.3g} of the "
         f"shorter side, noise up to {robustness['noise']:.3g} (pixels in [-1, 1]), mirrored: "
         f"{'yes' if robustness['mirror'] else 'no'}; mean difference of two images: {robustness['contrast']:.3g}"
     )

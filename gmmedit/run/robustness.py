@@ -20,7 +20,7 @@ from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution
 
 MEASURED_ON = 160  # number of first samples
-AGREEMENT = 0.95  # least share of samples that keep their value, of every attribute
+AGREEMENT = 0.95  # least share of samples that keep their value, on average over the attributes
 LARGEST_SHIFT = 1 / 16  # of the shorter side
 PIXELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # shifts
 NOISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # standard deviations, for pixels in [-1, 1]
@@ -57,8 +57,8 @@ def measure_robustness(
     """Plain data, measured in the main process on the first MEASURED_ON of n samples. sizes: values of each attribute.
 
     shift: the largest share of the shorter side, and noise: the largest standard deviation of pixels in [-1, 1], below
-    the first at which fewer than AGREEMENT of the samples keep their value of some attribute; 0: none. mirror: whether
-    as many keep it when mirrored. contrast, bands: see `measure_contrast`.
+    the first at which fewer than AGREEMENT of the samples keep their values, on average over the attributes; 0: none.
+    mirror: whether as many keep them when mirrored. contrast, bands: see `measure_contrast`.
     """
     samples = min(n, MEASURED_ON)
 
@@ -96,7 +96,7 @@ def make_rungs(size: Sequence[int]) -> list[Rung]:
 
 def standing_rungs(rungs: Sequence[Rung], lost: Tensor, samples: int) -> list[int]:
     """The numbers of the rungs below the first of their ladder that too many samples have `lost` (rungs, A)."""
-    failed = (lost.amax(1) > (1 - AGREEMENT) * samples + 1e-9).tolist()
+    failed = (lost.double().mean(1) > (1 - AGREEMENT) * samples + 1e-9).tolist()
     least = {rung.name: rung.size for rung, fails in reversed(list(zip(rungs, failed, strict=True))) if fails}
     return [i for i, rung in enumerate(rungs) if rung.size < least.get(rung.name, float("inf"))]
 
