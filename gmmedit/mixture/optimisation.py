@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -21,9 +20,7 @@ from gmmedit.mixture.price import Price
 from gmmedit.mixture.refining import Score
 
 MEMBERS = 64  # neighbours that are combined
-FAVOURED = (1, 8, MEMBERS)  # nearest ones that weigh more at the start
-FAVOUR = 4.0  # logit of their weights
-WAYS = (1.0, 2.5, 5.0)  # logits of the share of the way to them
+WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
 SHARE_RATE = 0.15  # of Adam, for logits
 TRIED = 4  # neighbours that are tried as edits of a single latent
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way to each of them
@@ -79,17 +76,14 @@ def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
         centre = weights.softmax(2) @ nearest
         return x + shares.sigmoid()[..., None] * (centre - x)
 
-    with torch.no_grad():  # how far and towards how many: images change abruptly along the way
-        starts = [torch.cat([weights, shares[..., None]], 2) for _ in range(len(WAYS) * len(FAVOURED))]
-        best, least = starts[0], x.new_full((len(x),), torch.inf)
-        for start, (way, favoured) in zip(starts, product(WAYS, FAVOURED), strict=True):
-            start[..., :favoured] = FAVOUR
-            start[..., -1] = way
-            weights, shares = start[..., :-1], start[..., -1]
+    with torch.no_grad():  # how far: along the way images change abruptly
+        found, least = shares, x.new_full((len(x),), torch.inf)
+        for way in WAYS:
+            shares = torch.full_like(found, way)
             prices = price(place())
-            best = torch.where((prices < least)[:, None, None], start, best)
+            found = torch.where((prices < least)[:, None], shares, found)
             least = torch.minimum(prices, least)
-        weights, shares = best[..., :-1].clone(), best[..., -1].clone()
+        shares = found.clone()
     return take_steps(price, place, [weights, shares], steps, SHARE_RATE)
 
 
