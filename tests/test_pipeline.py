@@ -459,6 +459,11 @@ def test_the_report_of_an_edit_is_that_of_its_artifact(run: Path, tmp_path: Path
     for row in told["labels"]:
         column = names.index(row["label"])
         assert row["means"] == pytest.approx([before[:, column].mean(), *after[:, :, column].mean(1)], abs=1e-5)
+    with artifacts.open(tmp_path / "edits.h5") as edits:
+        shown, contrast = edits["images_before"] / 127.5, edits.attrs["contrast"]
+        change = np.abs(edits["images_after"][-1] / 127.5 - shown).mean((1, 2, 3)) / contrast
+    assert told["changes"][0] == (f"alpha 1: images changed by {change.mean():.2f} of the difference of two samples")
+    assert len(told["changes"]) == 1 + bool((change > 0.5).any())
     (verdict,) = told["verdicts"]
     grey = names.index("hair_color=grey")
     assert f"hair_color=grey {(after[-1] - before)[:, grey].mean():+.2f}" in verdict

@@ -15,7 +15,7 @@ LABELS = ["smile=yes", *(f"hair_color={value}" for value in ("black", "blond", "
 def printed(monkeypatch: pytest.MonkeyPatch, width: int, headings: list[str]) -> str:
     means = [(i % 100) / 100 for i in range(len(headings) + 1)]
     rows = [{"label": label, "edited": label == "smile=yes", "means": means} for label in LABELS]
-    report = {"headings": headings, "labels": rows, "verdicts": [], "files": []}
+    report = {"headings": headings, "labels": rows, "verdicts": [], "changes": [], "files": []}
     text = StringIO()
     monkeypatch.setattr(summaries, "edit_report", lambda path: report)
     monkeypatch.setattr(tables, "console", Console(width=width, file=text))

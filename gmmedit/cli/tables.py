@@ -79,8 +79,8 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
         rows = [[row["label"], *(f"{value:.2f}" for value in row["means"])] for row in report["labels"]]
         styles = ["bold" if row["edited"] else "" for row in report["labels"]]
         print_in_blocks([["label", "before", *report["headings"]], *rows], ["", *styles])
-        for verdict in report["verdicts"]:
-            typer.echo(verdict)
+        for line in [*report["verdicts"], *report["changes"]]:
+            typer.echo(line)
         for name in report["files"]:
             typer.echo(f"wrote {name}")
 

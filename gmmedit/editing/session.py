@@ -45,6 +45,7 @@ class EditSession:
     execution: Execution
     notes: list[str]
     optimisation: Optimisation | None  # how edits are found for each image; None: the fitted displacement
+    contrast: float | None  # mean absolute difference of two samples' images, see `robustness`; None: a table labels
 
     def make_editor(self, images: Sequence[int]) -> MixtureEditor:
         """An editor of the images with these numbers (seeds, or rows of a file of latents), which seed their draws."""
@@ -125,8 +126,9 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
         run, renderer, model, settings.precision, settings.picture, settings.polish, config["held_out"]
     )
     return EditSession(
-        renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, optimisation
-    )
+        renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, optimisation,
+        run.labels.attrs.get("robustness", {}).get("contrast"),
+    )  # fmt: skip
 
 
 def describe_generator(source: str, renderer: Renderer, sampler: Renderer, samples: Artifact) -> str:

@@ -98,8 +98,8 @@ class Neighbours:
         return torch.stack(chosen)
 
     def shrink(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) averaged down to the size of the thumbnails."""
-        return F.adaptive_avg_pool2d(images, (self.thumbnails.shape[-2], self.thumbnails.shape[-1]))
+        """Images (N, C, H, W) averaged down to the size of the thumbnails, clamped as those are."""
+        return F.adaptive_avg_pool2d(images.clamp(-1, 1), (self.thumbnails.shape[-2], self.thumbnails.shape[-1]))
 
     def lacks(self, labels: Tensor, goals: Tensor) -> Tensor:
         """(M,) how many of the categories `goals` (G,) each sample does not have, of log-labels (M, K)."""

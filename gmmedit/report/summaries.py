@@ -9,6 +9,11 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
 from gmmedit.mixture.held import all_others_held, held_by_all
+from gmmedit.mixture.objectives import image_change
+from gmmedit.pictures.pixels import from_bytes
+from gmmedit.run.rendering import shrink_to_compare
+
+REPLACED = 0.5  # of the difference of two samples: an edit that changes more shows another image
 
 
 def fit_report(path: Path) -> dict[str, Any]:
@@ -64,17 +69,44 @@ def edit_report(path: Path) -> dict[str, Any]:
                 rows.append({"label": label, "edited": column in targets, "means": means})
             start += len(values)
         config = edits.spec.config
-        verdicts = []
+        verdicts, changes = [], []
         for s, heading in enumerate(config["headings"]):
             if config["each"] or s == len(after) - 1:
                 own = [targets[s]] if config["each"] else targets
                 verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
+                changes += [f"{heading}: {line}" for line in describe_change(edits, s)]
         verdicts += edits.attrs.get("notes", [])
         folder = path.parent / "edits"
         files = [str(path), str(folder / "sheet.png")]
         if (folder / "animation.webp").exists():
             files.append(str(folder / "animation.webp"))
-        return {"headings": config["headings"], "labels": rows, "verdicts": verdicts, "files": files}
+        return {
+            "headings": config["headings"],
+            "labels": rows,
+            "verdicts": verdicts,
+            "changes": changes,
+            "files": files,
+        }
+
+
+def describe_change(edits: Artifact, strength: int) -> list[str]:
+    """How much the images of edits.h5 change at one of its strengths, in units of the change between two samples.
+
+    A second line names images that change more than half as much as another sample would: a label is less than that.
+    """
+    contrast = edits.attrs.get("contrast")
+    if not contrast or "images_after" not in edits:
+        return []
+    before, after = (
+        shrink_to_compare(from_bytes(pixels)) for pixels in (edits["images_before"], edits["images_after"][strength])
+    )
+    change = image_change(before, after) / contrast
+    lines = [f"images changed by {change.mean():.2f} of the difference of two samples"]
+    others = [str(index) for index, much in zip(edits["index"], change > REPLACED, strict=True) if much]
+    if others:
+        shown = ", ".join(others[:8]) + (" ..." if len(others) > 8 else "")
+        lines.append(f"{len(others)} of {len(change)} images became largely another image, not an edited one: {shown}")
+    return lines
 
 
 def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:

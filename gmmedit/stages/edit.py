@@ -70,11 +70,12 @@ def write_edits(
     index: np.ndarray, images: list[int], latent: Tensor,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
-    alphas, chunk, notes = {"alphas": np.array(request.alphas)}, session.chunk, {"notes": session.notes}
+    alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
+    facts = {"notes": session.notes, "contrast": session.contrast}
     execution = session.execution
     restart = execution.restart
     with artifacts.create_rows(
-        path, spec, alphas, chunk, restart, attrs=notes, held=True, force=execution.force
+        path, spec, alphas, chunk, restart, attrs=facts, held=True, force=execution.force
     ) as writer:
         for start, stop in writer.pending():
             execution.stop.check()
