@@ -22,6 +22,7 @@ from gmmedit.mixture import optimisation
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.neighbours import from_levels
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder, read_model, to_tensors
 from gmmedit.run.optimisation import find_neighbours
@@ -363,7 +364,9 @@ def test_neighbours_are_the_samples_with_their_thumbnails(run: Path, space: str)
         logits = folder.labels["logits"][:450]
         assert np.array_equal(neighbours.logits, logits) and len(neighbours.x) == len(neighbours.y) == 450
         _, images = folder.renderer.make_score(space, chart, folder.classifier, "fp32")(neighbours.x[:20, None])
-    assert torch.allclose(neighbours.shrink(images), neighbours.thumbnails[:20], atol=2 / 255), "up to 8 bits"
+    assert torch.allclose(neighbours.shrink(images), from_levels(neighbours.thumbnails[:20]), atol=2 / 255), (
+        "up to 8 bits"
+    )
     assert neighbours.thumbnails.shape == (450, 3, 16, 16) and 0.1 < neighbours.contrast < 1
 
 

@@ -242,12 +242,17 @@ CONTRAST = torch.full((BANDS,), 1.0)
 
 
 def find_neighbours(x: Tensor, logits: Tensor) -> Neighbours:
-    return Neighbours(x, x[:, :4], logits, thumbnails_of(x), 1.0, LAYOUT, HELD)
+    return Neighbours(x, x[:, :4], logits, levels_of(x), 1.0, LAYOUT, HELD)
 
 
 def thumbnails_of(x: Tensor) -> Tensor:
-    """(N, DIM) as images of one row."""
-    return x[:, None, None]
+    """(N, DIM) as images of one row, for coordinates up to 8."""
+    return x[:, None, None] / 8
+
+
+def levels_of(x: Tensor) -> Tensor:
+    """(N, DIM) as uint8 thumbnails."""
+    return ((thumbnails_of(x) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def pictured(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -343,7 +348,7 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     pool = torch.cat([x[:1] + 3.0, x[:1] + 0.1])
     still = torch.zeros(2, DIM)
     shown, y = (pool, still) if what == "thumbnail" else (still, pool)
-    alike = Neighbours(pool, y, logits[:1].expand(2, -1), thumbnails_of(shown), 1.0, LAYOUT, HELD)
+    alike = Neighbours(pool, y, logits[:1].expand(2, -1), levels_of(shown), 1.0, LAYOUT, HELD)
     wanted, seen = (x[:1], 0 * x[:1]) if what == "wanted" else (0 * x[:1], x[:1])
     nearest = alike.find_nearest(wanted, logits[:1], thumbnails_of(seen), torch.tensor([0]), PriceWeights(), 64)
     assert torch.equal(nearest[0], pool.flip(0)), "there are but two"

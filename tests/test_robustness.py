@@ -57,7 +57,7 @@ def test_what_sees_the_whole_picture_bears_all_but_mirroring() -> None:
 def test_what_looks_at_a_border_or_a_pixel_bears_less() -> None:
     edge = measured(halves(), lambda images: images[..., 16].mean((1, 2)) - 0.5)
     assert edge["shift"] == 0 and edge["noise"] == 0.3, "a pixel to the left already moves the border"
-    pixel = measured(halves(), lambda images: images[:, 0, 0, 31] - 0.9)
+    pixel = measured(halves(), lambda images: images[:, 0, 0, 31] - 0.95)
     assert pixel["noise"] in NOISES[:4] and pixel["shift"] == 1 / 16 and not pixel["mirror"]
     even = measured(halves(), lambda images: images.mean((1, 2, 3)) - 0.4)
     assert even["mirror"] and even["noise"] == 0.3

@@ -37,9 +37,9 @@ LAYOUT = Layout((2, 3))
 class Mirror:
     """A judge of latents (N, 1, 5) that are their own logits, labelling logits, images and features."""
 
-    def examine(self, latent: Tensor) -> tuple[Tensor, ...]:
+    def examine(self, latent: Tensor, other: Tensor) -> tuple[Tensor, ...]:
         rows = latent[:, 0]
-        return rows, rows[:, :1] * 0, rows, rows, rows[:, None, None]
+        return rows, rows[:, :1] * 0, rows, rows, (rows - other[:, 0]).abs().mean(1)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def samples_of(values: list[tuple[int, int]]) -> EvaluationSamples:
     rows = torch.full((len(values), 5), -1.0)
     for i, (first, second) in enumerate(values):
         rows[i, first], rows[i, 2 + second] = 1.0, 1.0
-    return EvaluationSamples(rows[:, None], rows, rows[:, :1] * 0, rows, rows, rows[:, None, None])
+    return EvaluationSamples(rows[:, None], rows, rows[:, :1] * 0, rows, rows, (rows - rows.roll(-1, 0)).abs().mean(1))
 
 
 def test_an_exact_edit_arrives_keeps_the_rest_and_is_undone() -> None:

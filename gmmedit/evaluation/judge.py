@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers
@@ -47,26 +48,30 @@ class Judge:
         logits, nuisances, features = self.execution.in_batches(observe_rows, latent)
         return logits, nuisances, features
 
-    def examine(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """As `observe`, then the logits of the labelling classifier (N, K), (N, 0) if it is a table, and the images.
+    def examine(self, latent: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """As `observe`, then the logits of the labelling classifier (N, K), (N, 0) if it is a table, and pixels (N,).
 
-        These are float16 in [-1, 1], at most COMPARED_SIDE pixels a side: (N, C, H, W).
+        These are the mean absolute differences from the images of `other` latents (N, L, D), at COMPARED_SIDE pixels a
+        side at most; images are not kept.
         """
 
-        def examine_rows(rows: Tensor) -> tuple[Tensor, ...]:
+        def examine_rows(pairs: Tensor) -> tuple[Tensor, ...]:
             with autocast(self.precision, self.execution.device):
-                images = as_shown(self.renderer.generate(rows, self.space))
+                images, others = (as_shown(self.renderer.generate(rows, self.space)) for rows in pairs.unbind(1))
                 logits, nuisances, features = (part.float() for part in self.observe_images(images))
                 label_logits = logits if self.labelling else logits[:, :0]
                 if self.labeller is not None:
                     label_logits = self.labeller.logits(images).float()
-            return logits, nuisances, features, label_logits, shrink_to_compare(images).half()
+            apart = (shrink_to_compare(images) - shrink_to_compare(others)).abs().flatten(1).mean(1)
+            return logits, nuisances, features, label_logits, apart
 
-        logits, nuisances, features, label_logits, images = self.execution.in_batches(examine_rows, latent)
-        return logits, nuisances, features, label_logits, images
+        logits, nuisances, features, label_logits, pixels = self.execution.in_batches(
+            examine_rows, torch.stack([latent, other], 1)
+        )
+        return logits, nuisances, features, label_logits, pixels
 
     def share(self, look: Callable[[Tensor], tuple[Tensor, ...]], latent: Tensor) -> tuple[Tensor, ...]:
-        """`observe` or `examine`, with the latents shared between the processes of the command."""
+        """A function of latents, with the latents shared between the processes of the command."""
         return self.execution.processes.map_rows(look, latent)
 
     def observe_images(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,14 +82,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class EvaluationSamples:
-    """Unedited samples: latents (N, L, D), and what `Judge.examine` returns for them."""
+    """Unedited samples: latents (N, L, D), and what `Judge.examine` returns for them, each compared with the next."""
 
     latent: Tensor
     logits: Tensor
     nuisances: Tensor
     features: Tensor
     label_logits: Tensor
-    images: Tensor
+    pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def observe_samples(judge: Judge, latent: Tensor) -> EvaluationSamples:
     calibration = judge.classifier.calibration
     if calibration is not None and not judge.labelling:
         calibration.fit(judge.share(judge.observe, latent)[0])
-    return EvaluationSamples(latent, *judge.share(judge.examine, latent))
+    pairs = torch.stack([latent, latent.roll(-1, 0)], 1)
+    return EvaluationSamples(latent, *judge.share(lambda rows: judge.examine(*rows.unbind(1)), pairs))
 
 
 def draw_unseen(renderer: Renderer, space: str, settings: EvaluateSettings) -> Tensor:

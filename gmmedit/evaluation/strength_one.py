@@ -15,7 +15,6 @@ from gmmedit.mixture import Layout
 UNDONE = 16  # edits of each category that are undone: an editor that optimises each image doubles its cost for these
 ARRIVED = 0.95  # share of its best flip rate at which an editor without a unit of strength counts as arrived
 FEWEST = max(manifolds.DENSE, manifolds.NEAREST) + 1  # samples that have a k-th nearest neighbour
-PAIRED = 256  # rows of images that are compared at once
 
 Trajectory = Callable[[float], Tensor]
 Tensors = dict[str, Tensor]
@@ -61,21 +60,22 @@ def observe_edits(editor: Editor, judge: Judge, starts: Starts, trajectory: Traj
     """
     samples, rows = starts.samples, starts.rows
     edited = trajectory(strength)
-    logits, nuisances, features, label_logits, images = judge.examine(edited)
+    unedited = samples.latent[rows]
+    logits, nuisances, features, label_logits, pixels = judge.examine(edited, unedited)
     found = {
         "strength": torch.tensor(strength, dtype=torch.float64),
         "logits": logits,
         "nuisances": nuisances,
         "label_logits": label_logits,
-        "pixels": pixel_distance(images, samples.images[rows]),
+        "pixels": pixels,
     }
     if features.shape[1]:
         found["identity"] = realism.identity(samples.features[rows], features)
         apart, reference = split_samples(samples, starts.layout, starts.category, len(rows))
         found |= observe_realism(features, len(apart), reference)
     undone = undo(editor, starts, edited[:UNDONE], strength)
-    logits, _, _, _, images = judge.examine(undone)
-    return found | {"undone_logits": logits, "undone_pixels": pixel_distance(images, samples.images[rows[:UNDONE]])}
+    logits, _, _, _, pixels = judge.examine(undone, unedited[:UNDONE])
+    return found | {"undone_logits": logits, "undone_pixels": pixels}
 
 
 def undo(editor: Editor, starts: Starts, edited: Tensor, strength: float) -> Tensor:
@@ -133,7 +133,7 @@ def observe_samples_alone(samples: EvaluationSamples, layout: Layout, most: int)
         "logits": samples.logits,
         "label_logits": samples.label_logits,
         "nuisances": samples.nuisances,
-        "pair_pixels": pixel_distance(samples.images, samples.images.roll(-1, 0)),
+        "pair_pixels": samples.pixels,
     }
     if not samples.features.shape[1]:
         return found
@@ -145,9 +145,3 @@ def observe_samples_alone(samples: EvaluationSamples, layout: Layout, most: int)
         own = observe_realism(apart, len(apart), reference)
         found |= {f"own/{category}/{name}": part for name, part in own.items()}
     return found
-
-
-def pixel_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Mean absolute difference of images (N, C, H, W), (N,) in their units."""
-    parts = zip(first.split(PAIRED), second.split(PAIRED), strict=True)
-    return torch.cat([(one.float() - other.float()).abs().flatten(1).mean(1) for one, other in parts])

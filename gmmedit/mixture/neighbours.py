@@ -16,6 +16,14 @@ LACKING = 1e3  # of a value that a sample lacks: samples that have it come first
 MOST_CERTAIN = 0.999
 
 
+BLOCK = 1024  # thumbnails that are compared at once, to bound memory
+
+
+def from_levels(images: Tensor) -> Tensor:
+    """uint8 images of any shape to [-1, 1]."""
+    return images / 127.5 - 1
+
+
 @dataclass(frozen=True)
 class PriceWeights:
     """What an edit costs besides the change of held labels, in nats.
@@ -37,7 +45,7 @@ class Neighbours:
         x: (M, D) coordinates in the chart.
         y: (M, r) the mixture's read of x.
         logits: (M, K) of the labelling classifier.
-        thumbnails: (M, C, h, w) small images in [-1, 1].
+        thumbnails: (M, C, h, w) uint8, small images.
         contrast: mean absolute difference of two thumbnails.
         layout: the attributes.
         held: (A, A) which of them must stay (``gmmedit.mixture.held``).
@@ -93,9 +101,14 @@ class Neighbours:
             missed, broken = edit_divergences(row.expand_as(labels), labels, targets, self.layout, self.held, certain)
             cost = weights.arrival * missed + broken + LACKING * self.lacks(labels, goals)
             cost += CONTROL_WEIGHT * (self.y - y).square().sum(1)
-            cost += weights.picture / self.contrast * (self.thumbnails - thumbnail).abs().mean((1, 2, 3))
+            cost += weights.picture / self.contrast * self.compare_thumbnails(thumbnail)
             chosen.append(self.x[cost.topk(min(count, len(cost)), largest=False).indices])
         return torch.stack(chosen)
+
+    def compare_thumbnails(self, thumbnail: Tensor) -> Tensor:
+        """(M,) mean absolute difference of the samples' thumbnails from one (C, h, w) in [-1, 1]; block by block."""
+        blocks = self.thumbnails.split(BLOCK)
+        return torch.cat([(from_levels(block) - thumbnail).abs().mean((1, 2, 3)) for block in blocks])
 
     def shrink(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) averaged down to the size of the thumbnails, clamped as those are."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from gmmedit.errors import InputError
 from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.neighbours import Neighbours, PriceWeights, from_levels
 from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder
@@ -19,6 +19,7 @@ from gmmedit.spaces import Chart
 
 MAX_SAMPLES = 50_000  # every edited image is compared with all of them
 MAX_COORDINATES = 1 << 27  # of all samples together; with FullSpace each attribute has all D of them
+COMPARED = 512  # thumbnails, in pairs, for their contrast
 LEAST_CONTRAST = 1e-3  # of images that are all alike
 
 
@@ -62,13 +63,14 @@ def find_neighbours(
     x, logits = chart.to_x_(read_rows(run.samples, space, rows)), read_rows(run.labels, "logits", rows)
     thumbnails = read_thumbnails(run, rows)
     held = all_others_held(len(model.layout.values)) if held is None else held
-    contrast = max(float((thumbnails - thumbnails.roll(1, 0)).abs().mean()), LEAST_CONTRAST)
+    first, second = (from_levels(thumbnails[i:COMPARED:2]) for i in range(2))
+    contrast = max(float((first[: len(second)] - second).abs().mean()), LEAST_CONTRAST)
     return Neighbours(x, model.coordinates(x), logits, thumbnails, contrast, model.layout, held)
 
 
 def read_thumbnails(run: RunFolder, rows: np.ndarray) -> Tensor:
-    """The thumbnails (M, C, h, w) in [-1, 1] of rows of labels.h5. InputError: it has none."""
+    """The thumbnails (M, C, h, w), uint8, of rows of labels.h5. InputError: it has none."""
     if "thumbnails" not in run.labels:
         message = f"{run.labels.path} has no thumbnails, of which edits are made"
         raise InputError(message, hint="--polish 0, or label with a network that classifies images")
-    return read_rows(run.labels, "thumbnails", rows).permute(0, 3, 1, 2) / 127.5 - 1
+    return read_rows(run.labels, "thumbnails", rows).permute(0, 3, 1, 2)

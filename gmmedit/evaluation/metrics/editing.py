@@ -100,10 +100,10 @@ def bootstrap_weights(n: int, draws: int, seed: int) -> Tensor:
 
     float64: in float32 the columns would not sum to 1.
     """
-    rows = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
-    ones = torch.ones(draws, n, dtype=torch.float64)
-    counts = torch.zeros_like(ones).scatter_add_(1, rows, ones)
-    return torch.cat([torch.ones_like(counts[:1]), counts]).T / n
+    weights, random = torch.ones(1 + draws, n, dtype=torch.float64), torch.Generator().manual_seed(seed)
+    for draw in weights[1:]:
+        draw.copy_(torch.bincount(torch.randint(n, (n,), generator=random), minlength=n))
+    return weights.T.div_(n)
 
 
 def means(values: Tensor, weights: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-CHUNK = 256  # rows whose distances to all others are in memory at once
+CHUNK = 64  # rows whose distances to all others are in memory at once
 NEAREST = 3  # k of precision and recall, as in Kynkäänniemi et al. 2019
 DENSE = 5  # k of density and coverage, as in Naeem et al. 2020
 

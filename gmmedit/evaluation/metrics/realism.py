@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-CHUNK = 256  # rows whose products with all others are in memory at once
+CHUNK = 64  # rows whose products with all others are in memory at once
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
