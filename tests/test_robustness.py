@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from conftest import done
 from torch import Tensor
 
 from gmmedit import artifacts
+from gmmedit.artifacts.schema import KINDS
+from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import from_bytes
 from gmmedit.report.labels import describe_robustness
+from gmmedit.run.recorded import read_robustness
 from gmmedit.run.rendering import make_thumbnails
 from gmmedit.run.robustness import NOISES, make_rungs, measure_contrast, measure_robustness, standing_rungs
 from gmmedit.runtime.execution import Execution
@@ -122,3 +126,28 @@ def test_a_table_has_neither(stored: Path, tmp_path: Path) -> None:
     assert "robustness" not in result.stdout
     with artifacts.open(tmp_path / "run" / "labels.h5") as labels:
         assert "thumbnails" not in labels and "robustness" not in labels.attrs
+
+
+WHOLE = {"shift": 0.0, "noise": 0.02, "mirror": False, "contrast": 0.4, "bands": [0.1, 0.1, 0.4]}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bands": [0.1]}, "robustness: bands: "),
+        ({"bands": None}, "robustness: bands: "),
+        ({"noise": float("nan")}, "robustness: noise: "),
+        ({"shift": 7}, "robustness: shift: "),
+        ({"contrast": "x"}, "robustness: contrast: "),
+    ],
+)
+def test_a_record_that_label_does_not_write(change: dict, says: str, tmp_path: Path) -> None:
+    labels = SimpleNamespace(path=tmp_path / "labels.h5", attrs={"robustness": WHOLE}, kind=KINDS["labels"])
+    assert read_robustness(labels).bands == WHOLE["bands"]  # type: ignore[arg-type]
+    labels.attrs = {"robustness": WHOLE | change}
+    with pytest.raises(InputError, match=says) as caught:
+        read_robustness(labels)  # type: ignore[arg-type]
+    assert caught.value.hint.endswith(f"gmmedit label --force --run {tmp_path}")
+    labels.attrs = {}
+    with pytest.raises(InputError, match="a table gave the labels"):
+        read_robustness(labels)  # type: ignore[arg-type]

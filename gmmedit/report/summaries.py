@@ -95,7 +95,7 @@ def describe_change(edits: Artifact, strength: int) -> list[str]:
     A second line names images that change more than half as much as another sample would: a label is less than that.
     """
     contrast = edits.attrs.get("contrast")
-    if not contrast or "images_after" not in edits:
+    if not isinstance(contrast, float) or contrast <= 0 or "images_after" not in edits:
         return []
     before, after = (
         shrink_to_compare(from_bytes(pixels)) for pixels in (edits["images_before"], edits["images_after"][strength])

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -144,15 +144,6 @@ class RunFolder:
         if spaces is None:  # files of version 0.1.0 record only the dimensions
             return Space(name, int(np.prod(self.samples.sizes[f"{name}_dim"])), normal=name == "z")
         return Space.from_record(spaces[name])
-
-    @property
-    def robustness(self) -> dict[str, Any]:
-        """What `label` measured of classifier and images, see `gmmedit.run.robustness`. InputError: a table labels."""
-        found = self.labels.attrs.get("robustness")
-        if found is None:
-            message = f"{self.labels.path} has no robustness, as a table gave the labels"
-            raise InputError(message, hint="--polish 0, or label with a network that classifies images")
-        return dict(found)
 
     @property
     def fitted_space(self) -> str:

@@ -1,13 +1,44 @@
 """The settings that an artifact of a run records: a received file may hold values that no stage writes."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import EvaluateSettings, FitMixtureSettings, FitSingleSettings, LabelSettings, SampleSettings
 from gmmedit.errors import InputError
+from gmmedit.mixture.objectives import BANDS
 from gmmedit.runtime.validation import explain_error
+
+Difference = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # of pixels in [-1, 1]
+
+
+class Robustness(BaseModel):
+    """What `label` measured of classifier and images: see `gmmedit.run.robustness.measure_robustness`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shift: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    noise: Difference
+    mirror: bool
+    contrast: Difference
+    bands: Annotated[list[Difference], Field(min_length=BANDS, max_length=BANDS)]
+
+
+def read_robustness(labels: Artifact) -> Robustness:
+    """The record in labels.h5. InputError: there is none, as a table gave the labels, or not as `label` writes it."""
+    found = labels.attrs.get("robustness")
+    if found is None:
+        message = f"{labels.path} has no robustness, as a table gave the labels"
+        raise InputError(message, hint="--polish 0, or label with a network that classifies images")
+    try:
+        return Robustness.model_validate(found)
+    except ValidationError as error:
+        message, _ = explain_error(error, Robustness)
+        hint = labels.kind.hint(labels.path.parent)
+        raise InputError(f"{labels.path}: robustness: {message}", hint=hint) from None
+
 
 MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that has a key says what it may be
     "samples": (SampleSettings,),
