@@ -31,7 +31,7 @@ from startup import ASKED, startup, without_torch
 from gmmedit.runtime.execution import Execution, prepare, resolve_precision
 
 EDIT = ("edit", "--attr", "smile", "--alpha", "0.6")
-EDITED, CANDIDATES, STEPS = 8, 36, 32  # images; candidates between each and its neighbours; steps of its optimisation
+EDITED, CANDIDATES, STEPS = 8, 8, 64  # images; looks and starts of each before its optimisation; steps of that
 EVALUATE = "evaluate: {n: 256, starts: 16, editors: [mixture]}\n"
 SINGLE_STEPS = 100
 FEW, MANY = 256, 1280  # rows of the embedded model in the loops
