@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("two-valued", "many-valued")
+GROUPS = ("all", "two-valued", "many-valued")
 EDITORS = {
     "DT": "dt", "best flip": "flip_best", "kept@0.8": "preservation@0.8", "worst@0.8": "worst_preservation@0.8",
     "AD@1sd": "ad_mean@1sd", "max AD@1sd": "ad_max@1sd", "drift@0.8": "drift@0.8", "identity@0.8": "identity@0.8",
@@ -33,8 +33,9 @@ def main(path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     figures = {(line["method"], line["metric"], line["attribute"]): line for line in lines}
     methods = list(dict.fromkeys(line["method"] for line in lines))
-    editors = [method for method in methods if method != SAMPLES]
-    for group in GROUPS:
+    editors = [method for method in methods if (method, "fit_seconds", "all") in figures]
+    groups = {line["attribute"] for line in lines}
+    for group in [name for name in GROUPS if name in groups]:
         print(f"\n## {group} attributes\n")
         heading("editor", *EDITORS, "fit s", "fit MB")
         for editor in editors:
@@ -43,7 +44,7 @@ def main(path: Path) -> None:
             print(row(editor, *cells, *costs(figures, editor)))
         print(f"\n## {group} attributes at strength 1\n")
         heading("editor", *AT_ONE)
-        for method in methods:
+        for method in [*editors, SAMPLES]:
             print(row(method, *(cell(figures, method, metric, group, None) for metric in AT_ONE.values())))
     print(f"\n## {editors[0]}, category by category\n")
     heading("category", *CATEGORIES)

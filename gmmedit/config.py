@@ -83,7 +83,7 @@ class EditSettings(Section):
 
     draw: Literal["coupled", "sample", "mean"] = "coupled"
     polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps per image, through generator and classifier
-    picture: Weight = 14.0  # weight of the change of the image in them, in units of the change between two samples
+    picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples
     precision: Precision = "fp32"  # in those steps; images are generated in fp32
     gan: str | None = None  # another generator of the same latent space; None: the run's
     seed: Seed = 0
@@ -100,7 +100,7 @@ class EvaluateSettings(Section):
     features: str = "auto"  # feature network for identity and realism; auto: the evaluation classifier
     precision: AutoPrecision = "auto"
     polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps of mixture-polished
-    picture: Weight = 14.0  # weight of the change of the image in them, in units of the change between two samples
+    picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples
     seed: Seed = 0
 
 

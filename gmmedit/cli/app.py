@@ -199,7 +199,7 @@ def edit(
         typer.Option(help="How the control vector is drawn (default: coupled)."),
     ] = None,
     polish: Annotated[int | None, typer.Option(help="Optimisation steps per image; 0: none, faster.")] = None,
-    picture: Annotated[float | None, typer.Option(help="Weight in them of the image's change (default: 14).")] = None,
+    picture: Annotated[float | None, typer.Option(help="Weight in them of the image's change (default: 12).")] = None,
     index: Annotated[str | None, typer.Option(help="Rows of samples.h5 to edit, e.g. 0-7,20 (default: 0-7).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Edit the latents of these seeds instead, e.g. 85,100-110.")] = None,
     latents: Annotated[

@@ -33,7 +33,7 @@ class PriceWeights:
         arrival: of the target label's distance from where it should be, in nats.
     """
 
-    picture: float = 14.0
+    picture: float = 12.0
     arrival: float = 5.0
 
 

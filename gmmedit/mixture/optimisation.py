@@ -22,7 +22,7 @@ from gmmedit.mixture.refining import Score
 MEMBERS = 64  # neighbours that are combined
 WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
 SHARE_RATE = 0.15  # of Adam, for logits
-TRIED = 4  # neighbours that are tried as edits of a single latent
+TRIED = 8  # neighbours that are tried as edits of a single latent
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way to each of them
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)  # of the simple edits that are tried
 SPHERE_RATE = 0.03  # of Adam, in standard deviations of the prior

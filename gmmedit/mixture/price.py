@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.neighbours import LACKING, Neighbours, PriceWeights
 from gmmedit.mixture.objectives import band_change, edit_divergences, log_labels
 from gmmedit.mixture.refining import Score
 
 LOOKS = 4  # disturbances of the images, the same for all edits
+SHORT = math.log(2)  # nats: an edit that misses its target by more has not arrived
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Price:
     """The price of edits of the same images towards the same targets.
 
     The target's distance from the probability that members of the component have, the change of held labels, and the
-    change of the image. Labels before and after are those of images disturbed in the same way, one of LOOKS ways in
-    each call, so that no label can depend on single pixels.
+    change of the image; an edit that has not arrived costs more than any that has. Labels before and after are those of
+    images disturbed in the same way, one of LOOKS ways in each call, so that no label can depend on single pixels.
 
     Attributes:
         score: coordinates x to logits and images.
@@ -66,7 +68,7 @@ class Price:
         before = self.before[step % LOOKS]
         missed, broken = edit_divergences(before, after, self.category, layout, held, self.certain)
         change = band_change(self.images, images, self.contrast)
-        return self.weights.arrival * missed + broken + self.weights.picture * change
+        return self.weights.arrival * missed + broken + self.weights.picture * change + LACKING * (missed > SHORT)
 
 
 def look(step: int) -> torch.Generator:

@@ -21,7 +21,7 @@ from gmmedit.runtime.execution import Execution
 
 MEASURED_ON = 160  # number of first samples
 AGREEMENT = 0.9  # least share of samples that keep their value, on average over the attributes
-LARGEST_SHIFT = 1 / 16  # of the shorter side
+LARGEST_SHIFT = 1 / 32  # of the shorter side
 PIXELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # shifts
 NOISES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # standard deviations, for pixels in [-1, 1]
 DIGITS = 6  # of the contrast
