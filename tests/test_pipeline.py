@@ -372,7 +372,7 @@ def test_neighbours_are_the_samples_with_their_thumbnails(run: Path, space: str)
 
 def test_polishing(edited: Edit) -> None:
     words = ("--attr", "glasses", "--alphas", "0,1")
-    plain, polished = edited(*words, index="0-7"), edited(*words, index="0-7", polish=8)
+    plain, polished = edited(*words, index="0-7"), edited(*words, index="0-7", polish=32)
     column = Aim.parse("glasses").category(plain.attributes)
     others = [k for k in range(plain.sizes["K"]) if k not in (column - 1, column)]
 
@@ -383,7 +383,7 @@ def test_polishing(edited: Edit) -> None:
         return float((divergence - np.log(after[:, column])).mean())
 
     assert cost(polished) < cost(plain) and np.array_equal(polished["latents"][0], polished["latent"])
-    again = edited(*words, "--batch", 64, index="0-7", polish=8)
+    again = edited(*words, "--batch", 64, index="0-7", polish=32)
     assert np.array_equal(polished["latents"], again["latents"])
 
 
