@@ -13,7 +13,7 @@ from gmmedit.mixture.objectives import image_change
 from gmmedit.pictures.pixels import from_bytes
 from gmmedit.run.rendering import shrink_to_compare
 
-REPLACED = 0.5  # of the difference of two samples: an edit that changes more shows another image
+REPLACED = 0.5  # of the difference of two samples: an edit that changes more may show another image
 
 
 def fit_report(path: Path) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def edit_report(path: Path) -> dict[str, Any]:
 def describe_change(edits: Artifact, strength: int) -> list[str]:
     """How much the images of edits.h5 change at one of its strengths, in units of the change between two samples.
 
-    A second line names images that change more than half as much as another sample would: a label is less than that.
+    A second line names images that change more than half as much as another sample would.
     """
     contrast = edits.attrs.get("contrast")
     if not isinstance(contrast, float) or contrast <= 0 or "images_after" not in edits:
@@ -105,7 +105,7 @@ def describe_change(edits: Artifact, strength: int) -> list[str]:
     others = [str(index) for index, much in zip(edits["index"], change > REPLACED, strict=True) if much]
     if others:
         shown = ", ".join(others[:8]) + (" ..." if len(others) > 8 else "")
-        lines.append(f"{len(others)} of {len(change)} images became largely another image, not an edited one: {shown}")
+        lines.append(f"{len(others)} of {len(change)} images changed by more than half of it and may show another one: {shown}")
     return lines
 
 
