@@ -137,6 +137,27 @@ def test_two_signals_that_come_together_stop_at_once() -> None:
     assert result.returncode == -signal.SIGTERM and result.stderr == ""
 
 
+WAITING = """
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from gmmedit.runtime.signals import StopRequest, ending_at_once, stoppable
+
+with stoppable(StopRequest()), ending_at_once():
+    store = dist.TCPStore("127.0.0.1", 0, 1, True, timeout=timedelta(seconds=600))
+    print("waiting", flush=True)
+    store.get("what nobody sets")
+"""
+
+
+def test_a_wait_outside_of_python_ends_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "waiting\n"
+        process.terminate()
+        assert process.wait(GIVEN_UP_AFTER) == -signal.SIGTERM
+
+
 def test_signals_are_what_they_were_afterwards() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     stop, others = StopRequest(), StopRequest()

@@ -105,7 +105,9 @@ def describe_change(edits: Artifact, strength: int) -> list[str]:
     others = [str(index) for index, much in zip(edits["index"], change > REPLACED, strict=True) if much]
     if others:
         shown = ", ".join(others[:8]) + (" ..." if len(others) > 8 else "")
-        lines.append(f"{len(others)} of {len(change)} images changed by more than half of it and may show another one: {shown}")
+        lines.append(
+            f"{len(others)} of {len(change)} images changed by more than half of it and may show another one: {shown}"
+        )
     return lines
 
 

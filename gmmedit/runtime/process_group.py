@@ -23,7 +23,7 @@ from gmmedit.errors import GmmeditError, RunError
 from gmmedit.runtime import torchrun as launched
 from gmmedit.runtime.batching import TILE, Score, pad_rows
 from gmmedit.runtime.distributed import Processes, T, Tensors
-from gmmedit.runtime.signals import StopRequest
+from gmmedit.runtime.signals import StopRequest, ending_at_once
 from gmmedit.runtime.storage import lock
 
 POLL = 0.02  # seconds between reads of the store
@@ -198,7 +198,9 @@ class ProcessGroup(Processes):
         if not self._grouped:
             self.meet()  # notices a process that has ended, which init_process_group does not
             group = dist.PrefixStore("group", self.store)
-            dist.init_process_group("gloo", store=group, rank=self.rank, world_size=self.count, timeout=TIMEOUT)
+            with ending_at_once():  # for one may end between the two, and nothing has been computed yet
+                self._stop.check()
+                dist.init_process_group("gloo", store=group, rank=self.rank, world_size=self.count, timeout=TIMEOUT)
             self._grouped = True
         parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(self.count)]
         try:
