@@ -107,7 +107,7 @@ $(SETTINGS:%=$(RUN)/.make/%):
 # A stage writes NAME.h5.partial and resumes it when run again. --force overwrites a file with other settings; a file
 # that is up to date is not written, so `touch` updates its time for Make. NPROC=8: eight processes (docs/scale.md).
 wide  := $(if $(NPROC),$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -m gmmedit --,$(BIN)/gmmedit)
-stage = $(if $(filter edit,$1),$(BIN)/gmmedit,$(wide)) $1 --run $(RUN) $(if $(CONFIG),--config $(CONFIG)) $2 --force $(FLAGS) && touch $@
+stage = $(if $(filter edit,$1),$(BIN)/gmmedit,$(wide)) $1 --run $(RUN) $(if $(CONFIG),--config $(CONFIG)) $2 $(if $(filter edit,$1),,--force) $(FLAGS) && touch $@
 common := $(CONFIG) $(RUN)/.make/CONFIG | $(VENV)/.stamp
 
 $(RUN)/samples.h5: $(RUN)/.make/GAN $(RUN)/.make/N $(common)
