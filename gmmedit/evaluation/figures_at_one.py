@@ -8,7 +8,7 @@ from torch import Tensor
 from gmmedit.evaluation import figures
 from gmmedit.evaluation.figures import Figure, figure_without_interval, nuisance_spreads
 from gmmedit.evaluation.metrics import editing
-from gmmedit.evaluation.metrics.editing import bootstrap_weights, means, values_of
+from gmmedit.evaluation.metrics.editing import bootstrap_means, bootstrap_weights, means, values_of
 from gmmedit.mixture import Layout
 
 Tensors = dict[str, Tensor]
@@ -93,7 +93,7 @@ def figures_of_samples(unedited: Unedited, layout: Layout, category: int) -> Cou
     attribute = layout.locate(category)[0]
 
     def figure(values: Tensor) -> tuple[Figure, int]:
-        return Figure.of(means(values, bootstrap_weights(len(values), figures.DRAWS, category))), len(values)
+        return Figure.of(bootstrap_means(values, figures.DRAWS, category)), len(values)
 
     found = {"pixels@1": figure(unedited.pair_pixels), "picture@1": figure(unedited.pair_pixels / unedited.pixel_unit)}
     if unedited.label_logits.shape[1]:

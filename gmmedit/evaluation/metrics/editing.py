@@ -111,6 +111,13 @@ def means(values: Tensor, weights: Tensor) -> Tensor:
     return values.to(weights) @ weights
 
 
+def bootstrap_means(values: Tensor, draws: int, seed: int) -> Tensor:
+    """`means` of values (n,) by `bootstrap_weights`, (1 + draws,), draw by draw, for many values."""
+    values, random = values.double(), torch.Generator().manual_seed(seed)
+    drawn = (values[torch.randint(len(values), values.shape, generator=random)].mean() for _ in range(draws))
+    return torch.stack([values.mean(), *drawn])
+
+
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share of n images, within [0, 1] (Wilson 1927); NaN if the share is or n is 0.
 
