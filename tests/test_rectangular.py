@@ -99,7 +99,9 @@ def test_images_are_shrunk_in_their_proportions(height, width):
 
 def test_images_are_disturbed_by_their_shorter_side():
     ramp = torch.arange(64.0)[:, None].expand(1, 3, 64, 32) * 1000
-    one, other = (disturb(turned, torch.Generator().manual_seed(1)) for turned in (ramp, ramp.mT))
+    one, other = (
+        disturb(turned, torch.Generator().manual_seed(1), shift=1 / 32, noise=0.3) for turned in (ramp, ramp.mT)
+    )
     assert one.shape == (1, 3, 64, 32) and other.shape == (1, 3, 32, 64)
     assert (one - ramp).abs().max() < 1500, "a 32nd of the shorter side is a pixel"
 

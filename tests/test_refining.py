@@ -357,7 +357,7 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
 def test_values_are_certain_as_their_members_are(world):
     x, _, logits = world
     labels = log_labels(logits, LAYOUT, "log").exp()
-    certain = find_neighbours(x, logits).certain()
+    certain = find_neighbours(x, logits).certain
     for category in range(LAYOUT.categories):
         columns = LAYOUT.columns[LAYOUT.locate(category)[0]]
         members = labels[labels[:, columns].argmax(1) == category - columns.start, category]

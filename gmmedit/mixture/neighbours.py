@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -59,12 +60,18 @@ class Neighbours:
     layout: Layout
     held: Tensor
 
+    @cached_property
+    def log_labels(self) -> Tensor:
+        """(M, K) log-probabilities over each attribute's values."""
+        return log_labels(self.logits, self.layout, "log")
+
+    @cached_property
     def certain(self) -> Tensor:
         """(K,) the probability at which a value has been reached: the median of the samples that have it, at most .999.
 
         How sure a classifier is of a value differs between classifiers and values; a component's members know.
         """
-        labels, found = log_labels(self.logits, self.layout, "log").exp(), []
+        labels, found = self.log_labels.exp(), []
         for columns in self.layout.columns:
             part = labels[:, columns]
             value = part.argmax(1)
@@ -73,9 +80,10 @@ class Neighbours:
                 found.append(members.median() if len(members) else part.new_tensor(MOST_CERTAIN))
         return torch.stack(found).clamp_max(MOST_CERTAIN)
 
+    @cached_property
     def means(self) -> Tensor:
         """(K, D) the means of x over the samples, weighted by their labels."""
-        labels = log_labels(self.logits, self.layout, "log").exp()
+        labels = self.log_labels.exp()
         return labels.T @ self.x / labels.sum(0)[:, None]
 
     def find_nearest(
@@ -93,12 +101,13 @@ class Neighbours:
             weights: of an edit's price.
             count: fewer are returned if there are fewer samples.
         """
-        before, labels = log_labels(logits, self.layout, "log"), log_labels(self.logits, self.layout, "log")
-        certain = self.certain()
+        before, labels = log_labels(logits, self.layout, "log"), self.log_labels
         chosen = []
         for row, thumbnail, y, goals in zip(before, thumbnails, control, category.view(len(before), -1), strict=True):
             targets = goals.expand(len(labels), -1)
-            missed, broken = edit_divergences(row.expand_as(labels), labels, targets, self.layout, self.held, certain)
+            missed, broken = edit_divergences(
+                row.expand_as(labels), labels, targets, self.layout, self.held, self.certain
+            )
             cost = weights.arrival * missed + broken + LACKING * self.lacks(labels, goals)
             cost += CONTROL_WEIGHT * (self.y - y).square().sum(1)
             cost += weights.picture / self.contrast * self.compare_thumbnails(thumbnail)

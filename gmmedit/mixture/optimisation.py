@@ -111,7 +111,7 @@ def list_starts(price: Price, written: Tensor, nearest: Tensor) -> Iterable[Tens
     the image's own value, and the fitted displacement `written` (N, 1, D); then the way to a few neighbours (N, M, D).
     """
     x, neighbours = price.x, price.neighbours
-    means, layout = neighbours.means(), neighbours.layout
+    means, layout = neighbours.means, neighbours.layout
     difference = torch.zeros_like(x)
     for goals in price.category.view(len(x), -1).unbind(1):
         for row, goal in enumerate(goals.tolist()):

@@ -34,7 +34,6 @@ class Price:
         logits: (N, K) of the unedited images.
         images: (N, C, H, W) the unedited images.
         before: log-labels (N, K) of the unedited images in each of LOOKS ways.
-        certain: (K,) the probability at which a value is reached.
     """
 
     score: Score
@@ -46,7 +45,6 @@ class Price:
     logits: Tensor
     images: Tensor
     before: tuple[Tensor, ...]
-    certain: Tensor
 
     @classmethod
     @torch.no_grad()
@@ -57,8 +55,7 @@ class Price:
         logits, images = score(x)
         layout = neighbours.layout
         before = tuple(log_labels(score(x, look(step))[0], layout, "log") for step in range(LOOKS))
-        certain = neighbours.certain()
-        return cls(score, x, category, neighbours, contrast, weights, logits, images, before, certain)
+        return cls(score, x, category, neighbours, contrast, weights, logits, images, before)
 
     def __call__(self, moved: Tensor, step: int = 0) -> Tensor:
         """The prices (N,) of the images moved to x (N, L, D), seen in the way of that step."""
@@ -66,7 +63,7 @@ class Price:
         layout, held = self.neighbours.layout, self.neighbours.held
         after = log_labels(logits, layout, "log")
         before = self.before[step % LOOKS]
-        missed, broken = edit_divergences(before, after, self.category, layout, held, self.certain)
+        missed, broken = edit_divergences(before, after, self.category, layout, held, self.neighbours.certain)
         change = band_change(self.images, images, self.contrast)
         return self.weights.arrival * missed + broken + self.weights.picture * change + LACKING * (missed > SHORT)
 

@@ -19,7 +19,6 @@ from gmmedit.spaces import Chart, Space
 
 PIXELS_PER_CALL = 1 << 17  # on a CPU, more are not faster and only take memory
 MAX_IMAGES = 1 << 30
-SHIFT, NOISE = 1 / 32, 0.3  # defaults of `disturb`: share of the shorter side; standard deviation for pixels in [-1, 1]
 COMPARED_SIDE = 64  # pixels along the longer side of images that losses compare
 THUMBNAIL_SIDE = 16  # pixels along the longer side of the thumbnails in labels.h5
 
@@ -90,7 +89,7 @@ class Renderer:
         chart: Chart,
         classifier: Classifier,
         precision: str,
-        disturbance: tuple[float, float] = (SHIFT, NOISE),
+        disturbance: tuple[float, float] = (0.0, 0.0),
     ) -> Score:
         """The function f(G(x)): chart coordinates x (N, L, D) to logits (N, K) and images (N, C, H, W), differentiable.
 
@@ -166,7 +165,7 @@ def make_thumbnails(shown: Tensor) -> Tensor:
     return (shrink(levels, THUMBNAIL_SIDE) + 0.5).floor().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def disturb(images: Tensor, generator: torch.Generator, shift: float = SHIFT, noise: float = NOISE) -> Tensor:
+def disturb(images: Tensor, generator: torch.Generator, shift: float, noise: float) -> Tensor:
     """Images (N, C, H, W) shifted at random and with added noise, both the same for every image.
 
     shift: at most this share of the shorter side, at least a pixel unless it is 0. noise: standard deviation, for
