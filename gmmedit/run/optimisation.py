@@ -20,7 +20,7 @@ from gmmedit.spaces import Chart
 
 MAX_SAMPLES = 50_000  # every edited image is compared with all of them
 MAX_COORDINATES = 1 << 27  # of all samples together; with FullSpace each attribute has all D of them
-COMPARED = 128  # thumbnails, in pairs, for their contrast
+COMPARED = 512  # thumbnails, in pairs, for their contrast
 LEAST_CONTRAST = 1e-3  # of images that are all alike
 
 
