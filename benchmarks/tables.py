@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gmmedit.evaluation.results import SAMPLES
+from gmmedit.evaluation.tables import SHOWN_AT_ONE, format_cells
+
 GROUPS = ("all", "two-valued", "many-valued")
 EDITORS = {
     "DT": "dt", "best flip": "flip_best", "kept@0.8": "preservation@0.8", "worst@0.8": "worst_preservation@0.8",
@@ -19,12 +22,7 @@ CATEGORIES = {
     "worst@0.95": "worst_preservation@0.95", "AD@1sd": "ad_mean@1sd", "drift@0.8": "drift@0.8", "monotone": "monotone",
     "calibration": "calibration",
 }  # fmt: skip
-SAMPLES = "samples"  # the method of the figures of unedited samples
-AT_ONE = {
-    "flips": "flips@1", "label flips": "label_flips@1", "kept": "kept@1", "worst": "worst_kept@1",
-    "identity": "identity@1", "picture": "picture@1", "drift": "drift@1", "precision": "precision@1",
-    "density": "density@1", "KID": "kid@1", "reversal": "reversal@1", "agreement": "agreement",
-}  # fmt: skip
+AT_ONE = SHOWN_AT_ONE | {"worst_kept@1": "worst kept", "density@1": "density", "agreement": "agreement"}
 WITH_INTERVAL = {"dt", "ad_mean@1sd", "ad_max@1sd"}
 Figures = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -43,9 +41,9 @@ def main(path: Path) -> None:
             cells = [cell(figures, editor, metric, group, share) for metric in EDITORS.values()]
             print(row(editor, *cells, *costs(figures, editor)))
         print(f"\n## {group} attributes at strength 1\n")
-        heading("editor", *AT_ONE)
+        heading("editor", *AT_ONE.values())
         for method in [*editors, SAMPLES]:
-            print(row(method, *(cell(figures, method, metric, group, None) for metric in AT_ONE.values())))
+            print(row(method, *format_cells(figures, method, group, AT_ONE)))
     print(f"\n## {editors[0]}, category by category\n")
     heading("category", *CATEGORIES)
     for category in dict.fromkeys(line["attribute"] for line in lines if "=" in line["attribute"]):

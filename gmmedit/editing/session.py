@@ -18,7 +18,6 @@ from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.optimisation import make_optimisation
-from gmmedit.run.recorded import read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.batching import pad_rows
 from gmmedit.runtime.execution import Execution
@@ -128,7 +127,7 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
     )
     return EditSession(
         renderer, sampler, run.classifier, space, chart, model, settings, run.execution, notes, optimisation,
-        read_robustness(run.labels).contrast if "robustness" in run.labels.attrs else None,
+        run.robustness.contrast if "robustness" in run.labels.attrs else None,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ SHOWN = {
 }  # fmt: skip
 SHOWN_AT_ONE = {
     "flips@1": "flips (95 %)", "label_flips@1": "label flips", "kept@1": "kept", "identity@1": "identity",
-    "picture@1": "picture", "drift@1": "drift", "precision@1": "precision (own)", "kid@1": "KID",
+    "picture@1": "image change", "drift@1": "drift", "precision@1": "precision (own)", "kid@1": "KID",
     "reversal@1": "reversal",
 }  # fmt: skip
 WITH_INTERVAL, WITH_OWN = {"dt", "flips@1"}, {"precision@1"}  # with the interval; with the figure of unedited samples
@@ -77,7 +77,7 @@ def shown_metrics(columns: dict[str, str], at: Figures, method: str) -> dict[str
     return {metric: title for metric, title in columns.items() if (method, metric, "all") in at}
 
 
-def format_cells(at: Figures, method: str, attribute: str, shown: dict[str, str]) -> list[str]:
+def format_cells(at: Figures, method: str, attribute: str, shown: dict[str, str], digits: int = 3) -> list[str]:
     """The cells of one row of a table, "-" where there is no figure.
 
     In brackets: the interval, the figure of unedited samples, or, if below 1, the share of the categories that reach
@@ -86,12 +86,12 @@ def format_cells(at: Figures, method: str, attribute: str, shown: dict[str, str]
     found = []
     for metric in shown:
         row = at.get((method, metric, attribute))
-        text = "-" if row is None or row["value"] is None else f"{row['value']:.3f}"
+        text = "-" if row is None or row["value"] is None else f"{row['value']:.{digits}f}"
         if row and row["low"] is not None and metric in WITH_INTERVAL:
-            text += f" ({row['low']:.3f}-{row['high']:.3f})"
+            text += f" ({row['low']:.{digits}f}-{row['high']:.{digits}f})"
         own = at.get((SAMPLES, metric, attribute)) if metric in WITH_OWN and method != SAMPLES else None
         if own and own["value"] is not None and text != "-":
-            text += f" ({own['value']:.3f})"
+            text += f" ({own['value']:.{digits}f})"
         share = at.get((method, f"categories@{metric.partition('@')[2]}", attribute))
         if share and share["value"] < 1 and text != "-":
             text += f" [{share['value']:.2f}]"

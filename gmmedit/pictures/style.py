@@ -39,6 +39,18 @@ th[scope=row]{position:sticky;left:0;background:var(--paper)}
 figure{margin:.6rem 0}
 figcaption{font-size:.85rem;color:var(--soft)}
 img{display:block;max-width:100%;height:auto}
+.verdict{font-size:1.15rem;max-width:62rem}
+.screen{display:flex;flex-wrap:wrap;gap:.4rem 1.6rem;align-items:flex-start}
+.screen>*{min-width:0;max-width:100%}
+.sheet{flex:1 1 30rem}
+.sheet figure figure{margin:0;text-align:center}
+.sheet thead th{white-space:normal;overflow-wrap:anywhere;font-weight:400;text-align:center}
+.sheet td,.sheet th{padding:.1rem;border:0}
+.sheet td img,.sheet th img{width:4.9rem;margin:auto}
+.cards{display:grid;gap:.5rem 1rem;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr))}
+.cards figure{margin:0;text-align:left}
+.cards img{width:100%}
+.cards strong{font-size:.85rem;font-weight:600}
 .charts,.pair,.picks{display:grid;gap:.4rem 1.4rem;align-items:start}
 .charts{grid-template-columns:repeat(auto-fill,minmax(10.2rem,1fr))}
 .pair,.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr))}

@@ -26,7 +26,7 @@ from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import check_unseen
-from gmmedit.run.recorded import check_config
+from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import Execution
@@ -145,6 +145,34 @@ class RunFolder:
             return Space(name, int(np.prod(self.samples.sizes[f"{name}_dim"])), normal=name == "z")
         return Space.from_record(spaces[name])
 
+    @cached_property
+    def recorded_shape(self) -> tuple[int, int, int] | None:
+        """The image shape (C, H, W) in samples.h5; None: files of earlier versions have none.
+
+        InputError: it is no shape.
+        """
+        found = self.samples.attrs.get("image_shape")
+        if found is None:
+            return None
+        if not isinstance(found, list) or len(found) != 3 or not all(type(side) is int and side > 0 for side in found):
+            message = f"{self.samples.path}: image_shape is {found!r}, not channels, height and width"
+            raise InputError(message, hint=self.samples.kind.hint(self.path))
+        channels, height, width = found
+        return channels, height, width
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of the images, as recorded, else as the generator makes them; InputError as `generator`.
+
+        Without the generator where samples.h5 records it, so that a finished file is recognised without it.
+        """
+        return self.recorded_shape or self.generator.image_shape
+
+    @cached_property
+    def robustness(self) -> Robustness:
+        """What `label` measured of classifier and images. InputError: as `read_robustness`."""
+        return read_robustness(self.labels)
+
     @property
     def fitted_space(self) -> str:
         """The name of the latent space that mixture.h5 was fitted in."""
@@ -169,6 +197,9 @@ class RunFolder:
         """
         generator = generators.load(self.sample_settings.gan, self.execution.device, trusted=self.execution.trusting)
         check_fingerprint(self.samples, "generator", self.samples.spec.generator, generator.fingerprint)
+        if self.recorded_shape not in (None, tuple(generator.image_shape)):
+            message = f"{self.samples.path} records images of another shape than its generator makes"
+            raise InputError(message, hint=self.samples.kind.hint(self.path))
         return generator
 
     @cached_property

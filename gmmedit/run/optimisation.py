@@ -14,7 +14,6 @@ from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
-from gmmedit.run.recorded import read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.spaces import Chart
 
@@ -44,7 +43,7 @@ def make_optimisation(
     """
     if not steps or not (renderer.generator.differentiable and run.classifier.differentiable):
         return None
-    space, chart, robustness = run.fitted_space, run.chart(), read_robustness(run.labels)
+    space, chart, robustness = run.fitted_space, run.chart(), run.robustness
     disturbance = robustness.shift, robustness.noise
     score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
     contrast = torch.tensor(robustness.bands).clamp_min(LEAST_CONTRAST)

@@ -110,7 +110,7 @@ def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSetti
     attributes = [(attribute.name, attribute.values) for attribute in classifier.attributes]
     sizes: dict[str, artifacts.Size] = {"K": sum(len(values) for _, values in attributes)}
     if classifier.sees_images:
-        channels, *size = run_folder.generator.image_shape
+        channels, *size = run_folder.image_shape
         height, width = shrunk_size(size, THUMBNAIL_SIDE)
         sizes |= {"t_h": height, "t_w": width, "C": channels}
     return RunSpec(

@@ -1,4 +1,4 @@
-"""An HTML page about a run: settings, images, scores, and how to reproduce it.
+"""An HTML page about a run: a verdict, settings, images, scores, and how to reproduce it.
 
 Reads every artifact of the run; writes strips.h5 if it is missing or out of date, and report.html.
 """
@@ -9,14 +9,14 @@ from gmmedit import __version__
 from gmmedit.config import EditSettings
 from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
-from gmmedit.pictures.markup import items
 from gmmedit.pictures.page import render_document
 from gmmedit.report.examples import Example, examples_of, leading_editor
 from gmmedit.report.sections.edits import edits_section
 from gmmedit.report.sections.extremes import extremes_section
 from gmmedit.report.sections.fits import fits_section, labels_section
 from gmmedit.report.sections.run import reproduction_section, run_section
-from gmmedit.report.sections.scores import comparison_section, evaluation_section, summarise
+from gmmedit.report.sections.scores import comparison_section, evaluation_section
+from gmmedit.report.sections.verdict import find_edits, verdict_opening, verdict_section
 from gmmedit.report.strips import Strips, make_strips
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
@@ -39,6 +39,7 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
         examples, settings = select_examples(run_folder)
         strips = load_strips(run_folder, examples, settings)
         sections = [
+            verdict_section(run_folder, strips, find_edits(run_folder)),
             edits_section(run_folder, strips),
             extremes_section(run_folder, strips, examples),
             evaluation_section(run_folder),
@@ -48,8 +49,8 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
             run_section(run_folder),
             reproduction_section(run_folder),
         ]
-        summary = [items(summarise(run_folder))]
-        page = render_document(title_of(run_folder), summary, sections, f"Made by gmmedit {__version__}.")
+        opening = verdict_opening(run_folder)
+        page = render_document(title_of(run_folder), opening, sections, f"Made by gmmedit {__version__}.")
         missing = list(run_folder.missing.values())
     write_page(path, page)
     return path, missing

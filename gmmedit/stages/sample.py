@@ -35,7 +35,10 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         execution.tick(stop, settings.n, "samples")
         return rows
 
-    facts = {"spaces": {name: space.record() for name, space in renderer.generator.spaces.items()}}
+    facts = {
+        "spaces": {name: space.record() for name, space in renderer.generator.spaces.items()},
+        "image_shape": list(renderer.generator.image_shape),
+    }
     with artifacts.open_rows(path, spec, execution, facts) as out:
         artifacts.fill_rows(out, draw_chunk)
     return path

@@ -82,6 +82,8 @@ def resolved_settings(run: RunFolder) -> dict[str, dict[str, object]]:
     """Settings by section and key, as read by `--config`."""
     found = {}
     for kind, artifact in run.opened.items():
+        if kind not in SETTINGS:
+            continue
         known = Config.model_fields[SETTINGS[kind]].default.model_dump()
         found[SETTINGS[kind]] = {key: value for key, value in artifact.spec.resolved_config.items() if key in known}
     return found

@@ -38,11 +38,11 @@ GLOSSARY_AT_ONE = [
     "and by the labelling one; to be read beside the share of unedited samples on which the two agree (agreement)",
     "kept, worst kept: share of the other attributes that keep their value, on average and for the worst attribute",
     "identity: cosine of the features with those of the original; last row: of two samples",
-    "picture: mean absolute change of the image, in units of the mean difference between two samples",
+    "image change: mean absolute change of the image, in units of the mean difference between two samples",
     "drift: change of the evaluation classifier's other outputs, in standard deviations; last row: between two samples",
     "precision: share of the edits among samples that have the value; own: of such samples among others",
     "KID: distance of the edits from samples that have the value; last row: of such samples from others, about 0",
-    "reversal: distance from the original after an edit and its undoing, in the units of picture",
+    "reversal: distance from the original after an edit and its undoing, in the units of image change",
     "directions without a unit of strength are measured where they first reach 0.95 of their best flip rate",
 ]
 
