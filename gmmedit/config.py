@@ -86,6 +86,9 @@ class EditSettings(Section):
     picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples
     precision: Precision = "fp32"  # in those steps; images are generated in fp32
     gan: str | None = None  # another generator of the same latent space; None: the run's
+    features: str | None = (
+        None  # feature network for identity; None: an embedded evaluation classifier, if there is one
+    )
     seed: Seed = 0
 
 
@@ -116,7 +119,8 @@ class Config(Section):
     compare: EvaluateSettings = EvaluateSettings()
 
 
-FILES = (("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("evaluate", "classifier"),
+FILES = (("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("edit", "features"),
+         ("evaluate", "classifier"),
          ("evaluate", "features"), ("compare", "classifier"), ("compare", "features"))  # fmt: skip  # may name files
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 

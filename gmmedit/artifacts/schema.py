@@ -221,6 +221,13 @@ EDITS = Kind(
         Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
         Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
         Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
+        Field(
+            "identity",
+            ("S", "N", "E"),
+            "f4",
+            "cosine of the features with those of the image before, in each of E feature networks (at present one)",
+            optional=True,
+        ),
         Field("images_before", ("N", *IMAGES), "u1", "images before, RGB, 0 to 255", optional=True),
         Field("images_after", ("S", "N", *IMAGES), "u1", "images after, RGB, 0 to 255", optional=True),
     ),

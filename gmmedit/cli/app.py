@@ -212,6 +212,9 @@ def edit(
     gan: Annotated[
         str | None, typer.Option(help="Generate with another generator of the same latent space, e.g. from PTI.")
     ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Feature network for identity (default: that of the embedded model, else none).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Output folder (default: the run folder).", callback=expand_home)
     ] = None,
@@ -224,6 +227,7 @@ def edit(
 
     note_ignored_options("edit", quiet, batch=batch, force=force)
     flags = {"draw": draw, "polish": polish, "picture": picture, "precision": precision, "seed": seed, "gan": gan}
+    flags["features"] = features
     resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)

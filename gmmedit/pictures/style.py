@@ -46,7 +46,7 @@ img{display:block;max-width:100%;height:auto}
 .sheet figure figure{margin:0;text-align:center}
 .sheet thead th{white-space:normal;overflow-wrap:anywhere;font-weight:400;text-align:center}
 .sheet td,.sheet th{padding:.1rem;border:0}
-.sheet td img,.sheet th img{width:4.9rem;margin:auto}
+.sheet td img,.sheet th img{width:4.9rem;max-width:none;margin:auto}
 .cards{display:grid;gap:.5rem 1rem;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr))}
 .cards figure{margin:0;text-align:left}
 .cards img{width:100%}

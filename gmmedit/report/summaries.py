@@ -11,8 +11,10 @@ from gmmedit.editing.request import edited_columns
 from gmmedit.mixture.held import all_others_held, held_by_all
 from gmmedit.mixture.objectives import image_change
 from gmmedit.pictures.pixels import from_bytes
+from gmmedit.report.verdict import LOST, scale_identity
 from gmmedit.run.rendering import shrink_to_compare
 
+MOST_ALIKE = 0.999  # cosine of two samples above which features tell nothing of identity
 REPLACED = 0.5  # of the difference of two samples: an edit that changes more may show another image
 
 
@@ -90,25 +92,36 @@ def edit_report(path: Path) -> dict[str, Any]:
 
 
 def describe_change(edits: Artifact, strength: int) -> list[str]:
-    """How much the images of edits.h5 change at one of its strengths, in units of the change between two samples.
+    """How much images and identity change at one of the strengths of edits.h5, in units of two samples.
 
-    A second line names images that change more than half as much as another sample would.
+    Further lines name images of which much is replaced: REPLACED of the image, or all but LOST of the identity.
     """
+    changes, index = [], edits["index"]
     contrast = edits.attrs.get("contrast")
-    if not isinstance(contrast, float) or contrast <= 0 or "images_after" not in edits:
-        return []
-    before, after = (
-        shrink_to_compare(from_bytes(pixels)) for pixels in (edits["images_before"], edits["images_after"][strength])
-    )
-    change = image_change(before, after) / contrast
-    lines = [f"images changed by {change.mean():.2f} of the difference of two samples"]
-    others = [str(index) for index, much in zip(edits["index"], change > REPLACED, strict=True) if much]
-    if others:
-        shown = ", ".join(others[:8]) + (" ..." if len(others) > 8 else "")
-        lines.append(
-            f"{len(others)} of {len(change)} images changed by more than half of it and may show another one: {shown}"
+    lines = []
+    if isinstance(contrast, float) and contrast > 0 and "images_after" in edits:
+        before, after = (
+            shrink_to_compare(from_bytes(part)) for part in (edits["images_before"], edits["images_after"][strength])
         )
-    return lines
+        change = (image_change(before, after) / contrast).numpy()
+        changes.append(f"images changed by {change.mean():.2f} of the difference of two samples")
+        what = "changed by more than half of it and may show another one"
+        lines += name_images(index, change > REPLACED, what)
+    pairs = edits.attrs.get("pair_identity")
+    if isinstance(pairs, float) and pairs < MOST_ALIKE and "identity" in edits:
+        kept = scale_identity(edits["identity"][strength, :, 0], pairs)
+        network = Path(str(edits.spec.config.get("features"))).name
+        start, unit = ("identity", "") if changes else ("identity changed", " of the difference of two samples")
+        changes.append(f"{start} by {1 - kept.mean():.2f}{unit} (features of {network})")
+        lines += name_images(index, kept < LOST, "lost most of their identity and may show somebody else")
+    return ([", ".join(changes)] if changes else []) + lines
+
+
+def name_images(index: np.ndarray, chosen: np.ndarray, what: str) -> list[str]:
+    """A line that says which of the images (N,) were chosen (N,), if any."""
+    rows = [str(number) for number in index[chosen]]
+    shown = ", ".join(rows[:8]) + (" ..." if len(rows) > 8 else "")
+    return [f"{len(rows)} of {len(index)} images {what}: {shown}"] if rows else []
 
 
 def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:

@@ -5,9 +5,13 @@ A claim holds unless the 95 % interval contradicts it; a failure is named once t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 from gmmedit.evaluation.results import SAMPLES, Row
 
+Cosines = TypeVar("Cosines", float, np.ndarray)
 Figures = Mapping[tuple[str, str, str], Row]  # by method, metric and attribute
 
 MISSED = 0.5  # share of the targets below which edits miss most of them
@@ -177,8 +181,8 @@ def is_less(row: Row, other: Row) -> bool:
     return bool(other["value"] - row["value"] > apart)
 
 
-def scale_identity(identity: float, pairs: float) -> float:
-    """A cosine of features between that of two samples (0) and that of equal images (1)."""
+def scale_identity(identity: Cosines, pairs: float) -> Cosines:
+    """A cosine of features, or several, between that of two samples (0) and that of equal images (1)."""
     return (identity - pairs) / max(1 - pairs, 1e-6)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
+from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
 from gmmedit.editing.latents import read_latents
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images
 from gmmedit.editing.request import Request
@@ -48,10 +49,11 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         if settings.gan:
             settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
         session = open_session(run_folder, settings)
+        scale = open_identity_scale(run_folder, settings.features)
         index, latent = select_latents(request, samples, session)
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
-        spec = run_spec(mixture, latent, index, images, session, request)
+        spec = run_spec(mixture, latent, index, images, session, request, scale)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
@@ -60,18 +62,18 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
             refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, session, request, aims, index, images, latent)
+            write_edits(path, spec, session, request, aims, index, images, latent, scale)
         write_images(path, request.title())
     return path
 
 
 def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
-    index: np.ndarray, images: list[int], latent: Tensor,
+    index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
-    facts = {"notes": session.notes, "contrast": session.contrast}
+    facts = {"notes": session.notes, "contrast": session.contrast} | ({"pair_identity": scale.pairs} if scale else {})
     execution = session.execution
     restart = execution.restart
     with artifacts.create_rows(
@@ -81,6 +83,9 @@ def write_edits(
             execution.stop.check()
             editor = session.make_editor(images[start:stop])
             rows = edit_rows(session, editor, request, aims, latent[start:stop])
+            if scale:
+                images_of = rows["images_before"], rows["images_after"]
+                rows["identity"] = compare_identity(scale.embedder, *images_of, execution.device)
             writer.write(start, stop, rows | {"index": index[start:stop]})
             execution.tick(stop, len(latent), "edits")
         writer.finish()
@@ -150,7 +155,8 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
 
 
 def run_spec(
-    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request
+    mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request,
+    scale: IdentityScale | None,
 ) -> RunSpec:  # fmt: skip
     """The specification of edits.h5."""
     channels, height, width = session.renderer.generator.image_shape
@@ -166,6 +172,8 @@ def run_spec(
     }
     if session.settings.gan:
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
+    if scale:
+        config |= {"features": scale.name, "embedder": scale.embedder.fingerprint}
     if session.settings.draw == "sample":
         config["images"] = images  # which seed their draws
     return RunSpec(
@@ -176,7 +184,7 @@ def run_spec(
         sizes={
             "S": len(request.alphas), "L": latent.shape[1], "D": latent.shape[2],
             "K": sum(len(values) for _, values in mixture.attributes),
-            "H": height, "W": width, "C": channels,
+            "H": height, "W": width, "C": channels, **({"E": 1} if scale else {}),
         },
         parents={"mixture": mixture.fingerprint},
         generator=mixture.spec.generator,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import EditSettings
+from gmmedit.editing.identity import compare_identity
 from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
@@ -120,11 +121,15 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     session = open_session(run, unpolished, trusted=run.execution.trusting)
     images, labels = session.generate(torch.from_numpy(select_rows(edits, "latent", rows)))
     after = [session.generate(torch.from_numpy(latent)) for latent in select_rows(edits, "latents", rows)]
-    return {
+    again = {
         "images_before": images, "labels_before": labels,
         "images_after": np.stack([pixels for pixels, _ in after]),
         "labels_after": np.stack([scores for _, scores in after]),
     }  # fmt: skip
+    if "identity" in edits:
+        embedder, device = run.embedder_of(edits), run.execution.device
+        again["identity"] = compare_identity(embedder, images, again["images_after"], device)
+    return again
 
 
 def select_rows(artifact: Artifact, name: str, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ ROWS, COLUMNS = 4, 12  # of the sheet, at most
 PAIRS = 3  # samples of each category on the sheet of strips
 ARRIVED = ("flips@1", "label_flips@1")  # columns of the table before the agreement of the classifiers
 OTHERS = ("kept@1", "identity@1", "precision@1", "picture@1")  # and after it
-ROWS_OF = {"index": "rows of samples.h5", "seeds": "seeds", "latents": "rows of the file of latents"}
+ROWS_OF = {"index": "rows {} of samples.h5", "seeds": "seeds {}", "latents": "rows {} of the latents"}
 MEANINGS = [
     "flips, label flips: share of the edits that reach the value, by the evaluation classifier and by the labelling "
     "one; agreement: share of the unedited samples to which the two give the same value",
@@ -101,10 +101,9 @@ def edits_sheet(edits: Artifact) -> Html:
             alt = f"{config['source']} {index[i]}, {heading}"
             row.append(tile(after[s, i], alt, join_labels(labels[1][s, i, aims])))
         cells.append(row)
-    caption = (
-        f"edits.h5, its first {rows} images, not selected: {ROWS_OF[config['source']]} "
-        f"{', '.join(map(str, index[:rows]))}. Below each image: label of the target by the labelling classifier."
-    )
+    shown = ROWS_OF[config["source"]].format(", ".join(map(str, index[:rows])))
+    caption = f"edits.h5, its first {rows} images, not selected: {shown}. Below each image: label of the target by "
+    caption += "the labelling classifier."
     if not config["each"]:
         caption = f"{', '.join(text for text, _ in config['attr'])}: {caption}"
     if len(columns) < len(config["headings"]):
