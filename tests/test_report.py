@@ -34,7 +34,7 @@ HOSTILE = [
     ("a&b", ["&lt;b&gt;", "javascript:alert(1)"]),
     ("https://example.com/x.png", ["]]>", "<!--", "url(https://example.com)"]),
 ]
-SECTIONS = ["edits", "extremes", "evaluation", "comparison", "labels", "fits", "run", "reproduce"]
+SECTIONS = ["verdict", "edits", "extremes", "evaluation", "comparison", "labels", "fits", "run", "reproduce"]
 PLAIN_TAGS = {
     "a", "b", "body", "caption", "circle", "code", "details", "div", "fieldset", "figcaption", "figure", "footer", "g",
     "h1", "h2", "h3", "h4", "head", "header", "html", "img", "input", "label", "legend", "li", "main", "meta", "nav",
@@ -124,7 +124,7 @@ def test_a_whole_run_has_every_section_and_is_made_from_artifacts_alone(whole: P
     columns = sum(len(values) for _, values in PLAIN)
     with artifacts.open(whole / "evaluation.h5") as evaluation:
         examples = examples_of(evaluation)
-    assert len(page.of("img")) == 3 * columns + len(examples) and len(page.of("input")) == 4 * columns
+    assert len(page.of("img")) == (3 + 2) * columns + len(examples) and len(page.of("input")) == 4 * columns
     for phrase in ("a note on pictures", "a note on evaluation", "a note on comparison", "95 % intervals", "converged"):
         assert phrase in page.text
 
@@ -246,7 +246,7 @@ def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeyp
     with artifacts.open(made, "strips") as kept, artifacts.open(own_run / "evaluation.h5") as scored:
         roles, labels, images = kept["roles"], kept["labels"], kept["images"]
         assert images.shape[1:] == (2, 64, 64, 3) and set(np.unique(roles)) <= {0, BEST, WORST}
-        assert len(page.of("img")) == 2 * 17 + (roles > 0).sum()
+        assert len(page.of("img")) == (2 + 2) * 17 + (roles > 0).sum()
         ordinary = np.flatnonzero((roles == 0) & (kept["categories"] == 1))
         assert len(ordinary) == strips.SHOWN and (labels[ordinary, 0, :2].argmax(1) == 0).all()
         assert not np.array_equal(images[ordinary, 0], images[ordinary, 1])

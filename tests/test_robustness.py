@@ -1,6 +1,7 @@
 """What `label` stores beside the labels: thumbnails, and how much disturbance the classifier bears."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import done
+from conftest import check, done, gmmedit, untouched
 from torch import Tensor
 
 from gmmedit import artifacts
 from gmmedit.artifacts.schema import KINDS
+from gmmedit.config import EditSettings
+from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import from_bytes
 from gmmedit.report.labels import describe_robustness
+from gmmedit.run.folder import RunFolder
 from gmmedit.run.recorded import read_robustness
 from gmmedit.run.rendering import make_thumbnails
 from gmmedit.run.robustness import NOISES, make_rungs, measure_contrast, measure_robustness, standing_rungs
@@ -151,3 +155,49 @@ def test_a_record_that_label_does_not_write(change: dict, says: str, tmp_path: P
     labels.attrs = {}
     with pytest.raises(InputError, match="a table gave the labels"):
         read_robustness(labels)  # type: ignore[arg-type]
+
+
+def test_labels_that_are_up_to_date_need_no_generator(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(stored, tmp_path / "run")
+    with artifacts.open(folder / "samples.h5") as samples:
+        assert samples.attrs["image_shape"] == [3, 64, 64]
+    monkeypatch.setattr("gmmedit.generators.load", lambda *_, **__: pytest.fail("the generator is not needed"))
+    with untouched(folder):
+        done("label", "--run", folder)
+
+
+@pytest.mark.parametrize("shape", ["3x64x64", [64, 64], [3, 64, -1], [3, 64.0, 64], [True, 64, 64], [3, 32, 32]])
+def test_a_recorded_image_shape_that_is_none(shape: object, stored: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stored, tmp_path / "run")
+    with artifacts.open(folder / "samples.h5") as old:
+        spec, attrs, contents = old.spec, old.attrs, {name: old[name] for name in old.names}
+    with artifacts.create_rows(folder / "samples.h5", spec, attrs=attrs | {"image_shape": shape}) as out:
+        out.write(0, spec.n, contents)
+        out.finish()
+    (folder / "labels.h5").unlink()
+    refused = gmmedit("label", "--run", folder)
+    check(refused, "image_shape is" if shape != [3, 32, 32] else "of another shape", "gmmedit sample --force")
+
+
+def test_samples_of_earlier_versions_record_no_shape(stored: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stored, tmp_path / "run")
+    with artifacts.open(folder / "samples.h5") as old:
+        spec, attrs, contents = old.spec, dict(old.attrs), {name: old[name] for name in old.names}
+    del attrs["image_shape"]
+    with artifacts.create_rows(folder / "samples.h5", spec, attrs=attrs) as out:
+        out.write(0, spec.n, contents)
+        out.finish()
+    (folder / "labels.h5").unlink()
+    done("label", "--run", folder)
+    with artifacts.open(folder / "labels.h5") as labels:
+        assert labels["thumbnails"].shape == (40, 16, 16, 3)
+
+
+def test_a_session_reads_the_record_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr("gmmedit.run.folder.read_robustness", lambda labels: read.append(1) or read_robustness(labels))
+    with RunFolder(run, Execution()) as folder:
+        session = open_session(folder, EditSettings())
+    assert len(read) == 1 and session.optimisation is not None and session.contrast

@@ -86,7 +86,8 @@ def format_cells(at: Figures, method: str, attribute: str, shown: dict[str, str]
     found = []
     for metric in shown:
         row = at.get((method, metric, attribute))
-        text = "-" if row is None or row["value"] is None else f"{row['value']:.{digits}f}"
+        value = None if row is None else row["value"]
+        text = "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # never -0.00
         if row and row["low"] is not None and metric in WITH_INTERVAL:
             text += f" ({row['low']:.{digits}f}-{row['high']:.{digits}f})"
         own = at.get((SAMPLES, metric, attribute)) if metric in WITH_OWN and method != SAMPLES else None

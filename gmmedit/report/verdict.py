@@ -86,7 +86,7 @@ def claim_identity(figures: Figures, editor: str) -> str:
     found, pairs = find(figures, editor, "identity@1"), find(figures, SAMPLES, "identity@1")
     if found is None or pairs is None:
         return ""
-    numbers = f"({found['value']:.2f}; two samples: {pairs['value']:.2f})"
+    numbers = f"({found['value']:.2f}; two samples: {round(pairs['value'], 2) + 0.0:.2f})"  # never -0.00
     if scale_identity(high(found), pairs["value"]) < LOST:
         return f"lose identity {numbers}"
     kept = scale_identity(low(found), pairs["value"]) >= SAME
@@ -199,5 +199,6 @@ def high(row: Row) -> float:
 def percent(share: float) -> str:
     """A share as a whole percentage; with a decimal where that would say all or nothing and is not."""
     whole = f"{100 * share:.0f}"
-    exact = share in (0, 1) or whole not in ("0", "100")
-    return f"{whole if exact else f'{100 * share:.1f}'} %"
+    if share in (0, 1) or whole not in ("0", "100"):
+        return f"{whole} %"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

@@ -147,9 +147,7 @@ def strips_sheet(run: RunFolder, strips: Strips | None) -> list[Html]:
         "For each category its first unseen samples without the value, not selected; below each of them its edit at "
         "strength 1, and the label of the target by the labelling classifier. gmmedit edit shows other edits here."
     )
-    return [
-        element("div", element("p", caption, class_="under"), element("div", cards, class_="cards"), class_="sheet")
-    ]
+    return [element("figure", element("figcaption", caption), element("div", cards, class_="cards"), class_="sheet")]
 
 
 def figures_table(scored: Artifact) -> Html:
