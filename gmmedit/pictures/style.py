@@ -44,7 +44,7 @@ img{display:block;max-width:100%;height:auto}
 .screen>*{min-width:0;max-width:100%}
 .sheet{flex:1 1 30rem}
 .sheet figure figure{margin:0;text-align:center}
-.sheet thead th{white-space:normal;overflow-wrap:anywhere;font-weight:400;text-align:center}
+.sheet thead th{white-space:normal;font-weight:400;font-size:.75rem;text-align:center}
 .sheet td,.sheet th{padding:.1rem;border:0}
 .sheet td img,.sheet th img{width:4.9rem;max-width:none;margin:auto}
 .cards{display:grid;gap:.5rem 1rem;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr))}
