@@ -71,7 +71,8 @@ def test_an_image_does_not_depend_on_the_others(run: Path, edited: Path, tmp_pat
 
 def test_images_that_may_show_somebody_else_are_named(edited: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(edited, tmp_path))
-    pairs = artifacts.describe(path)["extra"]["pair_identity"]
+    with artifacts.open(path) as edits:
+        pairs = edits.attrs["pair_identity"]
     kept = np.float32([[[1.0], [pairs], [pairs + 0.2 * (1 - pairs)]]])
     rewrite_attrs(path, identity=kept)
     lines = edit_report(path)["changes"]
