@@ -69,13 +69,13 @@ class FitMixtureSettings(Section):
     consistency: Literal["exact", "surrogate", "off"] = "exact"
     precision: AutoPrecision = "auto"  # of generator and classifier inside the fit
     seed: Seed = 0
-    steps: Positive = 2_000
+    steps: Positive = 2_000  # a bound with `exact`: the fit ends when its edits no longer improve
     batch: Several = 32  # edits per step: half coupled draws, half samples
     lr: Rate = 1e-3
     sampling: Weight = 1.0
     decoupling: Weight = 1.0
     least_change: Weight = 1e-2
-    picture: Weight = 10.0  # weight of the mean absolute change of the pixels
+    picture: Weight = 3.0  # weight of the change of the image, in units of the change between two samples
 
 
 class EditSettings(Section):

@@ -200,11 +200,17 @@ SINGLE = Kind(
 
 MIXTURE = Kind(
     name="mixture",
-    version=3,
+    version=4,
     command="gmmedit fit-mixture",
-    summary="The Gaussian mixture of each attribute's subspace, all fitted together.",
+    summary="The Gaussian mixture of each attribute's subspace, all fitted together. `report/edits`: edits of held-out "
+    "samples by the fitted displacement in one pass, at strength 1; NaN: every such sample has the value.",
     rows=None,
-    fields=FIT_FIELDS,
+    fields=(
+        *FIT_FIELDS,
+        Field("report/edits/arrived", ("K",), "f4", "share of edits that arrive at each category", optional=True),
+        Field("report/edits/kept", ("K",), "f4", "share of the other attributes that keep their value", optional=True),
+        Field("report/edits/change", ("K",), "f4", "of the images, in units of two samples", optional=True),
+    ),
 )
 
 EDITS = Kind(

@@ -160,7 +160,7 @@ def fit_mixture(
     consistency: Annotated[
         Literal["exact", "surrogate", "off"] | None, typer.Option(help="Networks used by the consistency losses.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of Adam steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Adam steps at most.")] = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 4: fit all Gaussians as one mixture -> mixture.h5."""

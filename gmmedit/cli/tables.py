@@ -62,10 +62,23 @@ def show_fit(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None
                 row["closest"] or "-", "-" if row["angle"] is None else f"{row['angle']:.0f}°", row["rates"],
             )  # fmt: skip
         console.print(table)
+        if report["edits"]:
+            print_tables([edits_table(report["edits"])])
         typer.echo(report["verdict"])
         for note in report["notes"]:
             print_logged(f"note: {note}", path.parent)
         print_written(path, quiet, kept)
+
+
+def edits_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rows of `edit_rows` as a table for `print_tables`; a dash where nothing was measured."""
+    names = ("arrived", "kept", "change")
+    cells = [["-" if row[name] is None else f"{row[name]:.2f}" for name in names] for row in rows]
+    return {
+        "title": "edits of held-out samples, one pass",
+        "columns": ["value", "arrived", "others kept", "image change"],
+        "rows": [[escape(row["label"]), *cell] for row, cell in zip(rows, cells, strict=True)],
+    }
 
 
 def show_edit(path: Path, quiet: bool, as_json: bool) -> None:

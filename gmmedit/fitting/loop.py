@@ -9,8 +9,9 @@ from gmmedit import artifacts
 from gmmedit.artifacts import RunSpec
 from gmmedit.errors import RunError
 from gmmedit.fitting.data import Problem, held_out_report
-from gmmedit.mixture.adam import Chain, Fit
+from gmmedit.mixture.adam import Chain, Fit, has_converged
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.mixture.watching import WatchedFit
 from gmmedit.run.folder import to_tensors
 from gmmedit.runtime.cost import measure_cost, write_cost
 from gmmedit.runtime.execution import Execution
@@ -63,8 +64,9 @@ def record_step(history: History, values: Mapping[str, float]) -> None:
 def write_fit(
     path: Path, spec: RunSpec, history: History,
     model: AttributeMixture, problem: Problem, facts: Mapping[str, object],
+    more: Mapping[str, np.ndarray] | None = None,
 ) -> None:  # fmt: skip
-    """Write the finished artifact: parameters, chart, history and `held_out_report`.
+    """Write the finished artifact: parameters, chart, history, `held_out_report`, and `more` datasets.
 
     RunError: a parameter is not finite.
     """
@@ -74,7 +76,20 @@ def write_fit(
     chart = {f"chart/{name}": value.numpy() for name, value in problem.chart.arrays().items()}
     report = {f"report/{name}": value for name, value in held_out_report(model, problem).items()}
     notes = {"notes": problem.notes} if problem.notes else {}
-    artifacts.write_whole(path, spec, parameters | chart | report | history_arrays(history), {**facts, **notes})
+    artifacts.write_whole(
+        path, spec, parameters | chart | report | history_arrays(history) | dict(more or {}), {**facts, **notes}
+    )
+
+
+def describe_end(fit: Fit) -> dict[str, object]:
+    """Root attributes: the steps of a fit and whether it converged.
+
+    settled: the step from which edits of held-out samples did not improve; 0: they did until the last step.
+    """
+    facts: dict[str, object] = {"converged": has_converged(fit.history), "steps": fit.count}
+    if isinstance(fit, WatchedFit):
+        facts["settled"] = fit.settled_at
+    return facts
 
 
 def checkpoint_arrays(fit: Fit | Chain, history: History) -> dict[str, np.ndarray]:

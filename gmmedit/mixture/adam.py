@@ -65,7 +65,7 @@ class FitStep:
 class Fit(Iterator[FitStep]):
     """Minimises the sum of a loss's terms by Adam, one step an iteration.
 
-    The learning rate rises linearly over the warm-up and falls to zero along a cosine.
+    The learning rate rises linearly over the warm-up and falls to zero along a cosine, faster after ``shorten``.
 
     Args:
         parameters: what to fit, changed in place.
@@ -99,6 +99,8 @@ class Fit(Iterator[FitStep]):
         self.warm_up = max(1, round(warm_up * steps))
         self.clip = clip
         self.history: list[float] = []
+        self.turn: int | None = None  # the step from which the schedule is shortened
+        self.planned = steps
         pulled = set(decayed)
         kept = [p for p in self.parameters if p not in pulled]
         self.optimizers = [Adam(kept), Adam(pulled, weight_decay)]
@@ -135,11 +137,24 @@ class Fit(Iterator[FitStep]):
         """The learning rate of a step."""
         if step < self.warm_up:
             return self.lr * (step + 1) / self.warm_up
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - self.warm_up) / (self.steps - self.warm_up)))
+        place = float(step)
+        if self.turn is not None and step >= self.turn:
+            place = self.turn + (step - self.turn) * (self.planned - self.turn) / (self.steps - self.turn)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (place - self.warm_up) / (self.planned - self.warm_up)))
+
+    def shorten(self, more: int) -> None:
+        """End after at most `more` >= 1 further steps, over which the learning rate falls to zero as over all others.
+
+        No effect if fewer are left.
+        """
+        if self.count + more < self.steps:
+            self.turn, self.steps = self.count, self.count + more
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on: parameters, Adam's moments and counts, and the losses so far."""
         state = {"losses": torch.tensor(self.history, dtype=torch.float64)}
+        if self.turn is not None:
+            state |= {"turn": torch.tensor(self.turn), "steps": torch.tensor(self.steps)}
         for i, parameter in enumerate(self.parameters):
             state[f"parameter.{i}"] = parameter.detach().clone()
             state |= {f"{name}.{i}": moment.clone() for name, moment in self._moments(parameter).items()}
@@ -149,6 +164,8 @@ class Fit(Iterator[FitStep]):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Resumes from ``state``. Raises KeyError or RuntimeError if the state is of another model."""
         self.history = state["losses"].tolist()
+        if "turn" in state:
+            self.turn, self.steps = int(state["turn"]), int(state["steps"])
         for i, parameter in enumerate(self.parameters):
             parameter.copy_(state[f"parameter.{i}"])
             for name, moment in self._moments(parameter).items():

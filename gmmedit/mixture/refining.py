@@ -7,6 +7,7 @@ changes of the held attributes' labels. Both differentiate through generator and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,13 +22,16 @@ from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import (
+    BANDS,
+    band_change,
     edit_divergences,
-    image_change,
     least_change,
     log_labels,
     same_attribute,
     sampling_term,
 )
+
+Show = Callable[[Tensor], Tensor]  # x (N, L, D) to images (N, C, H, W)
 
 
 class Score(Protocol):
@@ -46,12 +50,12 @@ WEAKEST, STRONGEST = 0.25, 1.5  # range of the edits' strengths
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight of each term; ``picture`` is that of the image's change."""
+    """The weight of each term; ``picture`` is that of the image's change in units of the change between two samples."""
 
     sampling: float = 1.0
     decoupling: float = 1.0
     least_change: float = 1e-2
-    picture: float = 10.0
+    picture: float = 3.0
 
 
 class Refinement:
@@ -66,6 +70,8 @@ class Refinement:
         rows, edits: samples a step for the label loss, and for the other terms, edits >= 2.
         form: of the normalised likelihood.
         held: (A, A) the attributes that must stay (`gmmedit.mixture.held`); None: every other one.
+        contrast: (BANDS,) change between two samples, see ``band_change``; None: 1, in units of the images.
+        show: the images of `score` alone, which are cheaper; None: `score` is asked for both.
     """
 
     def __init__(
@@ -81,10 +87,13 @@ class Refinement:
         edits: int = 32,
         form: Form = "group",
         held: Tensor | None = None,
+        contrast: Tensor | None = None,
+        show: Show | None = None,
     ) -> None:
         self.model, self.x, self.labels, self.logits = model, x, labels, logits
         self.score, self.weights, self.seed, self.rows, self.edits = score, weights, seed, rows, edits
-        self.form = form
+        self.form, self.show = form, show
+        self.contrast = torch.ones(BANDS) if contrast is None else contrast
         self.held = all_others_held(len(model.layout.values)) if held is None else held
         self.y = None if model.coordinates.shared else read_batched(model.coordinates, x)
 
@@ -111,7 +120,7 @@ class Refinement:
         strength = torch.empty(self.edits, 1, 1).uniform_(WEAKEST, STRONGEST, generator=generator)
         strength[:half:2] = strength[half::2] = 1.0  # each half has one, of however few edits
         with torch.no_grad():
-            _, unedited = score(x[:, None])
+            unedited = score(x[:, None])[1] if self.show is None else self.show(x[:, None])
         logits, edited = score(x[:, None] + strength.to(x) * offset)
         after = log_labels(logits, layout, "log")
         arrived = (strength >= 1).to(x).flatten()
@@ -124,7 +133,7 @@ class Refinement:
             "target": (missed * arrived).mean(),
             "decoupling": weights.decoupling * divergence.mean(),
             "change": weights.least_change * least_change(offset) * offset.shape[2],
-            "picture": weights.picture * image_change(unedited, edited).mean(),
+            "picture": weights.picture * band_change(unedited, edited, self.contrast).mean(),
         }
 
 

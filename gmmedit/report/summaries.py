@@ -1,5 +1,6 @@
 """Summaries of fits and edits as dictionaries, for the command line and the report."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from gmmedit.report.verdict import LOST, scale_identity
 from gmmedit.run.rendering import shrink_to_compare
 
 MOST_ALIKE = 0.999  # cosine of two samples above which features tell nothing of identity
+UNFINISHED = "not converged: increase --steps"
 REPLACED = 0.5  # of the difference of two samples: an edit that changes more may show another image
 
 
 def fit_report(path: Path) -> dict[str, Any]:
     """Summary of single.h5 or mixture.h5: attributes (held-out accuracy, separation, closest other subspace and its
-    angle in degrees, rates predicted/labelled), a verdict, and notes.
+    angle in degrees, rates predicted/labelled), edits of held-out samples (`edit_rows`), a verdict, and notes.
 
     `closest` and `angle` are None if there is one attribute.
     """
@@ -43,10 +45,38 @@ def fit_report(path: Path) -> dict[str, Any]:
             })  # fmt: skip
             start += len(values)
         history = fit.group("history")
-        settled = "converged" if fit.attrs["converged"] else "not converged: increase --steps"
-        taken = count_steps(fit.attrs["steps"], fit.spec.config["steps"])
-        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {taken}; {settled}"
-        return {"attributes": rows, "verdict": verdict, "notes": fit.attrs.get("notes", [])}
+        verdict = f"loss {history['loss'][0]:.4f} -> {history['loss'][-1]:.4f} in {describe_end(fit)}"
+        notes = [*fit.attrs.get("notes", []), *fit.attrs.get("no_edits", [])]
+        return {"attributes": rows, "edits": edit_rows(fit), "verdict": verdict, "notes": notes}
+
+
+def edit_rows(fit: Artifact) -> list[dict[str, Any]]:
+    """Of each value: label, arrived, kept, change (the arrays report/edits of mixture.h5; None: not measured).
+
+    Empty for single.h5, and for a fit without edits.
+    """
+    if "report/edits/arrived" not in fit:
+        return []
+    columns = {name: fit[f"report/edits/{name}"].tolist() for name in ("arrived", "kept", "change")}
+    labels = [f"{name}={value}" for name, values in fit.attributes for value in values]
+    return [
+        {"label": label} | {name: None if math.isnan(value[c]) else value[c] for name, value in columns.items()}
+        for c, label in enumerate(labels)
+    ]
+
+
+def describe_end(fit: Artifact) -> str:
+    """How many steps a fit took, and why it ended."""
+    taken, bound = fit.attrs["steps"], fit.spec.config["steps"]
+    settled = fit.attrs.get("settled")
+    if settled is None:
+        return f"{count_steps(taken, bound)}; {'converged' if fit.attrs['converged'] else UNFINISHED}"
+    if settled:
+        return (
+            f"{taken} of at most {bound} steps; stopped: edits of held-out samples no longer improved from step "
+            f"{settled} on"
+        )
+    return f"{count_steps(taken, bound)}; edits of held-out samples may improve with more --steps"
 
 
 def count_steps(taken: int, each: int) -> str:

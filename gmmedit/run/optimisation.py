@@ -14,13 +14,13 @@ from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.refining import Score
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
+from gmmedit.run.recorded import LEAST_CONTRAST, read_contrast
 from gmmedit.run.rendering import Renderer
 from gmmedit.spaces import Chart
 
 MAX_SAMPLES = 50_000  # every edited image is compared with all of them
 MAX_COORDINATES = 1 << 27  # of all samples together; with FullSpace each attribute has all D of them
 COMPARED = 512  # thumbnails, in pairs, for their contrast
-LEAST_CONTRAST = 1e-3  # of images that are all alike
 
 
 def make_optimisation(
@@ -46,9 +46,8 @@ def make_optimisation(
     space, chart, robustness = run.fitted_space, run.chart(), run.robustness
     disturbance = robustness.shift, robustness.noise
     score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
-    contrast = torch.tensor(robustness.bands).clamp_min(LEAST_CONTRAST)
     neighbours = find_neighbours(run, space, chart, model, held_out)
-    return Optimisation(score, neighbours, contrast, PriceWeights(picture), steps)
+    return Optimisation(score, neighbours, read_contrast(run.labels), PriceWeights(picture), steps)
 
 
 @torch.no_grad()

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import EvaluateSettings, FitMixtureSettings, FitSingleSettings, LabelSettings, SampleSettings
@@ -11,6 +13,7 @@ from gmmedit.errors import InputError
 from gmmedit.mixture.objectives import BANDS
 from gmmedit.runtime.validation import explain_error
 
+LEAST_CONTRAST = 1e-3  # of images that are all alike
 Difference = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # of pixels in [-1, 1]
 
 
@@ -38,6 +41,11 @@ def read_robustness(labels: Artifact) -> Robustness:
         message, _ = explain_error(error, Robustness)
         hint = labels.kind.hint(labels.path.parent)
         raise InputError(f"{labels.path}: robustness: {message}", hint=hint) from None
+
+
+def read_contrast(labels: Artifact) -> Tensor:
+    """The change (BANDS,) between two samples of labels.h5, at least LEAST_CONTRAST. InputError: `read_robustness`."""
+    return torch.tensor(read_robustness(labels).bands).clamp_min(LEAST_CONTRAST)
 
 
 MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that has a key says what it may be

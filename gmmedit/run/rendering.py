@@ -107,6 +107,16 @@ class Renderer:
 
         return score
 
+    def make_unlabelled(self, space: str, chart: Chart, precision: str) -> Score:
+        """As `make_score`, with one column of zeros instead of logits: without the cost of the classifier."""
+
+        def score(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+            with autocast(precision, str(self.generator.device)):
+                images = self.generate(chart.from_x(x), space)
+            return x.new_zeros(len(x), 1), shrink_to_compare(images.float()).to(x.device)
+
+        return score
+
 
 def check_settings(generator: Generator, settings: SampleSettings) -> None:
     """InputError: the class is missing, unknown or not applicable; psi needs W, a cutoff a mean w and enough layers."""

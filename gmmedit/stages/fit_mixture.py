@@ -13,18 +13,19 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
 from gmmedit.fitting.data import Problem, load_problem
-from gmmedit.fitting.loop import run_fit, write_fit
-from gmmedit.mixture.adam import Fit, generator_for, has_converged
+from gmmedit.fitting.edits import explain_no_trials, make_show, make_trials, share_score, trial_arrays
+from gmmedit.fitting.loop import describe_end, run_fit, write_fit
+from gmmedit.mixture.adam import Fit, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.refining import Refinement, Score, Weights
+from gmmedit.mixture.refining import Refinement, Score, Show, Weights
 from gmmedit.mixture.surrogate import fit_surrogate
+from gmmedit.mixture.trials import Trials
+from gmmedit.mixture.watching import WatchedFit
 from gmmedit.mixture.writing import Correction
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.precision import settle_precision
-from gmmedit.run.rendering import images_per_call
-from gmmedit.runtime.batching import TILE, in_tiles
 from gmmedit.runtime.execution import Execution, prepare
 
 CORRECTION_STREAM = -1  # random stream of the initial correction
@@ -59,23 +60,33 @@ def fit_model(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitMix
     problem = load_problem(run_folder, space, spec.config["held_out"], run_folder.chart("single"))
     score, layers = make_score(run_folder, space, problem, settings)
     model = initialise_model(run_folder.model("single"), problem, settings, layers)
-    fit = make_fit(model, problem, score, settings, spec.config["likelihood"])
+    trials = make_trials(run_folder, space, problem, settings, score)
+    show = make_show(run_folder, space, problem, settings)
+    fit = make_fit(model, problem, score, settings, spec.config["likelihood"], trials, show)
     history = run_fit(path, spec, fit, execution)
-    facts = {"converged": has_converged(fit.history), "steps": fit.count}
+    report = trial_arrays(trials(model) if trials else None)
     if execution.processes.main:
-        write_fit(path, spec, history, model, problem, facts)
+        facts = describe_end(fit) | {"no_edits": explain_no_trials(settings.consistency, run_folder.labels)}
+        write_fit(path, spec, history, model, problem, facts, report)
 
 
 def make_fit(
-    model: AttributeMixture, problem: Problem, score: Score | None, settings: FitMixtureSettings, form: Form
-) -> Fit:
-    """The optimisation of the model's parameters; without a score there are no losses on edits."""
+    model: AttributeMixture, problem: Problem, score: Score | None, settings: FitMixtureSettings, form: Form,
+    trials: Trials | None, show: Show | None,
+) -> Fit:  # fmt: skip
+    """The optimisation of the model's parameters; without a score there are no losses on edits.
+
+    A fit through the real networks ends when their edits of held-out samples no longer improve.
+    """
     weights = Weights(settings.sampling, settings.decoupling, settings.least_change, settings.picture)
     loss = Refinement(
         model, problem.x, problem.labels, problem.logits, score, weights, settings.seed,
-        edits=settings.batch, form=form,
+        edits=settings.batch, form=form, contrast=trials.contrast if trials else None, show=show,
     )  # fmt: skip
-    return Fit([p for p in model.parameters() if p.requires_grad], loss, settings.steps, settings.lr)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if trials is None or settings.consistency != "exact":
+        return Fit(parameters, loss, settings.steps, settings.lr)
+    return WatchedFit(parameters, loss, settings.steps, settings.lr, lambda: trials(model, brief=True).quality)
 
 
 def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
@@ -129,17 +140,4 @@ def make_score(
             message = f"--consistency exact needs gradients of the {part}, {names[part]} has none"
             raise InputError(message, hint="--consistency surrogate, or off")
     score = run_folder.renderer.make_score(space, problem.chart, classifier, settings.precision)
-    tile = 1
-    if generator.device.type == "cpu":
-        tile = edits_per_tile(settings.batch, images_per_call(generator))
-        score = in_tiles(score, tile)
-    return run_folder.execution.processes.share(score, tile), generator.spaces[space].layers
-
-
-def edits_per_tile(edits: int, limit: int) -> int:
-    """Rows per tile on a CPU: the edits of a step in equal tiles of at most min(limit, TILE) rows.
-
-    A CPU rounds products of more or fewer rows differently; with tiles, any number of processes gives the same bytes.
-    Other devices are faster without, and there the fit depends on the number of processes up to rounding.
-    """
-    return -(-edits // -(-edits // min(limit, TILE)))
+    return share_score(run_folder, score, settings.batch), generator.spaces[space].layers

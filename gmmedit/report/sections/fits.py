@@ -64,11 +64,29 @@ def fits_section(run: RunFolder) -> Section:
     ):
         contents.append(element("h3", title))
         if kind in run.opened:
-            contents += [paragraph(fit_report(run.opened[kind].path)["verdict"], "."), loss_charts(run.opened[kind])]
+            report = fit_report(run.opened[kind].path)
+            contents += [paragraph(report["verdict"], "."), loss_charts(run.opened[kind])]
+            if report["edits"]:
+                contents += edits_table(report["edits"])
         else:
             contents.append(note(run.missing[kind]))
     last = run.opened.get("mixture") or run.opened.get("single")
     return Section("fits", "Fits", [*contents, *(subspace_tables(last) if last else [])])
+
+
+def edits_table(rows: list[dict]) -> list[Html]:
+    """What the fitted displacement does to held-out samples, from `edit_rows`."""
+    cells = [
+        [row["label"], *("-" if row[name] is None else f"{row[name]:.2f}" for name in ("arrived", "kept", "change"))]
+        for row in rows
+    ]
+    return [
+        paragraph(
+            "Edits of up to 32 held-out samples without the value, by the fitted displacement in one pass at strength "
+            "1, labelled by the classifier. The change of the image is in units of that between two samples."
+        ),
+        table(["value", "arrived", "others kept", "image change"], cells),
+    ]
 
 
 def loss_charts(fit: Artifact) -> Html:
