@@ -25,7 +25,8 @@ from gmmedit.mixture.objectives import (
 )
 from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull
 from gmmedit.mixture.price import Price
-from gmmedit.mixture.refining import Refinement, Score, Weights, draw_categories
+from gmmedit.mixture.refining import Refinement, Weights, draw_categories
+from gmmedit.mixture.score import Score
 from gmmedit.mixture.surrogate import fit_surrogate
 from gmmedit.mixture.writing import Correction
 
@@ -263,7 +264,8 @@ def pictured(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, 
 def optimise(x: Tensor, category: Tensor, neighbours: Neighbours, steps: int, network: Score = pictured) -> Tensor:
     """Offsets of x (N, L, DIM) with a light weight of the image's change."""
     found = Optimisation(network, neighbours, CONTRAST, PriceWeights(picture=0.1), steps)
-    return found.find_offsets(x, category, x.mean(1)[:, :4], 0 * x[:, :1])
+    y = x.mean(1)[:, :4]
+    return found.find_offsets(x, category, y, y, 0 * x[:, :1])
 
 
 def wrong(x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
@@ -281,7 +283,7 @@ def test_optimised_edits_arrive_and_keep_others(world, layers):
     with torch.no_grad():
         offset = model.offset(x[:100], category)
     rows = x[:100, None].expand(-1, layers, -1)
-    start, optimised = (optimise(rows, category, find_neighbours(x, logits), steps) for steps in (0, 60))
+    start, optimised = (optimise(rows, category, find_neighbours(x, logits), steps) for steps in (1, 60))
     assert wrong(rows, optimised, category).mean() < 0.5 * wrong(rows, offset, category).mean()
     assert wrong(rows, optimised, category).mean() < wrong(rows, start, category).mean()
     assert optimised.shape == rows.shape and not optimised.requires_grad
@@ -296,7 +298,9 @@ def test_layers_move_inside_the_hull_of_the_image_and_its_neighbours(world):
     rows, category = x[:20, None].expand(-1, 3, -1), draw_categories(LAYOUT, labels[:20], generator_for(7, 0))
     neighbours = find_neighbours(x, logits)
     price = Price.of(pictured, rows, category, neighbours, CONTRAST, PriceWeights(0.1))
-    nearest = neighbours.find_nearest(x[:20, :4], logits[:20], thumbnails_of(x[:20]), category, PriceWeights(0.1), 5)
+    nearest = neighbours.find_nearest(
+        x[:20, :4], x[:20, :4], logits[:20], thumbnails_of(x[:20]), category, PriceWeights(0.1), 5
+    ).x
     moved = optimise_in_hull(price, nearest, 30)
     corners = torch.cat([x[:20, None], nearest], 1)  # (20, 6, DIM)
     for layer in moved.unbind(1):
@@ -333,7 +337,9 @@ def test_the_nearest_members_have_the_value_and_the_other_labels(world):
         attribute, value = LAYOUT.locate(category)
         goal = torch.full((20,), category)
         neighbours = find_neighbours(x, logits)
-        nearest = neighbours.find_nearest(rows[:, :4], logits[:20], thumbnails_of(rows), goal, PriceWeights(0.1), 3)
+        nearest = neighbours.find_nearest(
+            rows[:, :4], rows[:, :4], logits[:20], thumbnails_of(rows), goal, PriceWeights(0.1), 3
+        ).x
         assert nearest.shape == (20, 3, DIM)
         for member in nearest.unbind(1):
             found = [int((x == one).all(1).nonzero()[0]) for one in member]
@@ -350,7 +356,9 @@ def test_of_members_that_are_as_good_the_near_ones_are_taken(world, what):
     shown, y = (pool, still) if what == "thumbnail" else (still, pool)
     alike = Neighbours(pool, y, logits[:1].expand(2, -1), levels_of(shown), 1.0, LAYOUT, HELD)
     wanted, seen = (x[:1], 0 * x[:1]) if what == "wanted" else (0 * x[:1], x[:1])
-    nearest = alike.find_nearest(wanted, logits[:1], thumbnails_of(seen), torch.tensor([0]), PriceWeights(), 64)
+    nearest = alike.find_nearest(
+        wanted, wanted, logits[:1], thumbnails_of(seen), torch.tensor([0]), PriceWeights(), 64
+    ).x
     assert torch.equal(nearest[0], pool.flip(0)), "there are but two"
 
 

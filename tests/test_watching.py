@@ -23,6 +23,7 @@ from gmmedit.mixture.trials import Trials, choose_starts
 from gmmedit.mixture.watching import WatchedFit, no_longer_improves
 from gmmedit.report.summaries import fit_report
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.recorded import read_contrast
 from gmmedit.runtime.execution import Execution
 from gmmedit.stages import fit_mixture
@@ -37,7 +38,7 @@ def test_trials_match_a_computation_edit_by_edit(world):  # noqa: F811
     x, labels, _ = world
     model = fitted(x, labels)
     trials = Trials(x[:300], labels[:300], pictured, LAYOUT, CONTRAST / 2, seed=1, each=9, rows=5)
-    outcome = trials(model)
+    outcome = trials(model.offset)
     rows, categories, _ = choose_starts(labels[:300], LAYOUT, 1, 9)
     quality = []
     for category in range(LAYOUT.categories):
@@ -65,8 +66,8 @@ def test_trials_match_a_computation_edit_by_edit(world):  # noqa: F811
 def test_a_brief_trial_is_of_the_first_samples_of_each_value(world):  # noqa: F811
     x, labels, _ = world
     model = fitted(x, labels)
-    brief = Trials(x[:300], labels[:300], pictured, LAYOUT, CONTRAST, 1, each=12, rows=8)(model, brief=True)
-    few = Trials(x[:300], labels[:300], pictured, LAYOUT, CONTRAST, 1, each=6, rows=8)(model)
+    brief = Trials(x[:300], labels[:300], pictured, LAYOUT, CONTRAST, 1, each=12, rows=8)(model.offset, brief=True)
+    few = Trials(x[:300], labels[:300], pictured, LAYOUT, CONTRAST, 1, each=6, rows=8)(model.offset)
     for name in PARTS:
         torch.testing.assert_close(getattr(brief, name), getattr(few, name))
 
@@ -74,7 +75,7 @@ def test_a_brief_trial_is_of_the_first_samples_of_each_value(world):  # noqa: F8
 def test_a_value_that_every_sample_has_is_not_measured(world):  # noqa: F811
     x, labels, _ = world
     same = labels[:, :2].argmax(1) == 1
-    outcome = Trials(x[same], labels[same], pictured, LAYOUT, CONTRAST, 0, each=2, rows=8)(fitted(x, labels))
+    outcome = Trials(x[same], labels[same], pictured, LAYOUT, CONTRAST, 0, each=2, rows=8)(fitted(x, labels).offset)
     assert outcome.arrived.isnan().tolist() == [False, True, False, False, False, False, False]
     assert math.isfinite(outcome.quality)
 
@@ -215,7 +216,8 @@ def test_the_table_is_of_edits_in_one_pass(run: Path) -> None:
         count = round(settings["held_out"] * fit.spec.n)
         labels = torch.from_numpy(folder.labels["labels"])[-count:]
         rows, categories, _ = choose_starts(labels, layout, settings["seed"], each)
-        editor = MixtureEditor(folder.model(), folder.chart())
+        one_pass = make_optimisation(folder, renderer, folder.model(), "fp32", 12.0, 0, settings["held_out"])
+        editor = MixtureEditor(folder.model(), folder.chart(), optimisation=one_pass)
         latents = torch.from_numpy(folder.samples["w"])[-count:]
         for category in (1, 12):
             x = folder.chart().to_x_(latents.clone())[rows[categories == category], None]

@@ -1,7 +1,7 @@
 """This project's editor: control vectors from the fitted mixture, written into the latent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class MixtureEditor(Editor):
         if self.optimisation is None:
             return written
         control, goal = y + torch.stack(changes).sum(0), torch.stack(goals, 1)
-        parts = zip(*(rows.split(ROWS) for rows in (x, goal, control, written)), strict=True)
+        parts = zip(*(rows.split(ROWS) for rows in (x, goal, y, control, written)), strict=True)
         return torch.cat([self.optimisation.find_offsets(*part) for part in parts])
 
     def find_goals(self, y: Tensor, category: int, away: bool) -> Tensor:
@@ -81,8 +81,10 @@ class MixtureEditor(Editor):
 
 
 def fit_mixture(material: Material) -> MixtureEditor:
-    """The fitted write alone: one forward pass."""
-    return MixtureEditor(material.model, material.chart)
+    """One forward pass: the fitted displacement, or the fitted combination of neighbours where there is one."""
+    found = material.optimisation
+    one_pass = replace(found, steps=0) if found is not None and found.combination is not None else None
+    return MixtureEditor(material.model, material.chart, optimisation=one_pass)
 
 
 def fit_unrefined(material: Material) -> MixtureEditor:
@@ -92,6 +94,6 @@ def fit_unrefined(material: Material) -> MixtureEditor:
 
 def fit_polished(material: Material) -> MixtureEditor:
     """The editor of `gmmedit edit`. Unsuitable: gradients do not pass through generator and classifier."""
-    if material.optimisation is None:
+    if material.optimisation is None or not material.optimisation.steps:
         raise Unsuitable("mixture-polished needs a generator and a classifier with gradients", hint="--editors mixture")
     return MixtureEditor(material.model, material.chart, optimisation=material.optimisation)

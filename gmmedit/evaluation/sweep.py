@@ -33,7 +33,7 @@ from gmmedit.evaluation.judge import (
 )
 from gmmedit.evaluation.metrics import editing, realism
 from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edits, observe_samples_alone
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
 from gmmedit.run.optimisation import make_optimisation

@@ -28,6 +28,7 @@ class Problem:
         chart: of the coordinates x.
         x, labels, logits: (N, D), (N, K), (N, K) of the fitted samples.
         held_x, held_labels: (M, D), (M, K) of the held-out ones.
+        held_out: their share.
     """
 
     chart: Chart
@@ -37,6 +38,7 @@ class Problem:
     logits: Tensor
     held_x: Tensor
     held_labels: Tensor
+    held_out: float
     notes: list[str]
 
 
@@ -78,7 +80,7 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
     return Problem(
         chart, layout_of(labels),
-        x[fitted], scores[fitted], logits[fitted], x[held], scores[held], notes,
+        x[fitted], scores[fitted], logits[fitted], x[held], scores[held], held_out, notes,
     )  # fmt: skip
 
 

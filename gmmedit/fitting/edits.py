@@ -8,7 +8,7 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.config import FitMixtureSettings
 from gmmedit.fitting.data import Problem
-from gmmedit.mixture.refining import Score, Show
+from gmmedit.mixture.score import Score, Show
 from gmmedit.mixture.trials import Outcome, Trials
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.recorded import read_contrast

@@ -56,7 +56,9 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
 
 
 def record_step(history: History, values: Mapping[str, float]) -> None:
-    """Append the values of one step to the history."""
+    """Append the values of one step to the history, which has the terms of the first of several fits."""
+    if history and history.keys() != values.keys():
+        return
     for name, value in values.items():
         history.setdefault(name, []).append(value)
 

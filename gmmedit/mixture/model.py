@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.mixture import Layout
+from gmmedit.mixture.combination import Combination
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
 from gmmedit.mixture.gaussians import Draw, Gaussians
 from gmmedit.mixture.writing import Correction, least_change_write
@@ -18,6 +19,7 @@ class AttributeMixture(nn.Module):
         coordinates: the read y(x).
         gaussians: the components over y.
         correction: learned by fit-mixture; None before that, and without consistency terms.
+        combination: learned by fit-mixture where every layer has a latent of its own; None elsewhere.
     """
 
     def __init__(
@@ -25,9 +27,11 @@ class AttributeMixture(nn.Module):
         coordinates: Coordinates | FullSpace,
         gaussians: Gaussians,
         correction: Correction | None = None,
+        combination: Combination | None = None,
     ) -> None:
         super().__init__()
         self.coordinates, self.gaussians, self.correction = coordinates, gaussians, correction
+        self.combination = combination
 
     @classmethod
     def from_state(cls, values: tuple[int, ...], state: dict[str, Tensor]) -> AttributeMixture:
@@ -53,7 +57,11 @@ class AttributeMixture(nn.Module):
         if "correction.gain" in state:
             layers = len(state["correction.exit.bias"]) // dim
             correction = Correction(dim, layout, layers, hidden=len(state["correction.entry.bias"]))
-        model = cls(coordinates, gaussians, correction)
+        combination = None
+        if "combination.shares" in state:
+            layers, hidden = state["combination.shares"].shape[1], len(state["combination.entry.bias"])
+            combination = Combination(dim, layout, layers, hidden)
+        model = cls(coordinates, gaussians, correction, combination)
         model.load_state_dict(state)
         return model
 

@@ -39,6 +39,25 @@ class PriceWeights:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """For each of N images, M samples that are edits of it, the cheapest first.
+
+    Attributes:
+        x: (N, M, D) coordinates in the chart.
+        facts: (N, M, FACTS + K + r) what distinguishes each from the image: the parts of its price and its place in
+            the order of prices, the difference of labels, and that of coordinates y; each of the size of 1.
+    """
+
+    x: Tensor
+    facts: Tensor
+
+
+FACTS = 5  # columns of `Candidates.facts` before labels and coordinates
+LARGEST = 3.0  # larger facts are clamped
+UNIT = 10.0  # nats, of differences of prices
+
+
+@dataclass(frozen=True)
 class Neighbours:
     """Labelled samples of the prior, among which edits look for neighbours.
 
@@ -87,32 +106,45 @@ class Neighbours:
         return labels.T @ self.x / labels.sum(0)[:, None]
 
     def find_nearest(
-        self, control: Tensor, logits: Tensor, thumbnails: Tensor, category: Tensor, weights: PriceWeights, count: int
-    ) -> Tensor:
-        """The samples that are the cheapest edits of each image: (N, count, D), the best first.
+        self,
+        y: Tensor,
+        control: Tensor,
+        logits: Tensor,
+        thumbnails: Tensor,
+        category: Tensor,
+        weights: PriceWeights,
+        count: int,
+    ) -> Candidates:
+        """The samples that are the cheapest edits of each image, `count` of them.
 
         They have its category (N,), or all of its categories (N, G), as far as such samples exist; they are similar in
         the labels of the held attributes and in thumbnails, and have coordinates y near the control vector's.
 
         Args:
-            control: (N, r) coordinates y of the control vectors.
+            y, control: (N, r) coordinates of the images and of their control vectors.
             logits: (N, K) of the images.
             thumbnails: (N, C, h, w) of the images.
             weights: of an edit's price.
             count: fewer are returned if there are fewer samples.
         """
         before, labels = log_labels(logits, self.layout, "log"), self.log_labels
-        chosen = []
-        for row, thumbnail, y, goals in zip(before, thumbnails, control, category.view(len(before), -1), strict=True):
+        chosen, facts = [], []
+        rows = zip(before, thumbnails, y, control, category.view(len(before), -1), strict=True)
+        for row, thumbnail, start, wanted, goals in rows:
             targets = goals.expand(len(labels), -1)
             missed, broken = edit_divergences(
                 row.expand_as(labels), labels, targets, self.layout, self.held, self.certain
             )
+            change = self.compare_thumbnails(thumbnail) / self.contrast
+            distance = CONTROL_WEIGHT * (self.y - wanted).square().sum(1)
             cost = weights.arrival * missed + broken + LACKING * self.lacks(labels, goals)
-            cost += CONTROL_WEIGHT * (self.y - y).square().sum(1)
-            cost += weights.picture / self.contrast * self.compare_thumbnails(thumbnail)
-            chosen.append(self.x[cost.topk(min(count, len(cost)), largest=False).indices])
-        return torch.stack(chosen)
+            cost += distance + weights.picture * change
+            prices, best = cost.topk(min(count, len(cost)), largest=False)
+            chosen.append(self.x[best])
+            parts = [part[best] for part in (missed, broken, change, distance)]
+            parts += [(prices - prices[0]) / UNIT, labels[best].exp() - row.exp(), self.y[best] - start]
+            facts.append(torch.cat([part.view(len(best), -1) for part in parts], 1).clamp(-LARGEST, LARGEST))
+        return Candidates(torch.stack(chosen), torch.stack(facts))
 
     def compare_thumbnails(self, thumbnail: Tensor) -> Tensor:
         """(M,) mean absolute difference of the samples' thumbnails from one (C, h, w) in [-1, 1]; block by block."""

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gmmedit.mixture import combination
 from gmmedit.mixture.adam import Adam
+from gmmedit.mixture.combination import Combination
 from gmmedit.mixture.neighbours import Neighbours, PriceWeights
 from gmmedit.mixture.price import Price
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
 
 MEMBERS = 64  # neighbours that are combined
 WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
@@ -37,7 +39,8 @@ class Optimisation:
         neighbours: labelled samples, of which edits are made.
         contrast: (BANDS,) change between two samples, see ``band_change``.
         weights: of an edit's price.
-        steps: of Adam.
+        steps: of Adam; 0: one pass of the `combination`.
+        combination: chooses the combination of neighbours; None: there is none for one latent for all layers.
     """
 
     score: Score
@@ -45,32 +48,46 @@ class Optimisation:
     contrast: Tensor
     weights: PriceWeights
     steps: int
+    combination: Combination | None = None
 
     @torch.no_grad()
-    def find_offsets(self, x: Tensor, category: Tensor, control: Tensor, written: Tensor) -> Tensor:
+    def find_offsets(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor, written: Tensor) -> Tensor:
         """Offsets (N, L, D) from x (N, L, D) to an edit towards its category (N,), or all of its categories (N, G).
 
-        Rows are independent. control: (N, r) coordinates y of the control vectors; written: (N, L or 1, D) the fitted
-        displacement, one of the starts where L is 1.
+        Rows are independent. y, control: (N, r) coordinates of x and of the control vectors; written: (N, L or 1, D)
+        the fitted displacement, one of the starts where L is 1.
         """
+        if not self.steps:
+            return self.combine(x, category, y, control)
         price = Price.of(self.score, x, category, self.neighbours, self.contrast, self.weights)
         thumbnails = self.neighbours.shrink(price.images)
         count = MEMBERS if x.shape[1] > 1 else TRIED
-        nearest = self.neighbours.find_nearest(control, price.logits, thumbnails, category, self.weights, count)
+        nearest = self.neighbours.find_nearest(y, control, price.logits, thumbnails, category, self.weights, count).x
         if x.shape[1] > 1:
             return optimise_in_hull(price, nearest, self.steps) - x
         return optimise_on_sphere(price, list_starts(price, written, nearest), self.steps) - x
 
+    def combine(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor) -> Tensor:
+        """`find_offsets` in one pass. ValueError: there is no combination."""
+        if self.combination is None:
+            raise ValueError("an edit in one pass needs a combination")
+        logits, images = self.score(x)
+        candidates = self.neighbours.find_nearest(
+            y, control, logits, self.neighbours.shrink(images), category, self.weights, combination.MEMBERS
+        )
+        return self.combination(x, candidates, category) - x
+
 
 def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
-    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x_l), for the price's x (N, L, D).
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_k m_k - x_l), for the price's x (N, L, D).
 
-    Adam steps on the weights a (a softmax) and shares s (a sigmoid) of each layer; 0 steps give the start.
+    Adam steps on the weights a (a softmax) and the share s_l (a sigmoid) of each layer. All layers move towards one
+    latent: with weights of their own they change the image less, and leave the manifold of the samples.
 
     nearest: (N, M, D) the members m of the component.
     """
     x = price.x
-    weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
+    weights, shares = x.new_zeros(len(x), 1, nearest.shape[1]), x.new_zeros(x.shape[:2])
 
     def place() -> Tensor:
         centre = weights.softmax(2) @ nearest

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gmmedit.mixture.neighbours import LACKING, Neighbours, PriceWeights
 from gmmedit.mixture.objectives import band_change, edit_divergences, log_labels
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
 
 LOOKS = 4  # disturbances of the images, the same for all edits
 SHORT = math.log(2)  # nats: an edit that misses its target by more has not arrived
@@ -59,13 +59,17 @@ class Price:
 
     def __call__(self, moved: Tensor, step: int = 0) -> Tensor:
         """The prices (N,) of the images moved to x (N, L, D), seen in the way of that step."""
+        missed, broken, change = self.parts(moved, step)
+        return self.weights.arrival * missed + broken + self.weights.picture * change + LACKING * (missed > SHORT)
+
+    def parts(self, moved: Tensor, step: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """What `__call__` adds up, three (N,): how far targets were missed, the change of held labels, both in nats,
+        and that of the image in units of the change between two samples."""
         logits, images = self.score(moved, look(step))
         layout, held = self.neighbours.layout, self.neighbours.held
-        after = log_labels(logits, layout, "log")
-        before = self.before[step % LOOKS]
+        after, before = log_labels(logits, layout, "log"), self.before[step % LOOKS]
         missed, broken = edit_divergences(before, after, self.category, layout, held, self.neighbours.certain)
-        change = band_change(self.images, images, self.contrast)
-        return self.weights.arrival * missed + broken + self.weights.picture * change + LACKING * (missed > SHORT)
+        return missed, broken, band_change(self.images, images, self.contrast)
 
 
 def look(step: int) -> torch.Generator:

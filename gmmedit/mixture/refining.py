@@ -7,9 +7,7 @@ changes of the held attributes' labels. Both differentiate through generator and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,19 +28,7 @@ from gmmedit.mixture.objectives import (
     same_attribute,
     sampling_term,
 )
-
-Show = Callable[[Tensor], Tensor]  # x (N, L, D) to images (N, C, H, W)
-
-
-class Score(Protocol):
-    """f(G(x)) and G(x), or a surrogate of them."""
-
-    def __call__(self, x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """x (N, L, D) to logits (N, K) and images (N, C, H, W) in [-1, 1], (N, 0) where there are none.
-
-        With ``random`` the logits are of images shifted and noised at random, all N in the same way.
-        """
-
+from gmmedit.mixture.score import Score, Show
 
 SKIPPED = 0.9  # share of the edits that start from samples without the target value
 WEAKEST, STRONGEST = 0.25, 1.5  # range of the edits' strengths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.held import all_others_held
-from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.objectives import band_change, log_labels
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
+
+Move = Callable[[Tensor, Tensor], Tensor]  # x (N, D) and categories (N,) to offsets (N, L or 1, D)
 
 STREAM = -3  # random stream of the choice of samples
 
@@ -66,12 +68,12 @@ class Trials:
         return log_labels(torch.cat(logits), self.layout, "log").exp(), torch.cat(images)
 
     @torch.no_grad()
-    def __call__(self, model: AttributeMixture, brief: bool = False) -> Outcome:
-        """The outcome of the model's edits; `brief`: of half of them."""
+    def __call__(self, move: Move, brief: bool = False) -> Outcome:
+        """The outcome of the edits that `move` makes; `brief`: of half of them."""
         chosen = self.first if brief else torch.ones_like(self.first)
         category = self.category[chosen]
         parts = [
-            self.try_edits(model, *rows)
+            self.try_edits(move, *rows)
             for rows in zip(self.start[chosen].split(self.rows), category.split(self.rows), strict=True)
         ]
         arrived, kept, change, target, overlap = (
@@ -80,11 +82,11 @@ class Trials:
         soft = [part.nanmean().nan_to_num() for part in (target, overlap, -change)]
         return Outcome(arrived, kept, change, float(sum(soft)))
 
-    def try_edits(self, model: AttributeMixture, start: Tensor, category: Tensor) -> tuple[Tensor, ...]:
+    def try_edits(self, move: Move, start: Tensor, category: Tensor) -> tuple[Tensor, ...]:
         """Of edits of the samples (N,) towards categories (N,), five (N,): arrived, kept and change as in ``Outcome``,
         the target's probability, and the overlap of the others' probabilities."""
         x, before, columns = self.x[start], self.labels[start], self.layout.columns
-        after, images = self.see(x[:, None] + model.offset(x, category))
+        after, images = self.see(x[:, None] + move(x, category))
         owner = torch.tensor([self.layout.locate(c)[0] for c in category.tolist()])
         held = all_others_held(len(columns))[owner]
         target = after.gather(1, category[:, None])[:, 0]

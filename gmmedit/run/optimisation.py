@@ -11,7 +11,7 @@ from gmmedit.mixture.held import all_others_held
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import Neighbours, PriceWeights, from_levels
 from gmmedit.mixture.optimisation import Optimisation
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.recorded import LEAST_CONTRAST, read_contrast
@@ -33,7 +33,9 @@ def make_optimisation(
     held_out: float,
     wrap: Callable[[Score], Score] = lambda score: score,
 ) -> Optimisation | None:
-    """How edits of a run are found, with images of `renderer`; None: no steps, or gradients do not pass.
+    """How edits of a run are found, with images of `renderer`.
+
+    None: by the fitted displacement alone. There are no steps, or gradients do not pass, and no combination was fitted.
 
     Args:
         precision: of generator and classifier, "fp32" or "bf16".
@@ -41,13 +43,15 @@ def make_optimisation(
         held_out: share of the samples that no fit uses, nor any edit.
         wrap: applied to the function of generator and classifier.
     """
-    if not steps or not (renderer.generator.differentiable and run.classifier.differentiable):
+    if steps and not (renderer.generator.differentiable and run.classifier.differentiable):
+        steps = 0
+    if not steps and model.combination is None:
         return None
     space, chart, robustness = run.fitted_space, run.chart(), run.robustness
     disturbance = robustness.shift, robustness.noise
     score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
     neighbours = find_neighbours(run, space, chart, model, held_out)
-    return Optimisation(score, neighbours, read_contrast(run.labels), PriceWeights(picture), steps)
+    return Optimisation(score, neighbours, read_contrast(run.labels), PriceWeights(picture), steps, model.combination)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
-from gmmedit.mixture.refining import Score
+from gmmedit.mixture.score import Score
 from gmmedit.runtime.execution import autocast
 from gmmedit.spaces import Chart, Space
 

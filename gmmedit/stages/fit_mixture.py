@@ -12,16 +12,18 @@ from gmmedit import artifacts
 from gmmedit.artifacts import RunSpec
 from gmmedit.config import FitMixtureSettings
 from gmmedit.errors import InputError
+from gmmedit.fitting.combining import can_combine, make_combination
 from gmmedit.fitting.data import Problem, load_problem
 from gmmedit.fitting.edits import explain_no_trials, make_show, make_trials, share_score, trial_arrays
 from gmmedit.fitting.loop import describe_end, run_fit, write_fit
-from gmmedit.mixture.adam import Fit, generator_for
+from gmmedit.mixture.adam import Chain, Fit, generator_for
 from gmmedit.mixture.coordinates import FullSpace
 from gmmedit.mixture.gaussians import Form
 from gmmedit.mixture.model import AttributeMixture
-from gmmedit.mixture.refining import Refinement, Score, Show, Weights
+from gmmedit.mixture.refining import Refinement, Weights
+from gmmedit.mixture.score import Score, Show
 from gmmedit.mixture.surrogate import fit_surrogate
-from gmmedit.mixture.trials import Trials
+from gmmedit.mixture.trials import Move, Trials
 from gmmedit.mixture.watching import WatchedFit
 from gmmedit.mixture.writing import Correction
 from gmmedit.run.folder import RunFolder
@@ -62,12 +64,21 @@ def fit_model(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitMix
     model = initialise_model(run_folder.model("single"), problem, settings, layers)
     trials = make_trials(run_folder, space, problem, settings, score)
     show = make_show(run_folder, space, problem, settings)
-    fit = make_fit(model, problem, score, settings, spec.config["likelihood"], trials, show)
+    first = make_fit(model, problem, score, settings, spec.config["likelihood"], trials, show)
+    fit, move = Chain({"mixture": first}), make_move(model)
+    if can_combine(run_folder, space, settings, model):
+        combination = make_combination(run_folder, space, problem, settings, model)
+        fit, move = Chain({"mixture": first, "combination": combination.fit}), combination.move
     history = run_fit(path, spec, fit, execution)
-    report = trial_arrays(trials(model) if trials else None)
+    report = trial_arrays(trials(move) if trials else None)
     if execution.processes.main:
-        facts = describe_end(fit) | {"no_edits": explain_no_trials(settings.consistency, run_folder.labels)}
+        facts = describe_end(first) | {"no_edits": explain_no_trials(settings.consistency, run_folder.labels)}
         write_fit(path, spec, history, model, problem, facts, report)
+
+
+def make_move(model: AttributeMixture) -> Move:
+    """The fitted displacement in one pass."""
+    return lambda x, category: model.offset(x, category)
 
 
 def make_fit(
@@ -86,7 +97,9 @@ def make_fit(
     parameters = [p for p in model.parameters() if p.requires_grad]
     if trials is None or settings.consistency != "exact":
         return Fit(parameters, loss, settings.steps, settings.lr)
-    return WatchedFit(parameters, loss, settings.steps, settings.lr, lambda: trials(model, brief=True).quality)
+    return WatchedFit(
+        parameters, loss, settings.steps, settings.lr, lambda: trials(make_move(model), brief=True).quality
+    )
 
 
 def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
@@ -109,16 +122,17 @@ def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
 def initialise_model(
     model: AttributeMixture, problem: Problem, settings: FitMixtureSettings, layers: int
 ) -> AttributeMixture:
-    """The Gaussians of fit-single as a mixture with equal weights, plus a correction per layer if edits are fitted.
+    """The Gaussians of fit-single as a mixture with equal weights, plus a correction of edits of one latent if they are
+    fitted; where every layer has one, the combination of neighbours takes its place.
 
     The subspaces stay as in fit-single; the mixture in them and the correction are fitted.
     """
     model.coordinates.requires_grad_(False)
     for a in range(len(problem.layout.values)):
         torch.nn.init.zeros_(model.gaussians.mixture(a).logits)
-    if settings.consistency != "off" and not isinstance(model.coordinates, FullSpace):
+    if settings.consistency != "off" and layers == 1 and not isinstance(model.coordinates, FullSpace):
         generator = generator_for(settings.seed, CORRECTION_STREAM)
-        model.correction = Correction(problem.chart.dim, problem.layout, layers, generator=generator)
+        model.correction = Correction(problem.chart.dim, problem.layout, generator=generator)
     return model
 
 
