@@ -41,7 +41,7 @@ def seeds(folder: Path) -> dict[str, Path]:
 
     from gmmedit import artifacts
     from gmmedit.artifacts import RunSpec
-    from gmmedit.classifiers import convnet
+    from gmmedit.classifiers import embedded
 
     folder.mkdir(exist_ok=True)
     run = small_artifacts.write_samples(folder / "samples.h5")
@@ -61,8 +61,8 @@ def seeds(folder: Path) -> dict[str, Path]:
     torch.save({"image.png": {"latent": torch.from_numpy(latents)}}, folder / "latents.pt")
     (folder / "settings.yaml").write_text("sample: {gan: avatars, n: 600}\nfit_single: {steps: 24, lr: 1.0e-3}\n")
     (folder / "classifier.yaml").write_text(f"file: network.pt2\n{BODY}")
-    config = convnet.load_avatars().config
-    convnet.save_network(convnet.ConvNet(config), folder / "classifier.safetensors")
+    config = embedded.load_avatars().config
+    embedded.save_network(embedded.build_network(config), folder / "classifier.safetensors")
     tiny = {"resolution": 8, "channels": (3, 2), "z_dim": 3, "w_dim": 4, "mapping_layers": 2}
     write(folder / "nvidia.pkl", random_network(**tiny))
     found = {name: Path(shutil.copy(DATA / file, folder)) for name, file in CHECKPOINTS.items()}

@@ -12,9 +12,12 @@ from gmmedit.datasets.avatars.factors import (
     CAUSAL_MODEL,
     DETAILS,
     NUISANCES,
+    SHOWN_WITH,
     Factors,
+    counterfactual,
     sample_causal,
     sample_independent,
+    shown,
 )
 from gmmedit.datasets.avatars.renderer import render
 
@@ -151,3 +154,40 @@ def test_every_nuisance_shows(name):
         nuisances[:, NUISANCES.index(name)] = value
         pictures.append(render(Factors(people.attributes, people.details, nuisances)))
     assert (pictures[0] - pictures[1]).abs().mean(dim=(1, 2, 3)).amin() > 0.002
+
+
+def test_a_counterfactual_changes_one_attribute_and_nothing_else():
+    people = sample_causal(64, 5)
+    changed = counterfactual(people, "glasses", "yes")
+    others = [i for i, name in enumerate(NAMES) if name != "glasses"]
+    assert (changed.attributes[:, NAMES.index("glasses")] == 1).all()
+    assert torch.equal(changed.attributes[:, others], people.attributes[:, others])
+    assert torch.equal(changed.numbers(DETAILS + NUISANCES), people.numbers(DETAILS + NUISANCES))
+    without = people.attributes[:, NAMES.index("glasses")] == 0
+    apart = (render(changed) - render(people)).abs().flatten(1).amax(1)
+    assert (apart[without] > 0.1).all() and not apart[~without].any()
+    with pytest.raises(KeyError):
+        counterfactual(people, "hat", "yes")
+    with pytest.raises(ValueError):
+        counterfactual(people, "glasses", "round")
+
+
+def test_numbers_are_columns_by_name():
+    people = sample_independent(8, 6)
+    assert torch.equal(people.numbers(("x", "jaw")), torch.stack([people.nuisances[:, 6], people.details[:, 1]], 1))
+    assert people.numbers(()).shape == (8, 0)
+    with pytest.raises(KeyError):
+        people.numbers(("hat",))
+
+
+@pytest.mark.parametrize("name", SHOWN_WITH)
+def test_a_detail_is_seen_exactly_where_it_is_said_to_be(name):
+    people = sample_independent(48, 7)
+    details = people.details.clone()
+    details[:, DETAILS.index(name)] = -details[:, DETAILS.index(name)].sign()
+    apart = (render(Factors(people.attributes, details, people.nuisances)) - render(people)).abs().flatten(1).amax(1)
+    seen = shown(people.attributes, (name, "jaw"))
+    assert seen[:, 1].all()
+    assert (apart[seen[:, 0]] > 0.02).all()
+    if name != "parting":  # below bangs it still shapes their edge a little
+        assert not apart[~seen[:, 0]].any()

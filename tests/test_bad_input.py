@@ -117,7 +117,7 @@ def damaged(path: Path, whole: bytes) -> Iterator[Path]:
 
 
 def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.classifiers.convnet import WEIGHTS
+    from gmmedit.classifiers.embedded import WEIGHTS
     from gmmedit.generators.catalogue import CATALOGUE as GENERATORS
 
     generator, classifier = GENERATORS["avatars"].file, WEIGHTS / "classifier.safetensors"
@@ -130,12 +130,12 @@ def test_damaged_networks(own_run: Path, tmp_path: Path) -> None:
 
 
 def test_classifiers_that_cannot_judge(own_run: Path, tmp_path: Path) -> None:
-    from gmmedit.classifiers import convnet
+    from gmmedit.classifiers import convnet, embedded
     from gmmedit.classifiers.catalogue import load
 
     config = load("avatars").config
     blind = written(tmp_path, f"evaluate: {{classifier: {tmp_path}/blind.safetensors}}")
-    convnet.save_network(
+    embedded.save_network(
         convnet.ConvNet(replace(config, attributes=config.attributes[1:])), tmp_path / "blind.safetensors"
     )
     refuse(own_run, "evaluate", "--config", blind, says=("has other attributes than",))

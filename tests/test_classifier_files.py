@@ -290,12 +290,13 @@ def test_names_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     (tmp_path / "outsider_classifier.py").write_text(
         "from gmmedit.classifiers import Classifier\n"
-        "from gmmedit.classifiers.convnet import load_avatars\n"
+        "from gmmedit.classifiers.embedded import load_avatars\n"
         "class Empty(Classifier):\n    def logits(self, images): pass\n"
         "def make(): return load_avatars()\ndef odd(): return 3\ndef empty(): return Empty()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert classifiers.list_names() == ["avatars", "avatars-eval", "empty", "odd", "theirs", "clip-faces"]
+    embedded = ["avatars", "avatars-eval", "avatars-factors"]
+    assert classifiers.list_names() == [*embedded, "empty", "odd", "theirs", "clip-faces"]
     assert classifiers.load("theirs").fingerprint == classifiers.load("avatars").fingerprint
     refused("odd", "odd returns a int, not a Classifier")
     refused("empty", "the Classifier of empty has no attributes, input_size, fingerprint")

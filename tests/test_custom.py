@@ -16,7 +16,7 @@ from small_generators import SIZE, Conditional, Painter, export, module, script,
 from torch import nn
 
 from gmmedit import artifacts
-from gmmedit.classifiers import Attribute, convnet
+from gmmedit.classifiers import Attribute, convnet, embedded
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator, describe, load
 from gmmedit.mixture.surrogate import fit_surrogate
@@ -75,7 +75,7 @@ def balanced_classifier(gan: Path, options: tuple[object, ...], folder: Path) ->
         images = torch.from_numpy(samples["images"]).permute(0, 3, 1, 2) / 127.5 - 1
         network.head.weight *= 20
         network.head.bias -= network.head(network.features(images)).median(0).values
-    convnet.save_network(network, folder / "classifier.safetensors")
+    embedded.save_network(network, folder / "classifier.safetensors")
     return folder / "classifier.safetensors"
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit import classifiers
-from gmmedit.classifiers.convnet import WEIGHTS, ConvNet
+from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.classifiers.embedded import WEIGHTS
 from gmmedit.errors import InputError
 from gmmedit.features import load_embedder
 

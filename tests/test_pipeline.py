@@ -14,7 +14,7 @@ from conftest import STAGES, done, gmmedit, state, untouched
 from PIL import Image
 
 from gmmedit import artifacts, classifiers, config, generators
-from gmmedit.classifiers.convnet import WEIGHTS
+from gmmedit.classifiers.embedded import WEIGHTS
 from gmmedit.editing import targets
 from gmmedit.editing.request import Aim
 from gmmedit.fitting import loop as fitting

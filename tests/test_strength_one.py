@@ -165,7 +165,7 @@ def test_missing_extras_are_told_before_any_work(
 
 ALONE = """
 from gmmedit.classifiers.base import Classifier
-from gmmedit.classifiers.convnet import load_avatars, load_avatars_eval
+from gmmedit.classifiers.embedded import load_avatars, load_avatars_eval
 
 class Smile(Classifier):
     def __init__(self, network):

@@ -9,8 +9,9 @@ from gmmedit.runtime.registry import Registry
 REGISTRY = Registry(
     "classifier",
     {
-        "avatars": "gmmedit.classifiers.convnet:load_avatars",
-        "avatars-eval": "gmmedit.classifiers.convnet:load_avatars_eval",  # trained independently, never used in a fit
+        "avatars": "gmmedit.classifiers.embedded:load_avatars",
+        "avatars-eval": "gmmedit.classifiers.embedded:load_avatars_eval",  # trained independently, never used in a fit
+        "avatars-factors": "gmmedit.classifiers.embedded:load_avatars_factors",  # nor when settings were chosen
     },
     "gmmedit.classifiers",
 )

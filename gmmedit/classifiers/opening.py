@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gmmedit.classifiers import convnet, custom, huggingface, zeroshot
+from gmmedit.classifiers import custom, embedded, huggingface, zeroshot
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.checks import check_classifier
 from gmmedit.classifiers.described import DescribedClassifier
@@ -25,7 +25,7 @@ def open_classifier(name: str, device: str, trusted: bool, names: list[str]) -> 
     if python.PATTERN.fullmatch(name):
         return check_classifier(python.call_factory(name, trusted, custom.EXAMPLE), name)
     if path.is_file() and kind_of(path) == "safetensors":
-        return convnet.read_network(path)
+        return embedded.read_network(path)
     return build_classifier(Description(file=name), Path(), "", device, trusted, names)
 
 

@@ -39,9 +39,11 @@ def train_generator(
 @train.command("classifier")
 def train_classifier(
     data: Data = "avatars", out: Out = Path("runs/train"), device: Device = "cpu",
-    evaluator: Annotated[
-        bool, typer.Option("--evaluator", help="Train the evaluation classifier, not the labelling one.")
-    ] = False,
+    network: Annotated[
+        Literal["labelling", "evaluation", "factors"],
+        typer.Option(help="Which one: it labels, it evaluates, or it evaluates and reads all factors."),
+    ] = "labelling",
+    evaluator: Annotated[bool, typer.Option("--evaluator", help="The same as --network evaluation.")] = False,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train a classifier of avatars; a stopped training resumes."""
@@ -50,7 +52,7 @@ def train_classifier(
 
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
-        path = run(out, evaluator, execution)
+        path = run(out, "evaluation" if evaluator else network, execution)
     print_written(path, quiet)
 
 

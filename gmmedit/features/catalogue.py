@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from gmmedit.classifiers import convnet, custom
+from gmmedit.classifiers import custom, embedded
 from gmmedit.classifiers.catalogue import REGISTRY, load
-from gmmedit.classifiers.convnet import ConvNet
 from gmmedit.classifiers.description import FeatureDescription, read_description
 from gmmedit.classifiers.files import READERS, YAML, kind_of, locate_file
+from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.errors import InputError
 from gmmedit.features.base import Embedder
 from gmmedit.features.embedding import Embedding
@@ -19,25 +19,25 @@ HINT = FeatureDescription.hint
 def load_embedder(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Embedder:
     """The feature network of that name, file or folder, frozen and in evaluation mode.
 
-    A name, or a safetensors file, is a ConvNet of gmmedit; a folder or hub name a model of transformers; a YAML file
-    describes any other. trusted, InputError: as in `classifiers.load`.
+    A name, or a safetensors file, is a network of `gmmedit train classifier`; a folder or hub name a model of
+    transformers; a YAML file describes any other. trusted, InputError: as in `classifiers.load`.
     """
     path = Path(name_or_path)
     if name_or_path in REGISTRY.targets():
-        return load_convnet(name_or_path, device, trusted)
+        return load_trained(name_or_path, device, trusted)
     if path.suffix in YAML:
         return build_embedder(
             read_description(path, FeatureDescription), path.parent, f"{name_or_path}: ", device, trusted
         )
     if path.is_file() and kind_of(path) == "safetensors":
-        return convnet.read_network(path).to(device)
+        return embedded.read_network(path).to(device)
     return build_embedder(FeatureDescription(file=name_or_path), Path(), "", device, trusted)
 
 
-def load_convnet(name: str, device: str, trusted: bool) -> ConvNet:
-    """The ConvNet of that name. InputError: the classifier is of another kind."""
+def load_trained(name: str, device: str, trusted: bool) -> TrainedNetwork:
+    """The trained network of that name. InputError: the classifier is of another kind."""
     classifier = load(name, device, trusted)
-    if not isinstance(classifier, ConvNet):
+    if not isinstance(classifier, TrainedNetwork):
         raise InputError(f"classifier {name} has no features", hint=f"give its network's file; {HINT}")
     return classifier
 

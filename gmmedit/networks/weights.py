@@ -41,6 +41,15 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
         raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
 
 
+def has_key(path: Path, key: str) -> bool:
+    """Whether a file is one that `write_weights` made with that key; False if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return key in (file.metadata() or {})
+    except (SafetensorError, ValueError, OSError):
+        return False
+
+
 def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of the tensors, sorted by name."""
     digest = hashlib.sha256()

@@ -17,45 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.classifiers.attributes import Attribute
-from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
-from gmmedit.datasets.avatars.factors import ATTRIBUTES, NUISANCES, Factors, sample_independent
+from gmmedit.classifiers.convnet import ConvNetConfig
+from gmmedit.classifiers.embedded import build_network
+from gmmedit.classifiers.patchnet import PatchNetConfig
+from gmmedit.classifiers.trained import NetworkConfig, TrainedNetwork
+from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, Factors, sample_independent, shown
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
+from gmmedit.training.disturbances import Augmentation, StrongAugmentation
 
 AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Strengths of the disturbances; each image gets its own, uniform from none to these."""
-
-    blur: float = 1.0  # standard deviation in pixels
-    noise: float = 0.08  # standard deviation; pixels are in [-1, 1]
-    gain: float = 0.08  # each colour times 1 +- gain
-    bias: float = 0.05  # each colour plus +- bias
-    coarsest: float = 0.6  # a quarter of the images are resized by a factor between this and 1, and back
-
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Disturbed copies of square images (N, 3, S, S) in [-1, 1]; values may exceed the range a little."""
-        n, size = len(images), images.shape[-1]
-        sigma, noise = torch.rand(2, n, 1, 1, 1, generator=generator)
-        gain, bias = 2 * torch.rand(2, n, 3, 1, 1, generator=generator) - 1
-        images = blur(images, sigma * self.blur)
-        images = images + noise * self.noise * torch.randn(images.shape, generator=generator)
-        scale = 1 - (1 - self.coarsest) * torch.rand((), generator=generator).item()
-        small = F.interpolate(images[: n // 4], round(size * scale), mode="bilinear", antialias=True)
-        large = F.interpolate(small, size, mode="bilinear")
-        images = torch.cat([large, images[n // 4 :]])
-        return images * (1 + gain * self.gain) + bias * self.bias
-
-
-def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of square images (N, C, S, S) by sigma (N, 1, 1, 1) pixels, renormalised at the border."""
-    pixels = torch.arange(images.shape[-1], dtype=torch.float32)
-    exponent = (pixels[:, None] - pixels) ** 2 / (2 * sigma**2 + 1e-6)
-    weights = torch.exp(-exponent.clamp(max=30))  # far below float32's precision, and never denormal
-    matrix = weights / weights.sum(dim=-1, keepdim=True)
-    return matrix @ images @ matrix.mT
 
 
 @dataclass(frozen=True)
@@ -63,7 +34,7 @@ class ClassifierSettings:
     """The settings that determine the result of a training run."""
 
     seed: int
-    network: ConvNetConfig
+    network: NetworkConfig
     augmentation: Augmentation
     images: int = 204_800  # in all, each used once
     batch: int = 128
@@ -82,14 +53,29 @@ EVALUATION = ClassifierSettings(
     network=ConvNetConfig(AVATARS, NUISANCES, widths=(20, 32, 48, 48), depth=2, features=96),
     augmentation=Augmentation(blur=0.9, noise=0.06, gain=0.05, bias=0.03, coarsest=0.65),
 )
+FACTORS = ClassifierSettings(
+    seed=4,
+    network=PatchNetConfig(AVATARS, DETAILS + NUISANCES),
+    augmentation=StrongAugmentation(blur=1.3, noise=0.12, gain=0.06, bias=0.04, coarsest=0.5),
+    images=256_000,
+    nuisance_weight=30.0,
+    average_images=10_000,
+)
 CRITIC = ClassifierSettings(
     seed=3,
     network=ConvNetConfig(AVATARS, widths=(16, 32, 56, 64), features=80),
     augmentation=Augmentation(blur=1.1, noise=0.1, gain=0.1, bias=0.06, coarsest=0.5),
     images=64_000,
 )
-"""The shipped networks `avatars` and `avatars-eval`: different data, shape and disturbances. The critic sharpens the
-generator's attributes while it is trained, and is not shipped."""
+"""The shipped networks `avatars`, `avatars-eval`, `avatars-factors`: different data, shape and disturbances. The critic
+sharpens the generator's attributes while it is trained, and is not shipped."""
+
+NETWORKS = {
+    "labelling": ("classifier", LABELLING),
+    "evaluation": ("evaluator", EVALUATION),
+    "factors": ("factors", FACTORS),
+}
+"""What `gmmedit train classifier --network` trains: the file's name and the settings."""
 
 MILD = Augmentation(blur=0.7, noise=0.05, gain=0.03, bias=0.02, coarsest=0.75)
 
@@ -111,7 +97,7 @@ class ClassifierTraining:
         self.settings, self.device = settings, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            network = ConvNet(settings.network)
+            network = build_network(settings.network)
         self.network = network.to(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
@@ -166,7 +152,7 @@ class ClassifierTraining:
         columns, nuisances = self.predict(self.find_worst(images, targets) if self.settings.radius else images)
         loss = self.label_loss(columns, targets)
         if self.settings.network.nuisances:
-            errors = nuisances.float() - factors.nuisances.to(self.device)
+            errors = nuisances.float() - factors.numbers(self.settings.network.nuisances).to(self.device)
             loss = loss + self.settings.nuisance_weight * errors.square().mean()
         self.adam.zero_grad()
         loss.backward()
@@ -213,11 +199,12 @@ class ClassifierTraining:
 
 @torch.no_grad()
 def accuracy(
-    network: ConvNet, n: int, seed: int, augmentation: Augmentation | None = None, batch: int = 128
+    network: TrainedNetwork, n: int, seed: int, augmentation: Augmentation | None = None, batch: int = 128
 ) -> dict[str, float]:
     """The network's accuracy on n independently sampled avatars of `seed`, disturbed if an augmentation is given.
 
-    By name: the share of avatars whose value of the attribute is correct, and R^2 of each nuisance.
+    By name: the share of avatars whose value of the attribute is correct, and R^2 of each detail and nuisance among the
+    avatars that show it.
     """
     factors = sample_independent(n, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -228,9 +215,11 @@ def accuracy(
     logits, nuisances = (torch.cat(parts) for parts in zip(*answers, strict=True))
     columns = logits.split([len(a.values) for a in network.attributes], dim=1)
     guesses = torch.stack([c.argmax(dim=1) for c in columns], dim=1)
-    scores = (guesses == factors.attributes).float().mean(dim=0)
-    if network.config.nuisances:
-        residual = (nuisances - factors.nuisances).square().mean(dim=0)
-        scores = torch.cat([scores, 1 - residual / factors.nuisances.var(dim=0, unbiased=False)])
-    names = [attribute.name for attribute in network.attributes] + list(network.config.nuisances)
-    return dict(zip(names, scores.tolist(), strict=True))
+    shares = (guesses == factors.attributes).float().mean(dim=0).tolist()
+    scores = dict(zip((attribute.name for attribute in network.attributes), shares, strict=True))
+    names = network.config.nuisances
+    true, seen = factors.numbers(names), shown(factors.attributes, names)
+    for name, guess, truth, rows in zip(names, nuisances.T, true.T, seen.T, strict=True):
+        residual = (guess - truth)[rows].square().mean()
+        scores[name] = 1 - float(residual / truth[rows].var(unbiased=False))
+    return scores

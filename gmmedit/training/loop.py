@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gmmedit.classifiers import convnet
+from gmmedit.classifiers import embedded
+from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.errors import InputError, summarise_differences, writing
 from gmmedit.generators import stylegan2
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import lock, publish, write_file
 from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint
-from gmmedit.training.classifier import CRITIC, EVALUATION, LABELLING, ClassifierSettings, ClassifierTraining
+from gmmedit.training.classifier import CRITIC, NETWORKS, ClassifierSettings, ClassifierTraining
 from gmmedit.training.stylegan2 import POOL_SEED, GANTraining, render_pool, sample_images
 from gmmedit.training.stylegan2_settings import GANSettings
 
@@ -29,7 +30,7 @@ def train_generator(out: Path, settings: GANSettings, execution: Execution) -> P
     """
     path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
     with lock(path), writing(path):
-        critic = convnet.read_network(train_network(out, "critic", CRITIC, execution))
+        critic = embedded.read_network(train_network(out, "critic", CRITIC, execution))
         training = load_training(checkpoint, settings, critic, execution.device)
         pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
         run_phase(training, pool, out, execution)
@@ -41,7 +42,7 @@ def train_generator(out: Path, settings: GANSettings, execution: Execution) -> P
     return path
 
 
-def load_training(checkpoint: Path, settings: GANSettings, critic: convnet.ConvNet, device: str) -> GANTraining:
+def load_training(checkpoint: Path, settings: GANSettings, critic: TrainedNetwork, device: str) -> GANTraining:
     """The training resumed from its checkpoint, or a new one. InputError: the checkpoint is of other settings."""
     saved = read_checkpoint(checkpoint)
     cut_log(checkpoint.with_suffix(".jsonl"), saved)
@@ -80,11 +81,10 @@ def run_phase(training: GANTraining, pool: np.ndarray, out: Path, execution: Exe
     save_checkpoint(training.state(), checkpoint)
 
 
-def train_classifier(out: Path, evaluator: bool, execution: Execution) -> Path:
-    """Train the labelling or the evaluation network; the path of the weights. Errors as in `train_generator`."""
-    if evaluator:
-        return train_network(out, "evaluator", EVALUATION, execution)
-    return train_network(out, "classifier", LABELLING, execution)
+def train_classifier(out: Path, network: str, execution: Execution) -> Path:
+    """Train one of `NETWORKS`, by its name; the path of the weights. Errors as in `train_generator`."""
+    name, settings = NETWORKS[network]
+    return train_network(out, name, settings, execution)
 
 
 def train_network(out: Path, name: str, settings: ClassifierSettings, execution: Execution) -> Path:
@@ -107,7 +107,7 @@ def train_network(out: Path, name: str, settings: ClassifierSettings, execution:
             if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images or execution.stop.asked:
                 save_checkpoint(training.state(), checkpoint)
             execution.stop.check()
-        convnet.save_network(training.average, path)
+        embedded.save_network(training.average, path)
     return path
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit import classifiers, generators
-from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.evaluation.metrics.realism import frechet_distance
@@ -15,6 +15,7 @@ from gmmedit.generators import Generator
 from gmmedit.training.classifier import MILD, accuracy
 
 BATCH = 128
+CLASSIFIERS = ("avatars", "avatars-eval", "avatars-factors")
 CONFIDENT = 0.9
 DATA_SEED, LATENT_SEED, HELD_OUT_SEED = 77, 78, 79
 HELD_OUT = 4_000  # independently drawn avatars on which the classifiers are measured
@@ -25,8 +26,8 @@ BLUR = 0.7  # standard deviation in pixels of the "slightly blurred" data
 def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
     """Figures of a generator of avatars, by its name or file, over n images; JSON-ready.
 
-    Rates of every value (data, generator), shares of confident labels, and Fréchet distances of features. Of both
-    embedded classifiers: accuracy, and R^2 of the nuisances, on held-out avatars.
+    Rates of every value (data, generator), shares of confident labels, and Fréchet distances of features. Of the
+    embedded classifiers: accuracy, and R^2 of details and nuisances, on held-out avatars.
     """
     f, evaluator, g = load_embedded("avatars"), load_embedded("avatars-eval"), generators.load(generator)
     data = render(sample_causal(2 * n, DATA_SEED))
@@ -43,18 +44,18 @@ def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
             "two halves of the data": frechet_distance(second, first),
             "slightly blurred data": frechet_distance(features(evaluator, blur(data[n:])), first),
         },
-        "accuracy": {"avatars": measure_accuracy(f), "avatars-eval": measure_accuracy(evaluator)},
+        "accuracy": {name: measure_accuracy(load_embedded(name)) for name in CLASSIFIERS},
     }
 
 
-def load_embedded(name: str) -> ConvNet:
+def load_embedded(name: str) -> TrainedNetwork:
     """An embedded classifier by its name."""
     classifier = classifiers.load(name)
-    assert isinstance(classifier, ConvNet)
+    assert isinstance(classifier, TrainedNetwork)
     return classifier
 
 
-def measure_accuracy(network: ConvNet) -> dict[str, dict[str, float]]:
+def measure_accuracy(network: TrainedNetwork) -> dict[str, dict[str, float]]:
     """Accuracies on held-out avatars, as they are rendered and with mild blur and noise, see `accuracy`."""
     return {
         "clean": accuracy(network, HELD_OUT, HELD_OUT_SEED),
@@ -68,7 +69,7 @@ def generate_images(generator: Generator, n: int) -> Tensor:
     return torch.cat([generator.synthesize(generator.map(rows)).clamp(-1, 1) for rows in z.split(BATCH)])
 
 
-def features(network: ConvNet, images: Tensor) -> Tensor:
+def features(network: TrainedNetwork, images: Tensor) -> Tensor:
     """The network's features (N, F) of images (N, 3, H, W), in batches."""
     return torch.cat([network.features(part) for part in images.split(BATCH)])
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, Factors, sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -53,7 +53,7 @@ class GANTraining:
     critic: a classifier of avatars for the schedule's attribute terms; None: there are none, for other images.
     """
 
-    def __init__(self, settings: GANSettings, critic: ConvNet | None, phase: int = 0, device: str = "cpu"):
+    def __init__(self, settings: GANSettings, critic: TrainedNetwork | None, phase: int = 0, device: str = "cpu"):
         self.settings, self.phase, self.device = settings, phase, device
         self.critic = critic.to(device) if critic else None
         self.resolution, self.images = settings.phases[phase]

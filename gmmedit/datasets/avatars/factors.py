@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,17 @@ DETAILS: tuple[str, ...] = (
     "parting",
 )
 """How an attribute's value looks, without changing the value; each in [-1, 1]."""
+
+SHOWN_WITH: dict[str, tuple[str, str]] = {
+    "smile_width": ("smile", "yes"),
+    "bangs_length": ("bangs", "yes"),
+    "wrinkles": ("age", "old"),
+    "frame_size": ("glasses", "yes"),
+    "frame_color": ("glasses", "yes"),
+    "beard_fullness": ("beard", "yes"),
+    "parting": ("bangs", "no"),
+}
+"""Details that are seen only where an attribute has a value; the others always are."""
 
 NUISANCES: tuple[str, ...] = (
     "skin",
@@ -92,6 +103,33 @@ class Factors:
 
     def __getitem__(self, rows: slice | Tensor) -> Factors:
         return Factors(self.attributes[rows], self.details[rows], self.nuisances[rows])
+
+    def numbers(self, names: Sequence[str]) -> Tensor:
+        """The details and nuisances of these names, (N, len(names)) in [-1, 1]. KeyError: there is no such factor."""
+        columns = dict(zip(DETAILS, self.details.T, strict=True)) | dict(zip(NUISANCES, self.nuisances.T, strict=True))
+        return torch.stack([columns[name] for name in names], dim=1) if names else self.details[:, :0]
+
+
+def shown(attributes: Tensor, names: Sequence[str]) -> Tensor:
+    """Which details and nuisances are seen in avatars of these attributes (N, 7), bool (N, len(names))."""
+    seen = torch.ones(len(attributes), len(names), dtype=torch.bool)
+    for column, name in enumerate(names):
+        if name in SHOWN_WITH:
+            attribute, value = SHOWN_WITH[name]
+            wanted = ATTRIBUTES[attribute].index(value)
+            seen[:, column] = attributes[:, list(ATTRIBUTES).index(attribute)] == wanted
+    return seen
+
+
+def counterfactual(factors: Factors, attribute: str, value: str) -> Factors:
+    """The same avatars with another value of one attribute: its details, and all other factors, stay as they are.
+
+    What the attribute would cause (`CAUSAL_MODEL`) stays too: an edit that changes only the target is compared with it.
+    KeyError: there is no such attribute. ValueError: it has no such value.
+    """
+    number, changed = ATTRIBUTES[attribute].index(value), factors.attributes.clone()
+    changed[:, list(ATTRIBUTES).index(attribute)] = number
+    return Factors(changed, factors.details, factors.nuisances)
 
 
 def sample_causal(n: int, seed: int) -> Factors:
