@@ -110,6 +110,10 @@ def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
     assert told["samples"] == 100 and told["rates"].keys() == {f"{a}={v}" for a in ATTRIBUTES for v in ATTRIBUTES[a]}
     assert told["frechet"]["two halves of the data"] < told["frechet"]["generator"]
     nuisances = {"avatars": (), "avatars-eval": NUISANCES, "avatars-factors": DETAILS + NUISANCES}
+    assert told["agreement"]["avatars-eval"] == pytest.approx(dict.fromkeys([*ATTRIBUTES, *NUISANCES], 1))
+    assert list(told["agreement"]["avatars-factors"]) == [*ATTRIBUTES, *NUISANCES]
+    assert min(told["agreement"]["avatars-factors"].values()) > 0.8
+    assert list(told["agreement"]["avatars"]) == list(ATTRIBUTES)
     assert told["accuracy"].keys() == nuisances.keys()
     for name, readings in told["accuracy"].items():
         assert readings.keys() == {"clean", "mildly disturbed"}

@@ -57,7 +57,7 @@ FACTORS = ClassifierSettings(
     seed=4,
     network=PatchNetConfig(AVATARS, DETAILS + NUISANCES),
     augmentation=StrongAugmentation(blur=1.3, noise=0.12, gain=0.06, bias=0.04, coarsest=0.5),
-    images=256_000,
+    images=179_200,
     nuisance_weight=30.0,
     average_images=10_000,
 )

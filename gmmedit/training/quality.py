@@ -27,7 +27,8 @@ def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
     """Figures of a generator of avatars, by its name or file, over n images; JSON-ready.
 
     Rates of every value (data, generator), shares of confident labels, and Fréchet distances of features. Of the
-    embedded classifiers: accuracy, and R^2 of details and nuisances, on held-out avatars.
+    embedded classifiers: agreement with the evaluation classifier on the generated images; accuracy, and R^2 of details
+    and nuisances, on held-out avatars.
     """
     f, evaluator, g = load_embedded("avatars"), load_embedded("avatars-eval"), generators.load(generator)
     data = render(sample_causal(2 * n, DATA_SEED))
@@ -44,6 +45,7 @@ def measure(n: int, generator: str = "avatars") -> dict[str, Any]:
             "two halves of the data": frechet_distance(second, first),
             "slightly blurred data": frechet_distance(features(evaluator, blur(data[n:])), first),
         },
+        "agreement": {name: agreement(load_embedded(name), evaluator, fakes) for name in CLASSIFIERS},
         "accuracy": {name: measure_accuracy(load_embedded(name)) for name in CLASSIFIERS},
     }
 
@@ -61,6 +63,29 @@ def measure_accuracy(network: TrainedNetwork) -> dict[str, dict[str, float]]:
         "clean": accuracy(network, HELD_OUT, HELD_OUT_SEED),
         "mildly disturbed": accuracy(network, HELD_OUT, HELD_OUT_SEED, MILD),
     }
+
+
+def agreement(network: TrainedNetwork, other: TrainedNetwork, images: Tensor) -> dict[str, float]:
+    """How far two networks agree on images (N, 3, H, W), by name.
+
+    For each attribute the share of the images to which both give the same value; for each number that both estimate,
+    the correlation.
+    """
+    (labels, numbers), (others, theirs) = (predict(f, images) for f in (network, other))
+    sizes = [len(values) for values in ATTRIBUTES.values()]
+    pairs = zip(ATTRIBUTES, labels.split(sizes, dim=1), others.split(sizes, dim=1), strict=True)
+    found = {name: float((a.argmax(1) == b.argmax(1)).float().mean()) for name, a, b in pairs}
+    ours, other_names = network.config.nuisances, other.config.nuisances
+    for name in [name for name in ours if name in other_names]:
+        both = torch.stack([numbers[:, ours.index(name)], theirs[:, other_names.index(name)]])
+        found[name] = float(torch.corrcoef(both)[0, 1])
+    return found
+
+
+def predict(network: TrainedNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The network's logits (N, K) and nuisances (N, M) of images (N, 3, H, W), in batches."""
+    logits, nuisances = zip(*(network.predict(part) for part in images.split(BATCH)), strict=True)
+    return torch.cat(logits), torch.cat(nuisances)
 
 
 def generate_images(generator: Generator, n: int) -> Tensor:
