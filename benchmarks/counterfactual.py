@@ -5,13 +5,14 @@
 
 `avatars-factors` reads all factors of the image before and after an edit at strength 1. An edit is right where the
 target has its value, the other attributes keep theirs, and details and nuisances stay: their mean |change| is given in
-standard deviations of the factor among avatars. Details that are not seen before or after, and those of the target, are
-left out. A perfect edit is not read as 0, so each figure stands beside a floor: the same reading of renders of the true
-counterfactual; `disturbed`: with blur and noise of their own on either image, nearer to a generator's.
+standard deviations of the factor among avatars. Details that are not seen before or after, those of the target, and
+factors that the network cannot read in renders (R^2 below LEAST), are left out. A perfect edit is not read as 0, so each
+figure stands beside a floor: the same reading of renders of the true counterfactual; `disturbed`: with blur and noise of
+their own on either image, nearer to a generator's.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,14 @@ from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, SHOWN_WITH, counterfactual, sample_causal, shown
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
-from gmmedit.training.classifier import MILD
+from gmmedit.training.classifier import MILD, accuracy
 
 CATEGORIES = [(attribute, value) for attribute, values in ATTRIBUTES.items() for value in values]
 COLUMNS = ("reached", "kept", "details", "nuisances")
 BATCH = 128
 SEED = 81  # of the rendered avatars
 UNIT_FROM = 10_000  # avatars of which the factors' deviations are taken
+LEAST, READ_FROM = 0.5, 2_000  # R^2 of a factor that counts, and the avatars on which it is measured
 FLOOR, DISTURBED, PAIRS = "floor", "floor, disturbed", "two samples"
 
 Disturb = Callable[[Tensor], Tensor]
@@ -61,10 +63,11 @@ class Errors:
     kept: Tensor
     changes: Tensor
 
-    def figures(self, names: tuple[str, ...]) -> list[float]:
-        """The means of COLUMNS; those of details and nuisances over the images and factors that count."""
-        details = torch.tensor([name in DETAILS for name in names])
-        parts = (self.reached, self.kept, self.changes[:, details], self.changes[:, ~details])
+    def figures(self, names: tuple[str, ...], counted: Collection[str]) -> list[float]:
+        """The means of COLUMNS; those of details and nuisances over the images, and over the factors that count."""
+        details = torch.tensor([name in DETAILS and name in counted for name in names])
+        nuisances = torch.tensor([name not in DETAILS and name in counted for name in names])
+        parts = (self.reached, self.kept, self.changes[:, details], self.changes[:, nuisances])
         return [float(part.nanmean()) for part in parts]
 
 
@@ -83,8 +86,9 @@ def main() -> None:
     except InputError as error:
         parser.error(f"{error.message}; {error.hint}")
     found |= measure_floors(network, options.n)
-    print_categories(found, network.config.nuisances)
-    print_factors(found, network.config.nuisances)
+    scores = accuracy(network, READ_FROM, SEED)
+    print_categories(found, network.config.nuisances, [name for name, score in scores.items() if score >= LEAST])
+    print_factors(found, network.config.nuisances, scores)
 
 
 def measure_edits(scored: Artifact, network: TrainedNetwork) -> dict[str, list[Errors]]:
@@ -156,22 +160,22 @@ def deviations(names: tuple[str, ...]) -> Tensor:
     return sample_causal(UNIT_FROM, SEED).numbers(names).std(0)
 
 
-def print_categories(found: dict[str, list[Errors]], names: tuple[str, ...]) -> None:
+def print_categories(found: dict[str, list[Errors]], names: tuple[str, ...], counted: Collection[str]) -> None:
     """For each method, COLUMNS of every category and their means, in Markdown."""
     for method, errors in found.items():
-        rows = [figures.figures(names) for figures in errors]
+        rows = [one.figures(names, counted) for one in errors]
         print(f"\n**{method}**\n\n| category | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
         for (attribute, value), row in zip(CATEGORIES, rows, strict=True):
             print_row(f"{attribute}={value}", row)
         print_row("mean", torch.tensor(rows).mean(0).tolist())
 
 
-def print_factors(found: dict[str, list[Errors]], names: tuple[str, ...]) -> None:
-    """For each method the mean |change| of every factor, over the categories, in Markdown."""
-    print(f"\n**factors**\n\n| factor | {' | '.join(found)} |\n|{'---|' * (len(found) + 1)}")
+def print_factors(found: dict[str, list[Errors]], names: tuple[str, ...], scores: dict[str, float]) -> None:
+    """Of every factor, R^2 in renders and each method's mean |change| over the categories, in Markdown."""
+    print(f"\n**factors**\n\n| factor | R^2 | {' | '.join(found)} |\n|{'---|' * (len(found) + 2)}")
     means = [torch.stack([one.changes.nanmean(0) for one in errors]).nanmean(0) for errors in found.values()]
     for name, row in zip(names, torch.stack(means, dim=1).tolist(), strict=True):
-        print_row(name, row)
+        print_row(name, [scores[name], *row])
 
 
 def print_row(name: str, numbers: list[float]) -> None:
