@@ -6,9 +6,9 @@
 `avatars-factors` reads all factors of the image before and after an edit at strength 1. An edit is right where the
 target has its value, the other attributes keep theirs, and details and nuisances stay: their mean |change| is given in
 standard deviations of the factor among avatars. Details that are not seen before or after, those of the target, and
-factors that the network cannot read in renders (R^2 below LEAST), are left out. A perfect edit is not read as 0, so each
-figure stands beside a floor: the same reading of renders of the true counterfactual; `disturbed`: with blur and noise of
-their own on either image, nearer to a generator's.
+factors that the network cannot read in renders (R^2 below LEAST), are left out. A perfect edit is not read as 0, so
+each figure stands beside a floor: the same reading of renders of the true counterfactual; `disturbed`: with blur and
+noise of their own on either image, nearer to a generator's.
 """
 
 import argparse
