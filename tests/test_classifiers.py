@@ -113,7 +113,7 @@ def test_quality_tells_of_the_generator_and_of_both_classifiers(monkeypatch):
     nuisances = {"avatars": (), "avatars-eval": NUISANCES, "avatars-factors": DETAILS + NUISANCES}
     assert told["agreement"]["avatars-eval"] == pytest.approx(dict.fromkeys([*ATTRIBUTES, *NUISANCES], 1))
     assert list(told["agreement"]["avatars-factors"]) == [*ATTRIBUTES, *NUISANCES]
-    assert min(told["agreement"]["avatars-factors"].values()) > 0.8
+    assert min(told["agreement"]["avatars-factors"].values()) > 0.7
     assert list(told["agreement"]["avatars"]) == list(ATTRIBUTES)
     assert told["accuracy"].keys() == nuisances.keys()
     for name, readings in told["accuracy"].items():
