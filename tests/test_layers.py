@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "gmmedit"
 # Rooms from the ground up; each may import those named, and itself.
 GROUND = {"errors", "runtime"}
 NETWORKS = {"networks", "hub", "generators", "classifiers", "features"}
-RUN = GROUND | NETWORKS | {"mixture", "spaces", "artifacts", "config", "run"}
+RUN = GROUND | NETWORKS | {"encoders", "mixture", "spaces", "artifacts", "config", "run"}
 ALLOWED = {
     "errors": set(),
     "mixture": set(),
@@ -27,13 +27,14 @@ ALLOWED = {
     "generators": GROUND | {"networks", "hub", "spaces"},
     "classifiers": GROUND | {"networks"},
     "features": GROUND | {"networks", "classifiers"},
+    "encoders": GROUND | {"networks", "generators", "classifiers", "spaces"},
     "editors": GROUND | {"mixture", "spaces"},
     "datasets": GROUND,
     "run": RUN - {"run"},
     "fitting": RUN,
     "editing": RUN | {"fitting", "editors", "pictures"},
     "evaluation": RUN | {"fitting", "editors", "pictures"},
-    "training": GROUND | NETWORKS | {"datasets", "evaluation"},
+    "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
     "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
     "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},

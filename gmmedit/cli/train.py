@@ -1,4 +1,4 @@
-"""The commands `gmmedit train ...`: train the networks that come with gmmedit."""
+"""The commands `gmmedit train ...`: train the networks that come with gmmedit, and encoders of any generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gmmedit.cli.options import Debug, Device, FitSeed, Quiet, expand_home
+from gmmedit.cli.options import Debug, Device, FitSeed, Quiet, Trust, expand_home
 from gmmedit.cli.output import open_execution, print_written
 
 train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train the networks that come with gmmedit.")
@@ -53,6 +53,33 @@ def train_classifier(
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
         path = run(out, "evaluation" if evaluator else network, execution)
+    print_written(path, quiet)
+
+
+@train.command("encoder")
+def train_encoder(
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder whose generator is encoded.", callback=expand_home)
+    ] = None,
+    gan: Annotated[str | None, typer.Option(help="Generator, instead of a run's: a name or a file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder (default: the run folder, or runs/train).", callback=expand_home)
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=16, help="Number of samples to train on, each used once.")] = None,
+    device: Device = "cpu", seed: FitSeed = None, trust: Trust = False, quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train an encoder, image to latent, on a generator's own samples; a stopped training resumes."""
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training import encoder_loop as loop
+    from gmmedit.training.encoder import EncoderSettings
+
+    chosen = {"images": images, "seed": seed}
+    settings = EncoderSettings(**{name: value for name, value in chosen.items() if value is not None})
+    folder = out or run or Path("runs/train")
+    with open_execution(run, device, 1, False, False, quiet, trust) as execution:
+        prepare(execution)
+        with loop.open_networks(run, gan, execution) as (renderer, classifier):
+            path = loop.train_encoder(folder, settings, renderer, classifier, execution)
     print_written(path, quiet)
 
 

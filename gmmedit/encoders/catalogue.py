@@ -1,0 +1,47 @@
+"""Encoders by name or file, and the encoder that belongs to a generator."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gmmedit.encoders.base import Encoder
+from gmmedit.encoders.convnet import read_encoder
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator
+
+WEIGHTS = Path(__file__).parents[1] / "datasets" / "avatars" / "weights"
+EMBEDDED = {"avatars": WEIGHTS / "encoder.safetensors"}
+"""Names and files of the encoders that come with gmmedit."""
+
+
+def load(name_or_path: str, device: str = "cpu") -> Encoder:
+    """The encoder of that name or safetensors file, frozen and in evaluation mode.
+
+    InputError: there is no such name or file, or the file is damaged or of another kind.
+    """
+    encoder = read_encoder(EMBEDDED.get(name_or_path, Path(name_or_path)))
+    return encoder.to(device).eval().requires_grad_(False)
+
+
+def find_encoder(generator: Generator, files: Iterable[Path] = (), device: str = "cpu") -> tuple[str, Encoder] | None:
+    """The encoder of this generator, and its name or file: the first of `files` that suits, else an embedded one.
+
+    Files that do not exist are passed over, and encoders of other generators. None: there is none. InputError: a file
+    is damaged.
+    """
+    for name in [*map(str, filter(Path.is_file, files)), *EMBEDDED]:
+        if not EMBEDDED.get(name, Path(name)).is_file():
+            continue
+        encoder = load(name, device)
+        if encoder.generator == generator.fingerprint:
+            return name, encoder
+    return None
+
+
+def check_encoder(encoder: Encoder, generator: Generator, name: str) -> Encoder:
+    """The encoder. InputError: it was trained on samples of another generator."""
+    if encoder.generator != generator.fingerprint:
+        message = (
+            f"{name} encodes images of the generator {encoder.generator[:12]}, not of {generator.fingerprint[:12]}"
+        )
+        raise InputError(message, hint="omit --encoder, or train one: gmmedit train encoder")
+    return encoder
