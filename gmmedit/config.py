@@ -92,6 +92,20 @@ class EditSettings(Section):
     seed: Seed = 0
 
 
+class InvertSettings(Section):
+    """How photographs are cut, and how the latents that generate them are found."""
+
+    space: Literal["auto", "z", "w", "w+"] = "auto"  # auto: that of mixture.h5 if there is one, W as w+
+    encoder: str = "auto"  # name or file; auto: the run's or the embedded one of this generator; none: the best sample
+    features: str = "auto"  # feature network; auto: that of the labelling classifier; none
+    crop: Literal["center", "box", "none"] = "center"
+    steps: Annotated[int, Field(ge=0, le=10_000)] = 100
+    lr: Rate = 0.05  # in chart coordinates, in which samples have variance 1
+    prior: Weight = 1e-3  # weight of the mean squared chart coordinate
+    feature_weight: Weight = 1.0
+    own: Annotated[int, Field(ge=0, le=1000)] = 16  # own samples that are inverted to compare errors with; 0: none
+
+
 class EvaluateSettings(Section):
     """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
@@ -115,13 +129,16 @@ class Config(Section):
     fit_single: FitSingleSettings = FitSingleSettings()
     fit_mixture: FitMixtureSettings = FitMixtureSettings()
     edit: EditSettings = EditSettings()
+    invert: InvertSettings = InvertSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: EvaluateSettings = EvaluateSettings()
 
 
-FILES = (("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("edit", "features"),
-         ("evaluate", "classifier"),
-         ("evaluate", "features"), ("compare", "classifier"), ("compare", "features"))  # fmt: skip  # may name files
+FILES = (  # settings that may name files
+    ("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("edit", "features"), ("invert", "encoder"),
+    ("invert", "features"), ("evaluate", "classifier"), ("evaluate", "features"), ("compare", "classifier"),
+    ("compare", "features"),
+)  # fmt: skip
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 
 

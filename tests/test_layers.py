@@ -48,6 +48,7 @@ STAGES = {
     "fit_single",
     "fit_mixture",
     "edit",
+    "invert",
     "evaluate",
     "compare",
     "report",

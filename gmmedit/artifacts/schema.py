@@ -240,6 +240,26 @@ EDITS = Kind(
     replaced=True,
 )
 
+INVERSIONS = Kind(
+    name="inversions",
+    version=1,
+    command="gmmedit invert",
+    summary="Photographs and the latents that generate them; `files` of the config names them in order. "
+    "own_inversions.h5 is of the same kind and holds samples of the generator's own, whose errors are the measure.",
+    rows="N",
+    fields=(
+        Field("latents", ("N", "L", "D"), "f4", "latents: W+ (for --space w: L times the same), or z with L = 1"),
+        Field("images", ("N", *IMAGES), "u1", "the photographs as they were cut, RGB, 0 to 255"),
+        Field("reconstructions", ("N", *IMAGES), "u1", "what the latents generate, RGB, 0 to 255"),
+        Field("start_error", ("N",), "f4", "error before the optimisation: of the encoder, or of the best sample"),
+        Field("error", ("N",), "f4", "mean absolute difference of the pixels, which are in [-1, 1]"),
+        Field("feature_error", ("N",), "f4", "squared distance of the features, that of two samples is 1"),
+        Field("density", ("N",), "f4", "mean squared chart coordinate, about 1 for a sample"),
+        Field("percentile", ("N",), "f4", "share of own samples with smaller errors; NaN: none were inverted"),
+        Field("own_errors", ("R",), "f4", "`error` of own samples, ascending", optional=True),
+    ),
+)
+
 SCORES = (
     Field(
         "unedited/*",
@@ -300,4 +320,6 @@ STRIPS = Kind(
     replaced=True,
 )
 
-KINDS = {kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, EVALUATION, COMPARISON, STRIPS)}
+KINDS = {
+    kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS, EVALUATION, COMPARISON, STRIPS)
+}

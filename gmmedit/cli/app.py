@@ -14,6 +14,7 @@ from gmmedit import __version__
 from gmmedit.cli.completion import complete_attributes, complete_generators
 from gmmedit.cli.errors import CommandGroup
 from gmmedit.cli.inspect import export, inspect, look, verify
+from gmmedit.cli.invert import invert
 from gmmedit.cli.models import models
 from gmmedit.cli.options import (
     RUN,
@@ -234,6 +235,9 @@ def edit(
     with open_execution(run, device, 1, False, restart, quiet, trust) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)
+
+
+app.command()(invert)
 
 
 Unseen = Annotated[int | None, typer.Option("-n", help="Number of evaluation samples.")]

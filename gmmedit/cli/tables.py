@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Without a terminal, tables need not fit into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
+SHOWN_INVERSIONS = 40  # rows of a table
 CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
 
@@ -96,6 +97,26 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
             typer.echo(line)
         for name in report["files"]:
             typer.echo(f"wrote {name}")
+
+
+def show_inversions(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
+    """Print the error of each inversion beside those of the generator's own samples."""
+    from gmmedit.report.summaries import inversion_report
+
+    report = inversion_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    elif not quiet:
+        table = Table("image", "start", "error", "of samples", "density", "")
+        for row in report["images"][:SHOWN_INVERSIONS]:
+            beside = "-" if row["percentile"] is None else f"> {row['percentile']:.0%}"
+            errors = (f"{row[name]:.3f}" for name in ("start_error", "error"))
+            table.add_row(escape(row["file"]), *errors, beside, f"{row['density']:.2f}", row["verdict"])
+        console.print(table)
+        for line in report["lines"]:
+            typer.echo(line)
+        for name in report["files"]:
+            print_written(Path(name), quiet, kept)
 
 
 def show_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.editing.inversion import UNLIKE
 from gmmedit.editing.request import edited_columns
 from gmmedit.mixture.held import all_others_held, held_by_all
 from gmmedit.mixture.objectives import image_change
@@ -119,6 +120,33 @@ def edit_report(path: Path) -> dict[str, Any]:
             "changes": changes,
             "files": files,
         }
+
+
+def inversion_report(path: Path) -> dict[str, Any]:
+    """The inversions of inversions.h5: errors of each image, lines on all of them, and the files.
+
+    An image whose error exceeds those of all own samples is said not to look like the generator's. InputError: the file
+    is missing or unreadable.
+    """
+    with artifacts.open(path, "inversions") as found:
+        names = ("start_error", "error", "feature_error", "density", "percentile")
+        columns = {name: found[name].tolist() for name in names}
+        rows: list[dict[str, Any]] = []
+        for i, file in enumerate(found.spec.config["files"]):
+            row = {"file": file} | {name: values[i] for name, values in columns.items()}
+            row["percentile"] = None if np.isnan(row["percentile"]) else row["percentile"]
+            row["verdict"] = UNLIKE if row["percentile"] == 1 else ""
+            rows.append(row)
+        middle = float(np.median(columns["error"]))
+        lines = [f"mean absolute difference of pixels: median {middle:.3f}, for pixels in [-1, 1]"]
+        if "own_errors" in found:
+            own = float(np.median(found["own_errors"]))
+            lines[0] += f"; {middle / own:.2f} times that of {len(found['own_errors'])} own samples ({own:.3f})"
+        unlike = sum(bool(row["verdict"]) for row in rows)
+        if unlike:
+            lines.append(f"{unlike} of {len(rows)} images have larger errors than any own sample")
+        lines += found.attrs.get("notes", [])
+    return {"images": rows, "lines": lines, "files": [str(path), str(path.parent / path.stem / "sheet.png")]}
 
 
 def describe_change(edits: Artifact, strength: int) -> list[str]:

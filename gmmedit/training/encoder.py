@@ -4,7 +4,8 @@ Every step draws new latents, generates their images and disturbs them a little.
 coordinates, and from IMAGES_FROM of the training on also that of the reconstruction: mean absolute difference of the
 pixels, and the distance of the labelling classifier's features, both in units of the difference of two samples. Layers
 of W+ get deviations of their own one after the other (Tov et al. 2021, "Designing an encoder for StyleGAN image
-manipulation"). Step t draws everything from generators seeded by (seed, t), so that a resumed run gives the same result.
+manipulation"). Step t draws everything from generators seeded by (seed, t), so that a resumed run gives the same
+result.
 """
 
 import copy

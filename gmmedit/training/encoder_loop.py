@@ -63,8 +63,8 @@ def open_networks(
 ) -> Iterator[tuple[Renderer, Classifier | None]]:
     """The generator of a run folder, or the one called `gan`, and the classifier whose features are compared.
 
-    None: no classifier of images with gradients is known. InputError: both or neither are given; as `RunFolder.generator`
-    and `RunFolder.classifier`.
+    None: no classifier of images with gradients is known. InputError: both or neither are given; as
+    `RunFolder.generator` and `RunFolder.classifier`.
     """
     if (run is None) == (gan is None):
         raise InputError("train encoder needs a run folder or a generator", hint="give one of --run DIR and --gan NAME")

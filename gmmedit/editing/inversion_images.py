@@ -1,0 +1,56 @@
+"""The images beside an inversions.h5: a PNG of each reconstruction, and a sheet of photographs and reconstructions."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gmmedit import artifacts
+from gmmedit.errors import refuse_link, writing
+from gmmedit.pictures.sheets import contact_sheet, to_png
+from gmmedit.runtime.storage import write_file
+
+MAX_ROWS = 24  # of a sheet
+LONGEST_NAME = 22  # letters of a file's name on a sheet
+OWN = re.compile(r"(image_(0|[1-9][0-9]*)(_cut)?\.png|sheet\.png)(\.tmp)?")  # names of these images
+
+
+def make_image_folder(path: Path) -> Path:
+    """The folder of the images of an inversions.h5, created if missing. InputError: it cannot be, or is a link."""
+    folder = path.parent / path.stem
+    refuse_link(folder)
+    with writing(folder / "sheet.png"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_images(path: Path) -> Path:
+    """Write the photographs as cut, the reconstructions and a sheet into the folder `inversions`; the sheet's path.
+
+    Images of earlier inversions are deleted, and no files of other names. The caller holds `lock(path)`. InputError:
+    the folder cannot be created. RunError: the disk is full.
+    """
+    folder = make_image_folder(path)
+    sheet = folder / "sheet.png"
+    with artifacts.open(path, "inversions") as found, writing(sheet):
+        for old in [file for file in folder.iterdir() if OWN.fullmatch(file.name)]:
+            old.unlink()
+        for name, images in (("_cut", found["images"]), ("", found["reconstructions"])):
+            for i, pixels in enumerate(images):
+                image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+                write_file(folder / f"image_{i}{name}.png", to_png(image), synced=False)
+        write_file(sheet, to_png(make_sheet(found)))
+    return sheet
+
+
+def make_sheet(found: artifacts.Artifact) -> Image.Image:
+    """A row for each photograph: as it was cut, and its reconstruction with the error and the percentile below."""
+    images = np.stack([found["images"][:MAX_ROWS], found["reconstructions"][:MAX_ROWS]], axis=1)
+    captions = []
+    for i, name in enumerate(found.spec.config["files"][:MAX_ROWS]):
+        percentile = found["percentile"][i]
+        beside = "" if np.isnan(percentile) else f", more than {percentile:.0%} of samples"
+        short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
+        captions.append([short, f"error {found['error'][i]:.3f}{beside}"])
+    return contact_sheet(images, ["photograph", "reconstruction"], captions, "inversions")

@@ -1,0 +1,121 @@
+"""Opens the inverter of a run: generator, chart, encoder and features, as its settings choose them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit import encoders
+from gmmedit.classifiers import Classifier
+from gmmedit.config import InvertSettings
+from gmmedit.editing.inversion import Features, Inverter
+from gmmedit.encoders import Encoder
+from gmmedit.encoders.catalogue import check_encoder
+from gmmedit.errors import InputError
+from gmmedit.run.folder import RunFolder
+from gmmedit.spaces import fit_chart
+
+ENCODER = "encoder.safetensors"  # in the run folder: what `train encoder --run` writes
+
+
+def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
+    """The inverter of a run's generator. Only samples.h5 is needed; labels.h5 gives features and thumbnails.
+
+    The inverter's settings name the space, encoder and features that were chosen. InputError: samples.h5 or a network
+    is missing or has changed; the generator has no W for --space w; the encoder is of another generator.
+    """
+    renderer, notes = run_folder.renderer, []
+    settings = settings.model_copy(update={"space": resolve_space(run_folder, settings.space)})
+    space = "z" if settings.space == "z" else "w"
+    encoder_name, encoder = choose_encoder(run_folder, settings.encoder, space)
+    features_name, features, feature_notes = choose_features(run_folder, settings.features)
+    notes += feature_notes
+    chosen: dict[str, str | int] = {"encoder": encoder_name, "features": features_name}
+    if settings.steps and not renderer.generator.differentiable:
+        chosen["steps"] = 0
+        notes.append("no optimisation (--steps 0): the generator has no gradients")
+    samples = run_folder.samples
+    chart = fit_chart(run_folder.space(space), torch.from_numpy(samples[space]))
+    labels = run_folder.labels if run_folder.file("labels").exists() else None
+    return Inverter(
+        renderer=renderer,
+        space=space,
+        shared=settings.space != "w+",
+        chart=chart.to(run_folder.execution.device),
+        samples=samples,
+        thumbnails=labels["thumbnails"].astype(np.int16) if labels is not None and "thumbnails" in labels else None,
+        encoder=encoder,
+        features=features,
+        settings=settings.model_copy(update=chosen),
+        execution=run_folder.execution,
+        notes=tuple(notes),
+    )
+
+
+def with_own_errors(inverter: Inverter, errors: np.ndarray) -> Inverter:
+    """The same inverter, which compares errors with those (R,) of the generator's own samples."""
+    return replace(inverter, own_errors=np.sort(errors))
+
+
+def resolve_space(run_folder: RunFolder, space: str) -> str:
+    """z, w or w+; `auto`: what the run's edits need. InputError: the generator has no W."""
+    spaces = run_folder.generator.spaces
+    if space == "auto":
+        fitted = run_folder.fitted_space if run_folder.file("mixture").exists() else ""
+        return "z" if fitted == "z" or "w" not in spaces else "w+"
+    if space != "z" and "w" not in spaces:
+        message = f"{run_folder.sample_settings.gan} has no W"
+        raise InputError(message, hint="--space z")
+    return space
+
+
+def choose_encoder(run_folder: RunFolder, name: str, space: str) -> tuple[str, Encoder | None]:
+    """The encoder and its name, `none` without one. InputError: it is of another generator or space."""
+    generator, device = run_folder.generator, run_folder.execution.device
+    if name == "none":
+        return name, None
+    if name == "auto":
+        found = encoders.find_encoder(generator, [run_folder.path / ENCODER], device)
+        return found if found and found[1].space == space else ("none", None)
+    encoder = check_encoder(encoders.load(name, device), generator, name)
+    if encoder.space != space:
+        raise InputError(f"{name} gives latents of {encoder.space.upper()}", hint=f"--space {encoder.space}")
+    return name, encoder
+
+
+def choose_features(run_folder: RunFolder, name: str) -> tuple[str, Features | None, list[str]]:
+    """The feature network's name, `none` without one, its function, and notes.
+
+    `auto`: the features of the labelling classifier, else its logits; without labels.h5, or where a table gave the
+    labels, none. InputError: as `load_embedder`; the features have no gradients.
+    """
+    if name == "none":
+        return name, None, []
+    if name != "auto":
+        from gmmedit.features import load_embedder  # with the readers of every kind of network
+
+        embedder = load_embedder(name, run_folder.execution.device)
+        return name, embedder.features, []
+    if not run_folder.file("labels").exists():
+        return "none", None, ["only pixels are compared: there is no labels.h5, whose classifier gives features"]
+    classifier = run_folder.classifier
+    label = str(run_folder.labels.spec.config["classifier"])
+    if not classifier.sees_images or not classifier.differentiable:
+        reason = "has no gradients" if classifier.sees_images else "does not classify images"
+        return "none", None, [f"only pixels are compared: {label} {reason}"]
+    return label, ClassifierFeatures(classifier), []
+
+
+class ClassifierFeatures:
+    """A classifier's features, of one that has none its logits."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] to features (N, F)."""
+        logits, _, features = self.classifier.observe(images)
+        return features if features.shape[1] else logits
