@@ -106,6 +106,14 @@ class InvertSettings(Section):
     own: Annotated[int, Field(ge=0, le=1000)] = 16  # own samples that are inverted to compare errors with; 0: none
 
 
+class TuneSettings(Section):
+    """How a copy of the generator is tuned around inverted latents (Roich et al. 2021, "Pivotal tuning")."""
+
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 350
+    lr: Rate = 3e-4
+    locality: Weight = 1.0  # weight of the change of other latents' images, in units of the difference of two samples
+
+
 class EvaluateSettings(Section):
     """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
@@ -130,6 +138,7 @@ class Config(Section):
     fit_mixture: FitMixtureSettings = FitMixtureSettings()
     edit: EditSettings = EditSettings()
     invert: InvertSettings = InvertSettings()
+    tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: EvaluateSettings = EvaluateSettings()
 

@@ -207,6 +207,9 @@ def edit(
         Path | None,
         typer.Option(help="Edit latents from FILE or FILE:KEY instead (.npz, .npy, .pt).", callback=expand_home),
     ] = None,
+    inverted: Annotated[
+        bool, typer.Option("--inverted", help="Edit the photographs of inversions.h5 instead (--index: those rows).")
+    ] = False,
     latents_space: Annotated[
         Literal["z", "w", "w+"] | None, typer.Option(help="Space of --latents, if ambiguous.")
     ] = None,
@@ -231,7 +234,9 @@ def edit(
     flags["features"] = features
     resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
-    request = stage.Request.parse(attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space)
+    request = stage.Request.parse(
+        attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space, inverted
+    )
     with open_execution(run, device, 1, False, restart, quiet, trust) as execution:
         path = stage.run(run, resolved.edit, request, execution, out)
     show_edit(path, quiet, json_)

@@ -33,6 +33,9 @@ def invert(
     features: Annotated[
         str | None, typer.Option(help="Feature network to compare with (default: the labelling classifier); none.")
     ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Also tune a copy of the generator around them, which edit --inverted uses.")
+    ] = False,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Find the latents of photographs -> inversions.h5, PNGs; then gmmedit edit --inverted."""
@@ -43,7 +46,7 @@ def invert(
     flags = {"space": space, "steps": steps, "crop": crop, "encoder": encoder, "features": features}
     resolved = settings.load(config, invert=flags)
     with open_execution(run, device, 1, force, restart, quiet, trust) as execution:
-        path, refused = stage.run(run, resolved.invert, images, execution, landmarks)
+        path, refused = stage.run(run, resolved.invert, images, execution, landmarks, resolved.tune if tune else None)
     show_inversions(path, quiet, json_, path in execution.kept)
     for error in refused:
         print_error(error, error.message, error.hint)

@@ -128,7 +128,7 @@ class Inverter:
 
     def make_target(self, pixels: np.ndarray) -> Target:
         """The image uint8 (H, W, C) on the device, and its features."""
-        image = from_bytes(pixels[None]).to(self.renderer.generator.device)
+        image = from_bytes(np.array(pixels[None])).to(self.renderer.generator.device)
         with torch.no_grad():
             return Target(image, self.features(image) if self.features else None)
 

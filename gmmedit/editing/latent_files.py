@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 
+from gmmedit import artifacts
 from gmmedit.errors import InputError
 from gmmedit.generators.formats.detect import container_of
 from gmmedit.networks.lazy_tensors import LazyTensor
@@ -22,6 +23,7 @@ from gmmedit.runtime.regular_files import check_regular
 
 LARGEST = 1 << 28  # bytes of an array: W+ of 7,000 images of the largest StyleGAN2
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # first bytes of a zip, and of an empty one
 
 Arrays = dict[str, Callable[[], np.ndarray]]
@@ -36,8 +38,10 @@ def list_arrays(path: Path, hint: str) -> Arrays:
     """
     check_regular(path, hint)
     with path.open("rb") as stream:
-        head = stream.read(len(npy.MAGIC_PREFIX))
-    if head == npy.MAGIC_PREFIX:
+        head = stream.read(len(HDF5))
+    if head == HDF5:
+        return list_inversions(path)
+    if head.startswith(npy.MAGIC_PREFIX):
         return {path.stem: partial(read_npy, path, hint)}
     if head.startswith(ZIP):
         with reading(path, "npz", hint), zipfile.ZipFile(path) as archive:
@@ -50,6 +54,13 @@ def list_arrays(path: Path, hint: str) -> Arrays:
             raise InputError(f"{path} is not an npy, npz or torch.save file")
         found = find_tensors(read_torch(path) if kind == "torch" else read_pickle(path), path.stem, set())
         return {name: partial(read_tensor, path, tensor, hint) for name, tensor in found}
+
+
+def list_inversions(path: Path) -> Arrays:
+    """The latents of an inversions.h5 under the name of their space, `z` or `w+`. InputError: of another kind."""
+    with artifacts.open(path, "inversions") as found:
+        latents, flat = found["latents"], found.spec.config["space"] == "z"
+    return {"z": lambda: latents[:, 0]} if flat else {"w+": lambda: latents}
 
 
 @contextmanager

@@ -146,4 +146,4 @@ def cut_photograph(
         image = ImageOps.pad(image, size, filter_, color=background)
     else:
         image = ImageOps.fit(image, size, filter_)
-    return np.asarray(image.convert("L"))[..., None] if channels == 1 else np.asarray(image)
+    return np.array(image.convert("L"))[..., None] if channels == 1 else np.array(image)

@@ -81,15 +81,15 @@ class Request:
     """Aims, the strengths that scale them or the label to reach, and the images to edit.
 
     Each alpha is a column of the result; with `each`, each aim is one. `target`: the probability that the label of the
-    first aim is to reach. `rows`: rows of samples.h5 (source index) or seeds.
+    first aim is to reach. `rows`: rows of samples.h5 (source index) or of inversions.h5 (inverted), or seeds.
     """
 
     aims: tuple[Aim, ...]
     alphas: tuple[float, ...]
     each: bool
     target: float | None
-    source: Literal["index", "seeds", "latents"]
-    rows: tuple[int, ...]
+    source: Literal["index", "seeds", "latents", "inverted"]
+    rows: tuple[int, ...]  # of "inverted": none for all
     latents: Path | None  # FILE or FILE:KEY
     latents_space: LatentSpace | None = None  # None: detected
 
@@ -106,6 +106,7 @@ class Request:
         each: bool = False,
         attributes: Attributes = (),
         latents_space: LatentSpace | None = None,
+        inverted: bool = False,
     ) -> "Request":
         """The request that the options of `gmmedit edit` make; attributes: those of the run.
 
@@ -115,6 +116,7 @@ class Request:
             raise InputError("nothing to edit", hint=f"--attr {SYNTAX}")
         check_exclusive("--alpha, --alphas and --target", alpha, alphas, target)
         check_exclusive("--index, --seeds and --latents", index, seeds, latents)
+        check_exclusive("--inverted, --seeds and --latents", inverted or None, seeds, latents)
         if each and (alphas is not None or target is not None):
             message = "--each cannot be combined with --alphas or --target"
             raise InputError(message, hint="a strength for each: --each --attr smile:0.6 --attr age:1.5")
@@ -128,6 +130,9 @@ class Request:
         if target is not None and (aims[0].strength or 0.0) <= 0:
             message = f"--target {target:g}: --attr {aims[0].title()} moves away from that label"
             raise InputError(message, hint=f"aim at the value itself: --attr {aims[0].attribute}=VALUE")
+        if inverted:
+            chosen = () if index is None else parse_numbers(index, "--index")
+            return cls(aims, grid, each, target, "inverted", chosen, None)
         if latents is not None:
             return cls(aims, grid, each, target, "latents", (), latents, latents_space)
         if seeds is not None:

@@ -28,6 +28,7 @@ from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.hold_out import check_unseen
 from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
+from gmmedit.run.tuned import is_tuned, read_tuned
 from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.validation import explain_error
@@ -213,7 +214,10 @@ class RunFolder:
         trusted: the user named it, so its Python file may run. InputError: its latent spaces, image shape or classes
         differ from those of the run's generator.
         """
-        tuned = generators.load(source, self.execution.device, trusted=trusted)
+        if is_tuned(Path(source)):
+            tuned = read_tuned(Path(source), self.generator)
+        else:
+            tuned = generators.load(source, self.execution.device, trusted=trusted)
         for found, wanted in zip(compatibility_of(tuned), compatibility_of(self.generator), strict=True):
             if found != wanted:
                 message = f"{source} has {found}, the run's generator has {wanted}"

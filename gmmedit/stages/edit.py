@@ -22,6 +22,7 @@ from gmmedit.editing.targets import Aims, find_strengths
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.tuned import find_tuned
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
@@ -46,11 +47,12 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
     with RunFolder(folder, execution) as run_folder:
         mixture, samples = run_folder.artifact("mixture"), run_folder.samples
         categories = [aim.category(mixture.attributes) for aim in request.aims]
+        settings = use_tuned(settings, request, run_folder)
         if settings.gan:
             settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
         session = open_session(run_folder, settings)
         scale = open_identity_scale(run_folder, settings.features)
-        index, latent = select_latents(request, samples, session)
+        index, latent = select_latents(request, run_folder, session)
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
         spec = run_spec(mixture, latent, index, images, session, request, scale)
@@ -124,10 +126,34 @@ def plan_columns(
     return [(scale, [(category, strength * scale) for category, strength in aims]) for scale in scales]
 
 
-def select_latents(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
+def use_tuned(settings: EditSettings, request: Request, run_folder: RunFolder) -> EditSettings:
+    """The settings with the generator that was tuned around the inversions, where they are edited and none is named."""
+    if request.source != "inverted" or settings.gan:
+        return settings
+    tuned = find_tuned(run_folder.artifact("inversions"))
+    return settings.model_copy(update={"gan": str(tuned)}) if tuned else settings
+
+
+def select_latents(request: Request, run_folder: RunFolder, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
-    index, latent = read_latents_of(request, samples, session)
+    if request.source == "inverted":
+        index, latent = read_inverted(request, run_folder.artifact("inversions"), session)
+    else:
+        index, latent = read_latents_of(request, run_folder.samples, session)
     return index, session.to_layers(latent)
+
+
+def read_inverted(request: Request, inversions: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
+    """Rows of inversions.h5 (N,), and their latents (N, L, D). InputError: no such row, or latents of another space."""
+    index = np.array(request.rows or range(inversions.spec.n), dtype=np.int64)
+    if index.max() >= inversions.spec.n:
+        message = f"row {index.max()} is not in {inversions.path}, which has {inversions.spec.n} rows"
+        raise InputError(message, hint=f"--index 0-{inversions.spec.n - 1}")
+    there = "z" if inversions.spec.config["space"] == "z" else "w"
+    if there != session.space:
+        message = f"{inversions.path} holds latents of {there.upper()}, the run edits in {session.space.upper()}"
+        raise InputError(message, hint=f"invert again with --space {'z' if session.space == 'z' else 'w+'} --force")
+    return index, torch.from_numpy(inversions["latents"][index])
 
 
 def read_latents_of(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gmmedit import artifacts
 from gmmedit.artifacts import RunSpec
-from gmmedit.config import EvaluateSettings, InvertSettings
+from gmmedit.config import EvaluateSettings, InvertSettings, TuneSettings
 from gmmedit.editing.alignment import Landmarks, read_landmarks
 from gmmedit.editing.inversion import Inversion, Inverter
 from gmmedit.editing.inversion_images import make_image_folder, write_images
 from gmmedit.editing.inverter import open_inverter, with_own_errors
 from gmmedit.editing.photographs import list_photographs, read_photograph
+from gmmedit.editing.tuning import tune as tune_generator
 from gmmedit.errors import InputError
+from gmmedit.pictures.pixels import to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import first_unseen
+from gmmedit.run.rendering import Renderer
+from gmmedit.run.tuned import is_tuned, read_record, read_tuned, tuned_path, write_tuned
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
@@ -42,10 +47,12 @@ def run(
     paths: Sequence[Path],
     execution: Execution,
     landmarks: Path | None = None,
+    tune: TuneSettings | None = None,
 ) -> tuple[Path, list[InputError]]:
     """Write folder/inversions.h5 of the images in files and folders; its path, and an error for each unusable file.
 
-    landmarks: a CSV of five landmarks by file name, by which faces are aligned instead of cut. InputError: no file can
+    landmarks: a CSV of five landmarks by file name, by which faces are aligned before the cut. tune: also write a copy
+    of the generator that is tuned around the latents, beside inversions.h5. InputError: no file can
     be used; an artifact or network is missing or has changed; inversions.h5 has other images or settings. RunError:
     another process inverts into the same folder.
     """
@@ -61,7 +68,7 @@ def run(
             make_image_folder(path)
             inverter = with_own_errors(inverter, invert_own(run_folder, inverter)) if settings.own else inverter
             write_inversions(path, run_spec(run_folder, inverter, photographs), inverter, photographs.pixels)
-            write_images(path)
+            write_images(path, write_tuned_generator(path, inverter, tune) if tune else None)
     return path, photographs.refused
 
 
@@ -113,6 +120,22 @@ def write_inversions(
             writer.write(start, stop, dict(fields_of(inverter.invert_pixels(pixels[start]))))
             execution.tick(stop, len(pixels), what)
         writer.finish()
+
+
+def write_tuned_generator(path: Path, inverter: Inverter, settings: TuneSettings) -> np.ndarray:
+    """Tune a copy of the generator around inversions.h5, unless it is there; its reconstructions uint8 (N, H, W, C)."""
+    generator = inverter.renderer.generator
+    if not generator.differentiable:
+        raise InputError("the generator has no gradients", hint="omit --tune")
+    with artifacts.open(path, "inversions") as found:
+        latents, pixels = torch.from_numpy(found["latents"]), found["images"]
+        record = {"generator": generator.fingerprint, "inversions": found.fingerprint} | settings.model_dump()
+    file = tuned_path(path)
+    if not (is_tuned(file) and read_record(file) == record):
+        write_tuned(file, tune_generator(inverter, latents.to(generator.device), pixels, settings), record)
+    renderer = Renderer(read_tuned(file, generator), inverter.renderer.settings)
+    with torch.no_grad():
+        return np.concatenate([to_bytes(renderer.generate(row, inverter.space)) for row in latents.split(1)])
 
 
 def fields_of(inversion: Inversion) -> Iterator[tuple[str, np.ndarray]]:
