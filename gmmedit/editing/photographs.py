@@ -18,7 +18,7 @@ Crop = Literal["center", "box", "none"]
 Colour = tuple[int, int, int]
 
 # What Pillow reads by itself: EPS would start another program.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".jp2",
     ".heic", ".heif",  # refused with a hint
@@ -64,7 +64,8 @@ def read_photograph(source: Path | BinaryIO, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            image = Image.open(source, formats=FORMATS)
+            Image.init()
+            image = Image.open(source, formats=[kind for kind in FORMATS if kind in Image.OPEN])  # AVIF is optional
         check_size(image.size, name)
         image.load()
         upright = ImageOps.exif_transpose(image)

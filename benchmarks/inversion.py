@@ -1,0 +1,176 @@
+"""Inversion of renders that no training has seen, and edits after it against the true counterfactual renders.
+
+    python benchmarks/inversion.py --run runs/w --out runs/inversion -n 100 [--prior 0] [--encoder none] [--tune]
+
+`--run`: a run folder of the embedded generator with samples.h5 to mixture.h5. Every render is inverted, one attribute
+of it is edited at strength 1, and the edit is compared with the render of the same factors with the other value.
+Prints the figures, and writes a line for each image to OUT/NAME.jsonl; what is there is not done again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit import classifiers
+from gmmedit.config import EditSettings, InvertSettings, TuneSettings
+from gmmedit.datasets.avatars.factors import ATTRIBUTES, Factors, counterfactual, sample_causal
+from gmmedit.datasets.avatars.renderer import render
+from gmmedit.editing.inversion import Inverter
+from gmmedit.editing.inverter import open_inverter
+from gmmedit.editing.session import EditSession, open_session
+from gmmedit.editing.tuning import tune
+from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.tuned import write_tuned
+from gmmedit.runtime.execution import Execution, prepare
+
+SEED = 20_261_127  # of the renders; no training has it
+OWN_SEED = 5_000_000  # of the generator's own samples
+REGION = 0.1  # change of a pixel, in [-1, 1], from which on it belongs to what the attribute shows
+CATEGORIES = [(name, value) for name, values in ATTRIBUTES.items() for value in values]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/inversion"))
+    parser.add_argument("-n", type=int, default=100, help="renders")
+    parser.add_argument("--own", type=int, default=16, help="own samples that are inverted as a measure")
+    parser.add_argument("--steps", type=int, default=InvertSettings().steps)
+    parser.add_argument("--prior", type=float, default=InvertSettings().prior)
+    parser.add_argument("--encoder", default="auto")
+    parser.add_argument("--tune", action="store_true", help="tune the generator around each image (a minute each)")
+    parser.add_argument("--no-edits", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    execution = Execution()
+    prepare(execution)
+    settings = InvertSettings(steps=options.steps, prior=options.prior, encoder=options.encoder)
+    name = f"steps{options.steps}-prior{options.prior:g}-{Path(options.encoder).stem}{'-tuned' * options.tune}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    with RunFolder(options.run, execution) as run:
+        bench = Bench(run, open_inverter(run, settings), options.out / f"{name}.jsonl", options.tune)
+        own = [bench.invert_own(i) for i in range(options.own)]
+        rows = [bench.measure(i, not options.no_edits) for i in range(options.n)]
+    print(json.dumps({"name": name} | summarise(rows, own), indent=1))
+
+
+class Bench:
+    """Measures image by image, and remembers what it measured."""
+
+    def __init__(self, run: RunFolder, inverter: Inverter, log: Path, tuned: bool) -> None:
+        self.run, self.inverter, self.log, self.tuned = run, inverter, log, tuned
+        self.judge = classifiers.load("avatars-eval")
+        self.session = open_session(run, EditSettings())
+        lines = log.read_text().splitlines() if log.exists() else []
+        self.known = {(row["kind"], row["number"]): row for row in map(json.loads, lines)}
+
+    def remember(self, row: dict) -> dict:
+        self.known[row["kind"], row["number"]] = row
+        with self.log.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        return row
+
+    def invert_own(self, number: int) -> dict:
+        if ("own", number) in self.known:
+            return self.known["own", number]
+        found = self.inverter.invert_pixels(self.inverter.generate_seeds([OWN_SEED + number])[0])
+        return self.remember({"kind": "own", "number": number, "start": found.start_error, "error": found.error})
+
+    def measure(self, number: int, edits: bool) -> dict:
+        """Invert render `number`, and move it towards the next category whose value it has not."""
+        if ("render", number) in self.known:
+            return self.known["render", number]
+        factors = sample_causal(number + 1, SEED)[number : number + 1]
+        image = as_shown(render(factors))
+        found = self.inverter.invert_pixels(to_bytes(image)[0])
+        session, latent = self.session, found.latent[None]
+        if self.tuned:
+            session = self.tune(latent, found.image)
+        with torch.no_grad():
+            again = as_shown(session.renderer.generate(latent, session.space))
+        row = {
+            "kind": "render", "number": number, "start": found.start_error, "density": found.density,
+            "error": error(again, image), "kept": float((self.values(again) == self.values(image)).all()),
+            "labels": float((self.values(again) == self.values(image)).float().mean()),
+        }  # fmt: skip
+        return self.remember(row | (self.edit(number, factors, image, again, latent, session) if edits else {}))
+
+    def edit(
+        self, number: int, factors: Factors, image: Tensor, again: Tensor, latent: Tensor, session: EditSession
+    ) -> dict:
+        """The figures of one edit at strength 1."""
+        category = number % len(CATEGORIES)
+        names = list(ATTRIBUTES)
+        while self.has(factors, category):
+            category = (category + 1) % len(CATEGORIES)
+        name, value = CATEGORIES[category]
+        truth = as_shown(render(counterfactual(factors, name, value)))
+        moved = session.move(session.make_editor([number]), latent, [(category, torch.ones(1))])
+        with torch.no_grad():
+            edited = as_shown(session.renderer.generate(moved, session.space))
+        column = names.index(name)
+        wanted, before, after = factors.attributes[0].clone(), self.values(again)[0], self.values(edited)[0]
+        wanted[column] = ATTRIBUTES[name].index(value)
+        others = [i for i in range(len(names)) if i != column]
+        outside = ((truth - image).abs().amax(1, keepdim=True) < REGION).float()
+        return {
+            "attribute": name, "value": value,
+            "arrived": float(after[column] == wanted[column]),
+            "others": float((after == wanted)[others].float().mean()),
+            "others_of_reconstruction": float((after == before)[others].float().mean()),
+            "outside": error(edited, truth, outside), "outside_unedited": error(again, image, outside),
+            "whole": error(edited, truth), "whole_unedited_to_truth": error(again, truth),
+        }  # fmt: skip
+
+    def tune(self, latent: Tensor, pixels: np.ndarray) -> EditSession:
+        """The session through a generator that is tuned around one latent (1, L, D)."""
+        generator = self.inverter.renderer.generator
+        path = self.log.with_suffix(".generator.safetensors")
+        tensors = tune(self.inverter, latent, pixels[None], TuneSettings())
+        write_tuned(path, tensors, {"generator": generator.fingerprint})
+        return open_session(self.run, EditSettings(gan=str(path)))
+
+    def values(self, images: Tensor) -> Tensor:
+        """The evaluation classifier's values (N, 7) of images as shown."""
+        with torch.no_grad():
+            logits = self.judge.logits(images)
+        parts = logits.split([len(values) for values in ATTRIBUTES.values()], dim=1)
+        return torch.stack([part.argmax(1) for part in parts], dim=1)
+
+    def has(self, factors: Factors, category: int) -> bool:
+        name, value = CATEGORIES[category]
+        return bool(factors.attributes[0, list(ATTRIBUTES).index(name)] == ATTRIBUTES[name].index(value))
+
+
+def error(images: Tensor, others: Tensor, where: Tensor | None = None) -> float:
+    """Mean absolute difference of the pixels, in [-1, 1], or of those where the mask (N, 1, H, W) is 1."""
+    change = (images - others).abs().mean(1, keepdim=True)
+    return float(change.mean() if where is None else (change * where).sum() / where.sum().clamp(min=1))
+
+
+def summarise(rows: list[dict], own: list[dict]) -> dict[str, float]:
+    """The figures of all images."""
+
+    def mean(name: str, of: list[dict]) -> float:
+        return round(float(np.mean([row[name] for row in of])), 4)
+
+    edited = [row for row in rows if "arrived" in row]
+    found = {"renders": len(rows), "start": mean("start", rows), "error": mean("error", rows)}
+    if own:
+        found |= {"own": mean("error", own), "ratio": round(mean("error", rows) / mean("error", own), 3)}
+    found |= {name: mean(name, rows) for name in ("kept", "labels", "density")}
+    if edited:
+        names = ("arrived", "others", "others_of_reconstruction", "outside", "outside_unedited", "whole",
+                 "whole_unedited_to_truth")  # fmt: skip
+        found |= {"edits": len(edited)} | {name: mean(name, edited) for name in names}
+        found["outside_ratio"] = round(found["outside"] / found["outside_unedited"], 3)
+    return found
+
+
+if __name__ == "__main__":
+    main()
