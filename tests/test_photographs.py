@@ -88,7 +88,7 @@ def test_what_cannot_be_used(write: Callable[[Path], Path], says: str, hint: str
     assert "\n" not in caught.value.message + caught.value.hint
 
 
-def test_a_name_that_only_looks_like_another_format(tmp_path: Path) -> None:
+def test_a_format_is_told_by_the_content(tmp_path: Path) -> None:
     gradient().save(tmp_path / "image.png")
     (tmp_path / "image.png").rename(tmp_path / "image.heic")
     assert read_photograph(tmp_path / "image.heic", "image").size == (40, 30)

@@ -60,7 +60,9 @@ def read_photograph(source: Path | BinaryIO, name: str) -> Image.Image:
     """
     if isinstance(source, Path):
         check_regular(source, READ_HINT)
-        refuse_heic(source, name)
+        with source.open("rb") as stream:
+            return read_photograph(stream, name)
+    refuse_heic(source, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
@@ -81,10 +83,10 @@ def read_photograph(source: Path | BinaryIO, name: str) -> Image.Image:
     return to_plain(upright, name)
 
 
-def refuse_heic(path: Path, name: str) -> None:
-    """InputError: the file is in Apple's HEIC format, for which Pillow has no reader."""
-    with path.open("rb") as file:
-        head = file.read(12)
+def refuse_heic(stream: BinaryIO, name: str) -> None:
+    """InputError: the stream is in Apple's HEIC format, for which Pillow has no reader. Else it is at its beginning."""
+    head = stream.read(12)
+    stream.seek(0)
     if head[4:8] == b"ftyp" and head[8:12] in HEIC:
         hint = "convert it to JPEG or PNG, e.g. `heif-convert photo.heic photo.png`, or export it as JPEG"
         raise InputError(f"{name} is in HEIC format, which is not read", hint=hint)
