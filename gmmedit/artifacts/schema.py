@@ -243,7 +243,7 @@ EDITS = Kind(
 INVERSIONS = Kind(
     name="inversions",
     version=1,
-    command="gmmedit invert",
+    command="gmmedit invert IMAGE",
     summary="Photographs and the latents that generate them; `files` of the config names them in order. "
     "own_inversions.h5 is of the same kind and holds samples of the generator's own, whose errors are the measure.",
     rows="N",

@@ -77,6 +77,7 @@ class Inverter:
     thumbnails: np.ndarray | None  # uint8 (N, h, w, C) of the samples; None: not stored
     encoder: Encoder | None
     features: Features | None
+    embedder: str  # fingerprint of a feature network that the settings name; "": that of labels.h5, or none
     settings: InvertSettings
     execution: Execution
     notes: tuple[str, ...] = ()

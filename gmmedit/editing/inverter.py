@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit import encoders
+from gmmedit import artifacts, encoders
 from gmmedit.classifiers import Classifier
 from gmmedit.config import InvertSettings
 from gmmedit.editing.inversion import Features, Inverter
@@ -27,13 +27,13 @@ def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
     The inverter's settings name the space, encoder and features that were chosen. InputError: samples.h5 or a network
     is missing or has changed; the generator has no W for --space w; the encoder is of another generator.
     """
-    renderer, notes = run_folder.renderer, []
+    renderer, notes = run_folder.renderer, list[str]()
     settings = settings.model_copy(update={"space": resolve_space(run_folder, settings.space)})
     space = "z" if settings.space == "z" else "w"
     encoder_name, encoder = choose_encoder(run_folder, settings.encoder, space)
-    features_name, features, feature_notes = choose_features(run_folder, settings.features)
-    notes += feature_notes
-    chosen: dict[str, str | int] = {"encoder": encoder_name, "features": features_name}
+    compared = choose_features(run_folder, settings.features)
+    notes += compared.notes
+    chosen: dict[str, str | int] = {"encoder": encoder_name, "features": compared.name}
     if settings.steps and not renderer.generator.differentiable:
         chosen["steps"] = 0
         notes.append("no optimisation (--steps 0): the generator has no gradients")
@@ -48,7 +48,8 @@ def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
         samples=samples,
         thumbnails=labels["thumbnails"].astype(np.int16) if labels is not None and "thumbnails" in labels else None,
         encoder=encoder,
-        features=features,
+        features=compared.function,
+        embedder=compared.fingerprint,
         settings=settings.model_copy(update=chosen),
         execution=run_folder.execution,
         notes=tuple(notes),
@@ -78,35 +79,50 @@ def choose_encoder(run_folder: RunFolder, name: str, space: str) -> tuple[str, E
     if name == "none":
         return name, None
     if name == "auto":
-        found = encoders.find_encoder(generator, [run_folder.path / ENCODER], device)
-        return found if found and found[1].space == space else ("none", None)
+        own = run_folder.path / ENCODER
+        found = encoders.find_encoder(generator, [own], device)
+        if found is None or found[1].space != space:
+            return "none", None
+        return ENCODER if found[0] == str(own) else found[0], found[1]  # a folder may be moved
     encoder = check_encoder(encoders.load(name, device), generator, name)
     if encoder.space != space:
         raise InputError(f"{name} gives latents of {encoder.space.upper()}", hint=f"--space {encoder.space}")
-    return name, encoder
+    return artifacts.network_source(name), encoder
 
 
-def choose_features(run_folder: RunFolder, name: str) -> tuple[str, Features | None, list[str]]:
-    """The feature network's name, `none` without one, its function, and notes.
+@dataclass(frozen=True)
+class Compared:
+    """The features that are compared."""
+
+    name: str  # `none`: only pixels are compared
+    function: Features | None = None
+    fingerprint: str = ""  # of a feature network; that of the labelling classifier is in labels.h5
+    notes: tuple[str, ...] = ()
+
+
+def choose_features(run_folder: RunFolder, name: str) -> Compared:
+    """The features of that network, by name or file.
 
     `auto`: the features of the labelling classifier, else its logits; without labels.h5, or where a table gave the
-    labels, none. InputError: as `load_embedder`; the features have no gradients.
+    labels, none. InputError: as `load_embedder`.
     """
     if name == "none":
-        return name, None, []
+        return Compared(name)
     if name != "auto":
         from gmmedit.features import load_embedder  # with the readers of every kind of network
 
         embedder = load_embedder(name, run_folder.execution.device)
-        return name, embedder.features, []
+        return Compared(artifacts.network_source(name), embedder.features, embedder.fingerprint)
     if not run_folder.file("labels").exists():
-        return "none", None, ["only pixels are compared: there is no labels.h5, whose classifier gives features"]
+        return Compared(
+            "none", notes=("only pixels are compared: there is no labels.h5, whose classifier gives features",)
+        )
     classifier = run_folder.classifier
     label = str(run_folder.labels.spec.config["classifier"])
     if not classifier.sees_images or not classifier.differentiable:
         reason = "has no gradients" if classifier.sees_images else "does not classify images"
-        return "none", None, [f"only pixels are compared: {label} {reason}"]
-    return label, ClassifierFeatures(classifier), []
+        return Compared("none", notes=(f"only pixels are compared: {label} {reason}",))
+    return Compared(label, ClassifierFeatures(classifier))
 
 
 class ClassifierFeatures:

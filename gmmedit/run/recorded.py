@@ -8,7 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from gmmedit.artifacts import Artifact
-from gmmedit.config import EvaluateSettings, FitMixtureSettings, FitSingleSettings, LabelSettings, SampleSettings
+from gmmedit.config import (
+    EvaluateSettings,
+    FitMixtureSettings,
+    FitSingleSettings,
+    InvertSettings,
+    LabelSettings,
+    SampleSettings,
+)
 from gmmedit.errors import InputError
 from gmmedit.mixture.objectives import BANDS
 from gmmedit.runtime.validation import explain_error
@@ -53,6 +60,7 @@ MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that ha
     "labels": (LabelSettings,),
     "single": (FitSingleSettings,),
     "mixture": (FitMixtureSettings, FitSingleSettings),  # with the space and the rows of fit-single
+    "inversions": (InvertSettings,),
     "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
     "comparison": (EvaluateSettings, FitSingleSettings),
 }

@@ -157,6 +157,7 @@ def run_spec(run_folder: RunFolder, inverter: Inverter, photographs: Photographs
         "files": photographs.names,
         "images": artifacts.tensors_fingerprint({"images": photographs.pixels}),
         "encoder_fingerprint": inverter.encoder.fingerprint if inverter.encoder else "",
+        **({"embedder": inverter.embedder} if inverter.embedder else {}),
     }
     sizes = {"L": layers, "D": dim, "H": height, "W": width, "C": channels}
     return RunSpec(
