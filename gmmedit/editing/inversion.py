@@ -31,7 +31,6 @@ MEASURED_ON = 16  # first samples, for the units of the losses and the colour be
 CANDIDATES = 32  # samples with the closest thumbnails, whose images are compared
 UNSEEN_THUMBNAILS = 64  # samples that are generated to compare them where labels.h5 holds no thumbnails
 WARM_UP = 0.1  # share of the steps in which the rate rises
-OWN_RATE = 0.3  # rate of each layer's deviation beside that of what all layers share
 
 UNLIKE = "does not look like the generator's images"
 
@@ -180,10 +179,7 @@ class Inverter:
         settings, layers = self.settings, start.shape[1]
         common = torch.zeros_like(start[:, :1]).requires_grad_()
         own = torch.zeros_like(start).requires_grad_()
-        groups = [{"params": [common], "scale": 1.0}]
-        if not self.shared and layers > 1:
-            groups.append({"params": [own], "scale": OWN_RATE})
-        adam = torch.optim.Adam(groups, lr=settings.lr)
+        adam = torch.optim.Adam([common] if self.shared or layers == 1 else [common, own], lr=settings.lr)
         best, least = start, math.inf
         for step in range(settings.steps + 1):  # the last one only looks
             self.execution.stop.check()
@@ -198,7 +194,7 @@ class Inverter:
                 adam.zero_grad()
                 loss.backward()
             for group in adam.param_groups:
-                group["lr"] = settings.lr * group["scale"] * rate_at(step, settings.steps)
+                group["lr"] = settings.lr * rate_at(step, settings.steps)
             adam.step()
             if progress:
                 progress(step + 1, settings.steps, "inversion")
