@@ -29,8 +29,8 @@ from gmmedit.spaces import Space, fit_chart
 from gmmedit.training.encoder import EncoderSettings, EncoderTraining
 from gmmedit.training.encoder_loop import train_encoder
 
-FEW = InvertSettings(steps=6, own=0)
-QUICK = "invert: {own: 2, steps: 4}\ntune: {steps: 3}\nedit: {polish: 0}\n"
+FEW = InvertSettings(steps=6, own=0, lr=0.02)
+QUICK = "invert: {own: 2, steps: 4, lr: 0.02}\ntune: {steps: 3}\nedit: {polish: 0}\n"
 
 
 @pytest.fixture(scope="module")

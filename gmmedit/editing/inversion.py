@@ -111,7 +111,7 @@ class Inverter:
         x = self.optimise(start, target, progress)
         with torch.no_grad():
             latent = self.chart.from_x(x)
-            images = self.renderer.generate(torch.cat([self.chart.from_x(start), latent]), self.space)
+            images = torch.cat([self.renderer.generate(row, self.space) for row in (self.chart.from_x(start), latent)])
             shown = as_shown(images)
             before, after = (shown - target.image).abs().mean((1, 2, 3)).tolist()
             distance = self.feature_errors(shown[1:], target).sum().item()

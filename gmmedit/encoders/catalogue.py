@@ -40,8 +40,7 @@ def find_encoder(generator: Generator, files: Iterable[Path] = (), device: str =
 def check_encoder(encoder: Encoder, generator: Generator, name: str) -> Encoder:
     """The encoder. InputError: it was trained on samples of another generator."""
     if encoder.generator != generator.fingerprint:
-        message = (
-            f"{name} encodes images of the generator {encoder.generator[:12]}, not of {generator.fingerprint[:12]}"
-        )
+        there, here = encoder.generator[:12], generator.fingerprint[:12]
+        message = f"{name} is an encoder of another generator ({there}), this one is {here}"
         raise InputError(message, hint="omit --encoder, or train one: gmmedit train encoder")
     return encoder
