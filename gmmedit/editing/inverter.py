@@ -22,7 +22,9 @@ ENCODER = "encoder.safetensors"  # in the run folder: what `train encoder --run`
 
 
 def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
-    """The inverter of a run's generator. Only samples.h5 is needed; labels.h5 gives features and thumbnails.
+    """The inverter of a run's generator, for as long as the run folder is open.
+
+    Only samples.h5 is needed; labels.h5 gives features and thumbnails.
 
     The inverter's settings name the space, encoder and features that were chosen. InputError: samples.h5 or a network
     is missing or has changed; the generator has no W for --space w; the encoder is of another generator.
