@@ -96,6 +96,14 @@ def test_files_that_are_no_encoders(tmp_path: Path) -> None:
         encoders.load(str(tmp_path / "text.safetensors"))
 
 
+def test_a_configuration_of_any_size_takes_no_memory(tmp_path: Path) -> None:
+    encoder = small_encoder()
+    encoder.config = replace(encoder.config, features=1 << 40)
+    save_encoder(encoder, tmp_path / "huge.safetensors")
+    with pytest.raises(InputError, match="do not match"):
+        read_encoder(tmp_path / "huge.safetensors")
+
+
 def test_the_embedded_encoder_belongs_to_the_embedded_generator(samples: np.ndarray) -> None:
     """Reconstructions of unseen samples are five times closer than another sample is."""
     generator = generators.load("avatars")

@@ -22,6 +22,7 @@ from gmmedit.spaces import Chart
 
 KEY = "encoder"
 LONGEST = 128  # pixels of the longer side of the images that the network sees; larger ones are shrunk
+MOST_WIDTHS = 8
 FIELDS = ("slope", "mean", "axes", "scale")  # of the chart
 
 
@@ -101,8 +102,9 @@ def read_encoder(path: Path) -> ConvEncoder:
     config, tensors = weights.read_weights(path, KEY)
     try:
         chart = Chart(**{name: tensors[f"chart_{name}"].float() for name in FIELDS})
-        encoder = ConvEncoder(parse_config(config), chart, weights.fingerprint_tensors(tensors))
-        encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
+            encoder = ConvEncoder(parse_config(config), chart, weights.fingerprint_tensors(tensors))
+        encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
@@ -112,4 +114,6 @@ def read_encoder(path: Path) -> ConvEncoder:
 def parse_config(settings: dict[str, Any]) -> EncoderConfig:
     """The configuration from its JSON, where tuples have become lists."""
     tuples = {key: tuple(settings[key]) for key in ("image_shape", "widths")}
+    if not 1 <= len(tuples["widths"]) <= MOST_WIDTHS:
+        raise ValueError(f"{len(tuples['widths'])} widths")
     return EncoderConfig(**settings | tuples)
