@@ -1,8 +1,8 @@
 """Pivotal tuning: a copy of the generator that makes given images from their inverted latents (Roich et al. 2021).
 
 The latents stay, the weights of the synthesis move. A locality term keeps the images of other latents: those between a
-pivot and a sample of the prior, drawn anew at every step (there w at a fixed distance; here the share of the way is
-uniform, in chart coordinates, so that no distance depends on the generator).
+pivot and a sample of the prior, drawn anew at every step (there w at a fixed distance; here a share of the way, at least
+half, in chart coordinates, so that no distance depends on the generator).
 """
 
 from __future__ import annotations
@@ -72,8 +72,11 @@ def losses_at(
 
 
 def draw_between(inverter: Inverter, pivot: Tensor, step: int) -> Tensor:
-    """Latents (1, L, D) between a pivot and a sample of the prior, both drawn by the step."""
+    """Latents (1, L, D) between a pivot and a sample of the prior, at least half of the way: drawn by the step.
+
+    Closer ones would hold the pivot's own image, which is to change.
+    """
     sample = inverter.renderer.to_layers(inverter.renderer.draw_latents([SEEDS + step], inverter.space), inverter.space)
-    share = float(torch.rand((), generator=torch.Generator().manual_seed(step)))
+    share = 0.5 + 0.5 * float(torch.rand((), generator=torch.Generator().manual_seed(step)))
     here, there = (inverter.chart.to_x(latent) for latent in (pivot, sample))
     return inverter.chart.from_x(torch.lerp(here, there, share))
