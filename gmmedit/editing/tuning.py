@@ -1,8 +1,8 @@
 """Pivotal tuning: a copy of the generator that makes given images from their inverted latents (Roich et al. 2021).
 
 The latents stay, the weights of the synthesis move. A locality term keeps the images of other latents: those between a
-pivot and a sample of the prior, drawn anew at every step (there w at a fixed distance; here a share of the way, at least
-half, in chart coordinates, so that no distance depends on the generator).
+pivot and a sample of the prior, drawn anew at every step (there w at a fixed distance; here at a share of the way, at
+least half, in chart coordinates, so that no distance depends on the generator).
 """
 
 from __future__ import annotations

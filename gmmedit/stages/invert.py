@@ -25,7 +25,7 @@ from gmmedit.pictures.pixels import to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import first_unseen
 from gmmedit.run.rendering import Renderer
-from gmmedit.run.tuned import is_tuned, read_record, read_tuned, tuned_path, write_tuned
+from gmmedit.run.tuned import find_tuned, is_tuned, read_record, read_tuned, tuned_path, write_tuned
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
@@ -68,7 +68,9 @@ def run(
             make_image_folder(path)
             inverter = with_own_errors(inverter, invert_own(run_folder, inverter)) if settings.own else inverter
             write_inversions(path, run_spec(run_folder, inverter, photographs), inverter, photographs.pixels)
-            write_images(path, write_tuned_generator(path, inverter, tune) if tune else None)
+            if tune:
+                write_tuned_generator(path, inverter, tune)
+            write_images(path, reconstruct_tuned(path, inverter))
     return path, photographs.refused
 
 
@@ -122,8 +124,8 @@ def write_inversions(
         writer.finish()
 
 
-def write_tuned_generator(path: Path, inverter: Inverter, settings: TuneSettings) -> np.ndarray:
-    """Tune a copy of the generator around inversions.h5, unless it is there; its reconstructions uint8 (N, H, W, C)."""
+def write_tuned_generator(path: Path, inverter: Inverter, settings: TuneSettings) -> None:
+    """Tune a copy of the generator around inversions.h5, unless it is there. InputError: it has no gradients."""
     generator = inverter.renderer.generator
     if not generator.differentiable:
         raise InputError("the generator has no gradients", hint="omit --tune")
@@ -133,9 +135,17 @@ def write_tuned_generator(path: Path, inverter: Inverter, settings: TuneSettings
     file = tuned_path(path)
     if not (is_tuned(file) and read_record(file) == record):
         write_tuned(file, tune_generator(inverter, latents.to(generator.device), pixels, settings), record)
-    renderer = Renderer(read_tuned(file, generator), inverter.renderer.settings)
-    with torch.no_grad():
-        return np.concatenate([to_bytes(renderer.generate(row, inverter.space)) for row in latents.split(1)])
+
+
+@torch.no_grad()
+def reconstruct_tuned(path: Path, inverter: Inverter) -> np.ndarray | None:
+    """Reconstructions uint8 (N, H, W, C) by the generator tuned around inversions.h5; None: there is none."""
+    with artifacts.open(path, "inversions") as found:
+        file, latents = find_tuned(found), torch.from_numpy(found["latents"])
+    if file is None:
+        return None
+    renderer = Renderer(read_tuned(file, inverter.renderer.generator), inverter.renderer.settings)
+    return np.concatenate([to_bytes(renderer.generate(row, inverter.space)) for row in latents.split(1)])
 
 
 def fields_of(inversion: Inversion) -> Iterator[tuple[str, np.ndarray]]:
