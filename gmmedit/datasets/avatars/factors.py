@@ -132,17 +132,6 @@ def counterfactual(factors: Factors, attribute: str, value: str) -> Factors:
     return Factors(changed, factors.details, factors.nuisances)
 
 
-def counterfactual(factors: Factors, attribute: str, value: str) -> Factors:
-    """The same avatars with another value of one attribute: its details, and all other factors, stay as they are.
-
-    What the attribute would cause (`CAUSAL_MODEL`) stays too: an edit that changes only the target is compared with it.
-    KeyError: there is no such attribute. ValueError: it has no such value.
-    """
-    number, changed = ATTRIBUTES[attribute].index(value), factors.attributes.clone()
-    changed[:, list(ATTRIBUTES).index(attribute)] = number
-    return Factors(changed, factors.details, factors.nuisances)
-
-
 def sample_causal(n: int, seed: int) -> Factors:
     """Sample n avatars from `CAUSAL_MODEL`, with attributes about as correlated as in photographs.
 
