@@ -23,7 +23,7 @@ from gmmedit.mixture.objectives import (
     same_attribute,
     split_bands,
 )
-from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull
+from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull, restore_layers
 from gmmedit.mixture.price import Price
 from gmmedit.mixture.refining import Refinement, Weights, draw_categories
 from gmmedit.mixture.score import Score
@@ -407,3 +407,20 @@ def test_an_editor_moves_by_strength_and_away_from_a_value(world):
     assert torch.allclose(moved[1:3], x[1:3] + torch.tensor([0.5, 2.0])[:, None, None] * offset[1:3])
     assert torch.allclose(moved[3], x[3] + back[3])
     assert torch.allclose(back, editor.offset(x, 0), atol=1e-5)  # the other of two values
+
+
+def test_layers_that_the_target_does_not_need_are_restored(world):
+    x, _, logits = world
+    rows, category = x[:20, None].expand(-1, 2, -1), torch.zeros(20, dtype=torch.long)  # of the first attribute
+    price = Price.of(pictured, rows, category, find_neighbours(x, logits), CONTRAST, PriceWeights(1.0))
+    nearest = (
+        find_neighbours(x, logits)
+        .find_nearest(x[:20, :4], x[:20, :4], logits[:20], thumbnails_of(x[:20]), category, PriceWeights(1.0), 1)
+        .x
+    )
+    moved = nearest.expand(-1, 2, -1)
+    found = restore_layers(price, moved)
+    assert (found[:, 1] == rows[:, 1]).all(1).float().mean() > 0.9, "the last layer makes the third attribute alone"
+    assert (price(found) <= price(moved)).all() and (price(found) < price(moved)).any()
+    arrived = price.parts(moved)[0] == 0
+    assert (price.parts(found)[0][arrived] < 0.7).all()

@@ -23,6 +23,7 @@ from gmmedit.mixture.score import Score
 
 MEMBERS = 64  # neighbours that are combined
 WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
+RESTORED = 2  # looks of which a layer is restored, of LOOKS
 SHARE_RATE = 0.15  # of Adam, for logits
 TRIED = 8  # neighbours that are tried as edits of a single latent
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way to each of them
@@ -64,7 +65,7 @@ class Optimisation:
         count = MEMBERS if x.shape[1] > 1 else TRIED
         nearest = self.neighbours.find_nearest(y, control, price.logits, thumbnails, category, self.weights, count).x
         if x.shape[1] > 1:
-            return optimise_in_hull(price, nearest, self.steps) - x
+            return restore_layers(price, optimise_in_hull(price, nearest, self.steps)) - x
         return optimise_on_sphere(price, list_starts(price, written, nearest), self.steps) - x
 
     def combine(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor) -> Tensor:
@@ -102,6 +103,26 @@ def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
             least = torch.minimum(prices, least)
         shares = found.clone()
     return take_steps(price, place, [weights, shares], steps, SHARE_RATE)
+
+
+@torch.no_grad()
+def restore_layers(price: Price, moved: Tensor) -> Tensor:
+    """The edits (N, L, D) with the layers of the price's x wherever that is cheaper, tried one after the other.
+
+    What the target does not need stays as it is: the gradient of a layer's small share is small.
+    """
+
+    def look_often(candidates: Tensor) -> Tensor:
+        return sum((price(candidates, step) for step in range(RESTORED)), torch.zeros(len(candidates)))
+
+    least = look_often(moved)
+    for layer in range(moved.shape[1]):
+        tried = moved.clone()
+        tried[:, layer] = price.x[:, layer]
+        prices = look_often(tried)
+        cheaper = prices < least
+        least, moved = torch.where(cheaper, prices, least), torch.where(cheaper[:, None, None], tried, moved)
+    return moved
 
 
 def optimise_on_sphere(price: Price, starts: Iterable[Tensor], steps: int) -> Tensor:

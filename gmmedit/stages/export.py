@@ -17,12 +17,17 @@ from torch import Tensor
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.config import EditSettings
 from gmmedit.editing.latent_files import save_to_bytes, to_npy, to_npz
 from gmmedit.editing.request import Aim
+from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError, nearest
+from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.optimisation import make_optimisation
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import write_new
+from gmmedit.spaces import Chart
 
 Form = Literal["interfacegan", "control", "projected_w", "draggan"]
 DIRECTIONS: Mapping[Form, tuple[str, ...]] = {"interfacegan": (".npy", ".npz"), "control": (".npy", ".npz")}
@@ -33,7 +38,7 @@ READERS: Mapping[Form, str] = {
     "projected_w": "NVIDIA's --projected-w",
     "draggan": "DragGAN (torch.load)",
 }
-AVERAGED, SEARCHED = 1_000, 20_000  # samples without the value that are averaged; samples they are taken from
+AVERAGED, SEARCHED = 256, 20_000  # samples without the value that are averaged; samples they are taken from
 BEFORE = "before"  # name of the column of unedited latents
 
 
@@ -118,17 +123,25 @@ def measure_directions(request: ExportRequest, run_folder: RunFolder) -> dict[st
     )
     latents = torch.from_numpy(run_folder.samples.rows(space, 0, SEARCHED))
     labels, layout = torch.from_numpy(run_folder.labels.rows("labels", 0, SEARCHED)), model.layout
-    found = {}
+    editor, found = make_editor(run_folder, model, chart), {}
     for aim in request.aims:
         category = aim.category(run_folder.labels.attributes)
         attribute, value = layout.locate(category)
         lacks = labels[:, layout.columns[attribute]].argmax(1) != value
         chosen = latents[lacks][:AVERAGED]
-        x = chart.to_x(chosen)
-        offset = model.offset(x, torch.full((len(x),), category))
-        moved = chart.carry(chosen[:, None], x[:, None] + offset)
+        x = chart.to_x(chosen)[:, None]
+        moved = chart.carry(chosen[:, None], x + editor.offset(x, category))
         found[str(aim)] = (moved - chosen[:, None]).double().mean(0).float()
     return found
+
+
+def make_editor(run_folder: RunFolder, model: AttributeMixture, chart: Chart) -> MixtureEditor:
+    """The editor of one pass; the networks are needed only for a combination of neighbours."""
+    if model.combination is None:
+        return MixtureEditor(model, chart)
+    settings, held_out = EditSettings(), run_folder.artifact("mixture").spec.config["held_out"]
+    one_pass = make_optimisation(run_folder, run_folder.renderer, model, "fp32", settings.picture, 0, held_out)
+    return MixtureEditor(model, chart, optimisation=one_pass)
 
 
 def serialise_directions(request: ExportRequest, changes: Mapping[str, Tensor]) -> bytes:
