@@ -40,6 +40,7 @@ from gmmedit.cli.options import (
     expand_home,
 )
 from gmmedit.cli.output import note_ignored_options, open_execution, print_written
+from gmmedit.cli.serve import serve
 from gmmedit.cli.train import train
 
 ATTR = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1. Repeat to edit several attributes at once."
@@ -326,6 +327,7 @@ def split_names(names: str | None) -> list[str] | None:
     return names.split(",") if names else None
 
 
+app.command()(serve)
 app.command()(inspect)
 app.command()(verify)
 app.command()(export)
