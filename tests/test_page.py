@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import done
+from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.editing.latent_files import to_npz
@@ -24,6 +25,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright
 if CHROMIUM is None:
     pytest.skip("needs a Chromium: apt-get install chromium", allow_module_level=True)
 
+FEW = "edit: {polish: 2}\ninvert: {steps: 3, own: 0}\n"
 SECONDS = 60_000  # milliseconds that a slow machine may take
 OPTIMISED = "document.querySelector('#status').innerText.includes('optimised, as')"
 
@@ -32,7 +34,7 @@ OPTIMISED = "document.querySelector('#status').innerText.includes('optimised, as
 def serving(run: Path, folder: Path, *words: str) -> Iterator[str]:
     """The address of the page, served by a process of its own that keeps its files in `folder`."""
     (folder / "here").mkdir(parents=True)
-    (folder / "few.yaml").write_text("edit: {polish: 2}\n")
+    (folder / "few.yaml").write_text(FEW)
     command = [sys.executable, "-m", "gmmedit", "serve", "--run", str(run), "--port", "0", *words]
     environment = {
         "TMPDIR": str(folder),
@@ -218,7 +220,7 @@ def test_own_latents_and_other_files(run: Path, served: tuple[str, Path], browse
     (tmp_path / "text.npz").write_text("no latents")
     (tmp_path / "large.npz").write_bytes(np.zeros((33 << 20) // 8).tobytes())
     with opened(browser, served[0]) as page:
-        page.get_by_role("button", name="your own latents").click()
+        page.get_by_role("button", name="your own photograph").click()
         page.locator("#file input").set_input_files(tmp_path / "text.npz")
         page.get_by_text("text.npz is not an npy, npz or torch.save file").wait_for()
         clear(page)
@@ -240,6 +242,26 @@ def test_own_latents_and_other_files(run: Path, served: tuple[str, Path], browse
         words = shlex.split(command_of(page).replace("mine.npz", str(tmp_path / "mine.npz")))
     done(*words[1:], "--out", tmp_path, "--quiet")
     assert image == (tmp_path / "edits" / name).read_bytes()
+
+
+def test_drop_a_photograph(own_run: Path, served: tuple[str, Path], browser: Any, tmp_path: Path) -> None:
+    done("edit", "--run", own_run, "--attr", "smile", "--seeds", 21, "--polish", 0, "--out", tmp_path, "--quiet")
+    photograph = tmp_path / "holiday.jpg"
+    with Image.open(tmp_path / "edits" / "image_21.png") as image:
+        image.resize((200, 300)).save(photograph, quality=95)
+    with opened(browser, served[0]) as page:
+        page.get_by_role("button", name="your own photograph").click()
+        page.locator("#file input").set_input_files(photograph)
+        page.wait_for_selector("#cut img")
+        drag(page, "glasses", 0.4, 0.8)
+        page.wait_for_function("document.querySelector('#command textarea').value.includes('glasses')")
+        page.wait_for_function(OPTIMISED)
+        name, image_bytes = download(page, "png")
+        first, second = command_of(page).split(" && ")
+    assert first.startswith("gmmedit invert holiday.jpg --config ")
+    for words in (["gmmedit", "invert", str(photograph), *shlex.split(first)[3:]], shlex.split(second)):
+        done(*words[1 : words.index("--run")], "--run", own_run, "--quiet")  # the run of the page stays as it is
+    assert image_bytes == (own_run / "edits" / name).read_bytes()
 
 
 def test_samples_are_chosen_in_a_gallery(served: tuple[str, Path], browser: Any) -> None:

@@ -19,7 +19,8 @@ from conftest import check, done, gmmedit
 from PIL import Image
 
 from gmmedit import artifacts
-from gmmedit.config import EditSettings
+from gmmedit.config import EditSettings, InvertSettings
+from gmmedit.editing.inverter import open_inverter
 from gmmedit.editing.latent_files import to_npz
 from gmmedit.editing.request import Aim
 from gmmedit.editing.session import EditSession, open_session
@@ -40,21 +41,27 @@ SMILE, GLASSES = Aim("smile", None, 0.6), Aim("glasses", None, -1.0)
 GREY = Aim("hair_color", "grey", 1.25)
 EQUAL = (Aim("smile", None, 1.0), Aim("hair_color", "grey", 1.0))  # moved jointly
 POLISH = 2
+INVERT = InvertSettings(steps=3, own=0)
 
 
 @pytest.fixture(scope="module")
-def session(run: Path) -> Iterator[EditSession]:
+def folder(run: Path) -> Iterator[RunFolder]:
     execution = Execution()
     prepare(execution)
     with RunFolder(run, execution) as folder:
-        yield open_session(folder, EditSettings(polish=POLISH))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def session(folder: RunFolder) -> EditSession:
+    return open_session(folder, EditSettings(polish=POLISH))
 
 
 @pytest.fixture
-def tabs(session: EditSession, run: Path, tmp_path: Path) -> Tabs:
+def tabs(session: EditSession, folder: RunFolder, tmp_path: Path) -> Tabs:
     (tmp_path / "pages").mkdir()
-    with artifacts.open(run / "mixture.h5") as mixture:
-        return Tabs(session, mixture.attributes, tmp_path / "pages", most=3)
+    attributes = folder.artifact("mixture").attributes
+    return Tabs(session, attributes, tmp_path / "pages", lambda: open_inverter(folder, INVERT), most=3)
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def tab(tabs: Tabs) -> Tab:
 def config(folder: Path, steps: int = POLISH) -> Path:
     """A file of settings."""
     path = folder / "few.yaml"
-    path.write_text(f"edit: {{polish: {steps}}}\n")
+    path.write_text(f"edit: {{polish: {steps}}}\ninvert: {{steps: {INVERT.steps}, own: 0}}\n")
     return path
 
 
@@ -159,7 +166,7 @@ def test_the_latest_value_wins(tabs: Tabs, session: EditSession, run: Path, tmp_
     assert session.optimisation is not None
     endless = replace(session, optimisation=replace(session.optimisation, steps=100_000))
     (tmp_path / "endless").mkdir()
-    tab = Tabs(endless, tabs.attributes, tmp_path / "endless").find("a")
+    tab = Tabs(endless, tabs.attributes, tmp_path / "endless", tabs.open_inverter).find("a")
     tab.choose(tabs.draw(5))
     found: list[object] = ["nothing yet"]
     tab.preview((SMILE,))
@@ -249,6 +256,36 @@ def test_own_latents(tab: Tab, tabs: Tabs, run: Path, tmp_path: Path) -> None:
     )
     done(*shlex.split(words)[1:], "--out", tmp_path, "--quiet")
     assert write_image(tab, found).read_bytes() == (tmp_path / "edits" / "image_0.png").read_bytes()
+
+
+def test_a_photograph(tabs: Tabs, tab: Tab, own_run: Path, tmp_path: Path) -> None:
+    photograph, ticks = tmp_path / "holiday.png", []
+    Image.fromarray(tabs.draw(11).pixels).resize((300, 260)).save(photograph)
+    tab.choose(tabs.invert(Upload(photograph), lambda *tick: ticks.append(tick)))
+    found = optimised(tab, SMILE)
+    assert ticks == [(step, 3, "inversion") for step in (1, 2, 3)]
+    assert found.start.photograph is not None and found.start.photograph.shape == found.pixels.shape
+    command = edit_command(own_run, found.start.source, (SMILE,), config(tmp_path), found.start.command)
+    first, second = command.split(" && ")
+    assert first.startswith("gmmedit invert holiday.png --config ") and "--inverted" in second
+    done("invert", photograph, *shlex.split(first)[3:], "--quiet")
+    done(*shlex.split(second)[1:], "--quiet")
+    assert write_image(tab, found).read_bytes() == (own_run / "edits" / "image_0.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"), [("text.jpg", "text.jpg is not an image"), ("one.png", "one.png is 1 x 1 pixels: too small"),
+                         ("phone.heic", "phone.heic is in HEIC format")]
+)  # fmt: skip
+def test_files_that_are_no_photographs(tabs: Tabs, tmp_path: Path, name: str, phrase: str) -> None:
+    path = tmp_path / name
+    if name == "one.png":
+        Image.new("RGB", (1, 1)).save(path)
+    else:
+        path.write_bytes(b"just text" if name == "text.jpg" else b"\0\0\0\x18ftypheic\0\0\0\0")
+    with pytest.raises(InputError, match=phrase) as caught:
+        tabs.invert(Upload(path), lambda *_: None)
+    assert str(tmp_path) not in caught.value.message
 
 
 def test_uploads_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

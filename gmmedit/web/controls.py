@@ -72,16 +72,18 @@ def _shares(controls: Sequence[Control], values: Values) -> Iterator[tuple[Contr
         start = stop
 
 
-def edit_command(run: Path, source: Sequence[str], aims: Sequence[Aim], config: Path | None = None) -> str:
+def edit_command(
+    run: Path, source: Sequence[str], aims: Sequence[Aim], config: Path | None = None, first: Sequence[str] = ()
+) -> str:
     """The line of `gmmedit edit` that makes this edit of the images `source` (`--seeds 7`); empty without aims.
 
-    config: the file of settings that the page was started with.
+    config: the file of settings that the page was started with. first: words of a command that must have run before.
     """
     if not aims:
         return ""
     words = ["gmmedit", "edit", *source]
     for aim in aims:
         words += ["--attr", aim.title()]
-    if config:
-        words += ["--config", str(config)]
-    return on_run(shlex.join(words), run)
+    given = ["--config", str(config)] if config else []
+    commands = [[*command, *given] for command in (first, words) if command]
+    return " && ".join(on_run(shlex.join(command), run) for command in commands)

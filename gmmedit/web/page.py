@@ -18,7 +18,7 @@ from gmmedit.web.controls import GREATEST, LEAST, STEP, edit_command, list_contr
 from gmmedit.web.downloads import write_image, write_projected
 from gmmedit.web.sessions import Edited, Tab
 from gmmedit.web.tabs import Tabs
-from gmmedit.web.uploads import LATENTS, Upload
+from gmmedit.web.uploads import Upload
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a strip
 OFFERED = 12  # samples of the gallery
@@ -26,6 +26,8 @@ LARGEST_SEED = 2**32 - 1
 WAITING = 32  # events in the queue; more are refused
 EXPIRY = (300, 3600)  # seconds between deletions of displayed images, and their age then
 FIRST, ONE_PASS, DONE = "the unedited image", "one pass; the optimised edit follows", "optimised, as gmmedit edit does"
+
+PROGRESS = gr.Progress()
 
 Texts = Sequence[Any]
 
@@ -71,8 +73,10 @@ class Page:
                 columns=4, allow_preview=False, show_label=False, height="auto", elem_id="samples", interactive=False
             )
             self.more = gr.Button("more samples", size="sm")
-        with gr.Accordion("your own latents", open=False):
-            self.file = gr.File(label=f"a file of latents ({' '.join(LATENTS)})", elem_id="file", height=110)
+        with gr.Accordion("your own photograph", open=False):
+            self.file = gr.File(label="a photograph, or a file of latents", elem_id="file", height=110)
+            self.cut = gr.Image(label="as it was cut", visible=False, format="png", interactive=False, buttons=[],
+                                elem_id="cut", alt_text="the photograph as it was cut", height=180)  # fmt: skip
 
     def lay_out_results(self) -> None:
         """The parts below the images."""
@@ -97,14 +101,14 @@ class Page:
     def connect(self, page: gr.Blocks) -> None:
         """Bind the handlers to the parts."""
         shown = [self.after, self.status, self.bars, self.command, self.strips, self.png, self.npz]
-        everything = [self.before, self.seed, *self.inputs, *shown]
+        everything = [self.before, self.seed, self.cut, *self.inputs, *shown]
         asked = [self.seed, *self.inputs]
         bind = partial(gr.on, show_progress="hidden", api_visibility="private")
         moved = [trigger for part in self.inputs for trigger in triggers_of(part)]
         bind(moved, self.preview, asked, shown, trigger_mode="always_last", concurrency_id="quick")
         bind(moved, self.optimise, asked, shown, trigger_mode="always_last", concurrency_id="slow")
         choose = partial(bind, outputs=everything, concurrency_id="quick")
-        dropped = {"show_progress": "full", "show_progress_on": self.file}
+        dropped = {"show_progress": "full", "show_progress_on": self.file, "concurrency_id": "slow"}
         for event in (
             choose([page.load], self.choose, asked),
             choose([self.seed.input, self.seed.submit], self.choose, asked, trigger_mode="always_last"),
@@ -157,12 +161,17 @@ class Page:
         start = reported(self.tabs.draw, (seed + step) % (LARGEST_SEED + 1))
         return self.show_all(tab, reported(tab.choose, start, to_aims(self.controls, values)))
 
-    def choose_file(self, request: gr.Request, path: str | None, *values: Any) -> Any:
-        """Edit the first latent of a file."""
+    def choose_file(
+        self, request: gr.Request, path: str | None, progress: gr.Progress = PROGRESS, *values: Any
+    ) -> Any:  # fmt: skip
+        """Edit a photograph, or the first latent of a file."""
         if path is None:
             return gr.skip()
-        tab = self.tabs.find(name_of(request))
-        start = reported(self.tabs.read, reported(Upload, Path(path)), self.run)
+        tab, upload = self.tabs.find(name_of(request)), reported(Upload, Path(path))
+        if upload.holds_latents:
+            start = reported(self.tabs.read, upload, self.run)
+        else:
+            start = reported(self.tabs.invert, upload, lambda done, total, words: progress((done, total), words))
         return self.show_all(tab, reported(tab.choose, start, to_aims(self.controls, values)))
 
     def go_back(self, request: gr.Request) -> Texts:
@@ -209,7 +218,10 @@ class Page:
         start = edited.start
         seed = start.number if start.source[0] == "--seeds" else None
         shown = to_values(self.controls, edited.aims)
-        return [to_shown(start.pixels), seed, *shown, *self.show(tab, edited)]
+        cut = (
+            gr.Image(visible=False) if start.photograph is None else gr.Image(to_shown(start.photograph), visible=True)
+        )
+        return [to_shown(start.pixels), seed, cut, *shown, *self.show(tab, edited)]
 
     def show(self, tab: Tab, edited: Edited) -> Texts:
         """The values of the parts that an edit changes."""
@@ -217,7 +229,7 @@ class Page:
         text = (FIRST if not aims else DONE) if edited.final else ONE_PASS
         names = [aim.attribute for aim in aims]
         bars = show_bars(self.attributes, start.labels.tolist(), edited.labels.tolist(), names)
-        command = edit_command(self.run, start.source, aims, self.config)
+        command = edit_command(self.run, start.source, aims, self.config, start.command)
         if edited.final:
             files = write_image(tab, edited), write_projected(tab, edited)
             downloads = [gr.DownloadButton(value=file, interactive=file is not None) for file in files]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmedit.config import load
+from gmmedit.editing.inverter import open_inverter
 from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError, RunError
 from gmmedit.run.folder import RunFolder
@@ -83,7 +84,8 @@ def run(
         prepare(execution)
         with RunFolder(folder, execution) as run_folder, temporary_folder() as temporary:
             session = open_session(run_folder, settings.edit)
-            tabs = Tabs(session, run_folder.artifact("mixture").attributes, temporary)
+            attributes = run_folder.artifact("mixture").attributes
+            tabs = Tabs(session, attributes, temporary, lambda: open_inverter(run_folder, settings.invert))
             name = (run_folder.samples.spec.generator or {}).get("name", "")
             token = None if host in LOCAL else secrets.token_urlsafe(16)
             page = make_page(tabs, folder, config, f"run {folder}, generator {name}")

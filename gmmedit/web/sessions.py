@@ -47,6 +47,8 @@ class Start:
         number: the seed, or the row of a file, which names the image file as `gmmedit edit` does.
         source: the options of `gmmedit edit` that name it: `("--seeds", "7")`.
         pixels, labels: uint8 (H, W, C) and (K,) of the unedited image.
+        photograph: the one that was inverted, as it was cut, uint8 (H, W, C); None: there is none.
+        command: words of the command that inverts it; empty where there is none.
     """
 
     latent: Tensor
@@ -54,6 +56,8 @@ class Start:
     source: tuple[str, ...]
     pixels: np.ndarray
     labels: np.ndarray
+    photograph: np.ndarray | None = None
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ gap:1rem;grid-template-areas:"images controls" "results controls"}
 #images .pair{flex-wrap:nowrap}
 #images .pair>*{padding-top:1.8rem}
 #images .image-container,#images .image-container>button,#images .image-frame{width:100%}
+#cut img{width:100%;height:100%;object-fit:contain}
 #images img{width:100%;height:auto;max-height:60vh;object-fit:contain}
 #images{gap:.4rem}
 #status,#status .html-container{padding:0;min-height:0}

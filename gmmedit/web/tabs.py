@@ -1,26 +1,38 @@
 """The sessions of all open pages, which share the networks."""
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from gmmedit.editing.inversion import Inverter, Progress
 from gmmedit.editing.request import Attributes
 from gmmedit.editing.session import EditSession
 from gmmedit.web.sessions import Start, Tab
 from gmmedit.web.uploads import Upload
 
 MAX_TABS = 16  # the one unused for longest is closed for another
+BREATH = 0.002  # seconds between two steps of an inversion
 
 
 class Tabs:
-    """The sessions of all open pages by their names, at most `most` of them."""
+    """The sessions of all open pages by their names, at most `most` of them.
 
-    def __init__(self, session: EditSession, attributes: Attributes, folder: Path, most: int = MAX_TABS) -> None:
+    `open_inverter` is called for the first photograph.
+    """
+
+    def __init__(
+        self, session: EditSession, attributes: Attributes, folder: Path, open_inverter: Callable[[], Inverter],
+        most: int = MAX_TABS,
+    ) -> None:  # fmt: skip
         self.session, self.attributes, self.folder, self.most = session, attributes, folder, most
+        self.open_inverter = open_inverter
         self.networks = threading.RLock()
         self.lock = threading.Lock()
         self.tabs: OrderedDict[str, Tab] = OrderedDict()
@@ -67,9 +79,35 @@ class Tabs:
             pixels, labels = self.session.generate(latent)
         return Start(latent, number, tuple(source), pixels[0], labels[0])
 
+    @cached_property
+    def inverter(self) -> Inverter:
+        """What inverts photographs."""
+        return self.open_inverter()
+
     @torch.no_grad()
     def read(self, upload: Upload, run: Path) -> Start:
         """The image of the first latent of a file. InputError: see `EditSession.read_latents`."""
         with self.networks:
             latent = self.session.to_layers(upload.read(self.session, run)[:1])
         return self.start(latent, 0, ("--latents", upload.name))
+
+    def invert(self, upload: Upload, progress: Progress) -> Start:
+        """The image that the generator makes most like a photograph; `progress` is called after every step.
+
+        InputError: the file is no photograph that can be used, or no inverter can be opened.
+        """
+        image = upload.read_photograph()
+
+        def step(done: int, total: int, words: str) -> None:
+            self.networks.release()
+            try:
+                progress(done, total, words)
+                time.sleep(BREATH)  # else no other page would get to use the networks
+            finally:
+                self.networks.acquire()
+
+        with self.networks:
+            cut = self.inverter.cut(image, upload.name)
+            latent = self.inverter.invert_pixels(cut, step).latent[None]
+            found = self.start(self.session.to_layers(latent), 0, ("--inverted",))
+        return replace(found, photograph=cut, command=("gmmedit", "invert", upload.name))
