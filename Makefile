@@ -22,7 +22,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test kill lint bench docs run report compare fuzz memory lock audit clean FORCE
+.PHONY: help demo test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,10 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 
 test: $(VENV)/.stamp ## run the tests, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
+
+page: $(VENV)/.stamp ## test the page of gmmedit serve in a browser, three minutes (apt-get install chromium first)
+	$(BIN)/pip install -q -c constraints.txt -e '.[web]' playwright
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs tests/test_page.py
 
 kill: $(VENV)/.stamp ## kill commands at random instants, KILLS=200 times, and compare results (docs/reliability.md); SEED=7 repeats a run
 	OMP_NUM_THREADS=1 $(BIN)/python tests/kill_harness.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))

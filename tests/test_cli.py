@@ -13,8 +13,8 @@ from conftest import done, gmmedit, untouched
 from gmmedit import __version__, artifacts
 
 STAGES = [
-    "sample", "label", "look", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "inspect",
-    "export",
+    "sample", "label", "look", "fit-single", "fit-mixture", "edit", "evaluate", "compare", "report", "serve",
+    "inspect", "export",
 ]  # fmt: skip
 WITH_SETTINGS = [name for name in STAGES[:7] if name != "look"]
 TRAINING = ["generator", "classifier", "quality"]

@@ -37,8 +37,9 @@ ALLOWED = {
     "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
     "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
+    "web": RUN | {"editing", "editors", "pictures"},
     "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
-    "cli": RUN | {"stages", "training", "editing", "evaluation", "report"},
+    "cli": RUN | {"stages", "training", "editing", "evaluation", "report", "web"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -40,6 +40,7 @@ from gmmedit.cli.options import (
     expand_home,
 )
 from gmmedit.cli.output import note_ignored_options, open_execution, print_written
+from gmmedit.cli.serve import serve
 from gmmedit.cli.train import train
 
 ATTR = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1. Repeat to edit several attributes at once."
@@ -222,6 +223,10 @@ def edit(
     out: Annotated[
         Path | None, typer.Option(help="Output folder (default: the run folder).", callback=expand_home)
     ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="Also write the sweep of --alphas as this MP4 file.", callback=expand_home),
+    ] = None,
     precision: PolishPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 5: move latents towards a component -> edits.h5, PNGs."""
@@ -238,8 +243,10 @@ def edit(
         attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space, inverted
     )
     with open_execution(run, device, 1, False, restart, quiet, trust) as execution:
-        path = stage.run(run, resolved.edit, request, execution, out)
+        path = stage.run(run, resolved.edit, request, execution, out, video)
     show_edit(path, quiet, json_)
+    if video:
+        print_written(video, quiet or json_)
 
 
 app.command()(invert)
@@ -320,6 +327,7 @@ def split_names(names: str | None) -> list[str] | None:
     return names.split(",") if names else None
 
 
+app.command()(serve)
 app.command()(inspect)
 app.command()(verify)
 app.command()(export)

@@ -11,6 +11,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
 from gmmedit.errors import InputError, refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
+from gmmedit.pictures.video import make_frame, to_video
 from gmmedit.runtime.storage import write_file
 
 MAX_ROWS = 16  # of a contact sheet
@@ -42,6 +43,17 @@ def write_images(path: Path, title: str) -> list[Path]:
             written.append(folder / "animation.webp")
             write_file(written[-1], to_animation([join_row(frame[:8]) for frame in after]))
     return written
+
+
+def write_video(path: Path, video: Path) -> None:
+    """Write the images of an edits.h5 as a video: a frame per strength.
+
+    InputError: PyAV is missing, or the folder cannot be written. RunError: the disk is full.
+    """
+    with artifacts.open(path, "edits") as edits, writing(video):
+        frames = [make_frame(after[:MAX_ROWS]) for after in edits["images_after"]]
+        video.parent.mkdir(parents=True, exist_ok=True)
+        write_file(video, to_video(frames))
 
 
 def make_image_folder(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """EditSession: the networks, chart and model of a run, and the operations of an edit on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,10 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.config import EditSettings
+from gmmedit.editing.latents import read_latents
+from gmmedit.editing.request import LatentSpace
 from gmmedit.editors.mixture import MixtureEditor
+from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.optimisation import Optimisation
@@ -51,6 +54,12 @@ class EditSession:
         """An editor of the images with these numbers (seeds, or rows of a file of latents), which seed their draws."""
         draw, seed = self.settings.draw, self.settings.seed
         return MixtureEditor(self.model, self.chart, draw, seed, self.optimisation, tuple(images))
+
+    def in_one_pass(self) -> "EditSession":
+        """The session that edits in one pass, as with `--polish 0`."""
+        found, settings = self.optimisation, self.settings.model_copy(update={"polish": 0})
+        kept = found is not None and found.combination is not None
+        return replace(self, optimisation=replace(found, steps=0) if found and kept else None, settings=settings)
 
     @property
     def chunk(self) -> int:
@@ -103,6 +112,18 @@ class EditSession:
     def draw_latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of the seeds, as NVIDIA's `--seeds`."""
         return self.sampler.draw_latents(seeds, self.space)
+
+    def read_latents(self, source: Path, given: LatentSpace | None, run: Path) -> Tensor:
+        """Latents (N, D) or (N, L, D) of FILE or FILE:KEY in the space of the edits; those of Z are mapped to W.
+
+        given: the space that the user names. run: the run folder. InputError: see `read_latents`; the run has a cutoff.
+        """
+        renderer = self.renderer
+        if renderer.settings.cutoff is not None and self.space == "w" and given != "z":
+            message = f"{run / 'samples.h5'} has a cutoff, which would also truncate the latents of {source}"
+            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z with --latents-space z")
+        kind, latent = read_latents(source, self.space, renderer.generator, given, run)
+        return self.sampler.map(latent) if (kind, self.space) == ("z", "w") else latent
 
     def to_layers(self, latent: Tensor) -> Tensor:
         """Latents (N, D) or (N, L, D) to (N, L, D)."""

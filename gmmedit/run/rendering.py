@@ -83,6 +83,17 @@ class Renderer:
                 latent = generator.truncate(latent, settings.psi, settings.cutoff)
         return latent
 
+    def to_projected(self, latent: Tensor, space: str) -> Tensor:
+        """Latents (N, L, D) of that space as W+ (N, layers, D) of `Generator.synthesize`, on the CPU.
+
+        One at a time, as images are generated. InputError: the generator has no W.
+        """
+        if "w" not in self.generator.spaces:
+            raise InputError(f"{self.settings.gan} has no W, which projected_w.npz needs", hint="use latents of Z")
+        w = self.generator.spaces["w"]
+        rows = [self.to_synthesis(row.to(self.generator.device), space).cpu() for row in latent.split(1)]
+        return torch.cat([row.reshape(1, -1, w.dim).expand(1, w.layers, w.dim) for row in rows])
+
     def make_score(
         self,
         space: str,

@@ -14,13 +14,13 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
-from gmmedit.editing.latents import read_latents
-from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images
+from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import EditSession, Move, open_session
 from gmmedit.editing.targets import Aims, find_strengths
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
+from gmmedit.pictures.video import check_video
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.tuned import find_tuned
 from gmmedit.runtime.execution import Execution, prepare
@@ -36,14 +36,20 @@ def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
 
 
 @torch.no_grad()
-def run(folder: Path, settings: EditSettings, request: Request, execution: Execution, out: Path | None = None) -> Path:
+def run(
+    folder: Path, settings: EditSettings, request: Request, execution: Execution,
+    out: Path | None = None, video: Path | None = None,
+) -> Path:  # fmt: skip
     """Write edits.h5 and images into `out`, by default the run folder; an earlier edit there is replaced.
 
-    InputError: an artifact or network is missing or has changed; the request names unknown attributes, rows or files;
-    `out` has images that no edit wrote.
+    video: an MP4 file to write as well, a frame per strength. InputError: an artifact or network is missing or has
+    changed; the request names unknown attributes, rows or files; `out` has images that no edit wrote; PyAV is missing,
+    or `video` is a file that no edit wrote, or the request has one strength only.
     RunError: another process edits into the same folder.
     """
     prepare(execution)
+    if video:
+        check_video(video, frames=1 if request.each else len(request.alphas))
     with RunFolder(folder, execution) as run_folder:
         mixture, samples = run_folder.artifact("mixture"), run_folder.samples
         categories = [aim.category(mixture.attributes) for aim in request.aims]
@@ -66,6 +72,8 @@ def run(folder: Path, settings: EditSettings, request: Request, execution: Execu
         if not artifacts.is_finished(path, spec, force=True):
             write_edits(path, spec, session, request, aims, index, images, latent, scale)
         write_images(path, request.title())
+        if video:
+            write_video(path, video)
     return path
 
 
@@ -161,14 +169,9 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
 
     InputError: a row is not in samples.h5; a file of latents cannot be used.
     """
-    space = session.space
     if request.latents is not None:
-        if session.renderer.settings.cutoff is not None and space == "w" and request.latents_space != "z":
-            message = f"{samples.path} has a cutoff, which would also truncate the latents of {request.latents}"
-            raise InputError(message, hint="gmmedit sample without --cutoff, or latents of Z with --latents-space z")
-        generator, run_folder = session.renderer.generator, samples.path.parent
-        kind, latent = read_latents(request.latents, space, generator, request.latents_space, run_folder)
-        return np.arange(len(latent)), session.sampler.map(latent) if (kind, space) == ("z", "w") else latent
+        latent = session.read_latents(request.latents, request.latents_space, samples.path.parent)
+        return np.arange(len(latent)), latent
     index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
         if index.max() >= samples.spec.n:
@@ -176,7 +179,7 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
                 f"row {index.max()} is not in {samples.path}, which has {samples.spec.n} rows",
                 hint="--seeds edits latents of other seeds",
             )
-        return index, torch.from_numpy(samples[space][index])
+        return index, torch.from_numpy(samples[session.space][index])
     return index, session.draw_latents(request.rows)
 
 

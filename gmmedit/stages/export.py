@@ -167,9 +167,7 @@ def load_latents(request: ExportRequest, edits: Artifact, run_folder: RunFolder)
     if "w" not in renderer.generator.spaces:
         name = renderer.settings.gan
         raise InputError(f"{name} has no W, which --as {request.chosen} needs", hint="--as interfacegan writes z")
-    w = renderer.generator.spaces["w"]
-    rows = [renderer.to_synthesis(row.to(renderer.generator.device), space).cpu() for row in latent.split(1)]
-    return torch.cat([row.reshape(1, -1, w.dim).expand(1, w.layers, w.dim) for row in rows])
+    return renderer.to_projected(latent, space)
 
 
 def read_column(request: ExportRequest, edits: Artifact) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""What the page's controls mean: their values as aims of an edit, and the command that makes the same edit."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gmmedit.editing.request import Aim, Attributes
+from gmmedit.runtime.commands import on_run
+
+LEAST, GREATEST, STEP = -1.0, 1.5, 0.05  # strengths of a slider
+DIGITS = 3  # of a strength, on the page and in the command
+
+Value = float | str | None  # of one control: a strength, or the name of a value
+Values = Sequence[Value]
+
+
+@dataclass(frozen=True)
+class Control:
+    """The controls of one attribute: a slider of two values, or a choice among several and a slider of its strength."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the value is chosen from a list."""
+        return len(self.values) != 2
+
+    @property
+    def neutral(self) -> tuple[Value, ...]:
+        """The values of its controls that edit nothing."""
+        return ("", 1.0) if self.chosen else (0.0,)
+
+    def aim(self, given: Values) -> Aim | None:
+        """The aim that the values of its controls express; None: no edit."""
+        value = str(given[0]) if self.chosen and given[0] else None
+        strength = round(float(given[-1] or 0), DIGITS)
+        if not strength or (self.chosen and not value):
+            return None
+        return Aim(self.attribute, value, strength)
+
+    def show(self, aim: Aim | None) -> tuple[Value, ...]:
+        """The values of its controls that express the aim, the inverse of `aim`."""
+        if aim is None:
+            return self.neutral
+        return (aim.value, aim.strength) if self.chosen else (aim.strength,)
+
+
+def list_controls(attributes: Attributes) -> list[Control]:
+    """The controls of the attributes; one with a single value cannot be edited and has none."""
+    return [Control(name, tuple(values)) for name, values in attributes if len(values) > 1]
+
+
+def to_aims(controls: Sequence[Control], values: Values) -> tuple[Aim, ...]:
+    """The aims that the values of all controls express, in the order of the controls."""
+    return tuple(aim for control, own in _shares(controls, values) if (aim := control.aim(own)))
+
+
+def to_values(controls: Sequence[Control], aims: Sequence[Aim]) -> list[Value]:
+    """The values of all controls that express the aims."""
+    known = {aim.attribute: aim for aim in aims}
+    return [value for control in controls for value in control.show(known.get(control.attribute))]
+
+
+def _shares(controls: Sequence[Control], values: Values) -> Iterator[tuple[Control, Values]]:
+    """Each control with its own of all values."""
+    start = 0
+    for control in controls:
+        stop = start + len(control.neutral)
+        yield control, values[start:stop]
+        start = stop
+
+
+def edit_command(
+    run: Path, source: Sequence[str], aims: Sequence[Aim], config: Path | None = None, first: Sequence[str] = ()
+) -> str:
+    """The line of `gmmedit edit` that makes this edit of the images `source` (`--seeds 7`); empty without aims.
+
+    config: the file of settings that the page was started with. first: words of a command that must have run before.
+    """
+    if not aims:
+        return ""
+    words = ["gmmedit", "edit", *source]
+    for aim in aims:
+        words += ["--attr", aim.title()]
+    given = ["--config", str(config)] if config else []
+    commands = [[*command, *given] for command in (first, words) if command]
+    return " && ".join(on_run(shlex.join(command), run) for command in commands)
