@@ -28,7 +28,7 @@ ALLOWED = {
     "classifiers": GROUND | {"networks"},
     "features": GROUND | {"networks", "classifiers"},
     "editors": GROUND | {"mixture", "spaces"},
-    "datasets": GROUND,
+    "datasets": GROUND | {"classifiers"},
     "run": RUN - {"run"},
     "fitting": RUN,
     "editing": RUN | {"fitting", "editors", "pictures"},
