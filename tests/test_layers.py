@@ -33,11 +33,11 @@ ALLOWED = {
     "fitting": RUN,
     "editing": RUN | {"fitting", "editors", "pictures"},
     "evaluation": RUN | {"fitting", "editors", "pictures"},
-    "training": GROUND | NETWORKS | {"datasets", "evaluation"},
+    "training": GROUND | NETWORKS | {"datasets", "evaluation", "pictures"},
     "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
     "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
-    "cli": RUN | {"stages", "training", "editing", "evaluation", "report"},
+    "cli": RUN | {"stages", "training", "datasets", "editing", "evaluation", "report"},
     "__main__": {"cli"},
     "__init__": set(),
 }
