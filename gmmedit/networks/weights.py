@@ -43,9 +43,10 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {})[key])
-            config.pop(TRAINING, None)
+            if isinstance(config, dict):
+                config.pop(TRAINING, None)
             return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
 
