@@ -39,6 +39,7 @@ from gmmedit.mixture import optimisation
 from gmmedit.run import robustness
 from gmmedit.runtime import batching, execution
 from gmmedit.stages import compare, edit, evaluate, fit_mixture, fit_single, label, sample, verify  # noqa: F401
+from gmmedit.training import checkpoints, embedded
 from gmmedit.training import loop as training
 from gmmedit.training.stylegan2_settings import GANSettings
 
@@ -79,10 +80,11 @@ def shrink() -> None:
         editor.strengths = (0.0, 1.0)
     fitting.CHECKPOINT_EVERY, scoring.SAVED_EVERY = 2, 0
     training.CHECKPOINT_EVERY, training.LOG_EVERY, training.SHEET_EVERY = 2, 1, 5
-    network = replace(training.LABELLING.network, widths=(4, 8), features=8)
-    training.LABELLING = replace(training.LABELLING, network=network, images=320, batch=8)
-    network = replace(training.CRITIC.network, widths=(4, 8), features=8)
-    training.CRITIC = replace(training.CRITIC, network=network, images=64, batch=8)
+    name, settings = embedded.NETWORKS["labelling"]
+    network = replace(settings.network, widths=(4, 8), features=8)
+    embedded.NETWORKS["labelling"] = (name, replace(settings, network=network, images=320, batch=8))
+    network = replace(embedded.CRITIC.network, widths=(4, 8), features=8)
+    embedded.CRITIC = replace(embedded.CRITIC, network=network, images=64, batch=8)
     GANSettings.__init__.__defaults__ = tuple(  # type: ignore[misc]
         {"batch": 8, "pool": 64}.get(name, value)
         for name, value in zip(GANSettings.__dataclass_fields__, GANSettings.__init__.__defaults__ or (), strict=True)
@@ -150,7 +152,7 @@ class Progress:
             if path.name.endswith(".h5.partial"):
                 found.look_into(path)
             elif path.suffix == ".checkpoint":
-                saved = training.read_checkpoint(path)
+                saved = checkpoints.read_checkpoint(path)
                 assert saved is not None and saved["adam" if "adam" in saved else "g_adam"]["state"], (
                     "no optimizer state"
                 )

@@ -21,8 +21,17 @@ from gmmedit.classifiers.trained import NetworkConfig, TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, sample_independent
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.errors import InputError
-from gmmedit.training.classifier import EVALUATION, LABELLING, MILD, NETWORKS, ClassifierTraining, accuracy
-from gmmedit.training.disturbances import Augmentation, StrongAugmentation, blur, displace
+from gmmedit.training.classifier import (
+    EVALUATION,
+    LABELLING,
+    MILD,
+    NETWORKS,
+    AvatarClassifierTraining,
+    ClassifierSettings,
+    accuracy,
+)
+from gmmedit.training.disturbances import Augmentation, StrongAugmentation, blur, displace, shift_pixels
+from gmmedit.training.loop import check_settings
 
 WEIGHTS = Path(gmmedit.datasets.avatars.__file__).parent / "weights"
 SHIPPED = dict(NETWORKS.values())
@@ -31,6 +40,10 @@ TINY = ConvNetConfig(LABELLING.network.attributes, NUISANCES, widths=(8, 8), fea
 TINY_PATCHES = PatchNetConfig(
     LABELLING.network.attributes, NUISANCES, widths=(9, 9), depths=(1, 1), heads=2, features=8
 )
+
+
+def start(settings: ClassifierSettings) -> AvatarClassifierTraining:
+    return AvatarClassifierTraining(settings, "classifier")
 
 
 class Linear(Classifier):
@@ -219,18 +232,18 @@ def test_augmentation_follows_its_generator_and_strengths(images):
 def test_training_resumes_as_if_never_stopped(tmp_path, kind):
     network = {"evaluation": TINY, "factors": replace(TINY_PATCHES, nuisances=DETAILS + NUISANCES)}[kind]
     settings = replace(NETWORKS[kind][1], network=network, images=32, batch=8)
-    whole = ClassifierTraining(settings)
-    log = [(p.images, p.loss, p.accuracy) for p in whole.run()]
-    assert [images for images, _, _ in log] == [8, 16, 24, 32]
+    whole = start(settings)
+    log = [(p.images, p.losses) for p in whole]
+    assert [images for images, _ in log] == [8, 16, 24, 32]
 
-    first = ClassifierTraining(settings)
-    steps = first.run()
+    first = start(settings)
+    steps = iter(first)
     halves = [next(steps) for _ in range(2)]
     torch.save(first.state(), tmp_path / "checkpoint.pt")
-    second = ClassifierTraining(settings)
+    second = start(settings)
     second.load_state(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
-    halves += second.run()
-    assert [(p.images, p.loss, p.accuracy) for p in halves] == log
+    halves += second
+    assert [(p.images, p.losses) for p in halves] == log
     for name, tensor in whole.average.state_dict().items():
         assert torch.equal(tensor, second.average.state_dict()[name]), name
         assert torch.equal(whole.network.state_dict()[name], second.network.state_dict()[name]), name
@@ -262,28 +275,43 @@ def test_shifts_move_each_group_of_channels_to_another_neighbour():
     assert places[:, 2].sort().values.tolist() == list(range(18))
 
 
+def test_shifted_images_are_whole_and_moved():
+    images = torch.rand(64, 1, 8, 8)
+    moved = shift_pixels(images, 2, torch.Generator().manual_seed(0))
+    inner = images[:, :, 3:5, 3:5]
+    places = [(y, x) for y in range(5) for x in range(5)]
+    found = [
+        [torch.equal(moved[i, :, 3 + y - 2 : 5 + y - 2, 3 + x - 2 : 5 + x - 2], inner[i]) for y, x in places]
+        for i in range(64)
+    ]
+    assert all(sum(row) == 1 for row in found)  # each was moved as a whole, by at most two pixels
+    assert len({row.index(True) for row in found}) > 15
+
+
 def test_training_learns():
     network = replace(TINY, features=32)
     settings = replace(LABELLING, network=network, images=960, batch=16, lr=0.01, average_images=100)
-    training = ClassifierTraining(settings)
-    losses = [progress.loss for progress in training.run()]
+    training = start(settings)
+    losses = [step.losses["loss"] for step in training]
     assert losses[-1] < 0.7 * losses[0]
     assert accuracy(training.average, 128, seed=5)["hair_color"] > 0.6  # 0.2 by chance
 
 
 def test_a_checkpoint_of_other_settings_is_refused():
     settings = replace(LABELLING, network=TINY)
-    with pytest.raises(InputError, match="trained with different settings: batch"):
-        ClassifierTraining(settings).load_state(ClassifierTraining(replace(settings, batch=64)).state())
+    saved = start(replace(settings, batch=64)).state()["settings"]
+    check_settings(saved, replace(settings, batch=64), Path("a.checkpoint"))
+    with pytest.raises(InputError, match="different settings: batch is 64 there and 128 now"):
+        check_settings(saved, settings, Path("a.checkpoint"))
 
 
 def test_the_worst_picture_is_near_and_worse():
-    training = ClassifierTraining(replace(LABELLING, network=TINY, radius=0.5))
-    images, factors = training.draw_batch()
-    worst = training.find_worst(images, factors.attributes)
+    training = start(replace(LABELLING, network=TINY, radius=0.5))
+    images, values, _ = training.draw_batch()
+    worst = training.find_worst(images, values)
     assert (worst - images).flatten(1).norm(dim=1).max() <= 0.5 + 1e-4
     with torch.no_grad():
-        losses = [training.label_loss(training.predict(x)[0], factors.attributes) for x in (images, worst)]
+        losses = [training.label_loss(training.predict(x)[0], values) for x in (images, worst)]
     assert losses[1] > losses[0]
 
 
@@ -291,7 +319,7 @@ def test_the_labelling_network_is_harder_to_talk_over_than_the_evaluating_one():
     factors = sample_independent(48, 21)
     images, found = render(factors), {}
     for settings, name in ((LABELLING, "avatars"), (EVALUATION, "avatars-eval")):
-        training = ClassifierTraining(replace(settings, radius=2.0))
+        training = start(replace(settings, radius=2.0))
         training.network.load_state_dict(gmmedit.classifiers.load(name).state_dict())
         columns, _ = training.predict(training.find_worst(images, factors.attributes))
         guesses = torch.stack([column.argmax(1) for column in columns], 1)

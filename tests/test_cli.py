@@ -17,7 +17,7 @@ STAGES = [
     "inspect", "export",
 ]  # fmt: skip
 WITH_SETTINGS = [name for name in STAGES[:7] if name != "look"]
-TRAINING = ["generator", "classifier", "quality"]
+TRAINING = ["generator", "stylegan2", "classifier", "quality"]
 HEAVY = {"torch", "numpy", "h5py", "PIL", "rich"}
 
 

@@ -29,7 +29,7 @@ ALLOWED = {
     "features": GROUND | {"networks", "classifiers"},
     "encoders": GROUND | {"networks", "generators", "classifiers", "spaces"},
     "editors": GROUND | {"mixture", "spaces"},
-    "datasets": GROUND,
+    "datasets": GROUND | {"classifiers"},
     "run": RUN - {"run"},
     "fitting": RUN,
     "editing": RUN | {"fitting", "editors", "pictures"},
@@ -39,7 +39,7 @@ ALLOWED = {
     "verification": RUN | {"editing", "pictures"},
     "web": RUN | {"editing", "editors", "pictures"},
     "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
-    "cli": RUN | {"stages", "training", "editing", "evaluation", "report", "web"},
+    "cli": RUN | {"stages", "training", "datasets", "editing", "evaluation", "report", "web"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -1,23 +1,31 @@
 """Training of the embedded generator: it resumes, grows, and hands over what it has learned."""
 
+import copy
 import json
+import math
 import resource
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.datasets.avatars.factors import sample_causal
 from gmmedit.datasets.avatars.renderer import render
+from gmmedit.datasets.streaming import Ahead, RowOrder
 from gmmedit.errors import InputError, RunError
 from gmmedit.generators import stylegan2
 from gmmedit.generators.stylegan2 import StyleGAN2Config
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.runtime.execution import Execution
+from gmmedit.training import embedded
 from gmmedit.training import loop as runs
+from gmmedit.training.base import Trainer
+from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.classifier import AVATARS, CRITIC
 from gmmedit.training.stylegan2 import GANTraining, pair_rates
 from gmmedit.training.stylegan2_settings import GANSettings, Knot
@@ -30,11 +38,11 @@ def pool() -> np.ndarray:
     return to_bytes(render(sample_causal(SETTINGS.pool, 5)))
 
 
-def training(phase: int = 0) -> GANTraining:
+def training(pool: np.ndarray, phase: int = 0) -> GANTraining:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         critic = ConvNet(ConvNetConfig(AVATARS, widths=(4, 8), features=8)).requires_grad_(False)
-    return GANTraining(SETTINGS, critic, phase)
+    return GANTraining(SETTINGS, pool, critic, phase)
 
 
 def weights(it: GANTraining) -> list[torch.Tensor]:
@@ -42,29 +50,31 @@ def weights(it: GANTraining) -> list[torch.Tensor]:
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool):
-    straight, first, second = training(), training(), training()
-    steps = list(straight.run(pool))
-    assert [step.images for step in steps] == [8, 16, 24, 32]
-    iterator = first.run(pool)
-    next(iterator), next(iterator)
-    second.load_state(first.state())
-    assert len(list(second.run(pool))) == 2
-    assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
+    straight = training(pool)
+    assert [step.images for step in straight] == [8, 16, 24, 32, 40, 48]
+    for done in (2, 5):  # in either phase
+        first, second = training(pool), training(pool)
+        list(islice(first, done))
+        second.load_state(copy.deepcopy(first.state()))
+        assert len(list(second)) == 6 - done
+        assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
 
 
 def test_another_network_trains_without_a_critic():
     network = StyleGAN2Config(resolution=32, channels=(8, 8, 8, 4), z_dim=4, w_dim=6)
-    other = GANTraining(replace(SETTINGS, network=network, width=16), None, phase=1)
     images = np.zeros((3, 32, 32, 3), np.uint8)
-    assert [step.images for step in other.run(images)] == [8, 16]
+    other = GANTraining(replace(SETTINGS, network=network, width=16), images, phase=1)
+    assert [step.images for step in other] == [40, 48]
     assert other.average.synthesize(other.average.map(torch.zeros(2, 4))).shape == (2, 3, 32, 32)
 
 
 def test_a_grown_run_takes_over_what_it_can(pool):
-    small = training()
-    list(small.run(pool))
-    grown = small.grow()
-    assert (grown.phase, grown.resolution) == (1, 32)
+    small = training(pool)
+    list(islice(small, 4))
+    grown = training(pool)
+    grown.load_state(small.state())
+    grown.grow()
+    assert (grown.phase, grown.resolution, grown.step) == (1, 32, 0)
     assert torch.equal(grown.g.synthesis.b16.conv1.weight, small.g.synthesis.b16.conv1.weight)
     assert torch.equal(grown.d.blocks.b8.conv0.weight, small.d.blocks.b8.conv0.weight)
     assert not grown.g.synthesis.b32.torgb.weight.any()
@@ -72,22 +82,22 @@ def test_a_grown_run_takes_over_what_it_can(pool):
     grown.step = 1
     assert grown.knot() == Knot(0, 0.75, 0.2, 2)  # half of the way to the next knot
     grown.step = 0
-    assert len(list(grown.run(pool))) == 2
+    assert len(list(grown)) == 2
 
 
 def test_a_full_disk_is_one_line_and_the_training_goes_on(tmp_path, monkeypatch):
     network = ConvNetConfig(AVATARS, widths=(4, 8), features=8)
-    monkeypatch.setattr(runs, "CRITIC", replace(CRITIC, network=network, images=8, batch=8))
+    monkeypatch.setattr(embedded, "CRITIC", replace(CRITIC, network=network, images=8, batch=8))
     monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for size in (0, 100_000, 1_000_000):  # stops at the critic, the renders, a checkpoint
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
             with pytest.raises(RunError, match="no space left for"):
-                runs.train_generator(tmp_path, SETTINGS, Execution())
+                embedded.train_generator(tmp_path, SETTINGS, Execution())
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert stylegan2.read_generator(runs.train_generator(tmp_path, SETTINGS, Execution())).image_shape == (
+    assert stylegan2.read_generator(embedded.train_generator(tmp_path, SETTINGS, Execution())).image_shape == (
         3,
         32,
         32,
@@ -115,7 +125,7 @@ def test_the_rates_of_pairs_are_those_of_the_factors():
 
 
 def test_imbalance_favours_what_is_missing():
-    it = training(1)
+    it = training(np.zeros((1, 32, 32, 3), np.uint8), 1)
     columns = [len(values.values) for values in AVATARS]
     labels = torch.cat([torch.eye(n)[torch.zeros(8, dtype=torch.long)] for n in columns], 1).requires_grad_(True)
     for _ in range(50):  # nobody ever smiles
@@ -140,9 +150,69 @@ def test_the_log_joins(tmp_path, monkeypatch):
         return [(row["images"], row["loss"]) for row in rows]
 
     with pytest.raises(KeyboardInterrupt):
-        runs.train_network(tmp_path / "broken", "critic", settings, Execution(tick=breaks))
+        embedded.train_network(tmp_path / "broken", "critic", settings, Execution(tick=breaks))
     assert [images for images, _ in logged(tmp_path / "broken")] == [8, 16, 24, 32, 40]
     for folder in ("broken", "whole"):
-        runs.train_network(tmp_path / folder, "critic", settings, Execution())
+        embedded.train_network(tmp_path / folder, "critic", settings, Execution())
     assert logged(tmp_path / "broken") == logged(tmp_path / "whole")
     assert len(logged(tmp_path / "whole")) == 7
+
+
+class Diverging(Trainer):
+    """Four steps of one parameter, whose loss is not a number in step `bad`."""
+
+    name, batch, steps, stateful = "diverging", 2, 4, ("network",)
+    settings = SETTINGS
+
+    def __init__(self, bad: int, parameter: bool = False) -> None:
+        self.bad, self.parameter, self.network = bad, parameter, torch.nn.Linear(1, 1)
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {"the line": self.network}
+
+    def take_step(self) -> dict[str, float]:
+        bad = self.step >= self.bad
+        with torch.no_grad():
+            self.network.weight.fill_(math.nan if bad and self.parameter else self.step)
+        return {"loss": math.nan if bad and not self.parameter else 1.0}
+
+
+@pytest.mark.parametrize(("parameter", "what"), [(False, "loss"), (True, "the parameters of the line")])
+def test_a_training_stops_before_numbers_that_are_not_finite_are_saved(parameter, what, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "CHECKPOINT_EVERY", 1)
+    message = f"diverging: {what} stopped being finite after 3 steps; the last good state is in .*diverging.checkpoint"
+    with pytest.raises(RunError, match=message):
+        runs.run_training(Diverging(2, parameter), tmp_path, lambda path: None, Execution())
+    saved = read_checkpoint(tmp_path / "diverging.checkpoint")
+    assert saved is not None and saved["step"] == 2 and saved["network"]["weight"].item() == 1
+
+
+def test_a_training_leaves_curves_of_its_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LOG_EVERY", 1)
+    path = runs.run_training(Diverging(9), tmp_path, lambda path: path.touch(), Execution())
+    assert path == tmp_path / "diverging.safetensors" and path.exists()
+    with Image.open(tmp_path / "diverging.png") as image:
+        assert image.size == (420, 264) and len(image.convert("RGB").getcolors(10_000)) > 3
+
+
+def test_batches_are_loaded_ahead_in_any_order_of_steps():
+    loaded = []
+    ahead = Ahead(lambda step: loaded.append(step) or step * 10, ahead=2)
+    assert [ahead.get(step) for step in (0, 1, 2, 7, 8, 3)] == [0, 10, 20, 70, 80, 30]
+    assert max(loaded) <= 10
+
+    def fails(step: int) -> int:
+        raise RunError(f"no step {step}")
+
+    with pytest.raises(RunError, match="no step 4"):
+        Ahead(fails).get(4)
+
+
+def test_every_epoch_has_every_row_once():
+    rows = np.arange(5, 12)
+    order = RowOrder(rows, 3, seed=1)
+    drawn = np.concatenate([order.at(step) for step in range(14)])
+    assert all(sorted(epoch) == rows.tolist() for epoch in drawn.reshape(6, 7))
+    assert len({tuple(epoch) for epoch in drawn.reshape(6, 7)}) > 3
+    assert np.array_equal(RowOrder(rows, 3, seed=1).at(9), order.at(9))
+    assert len(RowOrder(rows, 20, seed=1).at(0)) == 20  # more than there are

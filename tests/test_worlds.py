@@ -5,7 +5,6 @@ import struct
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,17 +70,6 @@ def test_padding_is_that_of_tensorflow(side: int, size: int, stride: int, padded
     x = pad_same(torch.ones(1, 1, side, side), size, stride)
     assert x.shape[2:] == (padded, padded)
     assert x[0, 0, 0, 0] == (1 if stride == 2 else 0)  # an odd pixel is added below and to the right
-
-
-def test_idx_files_are_read(tmp_path: Path) -> None:
-    from worlds.idx import read_idx
-
-    path = tmp_path / "images"
-    path.write_bytes(struct.pack(">4B2I", 0, 0, 8, 2, 2, 3) + bytes(range(6)))
-    assert np.array_equal(read_idx(path), np.arange(6).reshape(2, 3))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="not an idx file"):
-        read_idx(path)
 
 
 def test_stroke_and_slant_are_measured() -> None:

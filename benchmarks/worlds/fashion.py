@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gmmedit import generators
 from gmmedit.classifiers.preprocessing import convert_channels
+from gmmedit.datasets.idx import read_idx
 from worlds.classifying import accuracies, train_classifier
 from worlds.fashion_gan import train
-from worlds.idx import read_idx
 from worlds.packages import fetch, install
 
 PROGRAMS = [

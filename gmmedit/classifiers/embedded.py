@@ -1,5 +1,6 @@
 """The networks of `gmmedit train classifier` as safetensors files, and those that come with gmmedit."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ def build_network(config: NetworkConfig, fingerprint: str = "") -> TrainedNetwor
     raise TypeError(f"no network has a {type(config).__name__}")
 
 
-def save_network(network: TrainedNetwork, path: Path) -> None:
-    """Write weights, as the network's `stored` type, and configuration; a file at `path` is replaced atomically."""
+def save_network(network: TrainedNetwork, path: Path, training: Mapping[str, Any] | None = None) -> None:
+    """Write weights, as the network's `stored` type, its configuration, and facts about its training.
+
+    A file at `path` is replaced atomically.
+    """
     stored = {name: tensor.to(network.stored) for name, tensor in network.state_dict().items()}
-    weights.write_weights(path, stored, network.key, asdict(network.config))
+    weights.write_weights(path, stored, network.key, asdict(network.config), training)
 
 
 def read_network(path: Path) -> TrainedNetwork:

@@ -42,6 +42,13 @@ def complete_generators(incomplete: str) -> list[str]:
     return [name for name in CATALOGUE if name.startswith(incomplete)]
 
 
+def complete_data(incomplete: str) -> list[str]:
+    """Names of all data sets."""
+    from gmmedit.datasets import REGISTRY
+
+    return [name for name in REGISTRY.targets() if name.startswith(incomplete)]
+
+
 def complete_fetchable(incomplete: str) -> list[str]:
     """Names of the generators that `models fetch` downloads."""
     from gmmedit.hub import CATALOGUE

@@ -30,13 +30,14 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Artifact (finished or partial), or file or name of a generator.", autocompletion=complete_artifacts
+            help="Artifact (finished or partial), file of a trained classifier, or file or name of a generator.",
+            autocompletion=complete_artifacts,
         ),
     ],
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Describe an artifact or a generator."""
+    """Describe an artifact, a generator or a trained classifier."""
     from gmmedit.cli.describe import describe
     from gmmedit.cli.tables import show_description
 

@@ -1,4 +1,4 @@
-"""The commands `gmmedit train ...`: train the networks that come with gmmedit, and encoders of any generator."""
+"""The commands `gmmedit train ...`: networks on any data, encoders of generators, and those that come with gmmedit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from typing import Annotated, Literal
 
 import typer
 
+from gmmedit.cli.completion import complete_data
 from gmmedit.cli.options import Debug, Device, FitSeed, Quiet, Trust, expand_home
 from gmmedit.cli.output import open_execution, print_written
+from gmmedit.errors import InputError
 
-train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train the networks that come with gmmedit.")
+train = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train generators, classifiers and encoders.")
 
 Data = Annotated[Literal["avatars"], typer.Option(help="Data set to train on.")]
+AnyData = Annotated[
+    str,
+    typer.Option(
+        help="Data set: a name (avatars, shapes, glyphs, fashion-mnist, ...), a folder of images, or a file.",
+        autocompletion=complete_data,
+    ),
+]
+Size = Annotated[int | None, typer.Option(help="Size of the images in pixels: 16 to 256 (default: by the data).")]
+Images = Annotated[int | None, typer.Option(min=1, help="Images to train on in all, each repeat counted.")]
 Out = Annotated[Path, typer.Option(help="Folder for weights, checkpoint, log, sample sheets.", callback=expand_home)]
 
 
@@ -26,7 +37,7 @@ def train_generator(
 ) -> None:  # fmt: skip
     """Train the embedded StyleGAN2; a stopped training resumes."""
     from gmmedit.runtime.execution import prepare
-    from gmmedit.training.loop import train_generator as run
+    from gmmedit.training.embedded import train_generator as run
     from gmmedit.training.stylegan2_settings import GANSettings
 
     settings = GANSettings.parse(seed, phases)
@@ -36,23 +47,64 @@ def train_generator(
     print_written(path, quiet)
 
 
+@train.command("stylegan2")
+def train_stylegan2(
+    data: AnyData, out: Out = Path("runs/train"), size: Size = None, images: Images = None,
+    device: Device = "cpu", seed: FitSeed = None, quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train a small StyleGAN2 on any images; a stopped run resumes.
+
+    The weights, generator.safetensors, are for --gan.
+    """
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training.from_data import DataRequest
+    from gmmedit.training.from_data import train_stylegan2 as run
+
+    with open_execution(None, device, 1, False, False, quiet) as execution:
+        prepare(execution)
+        path, used = run(out, DataRequest(data, size, images, seed or 0), execution)
+    for note in [] if quiet else used.notes:
+        typer.echo(f"note: {note}", err=True)
+    print_written(path, quiet)
+
+
 @train.command("classifier")
 def train_classifier(
-    data: Data = "avatars", out: Out = Path("runs/train"), device: Device = "cpu",
+    data: AnyData = "avatars", out: Out = Path("runs/train"),
+    attr: Annotated[
+        list[str] | None, typer.Option(help="Attribute to learn; repeat it for several (default: all of few values).")
+    ] = None,
+    size: Size = None, images: Images = None, device: Device = "cpu", seed: FitSeed = None,
     network: Annotated[
         Literal["labelling", "evaluation", "factors"],
-        typer.Option(help="Which one: it labels, it evaluates, or it evaluates and reads all factors."),
+        typer.Option(help="Which one: it labels, it evaluates, or it evaluates and reads all factors (of avatars)."),
     ] = "labelling",
     evaluator: Annotated[bool, typer.Option("--evaluator", help="The same as --network evaluation.")] = False,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train a classifier of avatars; a stopped training resumes."""
-    from gmmedit.runtime.execution import prepare
-    from gmmedit.training.loop import train_classifier as run
+    """Train a classifier on labelled images; a stopped run resumes.
 
+    The weights, classifier.safetensors or evaluator.safetensors, are for --classifier. With no option but --network,
+    the classifiers that come with gmmedit are trained.
+    """
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training import embedded, from_data
+
+    chosen = "evaluation" if evaluator else network
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
-        path = run(out, "evaluation" if evaluator else network, execution)
+        if data == "avatars" and not (attr or size or images or seed is not None):
+            path, lines = embedded.train_classifier(out, chosen, execution), []
+        elif chosen == "factors":
+            raise InputError("--network factors is of avatars, with their own settings", hint="--network evaluation")
+        else:
+            request = from_data.DataRequest(data, size, images, seed or 0)
+            path, used, facts = from_data.train_classifier(out, request, attr or [], chosen == "evaluation", execution)
+            lines = [f"note: {note}" for note in used.notes]
+            shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
+            lines.append(f"accuracy on {facts['held_out_images']} held-out images: {shares}")
+    for line in [] if quiet else lines:
+        typer.echo(line)
     print_written(path, quiet)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -287,9 +287,9 @@ class StyleGAN2(Generator):
         return self.synthesis(w, self.noise_mode, self.noise_seed)
 
 
-def save_generator(generator: StyleGAN2, path: Path) -> None:
-    """Write weights and configuration as one safetensors file."""
-    weights.write_weights(path, generator.state_dict(), KEY, asdict(generator.config))
+def save_generator(generator: StyleGAN2, path: Path, training: dict[str, Any] | None = None) -> None:
+    """Write weights, configuration, and facts about the training as one safetensors file."""
+    weights.write_weights(path, generator.state_dict(), KEY, asdict(generator.config), training)
 
 
 def read_generator(path: Path) -> StyleGAN2:

@@ -80,15 +80,15 @@ class Optimisation:
 
 
 def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
-    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_k m_k - x_l), for the price's x (N, L, D).
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x_l), for the price's x (N, L, D).
 
-    Adam steps on the weights a (a softmax) and the share s_l (a sigmoid) of each layer. All layers move towards one
-    latent: with weights of their own they change the image less, and leave the manifold of the samples.
+    Adam steps on the weights a (a softmax) and the share s (a sigmoid) of each layer. With the same weights for all
+    layers fewer of the other labels are kept.
 
     nearest: (N, M, D) the members m of the component.
     """
     x = price.x
-    weights, shares = x.new_zeros(len(x), 1, nearest.shape[1]), x.new_zeros(x.shape[:2])
+    weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
 
     def place() -> Tensor:
         centre = weights.softmax(2) @ nearest

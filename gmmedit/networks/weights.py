@@ -15,13 +15,21 @@ from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import check_utf8
 from gmmedit.runtime.storage import write_file
 
+TRAINING = "training"  # in the configuration
 HINT = "give the safetensors file of a network that gmmedit wrote"
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any]) -> None:
-    """Write the tensors, and the configuration as JSON under `key`; a file at `path` is replaced atomically."""
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], key: str, config: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write the tensors, and the configuration as JSON under `key`; a file at `path` is replaced atomically.
+
+    training: facts about how they came about, which `read_training` returns and `read_weights` ignores.
+    """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_file(path, save(whole, {key: json.dumps(config)}))
+    described = {**config, TRAINING: training} if training else config
+    write_file(path, save(whole, {key: json.dumps(described)}))  # one key: safetensors does not order several
 
 
 def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -35,6 +43,8 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {})[key])
+            if isinstance(config, dict):
+                config.pop(TRAINING, None)
             return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -48,6 +58,16 @@ def has_key(path: Path, key: str) -> bool:
             return key in (file.metadata() or {})
     except (SafetensorError, ValueError, OSError):
         return False
+
+
+def read_training(path: Path, key: str) -> dict[str, Any] | None:
+    """What a file of `write_weights` tells of its training, nothing if empty; None: it is not one of that key."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[key]).get(TRAINING)
+    except (SafetensorError, AttributeError, KeyError, ValueError, OSError):
+        return None
+    return facts if isinstance(facts, dict) else {}
 
 
 def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -1,29 +1,28 @@
-"""Training of the embedded classifiers on independently sampled avatars.
+"""Training of classifiers on disturbed images; the embedded ones on independently sampled avatars.
 
-Every step uses new images, blurred and disturbed at random, because the networks will classify a GAN's avatars, which
-are softer and noisier than rendered ones. Step t draws everything from generators seeded by (seed, t), so that a
-resumed run gives the same result.
+Images are blurred and disturbed at random, because the networks will classify a GAN's images, which are softer and
+noisier than its data. Step t draws everything from generators seeded by (seed, t), so that a resumed run gives the same
+result.
 """
 
 import copy
 import math
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.convnet import ConvNetConfig
 from gmmedit.classifiers.embedded import build_network
 from gmmedit.classifiers.patchnet import PatchNetConfig
 from gmmedit.classifiers.trained import NetworkConfig, TrainedNetwork
-from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, Factors, sample_independent, shown
+from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, sample_independent, shown
 from gmmedit.datasets.avatars.renderer import render
-from gmmedit.errors import InputError
+from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.disturbances import Augmentation, StrongAugmentation
 
 AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
@@ -45,6 +44,7 @@ class ClassifierSettings:
     average_images: int = 5_000  # half-life of the moving average of the weights
     radius: float = 0.0  # of the ball (Euclidean, over all pixels) in which the worst image is sought
     ascents: int = 2  # steps of that search
+    data: str = ""  # fingerprint of the data set; "": avatars
 
 
 LABELLING = ClassifierSettings(1, ConvNetConfig(AVATARS), Augmentation(), images=256_000, radius=1.0)
@@ -80,79 +80,49 @@ NETWORKS = {
 MILD = Augmentation(blur=0.7, noise=0.05, gain=0.03, bias=0.02, coarsest=0.75)
 
 
-@dataclass
-class Progress:
-    """One line of the training log."""
+class ClassifierTraining(Trainer):
+    """A network, the moving average of its weights (the result), and the optimiser. Subclasses draw the images."""
 
-    images: int
-    loss: float
-    accuracy: float  # on the step's images, mean over the attributes
-    images_per_second: float
+    stateful = ("network", "average", "adam")
 
-
-class ClassifierTraining:
-    """A network, the moving average of its weights (the result), and the optimiser."""
-
-    def __init__(self, settings: ClassifierSettings, device: str = "cpu"):
-        self.settings, self.device = settings, device
+    def __init__(self, settings: ClassifierSettings, name: str, device: str = "cpu", bf16: bool = True):
+        self.settings, self.name, self.device, self.bf16 = settings, name, device, bf16
+        self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = build_network(settings.network)
         self.network = network.to(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        self.step = 0
 
-    def state(self) -> dict:
-        """All that the next step depends on, for `torch.save`, and the settings."""
-        modules = {name: getattr(self, name).state_dict() for name in ("network", "average", "adam")}
-        return modules | {"step": self.step, "settings": asdict(self.settings)}
+    @abstractmethod
+    def draw_batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """This step's disturbed images (N, 3, S, S), values (N, A) and nuisances (N, M) or None, on the CPU."""
 
-    def load_state(self, state: dict) -> None:
-        """Resume from a `state`. InputError: it is of other settings."""
-        ours = asdict(self.settings)
-        different = [key for key, value in ours.items() if state["settings"].get(key) != value]
-        if different:
-            raise InputError(
-                f"the checkpoint was trained with different settings: {', '.join(different)}",
-                hint="train with the same settings, or remove the checkpoint to start again",
-            )
-        for name in ("network", "average", "adam"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step = state["step"]
+    def networks(self) -> dict[str, nn.Module]:
+        """See `Trainer.networks`."""
+        return {"the classifier": self.network}
 
-    def run(self) -> Iterator[Progress]:
-        """Train to the end, one Progress per step."""
-        settings = self.settings
-        while self.step * settings.batch < settings.images:
-            start = time.perf_counter()
-            for group in self.adam.param_groups:
-                group["lr"] = self.learning_rate()
-            loss, accuracy = self.train_step(*self.draw_batch())
-            self.step += 1
-            self.update_average()
-            speed = settings.batch / (time.perf_counter() - start)
-            yield Progress(self.step * settings.batch, loss, accuracy, speed)
+    def take_step(self) -> dict[str, float]:
+        """See `Trainer.take_step`; the accuracy is that on the step's images, mean over the attributes."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.learning_rate()
+        loss, accuracy = self.train_step(*self.draw_batch())
+        self.update_average()
+        return {"loss": loss, "accuracy": accuracy}
 
     def learning_rate(self) -> float:
         """That of the next step."""
         done = (self.step + 1) * self.settings.batch / self.settings.images
         return self.settings.lr * min(20 * done, 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
 
-    def draw_batch(self) -> tuple[Tensor, Factors]:
-        """This step's disturbed images (N, 3, 64, 64) and their factors."""
-        draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
-        factors = sample_independent(self.settings.batch, int(draws))
-        generator = torch.Generator().manual_seed(int(disturbances))
-        return self.settings.augmentation(render(factors), generator), factors
-
-    def train_step(self, images: Tensor, factors: Factors) -> tuple[float, float]:
+    def train_step(self, images: Tensor, targets: Tensor, nuisances: Tensor | None) -> tuple[float, float]:
         """One step of the optimiser; returns the loss and the mean accuracy before it."""
-        images, targets = images.to(self.device), factors.attributes.to(self.device)
-        columns, nuisances = self.predict(self.find_worst(images, targets) if self.settings.radius else images)
+        images, targets = images.to(self.device), targets.to(self.device)
+        columns, estimates = self.predict(self.find_worst(images, targets) if self.settings.radius else images)
         loss = self.label_loss(columns, targets)
-        if self.settings.network.nuisances:
-            errors = nuisances.float() - factors.numbers(self.settings.network.nuisances).to(self.device)
+        if self.settings.network.nuisances and nuisances is not None:
+            errors = estimates.float() - nuisances.to(self.device)
             loss = loss + self.settings.nuisance_weight * errors.square().mean()
         self.adam.zero_grad()
         loss.backward()
@@ -162,7 +132,7 @@ class ClassifierTraining:
 
     def predict(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Logits (N, C) for each attribute, and the predicted nuisances (N, M)."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bf16):
             logits, nuisances = self.network.predict(images)
         return logits.float().split([len(a.values) for a in self.network.attributes], dim=1), nuisances
 
@@ -188,13 +158,22 @@ class ClassifierTraining:
             change = change.flatten(1).renorm(2, 0, radius).view_as(images)
         return images + change
 
-    @torch.no_grad()
     def update_average(self) -> None:
         """Moving average with a half-life of `average_images`, shorter at the beginning."""
-        half_life = min(self.settings.average_images, 0.05 * self.step * self.settings.batch)
-        keep = 0.5 ** (self.settings.batch / half_life)
-        for mean, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(current, 1 - keep)
+        half_life = min(self.settings.average_images, 0.05 * (self.step + 1) * self.settings.batch)
+        move_average(self.average, self.network, 0.5 ** (self.settings.batch / half_life))
+
+
+class AvatarClassifierTraining(ClassifierTraining):
+    """Of avatars that are new in every step."""
+
+    def draw_batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """See `ClassifierTraining.draw_batch`."""
+        draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
+        factors = sample_independent(self.settings.batch, int(draws))
+        nuisances = factors.numbers(self.settings.network.nuisances)
+        generator = torch.Generator().manual_seed(int(disturbances))
+        return self.settings.augmentation(render(factors), generator), factors.attributes, nuisances
 
 
 @torch.no_grad()

@@ -38,17 +38,17 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N, 3, R, R) in [-1, 1] to logits (N,) of being real (Karras et al. 2020, residual form).
+    """Images (N, C, R, R) in [-1, 1] to logits (N,) of being real (Karras et al. 2020, residual form).
 
     The first step folds 2x2 pixels into channels, which is lossless and saves the most expensive layer.
     Blocks are named by the size that they halve, so that a larger discriminator can reuse them.
     """
 
-    def __init__(self, resolution: int, width: int = 128):
+    def __init__(self, resolution: int, width: int = 128, channels: int = 3):
         super().__init__()
         sizes = [2**i for i in range(resolution.bit_length() - 2, 2, -1)]  # R / 2 ... 8
-        widths = [width // 2 if size == 32 else width for size in sizes] + [width]
-        self.stem = Conv(12, widths[0], 3)
+        widths = [width // 2 if size >= 32 else width for size in sizes] + [width]
+        self.stem = Conv(4 * channels, widths[0], 3)
         self.blocks = nn.Sequential()
         for size, n_in, n_out in zip(sizes, widths, widths[1:], strict=False):
             self.blocks.add_module(f"b{size}", ResidualBlock(n_in, n_out))
@@ -57,7 +57,7 @@ class Discriminator(nn.Module):
         self.out = Conv(width, 1, 1, activate=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, R, R) in [-1, 1] to logits (N,); N is a multiple of the deviation's group."""
+        """Images (N, C, R, R) in [-1, 1] to logits (N,); N is a multiple of the deviation's group."""
         x = self.blocks(self.stem(F.pixel_unshuffle(images, 2)))
         x = self.conv(torch.cat([x, minibatch_deviation(x)], dim=1))
         return self.out(self.fc(x.reshape(len(x), -1, 1, 1))).flatten()

@@ -18,10 +18,13 @@ class Augmentation:
     gain: float = 0.08  # each colour times 1 +- gain
     bias: float = 0.05  # each colour plus +- bias
     coarsest: float = 0.6  # a quarter of the images are resized by a factor between this and 1, and back
+    shift: float = 0.0  # up to this share of the side, in whole pixels, each way
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Disturbed copies of square images (N, 3, S, S) in [-1, 1]; values may exceed the range a little."""
         n, size = len(images), images.shape[-1]
+        if round(self.shift * size):
+            images = shift_pixels(images, round(self.shift * size), generator)
         sigma, noise = torch.rand(2, n, 1, 1, 1, generator=generator)
         gain, bias = 2 * torch.rand(2, n, 3, 1, 1, generator=generator) - 1
         images = blur(images, sigma * self.blur)
@@ -74,3 +77,11 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     weights = torch.exp(-exponent.clamp(max=30))  # far below float32's precision, and never denormal
     matrix = weights / weights.sum(dim=-1, keepdim=True)
     return matrix @ images @ matrix.mT
+
+
+def shift_pixels(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Square images (N, C, S, S), each moved by up to `most` pixels each way; the border is repeated."""
+    size = images.shape[-1]
+    padded = F.pad(images, (most, most, most, most), mode="replicate")
+    moves = torch.randint(2 * most + 1, (len(images), 2), generator=generator).tolist()
+    return torch.stack([image[:, y : y + size, x : x + size] for image, (y, x) in zip(padded, moves, strict=True)])

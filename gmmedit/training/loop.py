@@ -1,123 +1,139 @@
-"""Training runs in a folder, resumable: checkpoints, a log, sample sheets, and the weights as safetensors."""
+"""The loop that every training shares: progress, checkpoints, exact resume, a log with curves, sample sheets.
 
-import io
-from dataclasses import asdict
+In the folder are, of a training called NAME: NAME.checkpoint, NAME.jsonl (its log), NAME.png (the curves of the log),
+samples*.png, and at the end NAME.safetensors. A training that was stopped or killed resumes from its checkpoint.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
-from gmmedit.classifiers import embedded
-from gmmedit.classifiers.trained import TrainedNetwork
-from gmmedit.errors import InputError, summarise_differences, writing
-from gmmedit.generators import stylegan2
+from gmmedit.errors import InputError, RunError, summarise_differences, writing
+from gmmedit.pictures.curves import draw_curves
+from gmmedit.pictures.sheets import to_png
 from gmmedit.runtime.execution import Execution
-from gmmedit.runtime.storage import lock, publish, write_file
+from gmmedit.runtime.regular_files import read_json_lines
+from gmmedit.runtime.storage import lock, write_file
+from gmmedit.training.base import Step, Trainer
 from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint
-from gmmedit.training.classifier import CRITIC, NETWORKS, ClassifierSettings, ClassifierTraining
-from gmmedit.training.stylegan2 import POOL_SEED, GANTraining, render_pool, sample_images
-from gmmedit.training.stylegan2_settings import GANSettings
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
-SHEET_ROWS, SHEET_COLUMNS = 4, 12
+SHOWN_LOSSES = 2  # in a line of progress
+NO_CURVE = ("images", "images_per_second", "resolution")
 
 
-def train_generator(out: Path, settings: GANSettings, execution: Execution) -> Path:
-    """Train a generator of avatars in `out`, resuming its last checkpoint; returns the path of the weights.
+def run_training(trainer: Trainer, out: Path, save: Callable[[Path], None], execution: Execution) -> Path:
+    """Train to the end in `out`, from its checkpoint if there is one; the path of what `save` writes.
 
-    InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full, or
-    another process trains there. Stopped: a signal asked for it; a checkpoint was saved.
+    InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full,
+    another process trains there, or a loss is not finite any more: the checkpoint is the last good state. Stopped: a
+    signal asked for it; a checkpoint was saved.
     """
-    path, checkpoint = out / "generator.safetensors", out / "generator.checkpoint"
+    path = out / f"{trainer.name}.safetensors"
     with lock(path), writing(path):
-        critic = embedded.read_network(train_network(out, "critic", CRITIC, execution))
-        training = load_training(checkpoint, settings, critic, execution.device)
-        pool = np.ascontiguousarray(load_pool(settings.pool, out / "pool.npy"))
-        run_phase(training, pool, out, execution)
-        while training.phase < len(settings.phases) - 1:
-            training = training.grow()
-            run_phase(training, pool, out, execution)
-        save_sheet(training, out / "samples.png")
-        stylegan2.save_generator(training.average, path)
-    return path
-
-
-def load_training(checkpoint: Path, settings: GANSettings, critic: TrainedNetwork, device: str) -> GANTraining:
-    """The training resumed from its checkpoint, or a new one. InputError: the checkpoint is of other settings."""
-    saved = read_checkpoint(checkpoint)
-    cut_log(checkpoint.with_suffix(".jsonl"), saved)
-    if not saved:
-        return GANTraining(settings, critic, device=device)
-    there, now = saved["settings"], asdict(settings)
-    found = [f"{key} is {there.get(key)} there and {now[key]} now" for key in now if there.get(key) != now[key]]
-    if found:
-        message = f"{checkpoint} was created with different settings: {summarise_differences(found)}"
-        raise InputError(message, hint="choose another --out")
-    training = GANTraining(settings, critic, saved["phase"], device)
-    training.load_state(saved)
-    return training
-
-
-def load_pool(n: int, path: Path) -> np.ndarray:
-    """The n rendered avatars at `path`, uint8 (n, 64, 64, 3), memory-mapped; rendered first if there are none."""
-    if not path.exists():
-        publish(path, lambda draft: render_pool(n, POOL_SEED, draft))
-    return np.load(path, mmap_mode="r")
-
-
-def run_phase(training: GANTraining, pool: np.ndarray, out: Path, execution: Execution) -> None:
-    """Train to the end of the phase, with checkpoints, log and sample sheets in `out`."""
-    checkpoint = out / "generator.checkpoint"
-    for done in training.run(pool):
-        words = f"{training.resolution} px, D {done.d_loss:.2f}, {done.images_per_second:.0f} images/s"
-        execution.tick(done.images, training.images, words)
-        if training.step % LOG_EVERY == 0:
-            append_log(out / "generator.jsonl", {"resolution": training.resolution, **asdict(done)})
-        if training.step % CHECKPOINT_EVERY == 0 or execution.stop.asked:
-            save_checkpoint(training.state(), checkpoint)
-        execution.stop.check()
-        if training.step % SHEET_EVERY == 0:
-            save_sheet(training, out / f"samples_{training.resolution}px_{done.images:07d}.png")
-    save_checkpoint(training.state(), checkpoint)
-
-
-def train_classifier(out: Path, network: str, execution: Execution) -> Path:
-    """Train one of `NETWORKS`, by its name; the path of the weights. Errors as in `train_generator`."""
-    name, settings = NETWORKS[network]
-    return train_network(out, name, settings, execution)
-
-
-def train_network(out: Path, name: str, settings: ClassifierSettings, execution: Execution) -> Path:
-    """Train a classifier of avatars in `out`, resuming its last checkpoint; returns the path of the weights.
-
-    Errors as in `train_generator`.
-    """
-    path, checkpoint = out / f"{name}.safetensors", out / f"{name}.checkpoint"
-    with lock(path), writing(path):
-        training = ClassifierTraining(settings, execution.device)
-        saved = read_checkpoint(checkpoint)
-        cut_log(out / f"{name}.jsonl", saved)
-        if saved:
-            training.load_state(saved)
-        for done in training.run():
-            words = f"{name}, loss {done.loss:.3f}, accuracy {done.accuracy:.3f}"
-            execution.tick(done.images, training.settings.images, words)
-            if training.step % LOG_EVERY == 0:
-                append_log(out / f"{name}.jsonl", asdict(done))
-            if training.step % CHECKPOINT_EVERY == 0 or done.images >= settings.images or execution.stop.asked:
-                save_checkpoint(training.state(), checkpoint)
+        resume(trainer, out)
+        for done in trainer:
+            check_finite(trainer, done, out)
+            show_progress(trainer, done, execution)
+            if trainer.step % LOG_EVERY == 0:
+                append_log(out / f"{trainer.name}.jsonl", log_line(done))
+            if trainer.step % SHEET_EVERY == 0:  # before the checkpoint, after which it would not be made again
+                show(trainer, out, f"_{done.images:07d}")
+            if trainer.step % CHECKPOINT_EVERY == 0 or execution.stop.asked:
+                checkpoint(trainer, out)
             execution.stop.check()
-        embedded.save_network(training.average, path)
+        checkpoint(trainer, out)
+        show(trainer, out)
+        save(path)
     return path
 
 
-def save_sheet(training: GANTraining, path: Path) -> None:
-    """Write a sheet of images of the averaged generator; the latents are the same at every step."""
-    images = sample_images(training.average, SHEET_ROWS * SHEET_COLUMNS)
-    size = images.shape[1]
-    grid = images.reshape(SHEET_ROWS, SHEET_COLUMNS, size, size, 3).transpose(0, 2, 1, 3, 4)
-    sheet = Image.fromarray(np.ascontiguousarray(grid.reshape(SHEET_ROWS * size, SHEET_COLUMNS * size, 3)))
-    content = io.BytesIO()
-    larger = sheet.resize((sheet.width * 128 // size, sheet.height * 128 // size), Image.Resampling.BICUBIC)
-    larger.save(content, "PNG")
-    write_file(path, content.getbuffer())
+def resume(trainer: Trainer, out: Path) -> None:
+    """Load the training's checkpoint, if there is one. InputError: it is of other settings."""
+    path = out / f"{trainer.name}.checkpoint"
+    saved = read_checkpoint(path)
+    cut_log(path.with_suffix(".jsonl"), saved)
+    if not saved:
+        return
+    check_settings(saved["settings"], trainer.settings, path)
+    trainer.load_state(saved)
+
+
+def check_settings(there: dict[str, Any], settings: Any, path: Path) -> None:
+    """InputError: a checkpoint's settings are not these. A field that it lacks had its present default."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    different = [
+        f"{key} is {old} there and {now} now"
+        for key, now in asdict(settings).items()
+        if (old := there.get(key, defaults[key])) != now
+    ]
+    if different:
+        message = f"{path} was created with different settings: {summarise_differences(different)}"
+        raise InputError(message, hint="choose another --out")
+
+
+def checkpoint(trainer: Trainer, out: Path) -> None:
+    """Save the training's state. RunError: a parameter is not finite; the last good state is kept."""
+    bad = [name for name, network in trainer.networks().items() if not all(map(is_finite, network.parameters()))]
+    if bad:
+        raise diverged(trainer, f"the parameters of {', '.join(bad)}", out)
+    save_checkpoint(trainer.state(), out / f"{trainer.name}.checkpoint")
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all of its numbers are."""
+    return bool(tensor.isfinite().all())
+
+
+def check_finite(trainer: Trainer, done: Step, out: Path) -> None:
+    """RunError: a loss is not finite."""
+    bad = [name for name, value in done.losses.items() if not math.isfinite(value)]
+    if bad:
+        raise diverged(trainer, ", ".join(bad), out)
+
+
+def diverged(trainer: Trainer, what: str, out: Path) -> RunError:
+    """The error of a training whose numbers are not finite any more."""
+    path = out / f"{trainer.name}.checkpoint"
+    kept = f"; the last good state is in {path}" if path.exists() else ""
+    message = f"{trainer.name}: {what} stopped being finite after {trainer.step} steps{kept}"
+    return RunError(message, hint="train with another --seed in another --out, or check the data")
+
+
+def log_line(done: Step) -> dict[str, float]:
+    """A step as a line of the log."""
+    return {"images": done.images, **done.losses, "images_per_second": done.images_per_second}
+
+
+def show_progress(trainer: Trainer, done: Step, execution: Execution) -> None:
+    """Report a step's first losses."""
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in list(done.losses.items())[:SHOWN_LOSSES])
+    execution.tick(done.images, trainer.total, f"{trainer.name}, {losses}")
+
+
+def show(trainer: Trainer, out: Path, suffix: str = "") -> None:
+    """Write a sheet of samples, where the training makes images, and the curves of its log."""
+    images = trainer.sheet()
+    if images is not None:
+        write_file(out / f"samples{suffix}.png", to_png(join_sheet(images)))
+    log = out / f"{trainer.name}.jsonl"
+    lines = read_json_lines(log, {"images"})[0] if log.exists() else []
+    if len(lines) > 1:
+        names = [name for name in lines[-1] if name not in NO_CURVE]
+        shown = [line for line in lines if all(name in line for name in names)]
+        curves = {name: [float(line[name]) for line in shown] for name in names}
+        write_file(out / f"{trainer.name}.png", to_png(draw_curves([line["images"] for line in shown], curves)))
+
+
+def join_sheet(images: np.ndarray) -> Image.Image:
+    """A sheet of images uint8 (rows, columns, H, W, C) without gaps, of 128 pixels in height each."""
+    rows, columns, height, width, channels = images.shape
+    grid = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    sheet = Image.fromarray(np.ascontiguousarray(grid[..., 0] if channels == 1 else grid))
+    return sheet.resize((sheet.width * 128 // height, sheet.height * 128 // height), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Training of StyleGAN2 on a pool of images; without settings of its own, the embedded generator on avatars.
+"""Training of StyleGAN2 on any images; without settings of its own, the embedded generator on avatars.
 
 Non-saturating loss, lazy R1 and path-length regularisation, style mixing, moving average of the weights (Karras et al.
 2020). Step t draws from generators seeded by (seed, t), so that a resumed run gives the same result.
@@ -6,10 +6,10 @@ Non-saturating loss, lazy R1 and path-length regularisation, style mixing, movin
 
 import copy
 import math
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,26 +19,24 @@ from torch import Tensor, nn
 from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, Factors, sample_causal
 from gmmedit.datasets.avatars.renderer import render
+from gmmedit.datasets.streaming import Ahead
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from gmmedit.training.base import Step, Trainer, move_average
 from gmmedit.training.discriminator import Discriminator
 from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
-STATEFUL = ("g", "d", "average", "g_adam", "d_adam")
+SHEET_ROWS, SHEET_COLUMNS = 4, 12
 POOL_SEED = 1
 PAIR_MEMORY = 2_000  # half-life in images
 MOST_LACK = 4.0
 
 
-@dataclass
-class Progress:
-    """One line of the training log."""
+class Pool(Protocol):
+    """Real images: an array uint8 (n, S, S, C), in memory or on disk, or what reads rows as one would."""
 
-    images: int
-    d_loss: float
-    g_loss: float
-    real_sign: float  # mean sign of D on real images: near 1 when D wins
-    path: float
-    images_per_second: float
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 def render_pool(n: int, seed: int, path: Path) -> None:
@@ -47,74 +45,111 @@ def render_pool(n: int, seed: int, path: Path) -> None:
         np.save(file, to_pixels(render(sample_causal(n, seed))))
 
 
-class GANTraining:
-    """Generator, its moving average, discriminator and both optimisers, in one phase of the growth.
+class GANTraining(Trainer):
+    """Generator, its moving average, discriminator and both optimisers; they grow from phase to phase.
 
     critic: a classifier of avatars for the schedule's attribute terms; None: there are none, for other images.
+    bf16: whether networks compute in bfloat16, where that is allowed.
     """
 
-    def __init__(self, settings: GANSettings, critic: TrainedNetwork | None, phase: int = 0, device: str = "cpu"):
-        self.settings, self.phase, self.device = settings, phase, device
+    name = "generator"
+    stateful = ("g", "d", "average", "g_adam", "d_adam")
+
+    def __init__(
+        self, settings: GANSettings, pool: Pool, critic: TrainedNetwork | None = None, phase: int = 0,
+        device: str = "cpu", bf16: bool = True,
+    ):  # fmt: skip
+        self.settings, self.pool, self.device, self.bf16 = settings, pool, device, bf16
+        self.batch = settings.batch
         self.critic = critic.to(device) if critic else None
-        self.resolution, self.images = settings.phases[phase]
+        avatars = sample_causal(settings.pool if critic else 1, POOL_SEED)
+        self.wanted_pairs = pair_rates(avatars).to(device)
+        self.build(phase)
+
+    def build(self, phase: int) -> None:
+        """New networks and optimisers for the beginning of a phase."""
+        settings, device = self.settings, self.device
+        self.phase, self.step = phase, 0
+        self.resolution, images = settings.phases[phase]
+        self.steps = -(-images // settings.batch)
         torch.manual_seed(settings.seed + phase)
         self.g = StyleGAN2(config_at(settings.network, self.resolution)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.g.noise_mode = "random"
-        self.d = Discriminator(self.resolution, settings.width).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.d = Discriminator(self.resolution, settings.width, settings.network.image_channels)
+        self.d = self.d.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.g).eval().requires_grad_(False)
         self.average.noise_mode = "const"
         self.g_adam = make_lazy_adam(self.g, settings.lr, settings.path_every)
         self.d_adam = make_lazy_adam(self.d, settings.lr, settings.r1_every)
         self.path_mean = torch.zeros([], device=device)
-        avatars = sample_causal(settings.pool if critic else 1, POOL_SEED)
-        self.wanted_pairs = pair_rates(avatars).to(device)
         self.pairs = self.wanted_pairs.clone()  # running mean over generated images
-        self.step = 0
+        self.ahead = Ahead(lambda step: self.pool[self.rows_at(step, phase)])
 
-    def state(self) -> dict:
-        """All that the next step depends on, for `torch.save`, and the settings."""
-        modules = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        return modules | {
-            "path_mean": self.path_mean,
-            "pairs": self.pairs,
-            "step": self.step,
-            "phase": self.phase,
-            "settings": asdict(self.settings),
-        }
+    @property
+    def before(self) -> int:
+        """The images of the phases before this one."""
+        return sum(-(-images // self.batch) * self.batch for _, images in self.settings.phases[: self.phase])
 
-    def load_state(self, state: dict) -> None:
-        """Resume from a `state` of the same settings and phase. KeyError or RuntimeError: it is of another network."""
-        for name in STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-        self.path_mean, self.pairs, self.step = state["path_mean"], state["pairs"], state["step"]
+    @property
+    def total(self) -> int:
+        """See `Trainer.total`."""
+        return sum(-(-images // self.batch) * self.batch for _, images in self.settings.phases)
 
-    def grow(self) -> "GANTraining":
-        """The training of the next phase, at a higher resolution; layers of the same shape are copied, ToRGB is 0."""
-        grown = GANTraining(self.settings, self.critic, self.phase + 1, self.device)
+    def state(self) -> dict[str, Any]:
+        """See `Trainer.state`."""
+        return super().state() | {"path_mean": self.path_mean, "pairs": self.pairs, "phase": self.phase}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Trainer.load_state`; the networks become those of the state's phase."""
+        if state["phase"] != self.phase:
+            self.build(state["phase"])
+        super().load_state(state)
+        self.path_mean, self.pairs = state["path_mean"], state["pairs"]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """See `Trainer.networks`."""
+        return {"the generator": self.g, "the discriminator": self.d}
+
+    def sheet(self) -> np.ndarray:
+        """See `Trainer.sheet`: images of the averaged generator; the latents are the same at every step."""
+        images = sample_images(self.average, SHEET_ROWS * SHEET_COLUMNS)
+        return images.reshape(SHEET_ROWS, SHEET_COLUMNS, *images.shape[1:])
+
+    def __iter__(self) -> Iterator[Step]:
+        while True:
+            for done in super().__iter__():
+                yield replace(done, images=self.before + done.images)
+            if self.phase == len(self.settings.phases) - 1:
+                return
+            self.grow()
+
+    def grow(self) -> None:
+        """Begin the next phase, at a higher resolution; layers of the same shape are copied, ToRGB is 0."""
+        g, d, average, path_mean = self.g, self.d, self.average, self.path_mean
+        self.build(self.phase + 1)
         with torch.no_grad():
-            grown.g.get_submodule(f"synthesis.b{grown.resolution}.torgb").weight.zero_()
-        copy_matching(grown.g, self.g)
-        copy_matching(grown.d, self.d)
-        grown.average.load_state_dict(grown.g.state_dict())
-        copy_matching(grown.average, self.average)
-        grown.path_mean = self.path_mean
-        return grown
+            self.g.get_submodule(f"synthesis.b{self.resolution}.torgb").weight.zero_()
+        copy_matching(self.g, g)
+        copy_matching(self.d, d)
+        self.average.load_state_dict(self.g.state_dict())
+        copy_matching(self.average, average)
+        self.path_mean = path_mean
 
-    def run(self, pool: np.ndarray) -> Iterator[Progress]:
-        """Train to the end of the phase, one Progress per step."""
-        settings = self.settings
-        while self.step * settings.batch < self.images:
-            start = time.perf_counter()
-            torch.manual_seed((settings.seed * 16 + self.phase) * 1_000_003 + self.step)
-            self.set_lr()
-            real = self.real_batch(pool)
-            g_loss = self.step_generator()
-            d_loss, sign = self.step_discriminator(real)
-            self.update_average()
-            self.step += 1
-            speed = settings.batch / (time.perf_counter() - start)
-            images = self.step * settings.batch
-            yield Progress(images, d_loss, g_loss, sign, float(self.path_mean), speed)
+    def take_step(self) -> dict[str, float]:
+        """See `Trainer.take_step`."""
+        torch.manual_seed(self.seed_at(self.step, self.phase))
+        torch.randint(len(self.pool), (self.batch,))  # the rows, which `rows_at` has drawn ahead
+        self.set_lr()
+        real = self.real_batch(self.ahead.get(self.step))
+        g_loss = self.step_generator()
+        d_loss, sign = self.step_discriminator(real)
+        self.update_average()
+        path = float(self.path_mean)
+        return {"d_loss": d_loss, "g_loss": g_loss, "real_sign": sign, "path": path, "resolution": self.resolution}
+
+    def seed_at(self, step: int, phase: int) -> int:
+        """The seed of a step of a phase."""
+        return (self.settings.seed * 16 + phase) * 1_000_003 + step
 
     def set_lr(self) -> None:
         """Set both optimisers' learning rates to the schedule's."""
@@ -127,10 +162,14 @@ class GANTraining:
         last = self.phase == len(self.settings.phases) - 1
         return self.settings.at(self.step * self.settings.batch) if last else Knot(0)
 
-    def real_batch(self, pool: np.ndarray) -> Tensor:
-        """Images (N, 3, R, R) in [-1, 1] drawn from the pool, uint8 (n, S, S, 3), at the phase's resolution."""
-        rows = np.sort(torch.randint(len(pool), (self.settings.batch,)).numpy())
-        images = torch.from_numpy(pool[rows]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    def rows_at(self, step: int, phase: int) -> np.ndarray:
+        """The rows of the pool in a step of a phase, in ascending order."""
+        generator = torch.Generator().manual_seed(self.seed_at(step, phase))
+        return np.sort(torch.randint(len(self.pool), (self.batch,), generator=generator).numpy())
+
+    def real_batch(self, pixels: np.ndarray) -> Tensor:
+        """Pixels uint8 (N, S, S, C) as images (N, C, R, R) in [-1, 1], at the phase's resolution."""
+        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         images = F.avg_pool2d(images, images.shape[2] // self.resolution)
         return images.contiguous(memory_format=torch.channels_last)
 
@@ -153,7 +192,7 @@ class GANTraining:
 
     def autocast(self) -> torch.autocast:
         """The context of bf16 computation."""
-        return torch.autocast(self.device, torch.bfloat16)
+        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bf16)
 
     def step_generator(self) -> float:
         """One step of the generator, and from time to time one of the path-length penalty; returns the loss."""
@@ -238,16 +277,10 @@ class GANTraining:
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
         return gradient.square().sum(dim=(1, 2, 3)).mean() * (self.settings.r1 / 2)
 
-    @torch.no_grad()
     def update_average(self) -> None:
         """Moving average with the schedule's half-life, shorter at the beginning."""
-        images = self.step * self.settings.batch
-        half_life = min(self.knot().average_images, 0.05 * images) + 1e-8
-        keep = 0.5 ** (self.settings.batch / half_life)
-        for mean, current in zip(self.average.parameters(), self.g.parameters(), strict=True):
-            mean.lerp_(current, 1 - keep)
-        for mean, current in zip(self.average.buffers(), self.g.buffers(), strict=True):
-            mean.copy_(current)
+        half_life = min(self.knot().average_images, 0.05 * self.step * self.batch) + 1e-8
+        move_average(self.average, self.g, 0.5 ** (self.batch / half_life))
 
 
 def config_at(network: StyleGAN2Config, resolution: int) -> StyleGAN2Config:
@@ -281,12 +314,12 @@ def pair_rates(factors: Factors) -> Tensor:
 
 @torch.no_grad()
 def sample_images(generator: StyleGAN2, n: int, seed: int = 0) -> np.ndarray:
-    """Images uint8 (n, R, R, 3) of the latents of seeds `seed`, `seed` + 1, ..."""
+    """Images uint8 (n, R, R, C) of the latents of seeds `seed`, `seed` + 1, ..."""
     z = np.stack([np.random.RandomState(seed + i).randn(generator.z_dim) for i in range(n)])
-    images = generator.synthesize(generator.map(torch.from_numpy(z).float()))
-    return to_pixels(images)
+    images = generator.synthesize(generator.map(torch.from_numpy(z).float().to(generator.device)))
+    return to_pixels(images.cpu())
 
 
 def to_pixels(images: Tensor) -> np.ndarray:
-    """Images (n, 3, H, W) about [-1, 1] to uint8 (n, H, W, 3)."""
+    """Images (n, C, H, W) about [-1, 1] to uint8 (n, H, W, C)."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

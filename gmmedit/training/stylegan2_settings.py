@@ -43,6 +43,7 @@ class GANSettings:
         Knot(340_000, 0.4, 1, 6), Knot(367_999, 0.03, 1, 6),
         Knot(368_000, 0.15, 1.5, 8, 2_000), Knot(380_000, 0.03, 1.5, 8, 2_000),
     )  # fmt: skip
+    data: str = ""  # fingerprint of the data set; "": avatars
 
     def at(self, images: int) -> Knot:
         """The schedule's values after so many images of the last phase, interpolated between two knots."""

@@ -1,0 +1,166 @@
+"""A folder of images with a table of labels: a CSV, or CelebA's `img_align_celeba` and `list_attr_celeba.txt`.
+
+Images are decoded when they are asked for. A file that turns out to be unreadable is replaced by the next readable one
+of the list, so that rows keep their numbers, and is named in `notes`.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gmmedit.classifiers.table_files import FILE, Sheet, read_table
+from gmmedit.datasets.base import DataSet, Rows
+from gmmedit.datasets.checks import digest
+from gmmedit.datasets.resized import resize_square
+from gmmedit.datasets.table_columns import Column, read_columns
+from gmmedit.errors import InputError, RunError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
+TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "labels.csv", "attributes.csv")
+CELEBA = "img_align_celeba"
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path", FILE)
+LEAST = 16  # images
+PROBED = 64  # files whose sizes are compared when the folder is opened
+MOST_BROKEN = 0.1  # share of unreadable files
+HINT = "put a table labels.csv beside the images, with a column `file` and one for each attribute"
+
+
+class Folder(DataSet):
+    """Images of a folder, those that the table lists if there is one, in the order of the table or of their names."""
+
+    def __init__(self, files: Sequence[Path], columns: Sequence[Column], name: str, size: int | None) -> None:
+        """InputError: too few images, or of different sizes where no size is asked for."""
+        if len(files) < LEAST:
+            raise InputError(f"{name} has {len(files)} images, at least {LEAST} are needed", hint=HINT)
+        self.name, self.files, self.size = name, list(files), size
+        self.attributes = tuple(column.attribute for column in columns)
+        values = [column.values for column in columns]
+        self.values = torch.from_numpy(np.stack(values, axis=1) if values else np.empty((len(files), 0), np.int64))
+        self.broken: dict[int, str] = {}
+        self.image_shape = self.probe()
+        listed = [(file.name, file.stat().st_size) for file in self.files]
+        self.fingerprint = digest(listed, size, self.values.numpy(), [a.name for a in self.attributes])
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """How many files could not be read so far, and the first of them."""
+        first = next(iter(self.broken.values()), "")
+        return (f"{len(self.broken)} of {len(self)} images left out: {first}",) if self.broken else ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def labels(self, rows: Rows | None = None) -> Tensor:
+        """See `DataSet.labels`."""
+        return self.values if rows is None else self.values[torch.as_tensor(rows)]
+
+    def images(self, rows: Rows) -> Tensor:
+        """See `DataSet.images`. RunError: more than a tenth of the files, and more than ten, cannot be read."""
+        return torch.stack([self.read_row(int(row))[1] for row in rows])
+
+    def batch(self, rows: Rows) -> tuple[Tensor, Tensor, None]:
+        """See `DataSet.batch`: labels are those of the images, also where one stands in for an unreadable one."""
+        found = [self.read_row(int(row)) for row in rows]
+        return torch.stack([image for _, image in found]), self.values[[row for row, _ in found]], None
+
+    def probe(self) -> tuple[int, int, int]:
+        """The shape of the images. InputError: some of the first and of evenly spread ones have different sizes."""
+        rows = sorted({*range(min(8, len(self))), *np.linspace(0, len(self) - 1, PROBED).astype(int).tolist()})
+        shapes: dict[tuple[int, ...], str] = {}
+        for row in rows:
+            read = self.try_row(row)
+            if read is not None:
+                shapes.setdefault(tuple(read.shape), self.files[row].name)
+        if not shapes:
+            raise InputError(f"{self.name}: {next(iter(self.broken.values()))}", hint="check that these are images")
+        if len(shapes) > 1:
+            (first, a), (second, b) = list(shapes.items())[:2]
+            message = (
+                f"{self.name} has images of different sizes: {a} is {first[2]}x{first[1]}, {b} {second[2]}x{second[1]}"
+            )
+            raise InputError(message, hint="--size 64 crops and resizes all of them")
+        shape = next(iter(shapes))
+        return shape[0], shape[1], shape[2]
+
+    def read_row(self, row: int) -> tuple[int, Tensor]:
+        """The row's image, or the next readable one's, and whose it is."""
+        for other in range(row, row + len(self)):
+            read = self.try_row(other % len(self))
+            if read is not None:
+                if tuple(read.shape) != self.image_shape:
+                    name = self.files[other % len(self)]
+                    message = (
+                        f"{name} is {read.shape[2]}x{read.shape[1]}, others {self.image_shape[2]}x{self.image_shape[1]}"
+                    )
+                    raise RunError(message, hint="--size 64 crops and resizes all of them")
+                return other % len(self), read
+        raise RunError(f"{self.name}: no image can be read any more", hint="check the disk")
+
+    def try_row(self, row: int) -> Tensor | None:
+        """The row's image (C, H, W) in [-1, 1]; None: it cannot be read."""
+        if row in self.broken:
+            return None
+        try:
+            return read_image(self.files[row], self.size)
+        except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError, Warning) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.broken[row] = f"{self.files[row].name}: {reason}"
+            if len(self.broken) > max(10, MOST_BROKEN * len(self)):
+                message = f"{self.name}: {len(self.broken)} of {len(self)} images cannot be read, {self.broken[row]}"
+                raise RunError(message, hint="check that the copy of the images is whole") from error
+            return None
+
+
+def read_image(path: Path, size: int | None) -> Tensor:
+    """An image file as RGB (3, H, W) in [-1, 1], square of `size` pixels if given. Raises what Pillow does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as image:
+            if size:
+                image.draft("RGB", (2 * size, 2 * size))  # JPEG: decoded at a fraction of its size
+            pixels = np.asarray(image.convert("RGB"))
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
+    return resize_square(tensor[None], size)[0] if size else tensor
+
+
+def load(path: Path, size: int | None = None) -> Folder:
+    """The folder's images with its table, or the table's images. InputError: no image, or another's table."""
+    table = path if path.is_file() else next((path / name for name in TABLES if (path / name).is_file()), None)
+    if table is None and path.is_dir():
+        others = sorted(path.glob("*.csv"))
+        table = others[0] if len(others) == 1 else None
+    base = table.parent if table else path
+    base = base / CELEBA if (base / CELEBA).is_dir() else base
+    if table is None:
+        files = sorted(file for file in base.rglob("*") if file.suffix.lower() in SUFFIXES)
+        return Folder(files, (), str(path), size)
+    sheet = read_table(table)
+    files, kept = find_files(sheet, base)
+    columns = read_columns(sheet, kept, [file_column(sheet)])
+    return Folder(files, columns, str(path), size)
+
+
+def file_column(sheet: Sheet) -> str:
+    """The name of the column of file names. InputError: there is none."""
+    named = [name for name in sheet.columns if name.lower() in FILE_COLUMNS and name in sheet.texts]
+    if not named:
+        raise InputError(f"{sheet.path} has no column of file names", hint=HINT)
+    return named[0]
+
+
+def find_files(sheet: Sheet, base: Path) -> tuple[list[Path], np.ndarray]:
+    """The files that are there, and the places (n,) of their lines. InputError: there is none."""
+    column = file_column(sheet)
+    listed = [base / sheet.cell(column, place) for place in range(len(sheet))]
+    present = {file for file in base.rglob("*") if file.suffix.lower() in SUFFIXES}
+    kept = [place for place, file in enumerate(listed) if file in present]
+    if not kept:
+        message = f"{base} has none of the {len(listed)} images that {sheet.path.name} lists, such as {listed[0].name}"
+        raise InputError(message, hint="name the folder that holds the table and the images")
+    return [listed[place] for place in kept], np.array(kept)

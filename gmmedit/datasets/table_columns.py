@@ -1,0 +1,73 @@
+"""Columns of a table of labels as attributes: marks (-1, 1), yes and no, whole numbers, names of values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.table_files import NOTHING, WORDS, Sheet
+
+MOST_VALUES = 256  # of an attribute; a column of more is no attribute
+TWO = ("no", "yes")
+
+
+@dataclass(frozen=True)
+class Column:
+    """An attribute, and the index of its value (n,) int64 in every row; -1: not known."""
+
+    attribute: Attribute
+    values: np.ndarray
+
+
+def read_columns(sheet: Sheet, places: np.ndarray, without: Sequence[str] = ()) -> list[Column]:
+    """The attributes of the lines at `places`. Columns of measures, or of another value in every line, are left out."""
+    found = []
+    for name in sheet.columns:
+        if name not in without:
+            texts = sheet.texts.get(name)
+            numbers = sheet.columns[name][places]
+            found.append(parse_texts(name, texts, numbers, places) if texts else parse_numbers(name, numbers))
+    return [column for column in found if column is not None]
+
+
+def parse_numbers(name: str, numbers: np.ndarray) -> Column | None:
+    """Numbers (n,), NaN where not known, as an attribute: marks, or whole numbers in order. None: they are measures."""
+    known = ~np.isnan(numbers)
+    found = np.unique(numbers[known])
+    if len(found) and set(found) <= {-1.0, 0.0, 1.0} and len(found) < 3:
+        return Column(Attribute(name, TWO), np.where(known, numbers > 0, -1).astype(np.int64))
+    if not is_listable(len(found), int(known.sum())) or (found != np.floor(found)).any():
+        return None
+    places = np.searchsorted(found, np.where(known, numbers, found[0]))
+    return Column(Attribute(name, tuple(f"{value:g}" for value in found)), np.where(known, places, -1))
+
+
+def parse_texts(name: str, texts: dict[int, str], numbers: np.ndarray, places: np.ndarray) -> Column | None:
+    """Texts by place, and numbers (n,) where there is none, as an attribute; None: nearly all are different."""
+    cells = [clean(texts.get(int(place)), number) for place, number in zip(places, numbers, strict=True)]
+    words = {cell for cell in cells if cell is not None}
+    if words and words <= {*WORDS, "0", "1"}:
+        return Column(Attribute(name, TWO), np.array([-1 if cell is None else int(is_yes(cell)) for cell in cells]))
+    if not is_listable(len(words), len(cells)):
+        return None
+    order = {word: i for i, word in enumerate(sorted(words))}
+    return Column(Attribute(name, tuple(order)), np.array([-1 if cell is None else order[cell] for cell in cells]))
+
+
+def is_listable(values: int, lines: int) -> bool:
+    """Whether so many different values in so many lines are those of an attribute."""
+    return 2 <= values <= min(MOST_VALUES, max(2, lines // 2))
+
+
+def clean(text: str | None, number: float) -> str | None:
+    """A cell's text, lower case where it means yes or no; None: it is empty."""
+    if text is None:
+        return None if number != number else f"{number:g}"
+    word = text.lower()
+    return None if word in NOTHING else word if word in WORDS else text
+
+
+def is_yes(word: str) -> bool:
+    """Whether a word of WORDS, or 0 or 1, means yes."""
+    return word == "1" or bool(WORDS.get(word))

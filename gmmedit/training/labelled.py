@@ -1,0 +1,107 @@
+"""Training of a classifier of any labelled images, and its accuracy on those held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.preprocessing import convert_channels
+from gmmedit.classifiers.trained import TrainedNetwork
+from gmmedit.datasets import DataSet
+from gmmedit.datasets.streaming import Ahead, RowOrder
+from gmmedit.errors import InputError, nearest
+from gmmedit.training.classifier import ClassifierSettings, ClassifierTraining
+
+FEWEST_OF_A_VALUE = 8  # training images
+MOST_VALUES = 64  # of an attribute that is trained without being asked for
+MEASURED = 10_000  # held-out images, at most
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The chosen attributes of a data set: which rows train, which are held out, and all rows' values (N, A)."""
+
+    attributes: tuple[Attribute, ...]
+    values: Tensor
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def choose_labels(data: DataSet, names: Sequence[str]) -> Labels:
+    """The named attributes, or all of few values; rows that lack one of their labels are left out.
+
+    InputError: an unknown attribute, one with a single value, or too few images of a value.
+    """
+    known = [attribute.name for attribute in data.attributes]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{data.name} has no attribute {name!r}", hint=nearest(name, known))
+    chosen = [i for i, a in enumerate(data.attributes) if (a.name in names if names else len(a.values) <= MOST_VALUES)]
+    if not chosen:
+        hint = "give images with a table of labels, see docs/training.md"
+        raise InputError(f"{data.name} has no attribute to train on", hint=hint)
+    values = data.labels()[:, chosen]
+    labelled = (values >= 0).all(dim=1).numpy()
+    held_out = np.zeros(len(data), bool)
+    held_out[data.held_out()] = True
+    attributes = tuple(data.attributes[i] for i in chosen)
+    labels = Labels(attributes, values, np.flatnonzero(labelled & ~held_out), np.flatnonzero(labelled & held_out))
+    check_counts(data, labels)
+    return labels
+
+
+def check_counts(data: DataSet, labels: Labels) -> None:
+    """InputError: an attribute has one value only, or there are too few training images of a value."""
+    for column, attribute in zip(labels.values[labels.train].T, labels.attributes, strict=True):
+        counts = column.bincount(minlength=len(attribute.values)).tolist()
+        present = [value for value, count in zip(attribute.values, counts, strict=True) if count]
+        if len(present) < 2:
+            only = f"{attribute.name}={present[0]} for every image" if present else f"no label of {attribute.name}"
+            raise InputError(f"{data.name} has {only}", hint="choose another --attr, or add images of the other value")
+        fewest = min(counts)
+        if fewest < FEWEST_OF_A_VALUE:
+            value = attribute.values[counts.index(fewest)]
+            message = f"{data.name} has {fewest} training images of {attribute.name}={value}"
+            raise InputError(message, hint=f"at least {FEWEST_OF_A_VALUE} of each value are needed: add some")
+
+
+class LabelledTraining(ClassifierTraining):
+    """Of a data set's images; every epoch is in another order, and disturbed anew."""
+
+    def __init__(
+        self, settings: ClassifierSettings, data: DataSet, labels: Labels, name: str, device: str, bf16: bool
+    ) -> None:
+        super().__init__(settings, name, device, bf16)
+        self.data, self.columns = data, [data.attributes.index(attribute) for attribute in labels.attributes]
+        order = RowOrder(labels.train, settings.batch, settings.seed)
+        self.ahead = Ahead(lambda step: self.data.batch(order.at(step)))
+
+    def draw_batch(self) -> tuple[Tensor, Tensor, None]:
+        """See `ClassifierTraining.draw_batch`."""
+        images, values, _ = self.ahead.get(self.step)
+        seed = int(np.random.SeedSequence([self.settings.seed, self.step]).generate_state(1)[0])
+        images = convert_channels(images, (3,))
+        images = self.settings.augmentation(images, torch.Generator().manual_seed(seed))
+        return images, values[:, self.columns], None
+
+
+@torch.no_grad()
+def measure_accuracy(network: TrainedNetwork, data: DataSet, labels: Labels) -> tuple[dict[str, float], int]:
+    """The share of correct labels of held-out images by attribute, and of how many images (evenly spread, at most
+    MEASURED)."""
+    n = len(labels.held_out)
+    rows = labels.held_out[np.unique(np.linspace(0, n - 1, min(n, MEASURED)).astype(int))] if n else labels.held_out
+    device = next(network.parameters()).device
+    right = torch.zeros(len(labels.attributes))
+    columns = [data.attributes.index(attribute) for attribute in labels.attributes]
+    for first in range(0, len(rows), BATCH):
+        images, values, _ = data.batch(rows[first : first + BATCH])
+        parts = network.logits(images.to(device)).cpu().split([len(a.values) for a in labels.attributes], dim=1)
+        guesses = torch.stack([part.argmax(dim=1) for part in parts], dim=1)
+        right += (guesses == values[:, columns]).sum(dim=0)
+    shares = (right / max(1, len(rows))).tolist()
+    return {a.name: round(share, 4) for a, share in zip(labels.attributes, shares, strict=True)}, len(rows)
