@@ -77,7 +77,7 @@ def test_images_that_may_show_somebody_else_are_named(edited: Path, tmp_path: Pa
     rewrite_attrs(path, identity=kept)
     lines = edit_report(path)["changes"]
     assert ", identity by 0.60 (" in lines[0]
-    assert lines[-1] == "alpha 1: 2 of 3 images lost most of their identity and may show somebody else: 1, 2"
+    assert lines[-1] == "alpha 1: 2 of 3 images lost most of their identity and may show somebody else: images 1, 2"
 
 
 def test_without_a_network_nothing_is_said_of_identity(run: Path, tmp_path: Path, monkeypatch) -> None:

@@ -41,8 +41,8 @@ def sentence(mean: dict[str, Any], samples: dict[str, Any] | None = None, same: 
 def test_a_good_run() -> None:
     assert sentence({}) == (
         "Edits reach 97 % of their targets (the two classifiers agree on 97 % of unedited images), keep 95 % of other "
-        "labels and keep identity (0.90; two samples: 0.50); they lie among samples as often as samples do (90 %; "
-        "samples: 90 %)."
+        "labels and keep identity (0.90; two samples: 0.50); they lie among samples about as often as samples do "
+        "(90 %; samples: 90 %)."
     )
     assert reach_verdict(figures({}), "ours", NAMES, False).limits == [
         "Weakest category: smile=no (97 % reached, 95 % of other labels kept)."

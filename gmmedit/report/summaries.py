@@ -163,7 +163,7 @@ def describe_change(edits: Artifact, strength: int) -> list[str]:
         )
         change = (image_change(before, after) / contrast).numpy()
         changes.append(f"images changed by {change.mean():.2f} of the difference of two samples")
-        what = "changed by more than half of it and may show another one"
+        what = "changed by more than half of it and may show something else"
         lines += name_images(index, change > REPLACED, what)
     pairs = edits.attrs.get("pair_identity")
     if isinstance(pairs, float) and pairs < MOST_ALIKE and "identity" in edits:
@@ -179,7 +179,7 @@ def name_images(index: np.ndarray, chosen: np.ndarray, what: str) -> list[str]:
     """A line that says which of the images (N,) were chosen (N,), if any."""
     rows = [str(number) for number in index[chosen]]
     shown = ", ".join(rows[:8]) + (" ..." if len(rows) > 8 else "")
-    return [f"{len(rows)} of {len(index)} images {what}: {shown}"] if rows else []
+    return [f"{len(rows)} of {len(index)} images {what}: images {shown}"] if rows else []
 
 
 def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:

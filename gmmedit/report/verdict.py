@@ -17,6 +17,7 @@ Figures = Mapping[tuple[str, str, str], Row]  # by method, metric and attribute
 MISSED = 0.5  # share of the targets below which edits miss most of them
 FEW_KEPT = 0.8  # share of the other labels below which edits count as changing them
 SAME, LOST = 0.5, 0.3  # identity, 1: the same image, 0: two samples; kept from SAME, lost below LOST
+FAR = 0.05  # flips that are fewer than the agreement by no more are not "only" so many
 UNREAL = 0.5  # of the precision of samples, below which edits do not look like samples
 FEW = 50  # images, below which intervals are wide
 NAMED = 4  # categories
@@ -66,7 +67,7 @@ def claim_arrival(figures: Figures, editor: str, same_classifier: bool) -> str:
     if agreement is None:
         return f"reach {reached} of their targets"
     unedited = f"the two classifiers agree on {percent(agreement['value'])} of unedited images"
-    if is_less(flips, agreement):
+    if is_less(flips, agreement) and agreement["value"] - flips["value"] > FAR:
         return f"reach only {reached} of their targets ({unedited})"
     return f"reach {reached} of their targets ({unedited})"
 
@@ -101,7 +102,7 @@ def claim_realism(figures: Figures, editor: str) -> str:
     numbers = f"({percent(edits['value'])}; samples: {percent(own['value'])})"
     if high(edits) < UNREAL * own["value"]:
         return f"most of them do not look like samples {numbers}"
-    how = "less often than" if is_less(edits, own) else "as often as"
+    how = "less often than" if is_less(edits, own) else "about as often as"
     return f"they lie among samples {how} samples do {numbers}"
 
 
