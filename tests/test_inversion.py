@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import check, done, gmmedit, state
 from PIL import Image
+from safetensors.torch import save_file
 
 from gmmedit import artifacts, encoders, generators
 from gmmedit.classifiers import load as load_classifier
@@ -19,6 +21,7 @@ from gmmedit.editing.inverter import open_inverter, with_own_errors
 from gmmedit.encoders.catalogue import check_encoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig, read_encoder, save_encoder
 from gmmedit.errors import InputError
+from gmmedit.networks.weights import write_weights
 from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import Renderer
@@ -94,6 +97,47 @@ def test_files_that_are_no_encoders(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("text")
     with pytest.raises(InputError, match="not a encoder file"):
         encoders.load(str(tmp_path / "text.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"dim": 7}, "the chart's mean has the shape"),
+        ({"layers": 3.0}, "no positive whole numbers"),
+        ({"image_shape": (1, 0, 32)}, "no positive whole numbers"),
+        ({"space": "q"}, "space 'q'"),
+        ({"generator": 5}, "generator 5"),
+        ({"layers": 2}, "size mismatch for own.bias"),
+    ],
+)
+def test_configurations_that_no_encoder_has(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    encoder = small_encoder()
+    encoder.config = replace(encoder.config, **changed)
+    save_encoder(encoder, tmp_path / "encoder.safetensors")
+    with pytest.raises(InputError, match=message):
+        read_encoder(tmp_path / "encoder.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("chart_axes", torch.ones(1, 1), "the chart's axes has the shape"),
+        ("chart_scale", torch.full((5,), torch.nan), "chart_scale is not finite"),
+        ("common.bias", torch.full((5,), torch.inf), "common.bias is not finite"),
+    ],
+)
+def test_weights_that_no_encoder_has(name: str, value: torch.Tensor, message: str, tmp_path: Path) -> None:
+    encoder = small_encoder()
+    config = asdict(encoder.config)
+    write_weights(tmp_path / "encoder.safetensors", encoder.state_dict() | {name: value}, "encoder", config)
+    with pytest.raises(InputError, match=message):
+        read_encoder(tmp_path / "encoder.safetensors")
+
+
+def test_a_configuration_too_deep_to_parse(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "deep.safetensors", {"encoder": "[" * 100_000})
+    with pytest.raises(InputError, match="recursion"):
+        read_encoder(tmp_path / "deep.safetensors")
 
 
 def test_a_configuration_of_any_size_takes_no_memory(tmp_path: Path) -> None:

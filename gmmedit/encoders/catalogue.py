@@ -38,9 +38,17 @@ def find_encoder(generator: Generator, files: Iterable[Path] = (), device: str =
 
 
 def check_encoder(encoder: Encoder, generator: Generator, name: str) -> Encoder:
-    """The encoder. InputError: it was trained on samples of another generator."""
+    """The encoder. InputError: it is of another generator, or of other images or latents."""
     if encoder.generator != generator.fingerprint:
         there, here = encoder.generator[:12], generator.fingerprint[:12]
         message = f"{name} is an encoder of another generator ({there}), this one is {here}"
         raise InputError(message, hint="omit --encoder, or train one: gmmedit train encoder")
+    space = generator.spaces.get(encoder.space)
+    if (
+        space is None
+        or encoder.latent_shape != (space.layers, space.dim)
+        or encoder.image_shape != generator.image_shape
+    ):
+        message = f"{name} gives latents {encoder.latent_shape} of images {encoder.image_shape}, not the generator's"
+        raise InputError(message, hint="the file is damaged; train one: gmmedit train encoder")
     return encoder

@@ -102,18 +102,39 @@ def read_encoder(path: Path) -> ConvEncoder:
     config, tensors = weights.read_weights(path, KEY)
     try:
         chart = Chart(**{name: tensors[f"chart_{name}"].float() for name in FIELDS})
+        parsed = parse_config(config)
+        check_chart(chart, parsed)
         with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
-            encoder = ConvEncoder(parse_config(config), chart, weights.fingerprint_tensors(tensors))
+            encoder = ConvEncoder(parsed, chart, weights.fingerprint_tensors(tensors))
         encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
     return encoder
 
 
+def check_chart(chart: Chart, config: EncoderConfig) -> None:
+    """ValueError: the chart is not that of latents of `dim` numbers in as many coordinates as the network answers."""
+    there = {name: tuple(value.shape) for name, value in chart.arrays().items()}
+    wanted = {"slope": (), "mean": (config.dim,), "axes": (config.dim, config.coordinates),
+              "scale": (config.coordinates,)}  # fmt: skip
+    for name, shape in wanted.items():
+        if there[name] != shape:
+            raise ValueError(f"the chart's {name} has the shape {there[name]}, not {shape}")
+
+
 def parse_config(settings: dict[str, Any]) -> EncoderConfig:
-    """The configuration from its JSON, where tuples have become lists."""
+    """The configuration from its JSON, where tuples have become lists. ValueError, TypeError, KeyError: a wrong one."""
     tuples = {key: tuple(settings[key]) for key in ("image_shape", "widths")}
     if not 1 <= len(tuples["widths"]) <= MOST_WIDTHS:
         raise ValueError(f"{len(tuples['widths'])} widths")
-    return EncoderConfig(**settings | tuples)
+    config = EncoderConfig(**settings | tuples)
+    sizes = (*config.image_shape, *config.widths, config.layers, config.dim, config.coordinates, config.features)
+    if len(config.image_shape) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError("its sizes are no positive whole numbers")
+    if config.space not in ("z", "w") or not isinstance(config.generator, str):
+        raise ValueError(f"space {config.space!r}, generator {config.generator!r}")
+    return config

@@ -46,8 +46,8 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
             if isinstance(config, dict):
                 config.pop(TRAINING, None)
             return config, {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
 
 
@@ -65,7 +65,7 @@ def read_training(path: Path, key: str) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[key]).get(TRAINING)
-    except (SafetensorError, AttributeError, KeyError, ValueError, OSError):
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else {}
 
