@@ -342,6 +342,7 @@ def test_requests_to_another_name_or_from_another_page_are_refused() -> None:
     own, foreign = "http://127.0.0.1:7860", "http://evil.example"
     assert ask(gate, method="POST")[0] == ask(gate, method="POST", origin=own)[0] == 200
     assert ask(gate, method="POST", origin=foreign)[0] == ask(gate, method="POST", origin="null")[0] == 403
+    assert ask(gate, method="POST", origin="http://[")[0] == 403  # no address
 
 
 def test_a_token_is_asked_for_once() -> None:
@@ -352,6 +353,8 @@ def test_a_token_is_asked_for_once() -> None:
     assert status == 303 and headers["location"] == "/"
     cookie = headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=secret;") and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    for path, place in {"//other/a": "/other/a", "/\\other": "/other", "/ł": "/%C5%82", "/a\n": "/a%0A"}.items():
+        assert ask(gate, path, query="token=secret")[1]["location"] == place
     assert ask(gate, "/config", cookie=f"{COOKIE}=secret; other=1")[0] == 200
     assert ask(gate, "/config", cookie=f"{COOKIE}=wrong")[0] == 401
     assert ask(gate, "/upload", method="POST")[0] == 401

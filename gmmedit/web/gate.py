@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,18 +41,26 @@ class Gate:
             await self.app(scope, receive, send)
         elif self.matches(parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]):
             cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
-            await answer(send, 303, "", [("location", scope["path"]), ("set-cookie", cookie)])
+            await answer(send, 303, "", [("location", place_of(scope["path"])), ("set-cookie", cookie)])
         else:
             await answer(send, 401, "open the address that gmmedit serve printed, with its token")
 
     def own_page(self, headers: dict[str, str]) -> bool:
         """Whether the request comes from this page, or from no page at all."""
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == headers.get("host")
+        try:
+            return origin is None or urlsplit(origin).netloc == headers.get("host")
+        except ValueError:  # no address
+            return False
 
     def matches(self, given: str) -> bool:
         """Whether it is the token; takes equally long for any."""
         return secrets.compare_digest(given.encode(), (self.token or "").encode())
+
+
+def place_of(path: str) -> str:
+    """A path of this page as an address in it, escaped; two slashes at its beginning would lead to another host."""
+    return quote("/" + path.lstrip("/\\"))
 
 
 def host_of(address: str) -> str | None:
