@@ -216,3 +216,9 @@ def test_a_csv_of_landmarks(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match="landmarks"):
             read_landmarks(path)
+
+
+def test_a_face_far_outside_a_large_image_is_refused_before_it_is_surrounded() -> None:
+    points = np.array([[-9000, 10], [-8900, 10], [-9000, 110], [-8900, 110]], np.float64)
+    with pytest.raises(InputError, match="no face inside"):
+        align_face(Image.new("L", (4000, 4000)), points, "a.png")

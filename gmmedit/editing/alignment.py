@@ -20,6 +20,8 @@ COLUMNS = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "left_mouth
            "right_mouth_y")  # fmt: skip
 HINT = f"a header and a line for each image: file,{','.join(COLUMNS)} (left: in the image; the nose may be there too)"
 LARGEST = 4096  # pixels of the aligned square before it is shrunk, as FFHQ's
+LARGEST_FILE = 1 << 26  # bytes: a million lines
+MOST_PIXELS = 1 << 28  # of an image with what is mirrored around it
 FARTHEST = 3.0  # image sides beyond the image at which a corner of the square is refused
 
 
@@ -40,7 +42,7 @@ class Landmarks:
 
 def read_landmarks(path: Path) -> Landmarks:
     """The landmarks in a CSV file. InputError: it is missing, not CSV, or lacks columns or numbers."""
-    check_regular(path, HINT)
+    check_regular(path, HINT, LARGEST_FILE)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -56,9 +58,10 @@ def align_face(image: Image.Image, points: np.ndarray, name: str) -> Image.Image
     """The square around a face with these points (4, 2), turned upright. InputError: no face can have these points."""
     corners, side = find_square(points)
     size = np.array(image.size)
-    if not side >= 1 or (corners < -FARTHEST * size).any() or (corners > (1 + FARTHEST) * size).any():
+    near = side >= 1 and (corners >= -FARTHEST * size).all() and (corners <= (1 + FARTHEST) * size).all()
+    margin = max(0, int(np.ceil(max((-corners).max(), (corners - size).max()))) + 1) if near else 0
+    if not near or (size + 2 * margin).prod() > MOST_PIXELS:
         raise InputError(f"{name}: the landmarks are no face inside {size[0]} x {size[1]} pixels", hint=HINT)
-    margin = max(0, int(np.ceil(max((-corners).max(), (corners - size).max()))) + 1)
     if margin:  # what lies beyond the image is mirrored
         pixels = np.asarray(image)
         image = Image.fromarray(np.pad(pixels, [(margin, margin)] * 2 + [(0, 0)] * (pixels.ndim - 2), "reflect"))
