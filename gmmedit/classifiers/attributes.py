@@ -22,3 +22,22 @@ def check_attributes(attributes: Sequence[Attribute], where: str) -> None:
             raise InputError(message, hint="an attribute needs at least two values, all different")
     if len({attribute.name for attribute in attributes}) < len(attributes):
         raise InputError(f"{where} has two attributes of the same name", hint="give each attribute its own name")
+
+
+def check_addressable(attributes: Sequence[Attribute], where: str, hint: str = "") -> None:
+    """InputError: an attribute or value of `where` cannot be named in `--attr NAME=VALUE:STRENGTH`, or occurs twice.
+
+    hint: what to do, if it is not to write a YAML file.
+    """
+    names = [attribute.name for attribute in attributes]
+    for attribute in attributes:
+        for name in (attribute.name, *attribute.values):
+            if not name or name != name.strip() or not name.isprintable() or set(name) & set("=:"):
+                kind = "an attribute" if name == attribute.name else f"a value of {attribute.name!r}"
+                message = f"{where} has {kind} called {name!r}, which --attr NAME=VALUE:STRENGTH cannot express"
+                described = f"rename it in a YAML file: attributes: {{NAME: {{outputs: {name!r}, values: [A, B]}}}}"
+                raise InputError(message, hint=hint or described)
+        if names.count(attribute.name) > 1 or len(set(attribute.values)) < len(attribute.values):
+            described = "rename them in a YAML file: attributes: {NAME: {outputs: COLUMN}}"
+            message = f"{where} has the attribute {attribute.name!r} or one of its values twice"
+            raise InputError(message, hint=hint or described)

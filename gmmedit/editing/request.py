@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gmmedit.artifacts import Artifact
-from gmmedit.classifiers import Attribute
 from gmmedit.errors import InputError, nearest
 
 DEFAULT_ROWS = "0-7"
@@ -153,21 +152,6 @@ class Request:
         if self.alphas == (1,) and len(self.aims) == 1 and self.aims[0].strength != 1:
             return [self.title()]
         return [f"alpha {alpha:g}" for alpha in self.alphas]
-
-
-def check_addressable(attributes: Sequence[Attribute], where: str) -> None:
-    """InputError: an attribute or value of `where` cannot be named in `--attr NAME=VALUE:STRENGTH`, or occurs twice."""
-    names = [attribute.name for attribute in attributes]
-    for attribute in attributes:
-        for name in (attribute.name, *attribute.values):
-            if not name or name != name.strip() or not name.isprintable() or set(name) & set("=:"):
-                kind = "an attribute" if name == attribute.name else f"a value of {attribute.name!r}"
-                message = f"{where} has {kind} called {name!r}, which --attr NAME=VALUE:STRENGTH cannot express"
-                hint = f"rename it in a YAML file: attributes: {{NAME: {{outputs: {name!r}, values: [A, B]}}}}"
-                raise InputError(message, hint=hint)
-        if names.count(attribute.name) > 1 or len(set(attribute.values)) < len(attribute.values):
-            hint = "rename them in a YAML file: attributes: {NAME: {outputs: COLUMN}}"
-            raise InputError(f"{where} has the attribute {attribute.name!r} or one of its values twice", hint=hint)
 
 
 def scale_aims(

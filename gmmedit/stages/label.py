@@ -16,9 +16,9 @@ from torch import Tensor
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import RunSpec
 from gmmedit.classifiers import Classifier
+from gmmedit.classifiers.attributes import check_addressable
 from gmmedit.classifiers.preprocessing import conversion_notes
 from gmmedit.config import LabelSettings
-from gmmedit.editing.request import check_addressable
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.run.calibration import calibrate

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.attributes import Attribute, check_addressable
 from gmmedit.classifiers.preprocessing import convert_channels
 from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets import DataSet
@@ -34,7 +34,7 @@ class Labels:
 def choose_labels(data: DataSet, names: Sequence[str]) -> Labels:
     """The named attributes, or all of few values; rows that lack one of their labels are left out.
 
-    InputError: an unknown attribute, one with a single value, or too few images of a value.
+    InputError: an attribute that is unknown, that edits could not name, or with a single value; too few images of one.
     """
     known = [attribute.name for attribute in data.attributes]
     for name in names:
@@ -49,6 +49,7 @@ def choose_labels(data: DataSet, names: Sequence[str]) -> Labels:
     held_out = np.zeros(len(data), bool)
     held_out[data.held_out()] = True
     attributes = tuple(data.attributes[i] for i in chosen)
+    check_addressable(attributes, data.name, "rename it in the data, or choose other attributes with --attr")
     labels = Labels(attributes, values, np.flatnonzero(labelled & ~held_out), np.flatnonzero(labelled & held_out))
     check_counts(data, labels)
     return labels
