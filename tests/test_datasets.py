@@ -1,7 +1,10 @@
 """Data sets: one contract for all, files of every format, and what is wrong with them."""
 
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,15 +13,15 @@ import torch
 from small_data import write_celeba, write_idx, write_images, write_table, write_typefaces
 
 from gmmedit import datasets
-from gmmedit.datasets import DataSet, array_files, arrays, typefaces
+from gmmedit.datasets import DataSet, array_files, arrays, folder, resized, typefaces
 from gmmedit.datasets.arrays import Grid, count
 from gmmedit.datasets.avatars.factors import sample_causal
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.datasets.glyphs import Glyphs
-from gmmedit.datasets.resized import resize_square
+from gmmedit.datasets.resized import Resized, resize_square
 from gmmedit.datasets.shapes import Shapes
 from gmmedit.datasets.typefaces import LETTERS, find_typefaces
-from gmmedit.errors import InputError, RunError
+from gmmedit.errors import InputError
 
 
 def open_folder(path: Path) -> DataSet:
@@ -201,7 +204,7 @@ def test_a_folder_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     write_images(tmp_path, 40)
     for file in tmp_path.iterdir():
         file.write_bytes(b"nothing")
-    with pytest.raises(RunError, match="11 of 40 images cannot be read, 000010.png: "):
+    with pytest.raises(InputError, match="11 of 40 images cannot be read, 000010.png: "):
         datasets.load(str(tmp_path))
 
 
@@ -232,6 +235,21 @@ def make_cut_zip(path: Path) -> None:
     images.write_bytes(images.read_bytes()[:-100])
 
 
+def make_pipe(path: Path) -> None:
+    write_images(path, 15)
+    os.mkfifo(path / "pipe.png")  # opening it would wait for ever
+
+
+def make_broken(path: Path) -> None:
+    for name in write_images(path, 40)[:20]:
+        (path / name).write_bytes(b"nothing")
+
+
+def make_flat(path: Path) -> None:
+    write_idx(path, "train", 30, zipped=False)
+    (path / "train-images-idx3-ubyte").write_bytes(struct.pack(">HBB3I", 0, 8, 3, 30, 0, 28))
+
+
 def make_unpaired(path: Path) -> None:
     write_idx(path, "train", 30, zipped=True)
     (path / "train-labels-idx1-ubyte.gz").unlink()
@@ -246,6 +264,9 @@ def make_unpaired(path: Path) -> None:
         (make_absent, "has none of the 4 images that labels.csv lists, such as x1.png", "holds the table"),
         (make_cut, "is not a whole idx file of bytes", "idx3-ubyte"),
         (make_cut_zip, "is not a whole idx file of bytes", "idx3-ubyte"),
+        (make_pipe, "has 15 images, at least 16 are needed", "labels.csv"),
+        (make_broken, "11 of 40 images cannot be read", "check that"),
+        (make_flat, r"has the shape \(30, 0, 28\)", "idx3-ubyte"),
         (make_unpaired, "cannot read .*train-labels-idx1-ubyte.gz", "idx1-ubyte"),
     ],
 )
@@ -254,6 +275,65 @@ def test_folders_that_are_no_data(make: Callable[[Path], None], message: str, hi
     with pytest.raises(InputError, match=message) as caught:
         datasets.load(str(tmp_path))
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "message"),
+    [
+        ((10**9, 8, 8), {"chunks": (64, 8, 8)}, "is 64000000000 bytes, of which only 0 are stored"),
+        ((20, 60_000, 60_000, 3), {"chunks": (1, 64, 64, 3)}, "images of 60000 x 60000 pixels, too large"),
+        ((20, 0, 8), {}, r"images is uint8 \(20, 0, 8\), not images"),
+        ((), {}, r"images is uint8 \(\), not images"),
+        (None, {}, "has no array of images"),
+    ],
+)
+def test_hdf5_files_that_claim_more_than_they_hold(
+    shape: tuple[int, ...] | None, settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        if shape is None:
+            file["images"] = h5py.Empty("u1")
+        else:
+            file.create_dataset("images", shape, "u1", **settings)
+    with pytest.raises(InputError, match=message):
+        datasets.load(str(tmp_path / "a.h5"))
+
+
+def test_pieces_that_are_too_large_to_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_files, "HELD", 1000)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", data=np.ones((20, 8, 8), np.uint8), chunks=(20, 8, 8))
+    with pytest.raises(InputError, match="is stored in pieces of 1280 bytes") as caught:
+        datasets.load(str(tmp_path / "a.h5"))
+    assert "chunks" in caught.value.hint
+
+
+def test_arrays_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", images=images, smile=np.arange(20) % 2, bomb=np.zeros(1 << 20))
+    found = array_files.open_arrays(tmp_path / "a.npz")
+    arrays.choose_images(tmp_path / "a.npz", found)
+    assert {name for name, member in found.items() if "array" in vars(member)} == {"images", "smile"}
+    assert np.array_equal(found["images"][[3]], images[[3]])
+
+
+def test_large_images_are_resized_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "labels.csv", write_images(tmp_path, 20))
+    data = Resized(datasets.load(str(tmp_path)), 16)
+    whole = data.batch(range(7))
+    monkeypatch.setattr(resized, "HELD", 3 * 4 * 3 * 20 * 16)  # three images
+    assert [len(part) for part in data.split(range(7))] == [3, 3, 1]
+    parts = data.batch(range(7))
+    assert torch.equal(parts[0], whole[0]) and torch.equal(parts[1], whole[1]) and parts[2] is None
+    assert torch.equal(data.images(range(7)), whole[0])
+
+
+def test_huge_images_are_shrunk_before_they_become_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path, 16, (200, 160))
+    exact = datasets.load(str(tmp_path), 16).images([0])
+    monkeypatch.setattr(folder, "MOST_PIXELS", 5000)
+    shrunk = datasets.load(str(tmp_path), 16).images([0])
+    assert shrunk.shape == exact.shape and 0 < (shrunk - exact).abs().mean() < 0.05
 
 
 def test_names_and_files_that_are_no_data(tmp_path: Path) -> None:
@@ -286,7 +366,7 @@ def test_a_large_array_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = open_npz(tmp_path)
     monkeypatch.setattr(array_files, "HELD", 1000)
     after = datasets.load(str(tmp_path / "a.npz"))
-    assert isinstance(after, arrays.Arrays) and isinstance(after.pixels, np.memmap)
+    assert isinstance(after, arrays.Arrays) and isinstance(after.pixels.array, np.memmap)
     assert torch.equal(before.images(range(24)), after.images(range(24)))
     assert [attribute.name for attribute in after.attributes] == ["colour"]  # and nothing was unpickled
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.classifiers.attributes import Attribute
-from gmmedit.datasets.array_files import open_arrays
+from gmmedit.classifiers.table_files import check_count
+from gmmedit.datasets.array_files import HELD, check_stored, open_arrays, reading
 from gmmedit.datasets.base import Changes, DataSet, Rows
 from gmmedit.datasets.checks import change_labels, digest
 from gmmedit.datasets.resized import fit
@@ -20,7 +21,8 @@ from gmmedit.errors import InputError
 
 IMAGES = ("images", "imgs", "x", "X", "data", "x_train")
 HINT = "store images (n, H, W) or (n, H, W, C) as uint8 `images`, and a label (n,) for each attribute"
-PROBED = 64  # images in the fingerprint
+PROBED = 64  # images in the fingerprint, fewer of very large ones
+LARGEST_IMAGE = 1 << 26  # bytes: 4,096 x 4,096 in colour, and more
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Arrays(DataSet):
         self.attributes = tuple(column.attribute for column in columns)
         stacked = [column.values for column in columns] or [np.empty((len(images), 0), np.int64)]
         self.values = torch.from_numpy(np.stack(stacked, 1) if columns else stacked[0])
-        probed = np.unique(np.linspace(0, len(images) - 1, PROBED).astype(int))
+        probes = min(PROBED, HELD // math.prod(images.shape[1:]))
+        probed = np.unique(np.linspace(0, len(images) - 1, probes).astype(int))
         self.fingerprint = digest(name, images.shape, self.values.numpy(), np.asarray(images[probed]))
 
     def __len__(self) -> int:
@@ -120,20 +123,41 @@ class GridArrays(Arrays):
 def load(path: Path, size: int | None = None) -> DataSet:
     """The images of an npz or HDF5 file. InputError: it has none, or is damaged."""
     arrays = open_arrays(path)
+    with reading(path):
+        return fit(choose_images(path, arrays), size)
+
+
+def choose_images(path: Path, arrays: Mapping[str, Any]) -> Arrays:
+    """The images among the arrays, with their labels. InputError: there are none, or they cannot be read."""
     for grid in GRIDS:
         keys = KEYS[grid.name]
-        if all(key in arrays for key in keys) and len(arrays[keys[0]]) == math.prod(grid.sizes):
-            return fit(GridArrays(arrays[keys[0]], grid, 1 if grid.name == "dsprites" else 255), size)
+        if all(key in arrays for key in keys) and arrays[keys[0]].shape[:1] == (math.prod(grid.sizes),):
+            check_images(path, keys[0], arrays[keys[0]])
+            return GridArrays(arrays[keys[0]], grid, 1 if grid.name == "dsprites" else 255)
     key = next((key for key in IMAGES if key in arrays), None)
     if key is None:
         raise InputError(f"{path} has no array of images, but {', '.join(arrays) or 'nothing'}", hint=HINT)
     images = arrays[key]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (*images.shape, 1)[3] not in (1, 3) or not len(images):
-        raise InputError(f"{path}: {key} is {images.dtype} {images.shape}, not images in bytes", hint=HINT)
-    found = [
-        parse_numbers(name, np.asarray(array[:], dtype=np.float64))
+    check_images(path, key, images)
+    labels = {
+        name: array
         for name, array in arrays.items()
         if name != key and array.shape == (len(images),) and array.dtype.kind in "biu"
-    ]
-    columns = [column for column in found if column is not None]
-    return fit(Arrays(images, columns, path.stem), size)
+    }
+    check_count(path, len(images) * max(1, len(labels)))
+    for name, array in labels.items():
+        check_stored(path, name, array)
+    found = [parse_numbers(name, np.asarray(array[:], dtype=np.float64)) for name, array in labels.items()]
+    return Arrays(images, [column for column in found if column is not None], path.stem)
+
+
+def check_images(path: Path, key: str, images: Any) -> None:
+    """InputError: an array is not one of images in bytes, or of images that are too large."""
+    plain = images.dtype == np.uint8 and images.ndim in (3, 4) and min(images.shape) > 0
+    if not plain or (*images.shape, 1)[3] not in (1, 3):
+        raise InputError(f"{path}: {key} is {images.dtype} {images.shape}, not images in bytes", hint=HINT)
+    if math.prod(images.shape[1:]) > LARGEST_IMAGE:
+        height, width = images.shape[1:3]
+        message = f"{path}: {key} holds images of {width} x {height} pixels, too large to train on"
+        raise InputError(message, hint="shrink them to 256 x 256 pixels or fewer")
+    check_stored(path, key, images)

@@ -50,7 +50,7 @@ def load_folder(path: Path, size: int | None) -> DataSet:
 
     if idx.find_images(path):
         return idx.load(path, size)
-    if any(file.suffix.lower() in TYPEFACES for file in path.rglob("*")):
+    if any(file.suffix.lower() in TYPEFACES and file.is_file() for file in path.rglob("*")):
         return glyphs.load(size, path)
     return folder.load(path, size)
 

@@ -4,8 +4,9 @@ Images are decoded when they are asked for. A file that turns out to be unreadab
 of the list, so that rows keep their numbers, and is named in `notes`.
 """
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path", FI
 LEAST = 16  # images
 PROBED = 64  # files whose sizes are compared when the folder is opened
 MOST_BROKEN = 0.1  # share of unreadable files
+MOST_PIXELS = 1 << 24  # of an image as floats; larger ones are shrunk by a whole factor first
 HINT = "put a table labels.csv beside the images, with a column `file` and one for each attribute"
 
 
@@ -70,11 +72,14 @@ class Folder(DataSet):
         return torch.stack([image for _, image in found]), self.values[[row for row, _ in found]], None
 
     def probe(self) -> tuple[int, int, int]:
-        """The shape of the images. InputError: some of the first and of evenly spread ones have different sizes."""
+        """The shape of the images. InputError: many cannot be read, or some have different sizes."""
         rows = sorted({*range(min(8, len(self))), *np.linspace(0, len(self) - 1, PROBED).astype(int).tolist()})
         shapes: dict[tuple[int, ...], str] = {}
         for row in rows:
-            read = self.try_row(row)
+            try:
+                read = self.try_row(row)
+            except RunError as error:
+                raise InputError(error.message, hint=error.hint) from error
             if read is not None:
                 shapes.setdefault(tuple(read.shape), self.files[row].name)
         if not shapes:
@@ -124,8 +129,11 @@ def read_image(path: Path, size: int | None) -> Tensor:
         with Image.open(path, formats=FORMATS) as image:
             if size:
                 image.draft("RGB", (2 * size, 2 * size))  # JPEG: decoded at a fraction of its size
-            pixels = np.asarray(image.convert("RGB"))
-    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
+            whole = image.convert("RGB")
+    if size:
+        most = max(1, min(whole.size) // (2 * size))
+        whole = whole.reduce(min(most, math.ceil(math.sqrt(whole.width * whole.height / MOST_PIXELS))))
+    tensor = torch.tensor(np.asarray(whole)).permute(2, 0, 1).float().div_(127.5).sub_(1)
     return resize_square(tensor[None], size)[0] if size else tensor
 
 
@@ -138,12 +146,16 @@ def load(path: Path, size: int | None = None) -> Folder:
     base = table.parent if table else path
     base = base / CELEBA if (base / CELEBA).is_dir() else base
     if table is None:
-        files = sorted(file for file in base.rglob("*") if file.suffix.lower() in SUFFIXES)
-        return Folder(files, (), str(path), size)
+        return Folder(sorted(list_images(base)), (), str(path), size)
     sheet = read_table(table)
     files, kept = find_files(sheet, base)
     columns = read_columns(sheet, kept, [file_column(sheet)])
     return Folder(files, columns, str(path), size)
+
+
+def list_images(base: Path) -> Iterator[Path]:
+    """The files below a folder that are named like images; no pipes or devices, which would not end."""
+    return (file for file in base.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
 def file_column(sheet: Sheet) -> str:
@@ -158,7 +170,7 @@ def find_files(sheet: Sheet, base: Path) -> tuple[list[Path], np.ndarray]:
     """The files that are there, and the places (n,) of their lines. InputError: there is none."""
     column = file_column(sheet)
     listed = [base / sheet.cell(column, place) for place in range(len(sheet))]
-    present = {file for file in base.rglob("*") if file.suffix.lower() in SUFFIXES}
+    present = set(list_images(base))
     kept = [place for place, file in enumerate(listed) if file in present]
     if not kept:
         message = f"{base} has none of the {len(listed)} images that {sheet.path.name} lists, such as {listed[0].name}"

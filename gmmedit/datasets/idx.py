@@ -91,7 +91,7 @@ def read_part(path: Path) -> Part:
     """Images of a file, and their labels from the file beside it. InputError: there is none, or of another length."""
     labels = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     part = Part(read_idx(path), read_idx(labels))
-    if part.images.ndim != 3 or part.labels.shape != part.images.shape[:1] or not len(part.labels):
+    if part.images.ndim != 3 or part.labels.shape != part.images.shape[:1] or not part.images.size:
         message = f"{path.name} has the shape {part.images.shape}, {labels.name} {part.labels.shape}"
         raise InputError(message, hint=HINT)
     return part

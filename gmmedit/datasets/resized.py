@@ -1,6 +1,9 @@
 """Images of any shape as square ones of a given size."""
 
+import math
+
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -8,6 +11,7 @@ from gmmedit.datasets.base import Batch, Changes, DataSet, Rows
 from gmmedit.datasets.checks import digest
 
 MOST_PADDING = 0.25  # of the size; smaller images are enlarged
+HELD = 1 << 26  # bytes of images that are held before they are resized
 
 
 class Resized(DataSet):
@@ -29,8 +33,15 @@ class Resized(DataSet):
 
     def batch(self, rows: Rows) -> Batch:
         """See `DataSet.batch`."""
-        images, labels, factors = self.data.batch(rows)
-        return resize_square(images, self.size), labels, factors
+        parts = [self.data.batch(part) for part in self.split(rows)]
+        images = torch.cat([resize_square(images, self.size) for images, _, _ in parts])
+        factors = [part for _, _, part in parts if part is not None]
+        return images, torch.cat([labels for _, labels, _ in parts]), torch.cat(factors) if factors else None
+
+    def split(self, rows: Rows) -> list[np.ndarray]:
+        """The rows in parts whose images, float32, have at most HELD bytes: an image as large may be many of ours."""
+        rows, most = np.asarray(rows), max(1, HELD // (4 * math.prod(self.data.image_shape)))
+        return [rows[start : start + most] for start in range(0, max(1, len(rows)), most)]
 
     def labels(self, rows: Rows | None = None) -> Tensor:
         """See `DataSet.labels`."""
@@ -38,7 +49,7 @@ class Resized(DataSet):
 
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`."""
-        return resize_square(self.data.images(rows), self.size)
+        return torch.cat([resize_square(self.data.images(part), self.size) for part in self.split(rows)])
 
     def true_factors(self, rows: Rows) -> Tensor | None:
         """See `DataSet.true_factors`."""

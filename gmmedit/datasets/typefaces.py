@@ -24,7 +24,9 @@ HINT = "install typefaces (apt-get install fonts-aenigma), or name a folder of .
 def find_typefaces(folder: Path | None) -> list[Path]:
     """The typefaces below the folder, or, without one, the system's; sorted by path. InputError: there are none."""
     places = [folder] if folder else [Path(place).expanduser() for place in SYSTEM]
-    found = {path for place in places for path in place.rglob("*") if path.suffix.lower() in SUFFIXES}
+    found = {
+        path for place in places for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    }
     if not found:
         where = str(folder) if folder else "the system's folders of fonts"
         raise InputError(f"there is no typeface in {where}", hint=HINT)
