@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from gmmedit.errors import InputError
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import from_data, loop
+from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest, open_data, size_classifier, size_generator
+from gmmedit.training.stylegan2 import GANTraining
 
 SMALL = ("--images", 128, "--quiet")
 
@@ -112,6 +115,23 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path, monkeypatch: pyte
     assert result.exit_code == 2 and "different settings: data is" in result.stderr and "--out" in result.stderr
 
 
+@pytest.mark.parametrize("saved", [{}, [1], {"settings": [], "logged": 0}, {"settings": {}, "logged": -1}])
+def test_a_checkpoint_of_no_training_is_refused(saved: object, tmp_path: Path) -> None:
+    torch.save(saved, tmp_path / "classifier.checkpoint")
+    with pytest.raises(InputError, match="classifier.checkpoint cannot be read") as caught:
+        read_checkpoint(tmp_path / "classifier.checkpoint")
+    assert "remove it" in caught.value.hint
+
+
+def test_a_checkpoint_without_weights_is_refused(tmp_path: Path) -> None:
+    settings = size_generator(datasets.load("shapes", 16), DataRequest("shapes"))
+    training = GANTraining(settings, np.zeros((8, 16, 16, 3), np.uint8))
+    torch.save({"settings": asdict(settings), "logged": 0}, tmp_path / f"{training.name}.checkpoint")
+    with pytest.raises(InputError, match="checkpoint cannot be read: it has no") as caught:
+        loop.resume(training, tmp_path)
+    assert "remove it" in caught.value.hint
+
+
 def make_plain(path: Path) -> None:
     write_images(path)
 
@@ -132,6 +152,11 @@ def make_one(path: Path) -> None:
     (path / "labels.csv").write_text("\n".join(["file,smile", *(f"{name},no" for name in names)]) + "\n")
 
 
+def make_unspeakable(path: Path) -> None:
+    lines = [f"{name},{i % 2}" for i, name in enumerate(write_images(path, 60))]
+    (path / "labels.csv").write_text("\n".join(["file,a=b", *lines]) + "\n")
+
+
 @pytest.mark.parametrize(
     ("make", "words", "message", "hint"),
     [
@@ -139,6 +164,7 @@ def make_one(path: Path) -> None:
         (make_labelled, ("classifier", "--attr", "smile"), "has no attribute 'smile'", "there are: glasses, kind"),
         (make_one, ("classifier", "--attr", "smile"), "has smile=no for every image", "choose another --attr"),
         (make_rare, ("classifier",), "training images of smile=yes", "at least 8 of each value"),
+        (make_unspeakable, ("classifier",), "has an attribute called 'a=b'", "rename it in the data"),
         (make_plain, ("stylegan2",), "has 22 training images, at least 64", "thousands"),
         (make_plain, ("stylegan2", "--size", "20"), "--size 20 is not one of 16, 32", "--size 64"),
     ],

@@ -17,9 +17,18 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True)
+        saved = torch.load(path, weights_only=True)
+        if not (isinstance(saved["settings"], dict) and isinstance(saved["logged"], int) and saved["logged"] >= 0):
+            raise ValueError("no state of a training")
     except Exception as error:  # torch raises whatever the damage leads to
-        raise InputError(f"the checkpoint {path} cannot be read: {error}", hint="remove it to start again") from error
+        raise unusable(path, error) from error
+    return dict(saved)
+
+
+def unusable(path: Path, error: Exception) -> InputError:
+    """The error for a checkpoint that is damaged, or holds something else; the first line of the reason is shown."""
+    reason = f"it has no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or [repr(error)])[0]
+    return InputError(f"the checkpoint {path} cannot be read: {reason}", hint="remove it to start again")
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gmmedit.errors import InputError, RunError, summarise_differences, writing
+from gmmedit.errors import InputError, RunError, out_of_memory, summarise_differences, writing
 from gmmedit.pictures.curves import draw_curves
 from gmmedit.pictures.sheets import to_png
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import lock, write_file
 from gmmedit.training.base import Step, Trainer
-from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint
+from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint, unusable
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
 SHOWN_LOSSES = 2  # in a line of progress
@@ -55,14 +55,19 @@ def run_training(trainer: Trainer, out: Path, save: Callable[[Path], None], exec
 
 
 def resume(trainer: Trainer, out: Path) -> None:
-    """Load the training's checkpoint, if there is one. InputError: it is of other settings."""
+    """Load the training's checkpoint, if there is one. InputError: it is of other settings, or of no training."""
     path = out / f"{trainer.name}.checkpoint"
     saved = read_checkpoint(path)
     cut_log(path.with_suffix(".jsonl"), saved)
     if not saved:
         return
     check_settings(saved["settings"], trainer.settings, path)
-    trainer.load_state(saved)
+    try:
+        trainer.load_state(saved)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise unusable(path, error) from error
 
 
 def check_settings(there: dict[str, Any], settings: Any, path: Path) -> None:
