@@ -184,7 +184,8 @@ def test_a_run_with_hard_samples_ends(own_run: Path, tmp_path: Path) -> None:
     for name in ("single.h5", "mixture.h5"):
         with artifacts.open(own_run / name) as fit:
             for key in fit.names:
-                assert np.isfinite(fit[key]).all(), (name, key)
+                unmeasured = key.startswith("report/edits/")  # towards values that all of a few samples have
+                assert np.isfinite(fit[key]).all() or unmeasured, (name, key)
 
 
 EXTREMES = """
@@ -202,7 +203,8 @@ def test_settings_at_their_bounds_give_numbers(own_run: Path, tmp_path: Path, mo
     for name in ("single.h5", "mixture.h5"):
         with artifacts.open(own_run / name) as fit:
             for key in fit.names:
-                assert np.isfinite(fit[key]).all(), (name, key)
+                unmeasured = key.startswith("report/edits/")  # towards values that all of a few samples have
+                assert np.isfinite(fit[key]).all() or unmeasured, (name, key)
     with artifacts.open(own_run / "evaluation.h5") as scored:
         for key in scored.names:
             few = {"frechet", "precision", "density", "recall", "coverage", "kid"}  # of one image there is none

@@ -38,7 +38,10 @@ def invert(
     ] = False,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Find the latents of photographs -> inversions.h5, PNGs; then gmmedit edit --inverted."""
+    """Find the latents of photographs -> inversions.h5, PNGs.
+
+    Then gmmedit edit --inverted edits them.
+    """
     from gmmedit import config as settings
     from gmmedit.cli.tables import show_inversions
     from gmmedit.stages import invert as stage

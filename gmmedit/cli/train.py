@@ -120,7 +120,10 @@ def train_encoder(
     images: Annotated[int | None, typer.Option(min=16, help="Number of samples to train on, each used once.")] = None,
     device: Device = "cpu", seed: FitSeed = None, trust: Trust = False, quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train an encoder, image to latent, on a generator's own samples; a stopped training resumes."""
+    """Train an encoder, image to latent, on a generator's samples.
+
+    A stopped training resumes.
+    """
     from gmmedit.runtime.execution import prepare
     from gmmedit.training import encoder_loop as loop
     from gmmedit.training.encoder import EncoderSettings

@@ -113,7 +113,7 @@ def choose_features(run_folder: RunFolder, name: str) -> Compared:
     if name != "auto":
         from gmmedit.features import load_embedder  # with the readers of every kind of network
 
-        embedder = load_embedder(name, run_folder.execution.device)
+        embedder = load_embedder(name, run_folder.execution.device, trusted=True)  # the user named it
         return Compared(artifacts.network_source(name), embedder.features, embedder.fingerprint)
     if not run_folder.file("labels").exists():
         return Compared(

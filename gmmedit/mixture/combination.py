@@ -33,7 +33,9 @@ STREAM = -4  # random stream of the edits
 
 
 class Combination(nn.Module):
-    """x'_l = x_l + s_l (sum_k a_k m_k - x_l) in layer l, with weights a and shares s that a network predicts.
+    """x'_l = x_l + s_l (sum_k a_k m_k - x) in layer l, with weights a and shares s that a network predicts.
+
+    x is the mean of x_l over the layers, which keep their differences.
 
     Args:
         dim: D.
@@ -72,7 +74,7 @@ class Combination(nn.Module):
         hidden = F.silu(hidden)
         weights = (self.weigh(hidden) - self.order * candidates.facts[..., FACTS - 1 : FACTS]).mT.softmax(2)
         shares = (self.share(hidden.mean(1)) + self.shares[goals].mean(1)).sigmoid()
-        return x + shares[..., None] * (weights @ members - x)
+        return x + shares[..., None] * (weights @ members - read)
 
 
 class CombinationLoss:

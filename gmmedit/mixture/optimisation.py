@@ -80,19 +80,21 @@ class Optimisation:
 
 
 def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
-    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x_l), for the price's x (N, L, D).
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x), for the price's x_l (N, L, D) and their mean x over l.
+
+    So layers that differ, as those of a photograph's inversion do, keep their difference.
 
     Adam steps on the weights a (a softmax) and the share s (a sigmoid) of each layer. With the same weights for all
     layers fewer of the other labels are kept.
 
     nearest: (N, M, D) the members m of the component.
     """
-    x = price.x
+    x, middle = price.x, price.x.mean(1, keepdim=True)
     weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
 
     def place() -> Tensor:
         centre = weights.softmax(2) @ nearest
-        return x + shares.sigmoid()[..., None] * (centre - x)
+        return x + shares.sigmoid()[..., None] * (centre - middle)
 
     with torch.no_grad():  # how far: along the way images change abruptly
         found, least = shares, x.new_full((len(x),), torch.inf)
