@@ -107,7 +107,7 @@ def show_inversions(path: Path, quiet: bool, as_json: bool, kept: bool = False) 
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     elif not quiet:
-        table = Table("image", "start", "error", "of samples", "density", "")
+        table = Table("image", "start", "error", "larger than of own samples", "density", "")
         for row in report["images"][:SHOWN_INVERSIONS]:
             beside = "-" if row["percentile"] is None else f"> {row['percentile']:.0%}"
             errors = (f"{row[name]:.3f}" for name in ("start_error", "error"))

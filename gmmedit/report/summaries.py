@@ -15,6 +15,7 @@ from gmmedit.mixture.objectives import image_change
 from gmmedit.pictures.pixels import from_bytes
 from gmmedit.report.verdict import LOST, scale_identity
 from gmmedit.run.rendering import shrink_to_compare
+from gmmedit.run.tuned import find_tuned
 
 MOST_ALIKE = 0.999  # cosine of two samples above which features tell nothing of identity
 UNFINISHED = "not converged: increase --steps"
@@ -146,7 +147,12 @@ def inversion_report(path: Path) -> dict[str, Any]:
         if unlike:
             lines.append(f"{unlike} of {len(rows)} images have larger errors than any own sample")
         lines += found.attrs.get("notes", [])
-    return {"images": rows, "lines": lines, "files": [str(path), str(path.parent / path.stem / "sheet.png")]}
+        tuned = find_tuned(found)
+    files = [str(path), str(path.parent / path.stem / "sheet.png")]
+    if tuned is not None:
+        files.append(str(tuned))
+        lines.append("edit --inverted generates with the tuned copy of the generator; the sheet has its errors")
+    return {"images": rows, "lines": lines, "files": files}
 
 
 def describe_change(edits: Artifact, strength: int) -> list[str]:
