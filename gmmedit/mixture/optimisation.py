@@ -23,6 +23,7 @@ from gmmedit.mixture.score import Score
 
 MEMBERS = 64  # neighbours that are combined
 WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
+LIKENESS = -2.0  # logit of the share of a layer's difference from the mean that is given up, at first
 RESTORED = 2  # looks of which a layer is restored, of LOOKS
 SHARE_RATE = 0.15  # of Adam, for logits
 TRIED = 8  # neighbours that are tried as edits of a single latent
@@ -80,21 +81,21 @@ class Optimisation:
 
 
 def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
-    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x), for the price's x_l (N, L, D) and their mean x over l.
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x) - t_l (x_l - x), for the price's x_l (N, L, D), mean x.
 
-    So layers that differ, as those of a photograph's inversion do, keep their difference.
-
-    Adam steps on the weights a (a softmax) and the share s (a sigmoid) of each layer. With the same weights for all
-    layers fewer of the other labels are kept.
+    Adam steps on the weights a (a softmax) and the shares s and t (sigmoids) of each layer. With the same weights for
+    all layers fewer of the other labels are kept. t gives up what distinguishes a layer from the mean: nothing in a
+    sample, the likeness in an inversion, which therefore is kept as far as the target allows.
 
     nearest: (N, M, D) the members m of the component.
     """
     x, middle = price.x, price.x.mean(1, keepdim=True)
     weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
+    given_up = torch.full_like(shares, LIKENESS)
 
     def place() -> Tensor:
-        centre = weights.softmax(2) @ nearest
-        return x + shares.sigmoid()[..., None] * (centre - middle)
+        way = weights.softmax(2) @ nearest - middle
+        return x + shares.sigmoid()[..., None] * way - given_up.sigmoid()[..., None] * (x - middle)
 
     with torch.no_grad():  # how far: along the way images change abruptly
         found, least = shares, x.new_full((len(x),), torch.inf)
@@ -104,7 +105,7 @@ def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
             found = torch.where((prices < least)[:, None], shares, found)
             least = torch.minimum(prices, least)
         shares = found.clone()
-    return take_steps(price, place, [weights, shares], steps, SHARE_RATE)
+    return take_steps(price, place, [weights, shares, given_up], steps, SHARE_RATE)
 
 
 @torch.no_grad()
