@@ -98,13 +98,15 @@ def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
         return x + shares.sigmoid()[..., None] * way - given_up.sigmoid()[..., None] * (x - middle)
 
     with torch.no_grad():  # how far: along the way images change abruptly
-        found, least = shares, x.new_full((len(x),), torch.inf)
+        found, least = (shares, given_up), x.new_full((len(x),), torch.inf)
         for way in WAYS:
-            shares = torch.full_like(found, way)
-            prices = price(place())
-            found = torch.where((prices < least)[:, None], shares, found)
-            least = torch.minimum(prices, least)
-        shares = found.clone()
+            for lost in (LIKENESS, way):
+                shares, given_up = torch.full_like(shares, way), torch.full_like(shares, lost)
+                prices = price(place())
+                cheaper = (prices < least)[:, None]
+                found = torch.where(cheaper, shares, found[0]), torch.where(cheaper, given_up, found[1])
+                least = torch.minimum(prices, least)
+        shares, given_up = (part.clone() for part in found)
     return take_steps(price, place, [weights, shares, given_up], steps, SHARE_RATE)
 
 
