@@ -24,7 +24,6 @@ from gmmedit.mixture.watching import WatchedFit, no_longer_improves
 from gmmedit.report.summaries import fit_report
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.optimisation import make_optimisation
-from gmmedit.run.recorded import read_contrast
 from gmmedit.runtime.execution import Execution
 from gmmedit.stages import fit_mixture
 
@@ -233,7 +232,7 @@ def test_the_table_is_of_edits_in_one_pass(run: Path) -> None:
             assert table["arrived"][category] == pytest.approx(float((values[1][:, attribute] == value).float().mean()))
             kept = (values[0] == values[1])[:, others].float().mean()
             assert table["kept"][category] == pytest.approx(float(kept))
-            change = band_change(before, after, read_contrast(folder.labels)).mean()
+            change = band_change(before, after, folder.robustness.band_contrast).mean()
             assert table["change"][category] == pytest.approx(float(change), rel=0.02)
             assert float(image_change(before, after).mean()) > 0
 

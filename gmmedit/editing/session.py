@@ -58,8 +58,7 @@ class EditSession:
     def in_one_pass(self) -> "EditSession":
         """The session that edits in one pass, as with `--polish 0`."""
         found, settings = self.optimisation, self.settings.model_copy(update={"polish": 0})
-        kept = found is not None and found.combination is not None
-        return replace(self, optimisation=replace(found, steps=0) if found and kept else None, settings=settings)
+        return replace(self, optimisation=found and found.in_one_pass(), settings=settings)
 
     @property
     def chunk(self) -> int:

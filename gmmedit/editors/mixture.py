@@ -1,7 +1,7 @@
 """This project's editor: control vectors from the fitted mixture, written into the latent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -83,8 +83,7 @@ class MixtureEditor(Editor):
 def fit_mixture(material: Material) -> MixtureEditor:
     """One forward pass: the fitted displacement, or the fitted combination of neighbours where there is one."""
     found = material.optimisation
-    one_pass = replace(found, steps=0) if found is not None and found.combination is not None else None
-    return MixtureEditor(material.model, material.chart, optimisation=one_pass)
+    return MixtureEditor(material.model, material.chart, optimisation=found and found.in_one_pass())
 
 
 def fit_unrefined(material: Material) -> MixtureEditor:

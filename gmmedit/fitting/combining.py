@@ -21,7 +21,6 @@ from gmmedit.mixture.trials import Move
 from gmmedit.mixture.watching import WatchedFit
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.optimisation import find_neighbours
-from gmmedit.run.recorded import read_contrast, read_robustness
 
 COMBINATION_STREAM = -6  # random stream of the initial combination
 
@@ -42,14 +41,14 @@ def make_combination(
     random = generator_for(settings.seed, COMBINATION_STREAM)
     combination = Combination(problem.chart.dim, problem.layout, layers, generator=random)
     model.combination = combination
-    robustness, weights = read_robustness(run_folder.labels), PriceWeights()
+    robustness, weights = run_folder.robustness, PriceWeights()
     disturbance = robustness.shift, robustness.noise
     score = share_score(
         run_folder,
         run_folder.renderer.make_score(space, problem.chart, run_folder.classifier, settings.precision, disturbance),
         ROWS,
     )
-    contrast = read_contrast(run_folder.labels)
+    contrast = robustness.band_contrast
     neighbours = find_neighbours(run_folder, space, problem.chart, model, problem.held_out)
 
     def control(y: Tensor, category: Tensor) -> Tensor:

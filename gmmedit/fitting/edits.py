@@ -11,7 +11,6 @@ from gmmedit.fitting.data import Problem
 from gmmedit.mixture.score import Score, Show
 from gmmedit.mixture.trials import Outcome, Trials
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.recorded import read_contrast
 from gmmedit.run.rendering import images_per_call
 from gmmedit.runtime.batching import TILE, in_tiles
 
@@ -63,7 +62,7 @@ def make_trials(
     most = min(MOST, settings.steps * settings.batch)  # a short fit is not measured for longer than it takes
     each = max(min(EACH, most // problem.layout.categories), 1)
     return Trials(
-        problem.held_x, problem.held_labels, score, problem.layout, read_contrast(run_folder.labels),
+        problem.held_x, problem.held_labels, score, problem.layout, run_folder.robustness.band_contrast,
         settings.seed, each, settings.batch,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ the prior lives on. Both minimise one price (``gmmedit.mixture.price``), and the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,10 @@ class Optimisation:
     weights: PriceWeights
     steps: int
     combination: Combination | None = None
+
+    def in_one_pass(self) -> Optimisation | None:
+        """The same edits without steps; None: there is no combination."""
+        return replace(self, steps=0) if self.combination is not None else None
 
     @torch.no_grad()
     def find_offsets(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor, written: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
-from gmmedit.run.recorded import LEAST_CONTRAST, read_contrast
+from gmmedit.run.recorded import LEAST_CONTRAST
 from gmmedit.run.rendering import Renderer
 from gmmedit.spaces import Chart
 
@@ -51,7 +51,8 @@ def make_optimisation(
     disturbance = robustness.shift, robustness.noise
     score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
     neighbours = find_neighbours(run, space, chart, model, held_out)
-    return Optimisation(score, neighbours, read_contrast(run.labels), PriceWeights(picture), steps, model.combination)
+    weights = PriceWeights(picture)
+    return Optimisation(score, neighbours, robustness.band_contrast, weights, steps, model.combination)
 
 
 @torch.no_grad()

@@ -35,6 +35,11 @@ class Robustness(BaseModel):
     contrast: Difference
     bands: Annotated[list[Difference], Field(min_length=BANDS, max_length=BANDS)]
 
+    @property
+    def band_contrast(self) -> Tensor:
+        """The change (BANDS,) between two samples, at least LEAST_CONTRAST."""
+        return torch.tensor(self.bands).clamp_min(LEAST_CONTRAST)
+
 
 def read_robustness(labels: Artifact) -> Robustness:
     """The record in labels.h5. InputError: there is none, as a table gave the labels, or not as `label` writes it."""
@@ -48,11 +53,6 @@ def read_robustness(labels: Artifact) -> Robustness:
         message, _ = explain_error(error, Robustness)
         hint = labels.kind.hint(labels.path.parent)
         raise InputError(f"{labels.path}: robustness: {message}", hint=hint) from None
-
-
-def read_contrast(labels: Artifact) -> Tensor:
-    """The change (BANDS,) between two samples of labels.h5, at least LEAST_CONTRAST. InputError: `read_robustness`."""
-    return torch.tensor(read_robustness(labels).bands).clamp_min(LEAST_CONTRAST)
 
 
 MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that has a key says what it may be
