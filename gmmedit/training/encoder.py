@@ -25,6 +25,7 @@ from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.rendering import Renderer
 from gmmedit.spaces import Chart, fit_chart
+from gmmedit.training.base import move_average
 
 CHART_SAMPLES = 20_000
 MEASURED_ON = 64  # samples, for the units of the losses
@@ -196,13 +197,10 @@ class EncoderTraining:
         contrast = float((images - images.roll(1, 0)).abs().mean())
         return contrast, 1.0 if self.classifier is None else float(self.feature_distance(images, images.roll(1, 0)))
 
-    @torch.no_grad()
     def update_average(self) -> None:
         """Moving average with a half-life of `average_images`, shorter at the beginning."""
         half_life = min(self.settings.average_images, 0.05 * self.step * self.settings.batch)
-        keep = 0.5 ** (self.settings.batch / half_life)
-        for mean, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(current, 1 - keep)
+        move_average(self.average, self.network, 0.5 ** (self.settings.batch / half_life))
 
     @torch.no_grad()
     def reconstruct(self, n: int) -> np.ndarray:
