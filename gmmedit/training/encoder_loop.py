@@ -1,29 +1,26 @@
 """The training of an encoder in a folder, resumable: a checkpoint, a log, sample sheets, and the weights."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from gmmedit import classifiers, generators
 from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
 from gmmedit.encoders.convnet import save_encoder
 from gmmedit.errors import InputError, writing
+from gmmedit.pictures.sheets import to_png
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import lock, write_file
 from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint
 from gmmedit.training.encoder import EncoderSettings, EncoderTraining
+from gmmedit.training.loop import join_sheet
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 500, 50  # steps
 SHOWN = 12  # images of a sheet
-TILE = 128  # pixels of an image of a sheet
 
 
 def train_encoder(
@@ -83,12 +80,4 @@ def open_networks(
 
 def save_sheet(training: EncoderTraining, path: Path) -> None:
     """Write unseen samples and their reconstructions below; the samples are the same at every step."""
-    rows = training.reconstruct(SHOWN)
-    strips = [np.concatenate(list(row), axis=1) for row in rows]
-    pixels = np.concatenate(strips, axis=0)
-    sheet = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-    factor = TILE / rows.shape[2]
-    content = io.BytesIO()
-    larger = sheet.resize((round(sheet.width * factor), round(sheet.height * factor)), Image.Resampling.BICUBIC)
-    larger.save(content, "PNG")
-    write_file(path, content.getbuffer())
+    write_file(path, to_png(join_sheet(training.reconstruct(SHOWN))))
