@@ -11,13 +11,13 @@ A stage that fits: `storage.lock`, `load_checkpoint`, `save_checkpoint` at inter
 """
 
 from gmmedit.artifacts.description import describe, find_damages
+from gmmedit.artifacts.kinds import Size
 from gmmedit.artifacts.parents import check_parents
 from gmmedit.artifacts.provenance import file_fingerprint, network_record, network_source, tensors_fingerprint
 from gmmedit.artifacts.reading import Artifact, is_finished, read_partial_spec
 from gmmedit.artifacts.reading import open_artifact as open
 from gmmedit.artifacts.row_writer import RowWriter, create_rows, join_rows
 from gmmedit.artifacts.rows import SharedRows, fill_rows, is_up_to_date, open_rows
-from gmmedit.artifacts.schema import Size
 from gmmedit.artifacts.spec import RunSpec
 from gmmedit.artifacts.stale import STEPS, commands_to_redo
 from gmmedit.artifacts.whole_files import load_checkpoint, save_checkpoint, write_whole

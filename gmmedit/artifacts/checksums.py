@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from gmmedit.artifacts.schema import Kind
+from gmmedit.artifacts.kinds import Kind
 
 CHECKSUMS = "checksums"
 STORED = np.dtype("<u4")

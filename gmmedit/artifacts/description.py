@@ -18,8 +18,8 @@ from gmmedit.artifacts.header import (
     read_marks,
     translate_read_errors,
 )
+from gmmedit.artifacts.kinds import Kind
 from gmmedit.artifacts.provenance import file_fingerprint
-from gmmedit.artifacts.schema import Kind
 from gmmedit.errors import InputError
 
 HINT = "give an HDF5 file that a stage of gmmedit wrote"

@@ -9,7 +9,7 @@ import numpy as np
 
 from gmmedit.artifacts.checksums import CHECKSUMS, STORED, checksum_row
 from gmmedit.artifacts.header import ATTRIBUTES_CHECKSUM, ODD_BYTES, Header, checksum_attributes
-from gmmedit.artifacts.schema import DONE, Field, Kind, Shape
+from gmmedit.artifacts.kinds import DONE, Field, Kind, Shape
 from gmmedit.errors import InputError
 
 LONGEST_TEXT = 64_000  # HDF5 keeps less than 64 KiB in one attribute

@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from gmmedit.artifacts.checksums import CHECKSUMS, Chunks
-from gmmedit.artifacts.schema import DONE, KINDS, Size
+from gmmedit.artifacts.kinds import DONE, Size
+from gmmedit.artifacts.schema import KINDS
 from gmmedit.artifacts.spec import RunSpec
 from gmmedit.errors import GmmeditError, InputError
 from gmmedit.runtime.regular_files import check_regular

@@ -1,6 +1,7 @@
 """docs/artifacts.md, generated from the schema tables."""
 
-from gmmedit.artifacts.schema import KINDS, Kind
+from gmmedit.artifacts.kinds import Kind
+from gmmedit.artifacts.schema import KINDS
 
 DIMS = {
     "N": "samples",

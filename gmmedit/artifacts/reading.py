@@ -19,8 +19,9 @@ from gmmedit.artifacts.header import (
     read_marks,
     translate_read_errors,
 )
+from gmmedit.artifacts.kinds import Kind, Size
 from gmmedit.artifacts.provenance import descriptor_fingerprint
-from gmmedit.artifacts.schema import KINDS, Kind, Size
+from gmmedit.artifacts.schema import KINDS
 from gmmedit.artifacts.spec import RunSpec, differences
 from gmmedit.errors import InputError, summarise_differences
 

@@ -27,8 +27,8 @@ from gmmedit.artifacts.header import (
     read_header,
     read_marks,
 )
+from gmmedit.artifacts.kinds import DONE, Shape
 from gmmedit.artifacts.resuming import check_same_settings, resuming
-from gmmedit.artifacts.schema import DONE, Shape
 from gmmedit.artifacts.spec import RunSpec
 from gmmedit.errors import InputError, RunError, writing
 from gmmedit.runtime.storage import lock, publish, write_at

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from gmmedit.artifacts.schema import KINDS, Kind, Size
+from gmmedit.artifacts.kinds import Kind, Size
+from gmmedit.artifacts.schema import KINDS
 from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
 

@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 
 from gmmedit.artifacts import Artifact
-from gmmedit.artifacts.schema import as_tuple
+from gmmedit.artifacts.kinds import as_tuple
 from gmmedit.errors import refuse_link, writing
 from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import to_bytes
