@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_world
 from typer.testing import CliRunner, Result
 
 from gmmedit import artifacts
@@ -152,6 +153,30 @@ def run(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Pa
         done(stage, "--run", folder, "--config", settings, "--quiet")
     with untouched(folder):
         yield folder
+
+
+@pytest.fixture(scope="session")
+def quick_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of small_world.py, and the settings of a run with them in small.yaml."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "small.yaml").write_text(small_world.write_world(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory, quick_world: Path) -> Iterator[Path]:
+    """As `run`, in the small world: for what takes long on the 17 values of the embedded model."""
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    for stage in STAGES:
+        done(stage, "--run", folder, "--config", quick_world / "small.yaml", "--quiet")
+    with untouched(folder):
+        yield folder
+
+
+@pytest.fixture
+def own_quick_run(quick_run: Path, tmp_path: Path) -> Path:
+    """A copy of the quick run folder for one test to change."""
+    return shutil.copytree(quick_run, tmp_path / "run")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,15 @@ def code_lines(path: Path) -> Iterator[str]:
     yield from (" ".join(code.split()) for code in CODE.findall(FENCE.sub("", text)))
 
 
+@cache
+def gmmedit() -> Any:
+    """The command with all its commands, which take half a second to make."""
+    return typer.main.get_command(app)
+
+
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that the words after `gmmedit` name, and the words after it."""
-    command: Any = typer.main.get_command(app)
+    command = gmmedit()
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         assert words[0] in command.commands, words[0]
         command, words = command.commands[words[0]], words[1:]
@@ -85,7 +92,7 @@ def test_files_that_are_named_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
 def test_commands_and_options_exist(path: Path) -> None:
-    known = every_option(typer.main.get_command(app))
+    known = every_option(gmmedit())
     for words in calls(path):
         if words and (words[0].isupper() or "|" in words[0]):  # COMMAND; sample|label
             continue

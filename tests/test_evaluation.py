@@ -1,4 +1,4 @@
-"""`evaluate` and `compare`, as a user would run them, on the embedded model."""
+"""`evaluate` and `compare`, as a user would run them, on a small world and on the embedded model."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit, untouched
+from small_world import EVALUATION
 from test_bad_input import check
 from test_pipeline import Stopped
 
@@ -26,8 +27,6 @@ from gmmedit.runtime.registry import Registry
 from gmmedit.stages import compare, evaluate
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}
-FEW = config.EvaluateSettings(n=24, starts=4, polish=1)
-YAML = "{n: 24, starts: 4, polish: 1}"
 pytestmark = pytest.mark.usefixtures("little_work")
 
 
@@ -38,13 +37,20 @@ def few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "STEPS", 20)
 
 
+@pytest.fixture
+def few(quick_world: Path) -> config.EvaluateSettings:
+    return config.EvaluateSettings(n=24, starts=4, polish=1, classifier=str(quick_world / EVALUATION))
+
+
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_resumes_and_tells_figures(
+    own_quick_run: Path, few: config.EvaluateSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scoring, "SAVED_EVERY", 0)
-    settings = FEW.model_copy(update={"editors": ["mixture", "random"], "precision": "bf16"})
+    settings = few.model_copy(update={"editors": ["mixture", "random"], "precision": "bf16"})
     seen: list[tuple[int, str]] = []
 
     def tick(done: int, total: int, text: str) -> None:
@@ -53,16 +59,16 @@ def test_evaluation_resumes_and_tells_figures(own_run: Path, monkeypatch: pytest
             raise Stopped
 
     with pytest.raises(Stopped):
-        evaluate.run(own_run, settings, Execution(batch=64, tick=tick))
-    assert artifacts.describe(own_run / "evaluation.h5.partial")["state"] == "checkpoint"
+        evaluate.run(own_quick_run, settings, Execution(batch=64, tick=tick))
+    assert artifacts.describe(own_quick_run / "evaluation.h5.partial")["state"] == "checkpoint"
     seen.clear()
-    path = evaluate.run(own_run, settings, Execution(batch=16, tick=lambda *words: seen.append(words[::2])))
+    path = evaluate.run(own_quick_run, settings, Execution(batch=16, tick=lambda *words: seen.append(words[::2])))
     assert seen[0] == (2, "random"), "it goes on with the category that it was at"
     whole = {it["metric"]: it for it in read(path.with_suffix(".jsonl"))}
     rows = read(path.with_suffix(".jsonl"))
     assert all(row.keys() == KEYS for row in rows) and {"dt", "fidelity", "ad_mean@1sd", "drift@0.8"} <= whole.keys()
     path.unlink()
-    evaluate.run(own_run, settings, Execution(batch=64))
+    evaluate.run(own_quick_run, settings, Execution(batch=64))
     again = read(path.with_suffix(".jsonl"))
     same = [row for row in rows if row["metric"] not in ("fit_seconds", "fit_memory")]
     assert same == [row for row in again if row["metric"] not in ("fit_seconds", "fit_memory")]
@@ -89,13 +95,13 @@ def test_what_the_judge_sees_does_not_depend_on_the_batch(run: Path) -> None:
 
 
 def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
-    own_run: Path, monkeypatch: pytest.MonkeyPatch
+    own_quick_run: Path, few: config.EvaluateSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for editor in (Editor, LinearEditor):
         monkeypatch.setattr(editor, "strengths", (0.0, 1.0))
-    evaluate.run(own_run, FEW.model_copy(update={"editors": ["mixture"]}), Execution(batch=64))
+    evaluate.run(own_quick_run, few.model_copy(update={"editors": ["mixture"]}), Execution(batch=64))
     seen = []
-    path = compare.run(own_run, FEW, Execution(batch=64, tick=lambda *words: seen.append(words[-1])))
+    path = compare.run(own_quick_run, few, Execution(batch=64, tick=lambda *words: seen.append(words[-1])))
     assert set(seen) == set(catalogue.names()) - {"mixture"}
     with artifacts.open(path, "comparison") as scored:
         assert scored.attrs["editors"] == catalogue.names() and scored.attrs["notes"] == []
@@ -111,8 +117,8 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
     }
     assert none["dt"] == 0 and none["flip_best"] == 0 and none["path_length"] == 0
 
-    with untouched(own_run):
-        words = ("compare", "--run", own_run, "--config", settings_of(own_run))
+    with untouched(own_quick_run):
+        words = ("compare", "--run", own_quick_run, "--config", settings_of(tmp_path, few))
         told = json.loads(done(*words, "--json").stdout)
         text = done(*words).stdout
     assert {row["method"] for row in told["figures"]} == {*catalogue.names(), "samples"}
@@ -120,9 +126,9 @@ def test_every_editor_is_compared_and_what_evaluate_has_seen_is_used(
     assert text.endswith(f"{path} is up to date\n{path.with_suffix('.jsonl')} is up to date\n")
 
 
-def settings_of(folder: Path) -> Path:
-    path = folder.parent / "few.yaml"
-    path.write_text(f"compare: {YAML}\n")
+def settings_of(folder: Path, settings: config.EvaluateSettings) -> Path:
+    path = folder / "few.yaml"
+    path.write_text(f"compare: {settings.model_dump_json(exclude_unset=True)}\n")
     return path
 
 
@@ -142,20 +148,24 @@ def unsuitable(_: object) -> None:
     raise Unsuitable("sefa edits W, this run is in z", hint="--editors mixture")
 
 
-def test_editors_that_do_not_suit_are_left_out_or_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_editors_that_do_not_suit_are_left_out_or_refused(
+    own_quick_run: Path, few: config.EvaluateSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = {"sefa": f"{__name__}:unsuitable", "random": catalogue.ENTRIES["random"].target, "numpy": "numpy:array"}
     monkeypatch.setattr(catalogue, "REGISTRY", Registry("editor", known, "gmmedit.editors"))
-    check(gmmedit("compare", "--run", own_run, "--editors", "numpy"), "editor 'numpy' is a ndarray, not an Editor")
+    check(
+        gmmedit("compare", "--run", own_quick_run, "--editors", "numpy"), "editor 'numpy' is a ndarray, not an Editor"
+    )
     del catalogue.REGISTRY.builtin["numpy"]
-    path = compare.run(own_run, FEW, Execution(batch=64))
+    path = compare.run(own_quick_run, few, Execution(batch=64))
     with artifacts.open(path) as scored:
         assert scored.attrs["editors"] == ["random"]
         assert scored.attrs["notes"] == ["omitted: sefa edits W, this run is in z"]
     path.unlink()
-    check(gmmedit("compare", "--run", own_run, "--editors", "sefa"), "sefa edits W, this run is in z")
+    check(gmmedit("compare", "--run", own_quick_run, "--editors", "sefa"), "sefa edits W, this run is in z")
 
 
-def test_samples_that_all_have_a_value(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    same = torch.ones(4, 128)
+def test_samples_that_all_have_a_value(own_quick_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = torch.ones(4, 8)
     monkeypatch.setattr(Generator, "draw", lambda *_: same)
-    check(gmmedit("evaluate", "--run", own_run, "-n", 4), "all 4 evaluation samples already have", "-n 1000")
+    check(gmmedit("evaluate", "--run", own_quick_run, "-n", 4), "all 4 evaluation samples already have", "-n 1000")

@@ -50,27 +50,27 @@ def test_auto_is_whatever_it_came_to(there: RunSpec, now: RunSpec, same: bool) -
     assert RunSpec.from_record(there.record()).resolved == there.resolved
 
 
-def test_a_fit_is_done_on_another_machine_too(own_run: Path, machine) -> None:
+def test_a_fit_is_done_on_another_machine_too(own_quick_run: Path, machine) -> None:
     machine(True)
-    (own_run / "mixture.h5").unlink()
-    path = fit_mixture.run(own_run, FIT, Execution())
+    (own_quick_run / "mixture.h5").unlink()
+    path = fit_mixture.run(own_quick_run, FIT, Execution())
     with artifacts.open(path) as mixture:
         assert mixture.spec.config["precision"] == "auto" and mixture.spec.resolved == {"precision": "bf16"}
     machine(False)
-    with untouched(own_run):
-        fit_mixture.run(own_run, FIT, Execution())
-        fit_mixture.run(own_run, FIT.model_copy(update={"precision": "bf16"}), Execution())
+    with untouched(own_quick_run):
+        fit_mixture.run(own_quick_run, FIT, Execution())
+        fit_mixture.run(own_quick_run, FIT.model_copy(update={"precision": "bf16"}), Execution())
         with pytest.raises(InputError, match='precision is "bf16" there and "fp32" now'):
-            fit_mixture.run(own_run, FIT.model_copy(update={"precision": "fp32"}), Execution())
+            fit_mixture.run(own_quick_run, FIT.model_copy(update={"precision": "fp32"}), Execution())
     assert artifacts.describe(path)["resolved"] == {"precision": "bf16"}
 
 
 def test_a_fit_that_was_begun_elsewhere_goes_on_in_its_precision(
-    own_run: Path, machine, monkeypatch: pytest.MonkeyPatch
+    own_quick_run: Path, machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(True)
-    (own_run / "mixture.h5").unlink()
-    path = fit_mixture.run(own_run, FIT, Execution())
+    (own_quick_run / "mixture.h5").unlink()
+    path = fit_mixture.run(own_quick_run, FIT, Execution())
     whole = path.read_bytes()
     path.unlink()
     monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", 2)
@@ -80,23 +80,24 @@ def test_a_fit_that_was_begun_elsewhere_goes_on_in_its_precision(
             raise Stopped
 
     with pytest.raises(Stopped):
-        fit_mixture.run(own_run, FIT, Execution(tick=tick))
+        fit_mixture.run(own_quick_run, FIT, Execution(tick=tick))
     machine(False)
-    assert fit_mixture.run(own_run, FIT, Execution()).read_bytes() == whole
+    assert fit_mixture.run(own_quick_run, FIT, Execution()).read_bytes() == whole
     path.unlink()
-    assert fit_mixture.run(own_run, FIT, Execution()).read_bytes() != whole, "begun here it is computed in fp32"
+    assert fit_mixture.run(own_quick_run, FIT, Execution()).read_bytes() != whole, "begun here it is computed in fp32"
 
 
-def test_what_evaluate_has_seen_in_another_precision_is_not_used_by_compare(own_run: Path, machine) -> None:
+def test_what_evaluate_has_seen_in_another_precision_is_not_used_by_compare(own_quick_run: Path, machine) -> None:
     few = config.EvaluateSettings(n=48, starts=1, editors=["none"])
     machine(False)
-    evaluate.run(own_run, few, Execution(batch=64))
+    evaluate.run(own_quick_run, few, Execution(batch=64))
     machine(True)
-    with untouched(own_run):
-        evaluate.run(own_run, few, Execution(batch=64))
-    words = ("compare", "--run", own_run, "--config", settings_of(own_run), "-n", 48, "--editors", "none")
+    with untouched(own_quick_run):
+        evaluate.run(own_quick_run, few, Execution(batch=64))
+    words = ("compare", "--run", own_quick_run, "--config", settings_of(own_quick_run), "-n", 48, "--editors", "none")
     done(*words)
-    with artifacts.open(own_run / "evaluation.h5") as one, artifacts.open(own_run / "comparison.h5") as other:
+    evaluation, comparison = (artifacts.open(own_quick_run / f"{kind}.h5") for kind in ("evaluation", "comparison"))
+    with evaluation as one, comparison as other:
         assert (one.spec.resolved, other.spec.resolved) == ({"precision": "fp32"}, {"precision": "bf16"})
         assert not np.array_equal(one["seen/none/0/logits"], other["seen/none/0/logits"])
 
@@ -123,25 +124,25 @@ attributes: {red: {}, green: {}}
 """
 
 
-def test_an_evaluation_classifier_is_known_by_its_fingerprint(own_run: Path, tmp_path: Path) -> None:
+def test_an_evaluation_classifier_is_known_by_its_fingerprint(own_quick_run: Path, tmp_path: Path) -> None:
     """It is calibrated as for the labels, wherever its file lies."""
     for place in (tmp_path / "a", tmp_path / "b"):
         place.mkdir()
         (place / "f.py").write_text(PROGRAM)
         (place / "f.yaml").write_text(DESCRIPTION)
-    done("label", "--run", own_run, "--classifier", tmp_path / "a" / "f.yaml", "--force")
+    done("label", "--run", own_quick_run, "--classifier", tmp_path / "a" / "f.yaml", "--force")
     (tmp_path / "s.yaml").write_text("fit_single: {steps: 24, batch: 128}\nfit_mixture: {steps: 3, batch: 8}\n")
-    done("fit-single", "--run", own_run, "--config", tmp_path / "s.yaml", "--force")
-    done("fit-mixture", "--run", own_run, "--config", tmp_path / "s.yaml", "--force", "--consistency", "off")
+    done("fit-single", "--run", own_quick_run, "--config", tmp_path / "s.yaml", "--force")
+    done("fit-mixture", "--run", own_quick_run, "--config", tmp_path / "s.yaml", "--force", "--consistency", "off")
     found = {}
     for place in "ab":
         words = ("--classifier", tmp_path / place / "f.yaml", "-n", 48, "--editors", "none", "--force")
-        told = done("evaluate", "--run", own_run, "--config", settings_of(own_run), *words)
+        told = done("evaluate", "--run", own_quick_run, "--config", settings_of(own_quick_run), *words)
         assert "which also made the labels: all figures are optimistic" in told.stdout
-        with artifacts.open(own_run / "evaluation.h5") as scored:
+        with artifacts.open(own_quick_run / "evaluation.h5") as scored:
             found[place] = scored["unedited/logits"]
     assert np.array_equal(found["a"], found["b"])
-    with artifacts.open(own_run / "labels.h5") as labels:
+    with artifacts.open(own_quick_run / "labels.h5") as labels:
         assert labels.attrs["calibration"]["scale"] != [1.0] * 4, "it says something"
 
 
@@ -179,21 +180,25 @@ def test_no_seed_is_left(tmp_path: Path) -> None:
         first_unseen(2**30, 2**32 - 2**30, samples)
 
 
-def test_evaluate_does_not_judge_on_what_was_fitted(own_run: Path, run: Path) -> None:
+def test_evaluate_does_not_judge_on_what_was_fitted(own_quick_run: Path, quick_world: Path) -> None:
     """The samples of a run from seed 5,000,000 on are the ones that evaluate would have taken."""
-    few = ("--config", settings_of(own_run), "-n", 48, "--editors", "none")
-    done("sample", "--run", own_run, "-n", 600, "--seed", 5_000_000, "--force")
-    done("label", "--run", own_run, "--force")
-    (own_run / "s.yaml").write_text("fit_single: {steps: 24, batch: 128}\nfit_mixture: {steps: 3, batch: 8}\n")
-    done("fit-single", "--run", own_run, "--config", own_run / "s.yaml", "--force")
-    done("fit-mixture", "--run", own_run, "--config", own_run / "s.yaml", "--force", "--consistency", "off")
-    told = done("evaluate", "--run", own_run, *few).stdout
+    few = ("--config", settings_of(own_quick_run), "-n", 48, "--editors", "none")
+    made = ("--run", own_quick_run, "--config", quick_world / "small.yaml", "--force")
+    done("sample", *made, "-n", 600, "--seed", 5_000_000)
+    done("label", *made)
+    (own_quick_run / "s.yaml").write_text("fit_single: {steps: 24, batch: 128}\nfit_mixture: {steps: 3, batch: 8}\n")
+    done("fit-single", "--run", own_quick_run, "--config", own_quick_run / "s.yaml", "--force")
+    done("fit-mixture", "--run", own_quick_run, "--config", own_quick_run / "s.yaml", "--force", "--consistency", "off")
+    told = done("evaluate", "--run", own_quick_run, *few).stdout
     assert "note: evaluated on seeds from 5000600 on: samples.h5 contains some of those from 5000000" in told
-    with artifacts.open(own_run / "evaluation.h5") as scored, artifacts.open(own_run / "labels.h5") as labels:
+    with (
+        artifacts.open(own_quick_run / "evaluation.h5") as scored,
+        artifacts.open(own_quick_run / "labels.h5") as labels,
+    ):
         assert scored.spec.config["first_seed"] == 5_000_600
         assert not np.allclose(scored["unedited/logits"][:4], labels["logits"][:4], atol=1)
-    with untouched(own_run):
-        done("evaluate", "--run", own_run, *few)
+    with untouched(own_quick_run):
+        done("evaluate", "--run", own_quick_run, *few)
 
 
 def test_an_evaluation_on_fitted_samples_is_not_reported(tmp_path: Path) -> None:
@@ -227,14 +232,14 @@ def test_the_seed_of_edit_is_that_of_draws(own_run: Path) -> None:
 
 
 def test_the_seed_of_compare_is_that_of_editors_and_not_of_samples(
-    own_run: Path, monkeypatch: pytest.MonkeyPatch
+    own_quick_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LinearEditor, "strengths", (0.0, 1.0))
     found = []
     for seed in (0, 1):
         words = ("-n", 48, "--editors", "random,none", "--seed", seed, "--force")
-        done("compare", "--run", own_run, "--config", settings_of(own_run), *words)
-        with artifacts.open(own_run / "comparison.h5") as scored:
+        done("compare", "--run", own_quick_run, "--config", settings_of(own_quick_run), *words)
+        with artifacts.open(own_quick_run / "comparison.h5") as scored:
             found.append({name: scored[name] for name in scored.names})
     first, second = found
     for name in ("unedited/logits", "seen/none/1/logits", "seen/random/1/rows"):

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,13 @@ def run_at_import(tree: ast.AST) -> Iterator[ast.AST]:
             yield from run_at_import(node)
 
 
-def violations(path: Path, source: str) -> list[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def violations(path: Path, tree: ast.AST) -> list[str]:
     here = room(path)
-    tree = ast.parse(source)
     forbidden = NOWHERE | rule(FORBIDDEN, path, ONLY_CLI)
     found = []
     for name in imported(path, ast.walk(tree)):
@@ -151,7 +156,7 @@ def violations(path: Path, source: str) -> list[str]:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_downwards(path: Path) -> None:
     assert room(path) in ALLOWED, "a new room needs a line in ALLOWED"
-    assert violations(path, path.read_text(encoding="utf-8")) == []
+    assert violations(path, tree_of(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -175,7 +180,7 @@ def test_imports_go_downwards(path: Path) -> None:
     ],
 )
 def test_the_rules_catch(place: str, line: str) -> None:
-    assert violations(PACKAGE / place, line)
+    assert violations(PACKAGE / place, ast.parse(line))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_the_rules_catch(place: str, line: str) -> None:
     ],
 )
 def test_the_rules_allow(place: str, line: str) -> None:
-    assert violations(PACKAGE / place, line) == []
+    assert violations(PACKAGE / place, ast.parse(line)) == []
 
 
 @pytest.mark.parametrize(
@@ -248,8 +253,7 @@ def changed_states(tree: ast.AST, shared: set[str]) -> Iterator[str]:
         yield from changed_states(node, inner)
 
 
-def module_states_changed(source: str) -> list[str]:
-    tree = ast.parse(source)
+def module_states_changed(tree: ast.AST) -> list[str]:
     functions = [it for it in ast.walk(tree) if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
     module = names_of(tree)
     # A class is seen through its methods; what runs at import may still fill a table.
@@ -259,7 +263,7 @@ def module_states_changed(source: str) -> list[str]:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_function_changes_its_module(path: Path) -> None:
     """What a command sets lives in its `Execution`: a server has several at once."""
-    assert module_states_changed(path.read_text(encoding="utf-8")) == []
+    assert module_states_changed(tree_of(path)) == []
 
 
 @pytest.mark.parametrize("source", [
@@ -273,7 +277,7 @@ def test_no_function_changes_its_module(path: Path) -> None:
     "import functools\n@functools.lru_cache(maxsize=None)\ndef f(): return 1",
 ])  # fmt: skip
 def test_state_is_found(source: str) -> None:
-    assert module_states_changed(source)
+    assert module_states_changed(ast.parse(source))
 
 
 @pytest.mark.parametrize("source", [
@@ -284,4 +288,4 @@ def test_state_is_found(source: str) -> None:
     "class Box:\n    def f(self): self.value = 1",
 ])  # fmt: skip
 def test_what_is_no_state(source: str) -> None:
-    assert module_states_changed(source) == []
+    assert module_states_changed(ast.parse(source)) == []

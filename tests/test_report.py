@@ -219,13 +219,13 @@ def test_the_settings_in_the_page_ask_the_same_question(run: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("little_work")
-def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_quick_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Editor, "strengths", (0.0, 1.0))
     monkeypatch.setattr(strips, "FRACTIONS", (0.0, 1.0))
     monkeypatch.setattr(strips, "SAVED_EVERY", 0)
     monkeypatch.setattr(strips, "SHOWN", 2)
     few = config.EvaluateSettings(n=24, starts=2, polish=1, editors=["mixture-polished"])
-    evaluate.run(own_run, few, Execution(batch=64))
+    evaluate.run(own_quick_run, few, Execution(batch=64))
     seen: list[int] = []
 
     def tick(done: int, total: int, text: str) -> None:
@@ -234,19 +234,19 @@ def test_pictures_are_made_once_and_a_stopped_run_goes_on(own_run: Path, monkeyp
             raise Stopped
 
     with pytest.raises(Stopped):
-        report.run(own_run, Execution(batch=64, tick=tick))
-    path, lacks = report.run(own_run, Execution(batch=16))
+        report.run(own_quick_run, Execution(batch=64, tick=tick))
+    path, lacks = report.run(own_quick_run, Execution(batch=16))
     assert lacks == ["comparison.h5 does not exist; run: gmmedit compare"]
-    page, made = check_page(path.read_text(encoding="utf-8")), own_run / "strips.h5"
+    page, made = check_page(path.read_text(encoding="utf-8")), own_quick_run / "strips.h5"
     whole, before = made.read_bytes(), path.read_bytes()
     made.unlink()
-    report.run(own_run, Execution(batch=64))
+    report.run(own_quick_run, Execution(batch=64))
     assert made.read_bytes() == whole and path.read_bytes() == before
 
-    with artifacts.open(made, "strips") as kept, artifacts.open(own_run / "evaluation.h5") as scored:
+    with artifacts.open(made, "strips") as kept, artifacts.open(own_quick_run / "evaluation.h5") as scored:
         roles, labels, images = kept["roles"], kept["labels"], kept["images"]
-        assert images.shape[1:] == (2, 64, 64, 3) and set(np.unique(roles)) <= {0, BEST, WORST}
-        assert len(page.of("img")) == (2 + 2) * 17 + (roles > 0).sum()
+        assert images.shape[1:] == (2, 16, 16, 3) and set(np.unique(roles)) <= {0, BEST, WORST}
+        assert len(page.of("img")) == (2 + 2) * 7 + (roles > 0).sum()
         ordinary = np.flatnonzero((roles == 0) & (kept["categories"] == 1))
         assert len(ordinary) == strips.SHOWN and (labels[ordinary, 0, :2].argmax(1) == 0).all()
         assert not np.array_equal(images[ordinary, 0], images[ordinary, 1])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import check, done, gmmedit
+from small_world import EVALUATION
 from torch import Tensor
 
 from gmmedit import artifacts
@@ -209,13 +210,15 @@ def test_a_single_attribute_is_evaluated_and_compared(own_run: Path, settings: P
 
 
 @pytest.mark.usefixtures("little_work")
-def test_figures_at_strength_one_of_a_run(own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_at_strength_one_of_a_run(
+    own_quick_run: Path, quick_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sweep without strength 1 gets it; its figures are those of the sweep there."""
     monkeypatch.setattr(Editor, "strengths", (0.0, 0.5, 2.0))
     few = tmp_path / "few.yaml"
-    few.write_text("evaluate: {n: 80, starts: 6}\n")
-    done("evaluate", "--run", own_run, "--config", few, "--editors", "mixture,none", "--quiet")
-    path = own_run / "evaluation.h5"
+    few.write_text(f"evaluate: {{n: 80, starts: 6, classifier: {quick_world / EVALUATION}}}\n")
+    done("evaluate", "--run", own_quick_run, "--config", few, "--editors", "mixture,none", "--quiet")
+    path = own_quick_run / "evaluation.h5"
     with artifacts.open(path) as scored:
         assert scored["seen/mixture/3/strengths"].tolist() == [0, 0.5, 1, 2]
         assert (scored["seen/mixture/3/one/logits"] == scored["seen/mixture/3/logits"][2]).all()

@@ -186,10 +186,10 @@ def edits_of(fit: Artifact) -> dict[str, np.ndarray]:
 
 
 def test_a_stopped_fit_settles_at_the_same_step(
-    own_run: Path, quick: config.FitMixtureSettings, monkeypatch: pytest.MonkeyPatch
+    own_quick_run: Path, quick: config.FitMixtureSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (own_run / "mixture.h5").unlink()
-    path = fit_mixture.run(own_run, quick, Execution())
+    (own_quick_run / "mixture.h5").unlink()
+    path = fit_mixture.run(own_quick_run, quick, Execution())
     whole = path.read_bytes()
     report = fit_report(path)
     assert "in 5 of at most 12 steps; stopped: edits of held-out samples no longer" in report["verdict"]
@@ -202,8 +202,8 @@ def test_a_stopped_fit_settles_at_the_same_step(
                 raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            fit_mixture.run(own_run, quick, Execution(tick=tick))
-    assert fit_mixture.run(own_run, quick, Execution()).read_bytes() == whole
+            fit_mixture.run(own_quick_run, quick, Execution(tick=tick))
+    assert fit_mixture.run(own_quick_run, quick, Execution()).read_bytes() == whole
 
 
 def test_the_table_is_of_edits_in_one_pass(run: Path) -> None:

@@ -44,7 +44,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         marks = read_marks(file, header)
         state = _state(path, header, marks)
         kind = header.spec.table
-        sizes = header.spec.all_sizes if state == CHECKPOINT else check_datasets(file, header.spec)
+        sizes = header.spec.all_sizes if state == CHECKPOINT else check_datasets(file, header.spec)[1]
         return {
             "path": str(path),
             "state": state,

@@ -38,8 +38,12 @@ def build_whole(path: Path, header: Header, arrays: Arrays) -> bytes:
     """The bytes of a file that is written in one go, made in memory: on a full disk HDF5 fails in many ways."""
     with h5py.File(path, "w", driver="core", backing_store=False) as file:
         write_header(file, header)
+        groups: dict[str, h5py.Group] = {"": file}  # looked up once: a file may have thousands of datasets
         for name in sorted(arrays):
-            file.create_dataset(name, data=arrays[name], track_times=False)
+            inside, _, own = name.rpartition("/")
+            if inside not in groups:
+                groups[inside] = file.require_group(inside)
+            groups[inside].create_dataset(own, data=arrays[name], track_times=False)
         file.create_dataset(CHECKSUMS, data=checksum_row(arrays)[None], track_times=False)
         file.flush()
         return file.id.get_file_image()

@@ -12,7 +12,6 @@ from gmmedit.artifacts.header import (
     CHECKPOINT,
     Header,
     check_datasets,
-    dataset_names,
     open_file,
     partial_path,
     read_header,
@@ -39,13 +38,13 @@ class Artifact:
         attrs: further facts that the stage recorded.
     """
 
-    def __init__(self, path: Path, file: h5py.File, header: Header, sizes: dict[str, Size]) -> None:
+    def __init__(self, path: Path, file: h5py.File, header: Header, names: list[str], sizes: dict[str, Size]) -> None:
         self.path = path
         self.spec = header.spec
         self.kind = header.spec.table
         self.sizes = sizes
         self.attrs = dict(header.extra)
-        self.names = dataset_names(file)
+        self.names = names
         self._file = file
         self._chunks = header.chunks
         self._checksums = read_checksums(file, self.names, self._chunks.count)
@@ -151,7 +150,7 @@ def open_artifact(path: str | Path, kind: str | None = None) -> Artifact:
                 raise InputError(message, hint=maker.hint(path.parent) if maker else "")
             if header.form == CHECKPOINT or not read_marks(file, header).all():
                 raise InputError(f"{path} is not finished", hint="it was renamed by hand: remove it")
-            return Artifact(path, file, header, check_datasets(file, header.spec))
+            return Artifact(path, file, header, *check_datasets(file, header.spec))
         except BaseException:
             file.close()
             raise
