@@ -2,12 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from conftest import done
 from torch import Tensor, nn
 
+from gmmedit import artifacts
 from gmmedit.errors import RunError
+from gmmedit.fitting import edits
+from gmmedit.run import optimisation
+from gmmedit.runtime import pieces
 from gmmedit.runtime.batching import in_tiles
 from gmmedit.runtime.pieces import within_memory
 
@@ -128,3 +135,50 @@ def test_other_failures_pass() -> None:
 
     with pytest.raises(ValueError, match="something else"):
         pass_through(within_memory(broken))
+
+
+# The commands
+
+
+class Card:
+    """A card that holds so many rows of a score at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+        self.refused = 0
+        within = pieces.within_memory
+
+        def hold(score: Score, tile: int = 1) -> Score:
+            def held(x: Tensor, disturbance: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+                if len(x) > limit:
+                    self.refused += 1
+                    raise torch.OutOfMemoryError
+                return score(x, disturbance)
+
+            return within(held, tile)
+
+        for module in (edits, optimisation):
+            monkeypatch.setattr(module, "within_memory", hold)
+
+
+def test_a_fit_in_pieces_writes_the_same_bytes(own_run: Path, settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the shared run, the steps of the combination do not fit: 32 edits in tiles of 16."""
+    before = (own_run / "mixture.h5").read_bytes()
+    (own_run / "mixture.h5").unlink()
+    card = Card(monkeypatch, 16)
+    result = done("fit-mixture", "--run", own_run, "--config", settings)
+    assert card.refused and "the result is the same" in result.stderr
+    assert (own_run / "mixture.h5").read_bytes() == before
+
+
+def test_an_edit_in_pieces_moves_to_the_same_place(
+    own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("edit", "--run", own_run, "--attr", "smile", "--index", "0-3", "--polish", 3)
+    done(*words, "--out", tmp_path / "whole")
+    card = Card(monkeypatch, 2)
+    monkeypatch.setattr(optimisation, "TILE", 2)
+    done(*words, "--out", tmp_path / "pieces")
+    assert card.refused
+    with artifacts.open(tmp_path / "whole/edits.h5") as one, artifacts.open(tmp_path / "pieces/edits.h5") as other:
+        assert np.abs(one["latents"] - other["latents"]).max() < 1e-3
+        assert np.abs(one["latents"] - one["latent"]).max() > 0.01

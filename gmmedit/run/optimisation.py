@@ -49,13 +49,14 @@ def make_optimisation(
         steps = 0
     if not steps and model.combination is None:
         return None
-    space, chart, robustness = run.fitted_space, run.chart(), run.robustness
+    space, chart, robustness, device = run.fitted_space, run.chart(), run.robustness, renderer.generator.device
     disturbance = robustness.shift, robustness.noise
-    score = renderer.make_score(space, chart, run.classifier, precision, disturbance)
-    score = wrap(within_memory(score, TILE if renderer.generator.device.type == "cpu" else 1))
+    score = renderer.make_score(space, chart.to(device), run.classifier, precision, disturbance)
+    score = wrap(within_memory(score, TILE if device.type == "cpu" else 1))
     neighbours = find_neighbours(run, space, chart, model, held_out)
     weights = PriceWeights(picture)
-    return Optimisation(score, neighbours, robustness.band_contrast, weights, steps, model.combination)
+    found = Optimisation(score, neighbours, robustness.band_contrast, weights, steps, model.combination)
+    return found if device.type == "cpu" else found.to(device)
 
 
 @torch.no_grad()
