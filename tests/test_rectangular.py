@@ -18,7 +18,8 @@ from gmmedit.errors import InputError
 from gmmedit.generators import load
 from gmmedit.generators.stylegan2 import save_generator
 from gmmedit.generators.stylegan3 import StyleGAN3
-from gmmedit.run.rendering import COMPARED_SIDE, disturb, make_thumbnails, shrink_to_compare
+from gmmedit.run.disturbed import Disturbance, disturb
+from gmmedit.run.rendering import COMPARED_SIDE, make_thumbnails, shrink_to_compare
 
 DATA = Path(__file__).parent / "data"
 SHAPE = {"resolution": 32, "channels": (8, 8, 8, 6), "z_dim": 16, "w_dim": 16, "mapping_layers": 2}
@@ -140,6 +141,11 @@ def test_a_disturbance_may_be_a_shift_or_noise_alone():
     images = torch.rand(2, 3, 32, 32)
     drawn = torch.Generator().manual_seed(3)
     assert torch.equal(disturb(images, drawn, shift=0, noise=0), images)
+    again, kept = torch.Generator(), Disturbance(shift=1 / 16, noise=0.1)
+    for state in [drawn.get_state()] * 2:
+        drawn.set_state(state), again.set_state(state)
+        assert torch.equal(kept(images, again), disturb(images, drawn, shift=1 / 16, noise=0.1))
+        assert torch.equal(again.get_state(), drawn.get_state()), "a draw that is kept moves the state as a new one"
     noisy = disturb(images, drawn, shift=0, noise=0.1) - images
     assert 0.08 < noisy.std() < 0.12 and torch.allclose(noisy[0], noisy[1], atol=1e-6)
     shifted = [disturb(images, drawn, shift=1 / 16, noise=0) for _ in range(20)]

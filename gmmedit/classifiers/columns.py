@@ -47,7 +47,7 @@ class Columns:
     def __call__(self, outputs: Tensor) -> Tensor:
         """Outputs (N, n) to logits (N, K), of mean 0 over each attribute's values."""
         parts = [
-            self.centre_logits(outputs[:, list(columns)], self.regressed.get(number))
+            self.centre_logits(outputs[:, as_index(columns)], self.regressed.get(number))
             for number, columns in enumerate(self.chosen)
         ]
         return torch.cat(parts, dim=1)
@@ -69,6 +69,12 @@ class Columns:
         """Those of the outputs (N, n) that the activation is about, (N, m): all but the regressed ones."""
         quantities = {column for number in self.regressed for column in self.chosen[number]}
         return outputs[:, [column for column in range(self.n) if column not in quantities]]
+
+
+def as_index(columns: tuple[int, ...]) -> slice | list[int]:
+    """The columns as an index: of consecutive ones a slice, for which nothing is copied to the outputs' device."""
+    consecutive = columns == tuple(range(columns[0], columns[0] + len(columns)))
+    return slice(columns[0], columns[-1] + 1) if consecutive else list(columns)
 
 
 def assign_in_order(

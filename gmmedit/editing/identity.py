@@ -38,7 +38,9 @@ def open_identity_scale(run: RunFolder, features: str | None) -> IdentityScale |
         return None
     embedder, space = load_embedder(name, run.execution.device, trusted=True), run.fitted_space
     latent = torch.from_numpy(run.samples.rows(space, 0, min(COMPARED, run.samples.spec.n)))
-    found = embed(embedder, as_shown(run.renderer.generate(latent, space)))
+    (found,) = run.execution.in_batches(
+        lambda rows: (embed(embedder, as_shown(run.renderer.generate(rows, space))),), latent
+    )
     cosines = F.cosine_similarity(found[:, None], found[None], dim=-1)
     apart = ~torch.eye(len(found), dtype=torch.bool)
     return IdentityScale(embedder, name, round(float(cosines[apart].double().mean()), DIGITS))

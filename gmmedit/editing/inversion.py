@@ -180,15 +180,14 @@ class Inverter:
         common = torch.zeros_like(start[:, :1]).requires_grad_()
         own = torch.zeros_like(start).requires_grad_()
         adam = torch.optim.Adam([common] if self.shared or layers == 1 else [common, own], lr=settings.lr)
-        best, least = start, math.inf
+        best, least = start, start.new_tensor(math.inf)
         for step in range(settings.steps + 1):  # the last one only looks
             self.execution.stop.check()
             with torch.enable_grad():
                 x = start + common + own
                 loss = self.loss(x, target)
-                value = loss.item()
-                if value < least:
-                    best, least = x.detach().clone(), value
+                cheaper = loss.detach() < least  # compared on the device, for which no step waits
+                best, least = torch.where(cheaper, x.detach(), best), torch.where(cheaper, loss.detach(), least)
                 if step == settings.steps:
                     break
                 adam.zero_grad()

@@ -13,18 +13,22 @@ from gmmedit.mixture.trials import Outcome, Trials
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import images_per_call
 from gmmedit.runtime.batching import TILE, in_tiles
+from gmmedit.runtime.pieces import within_memory
 
 EACH = 32  # held-out samples that are edited towards each value
 MOST = 2048  # edits in all
 
 
 def share_score(run_folder: RunFolder, score: Score, edits: int) -> Score:
-    """The score of a step's edits, divided among the processes; on a CPU in tiles, see `edits_per_tile`."""
+    """The score of a step's edits, divided among the processes; on a CPU in tiles, see `edits_per_tile`.
+
+    A step that does not fit in memory is computed in pieces.
+    """
     tile = 1
     if run_folder.generator.device.type == "cpu":
         tile = edits_per_tile(edits, images_per_call(run_folder.generator))
         score = in_tiles(score, tile)
-    return run_folder.execution.processes.share(score, tile)
+    return run_folder.execution.processes.share(within_memory(score, tile), tile)
 
 
 def edits_per_tile(edits: int, limit: int) -> int:
@@ -57,8 +61,11 @@ def make_trials(
     if score is None or settings.consistency != "exact":
         classifier = run_folder.classifier
         score = run_folder.renderer.make_score(space, problem.chart, classifier, settings.precision)
+        tile = 1
         if run_folder.generator.device.type == "cpu":
-            score = in_tiles(score, min(TILE, images_per_call(run_folder.generator)))
+            tile = min(TILE, images_per_call(run_folder.generator))
+            score = in_tiles(score, tile)
+        score = within_memory(score, tile)
     most = min(MOST, settings.steps * settings.batch)  # a short fit is not measured for longer than it takes
     each = max(min(EACH, most // problem.layout.categories), 1)
     return Trials(

@@ -25,7 +25,12 @@ def held_by_all(held: Tensor, edited: Iterable[int]) -> list[int]:
     return found
 
 
+def attribute_of(layout: Layout) -> Tensor:
+    """The attribute (K,) of each category."""
+    return torch.repeat_interleave(torch.arange(len(layout.values)), torch.tensor(layout.values))
+
+
 def held_categories(held: Tensor, layout: Layout) -> Tensor:
     """held (A, A) by category, (K, K): row c marks the categories whose labels must stay while c is the target."""
-    counts = torch.tensor(layout.values)
-    return held.repeat_interleave(counts, 0).repeat_interleave(counts, 1)
+    owner = attribute_of(layout).to(held.device)
+    return held[owner][:, owner]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -85,6 +85,14 @@ class Neighbours:
         return log_labels(self.logits, self.layout, "log")
 
     @cached_property
+    def has(self) -> Tensor:
+        """(M, K) which values the samples have: the most probable one of each attribute."""
+        labels = self.log_labels
+        found = [labels[:, c].argmax(1, keepdim=True) == torch.arange(c.stop - c.start, device=labels.device)
+                 for c in self.layout.columns]  # fmt: skip
+        return torch.cat(found, 1)
+
+    @cached_property
     def certain(self) -> Tensor:
         """(K,) the probability at which a value has been reached: the median of the samples that have it, at most .999.
 
@@ -104,6 +112,13 @@ class Neighbours:
         """(K, D) the means of x over the samples, weighted by their labels."""
         labels = self.log_labels.exp()
         return labels.T @ self.x / labels.sum(0)[:, None]
+
+    def to(self, device: torch.device) -> Neighbours:
+        """The same samples on another device."""
+        x, y, logits, thumbnails, held = (
+            part.to(device) for part in (self.x, self.y, self.logits, self.thumbnails, self.held)
+        )
+        return replace(self, x=x, y=y, logits=logits, thumbnails=thumbnails, held=held)
 
     def find_nearest(
         self,
@@ -137,7 +152,7 @@ class Neighbours:
             )
             change = self.compare_thumbnails(thumbnail) / self.contrast
             distance = CONTROL_WEIGHT * (self.y - wanted).square().sum(1)
-            cost = weights.arrival * missed + broken + LACKING * self.lacks(labels, goals)
+            cost = weights.arrival * missed + broken + LACKING * (~self.has[:, goals]).sum(1)
             cost += distance + weights.picture * change
             prices, best = cost.topk(min(count, len(cost)), largest=False)
             chosen.append(self.x[best])
@@ -154,11 +169,3 @@ class Neighbours:
     def shrink(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) averaged down to the size of the thumbnails, clamped as those are."""
         return F.adaptive_avg_pool2d(images.clamp(-1, 1), (self.thumbnails.shape[-2], self.thumbnails.shape[-1]))
-
-    def lacks(self, labels: Tensor, goals: Tensor) -> Tensor:
-        """(M,) how many of the categories `goals` (G,) each sample does not have, of log-labels (M, K)."""
-        lacking = torch.zeros(len(labels))
-        for goal in goals.tolist():
-            columns = self.layout.columns[self.layout.locate(goal)[0]]
-            lacking += labels[:, columns].argmax(1) != goal - columns.start
-        return lacking

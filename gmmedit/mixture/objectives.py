@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gmmedit.mixture import Layout
-from gmmedit.mixture.held import held_categories
+from gmmedit.mixture.held import attribute_of, held_categories
 
 Scale = Literal["probability", "log"]
 
@@ -53,7 +53,7 @@ def log_labels(labels: Tensor, layout: Layout, scale: Scale = "probability") -> 
 
 def same_attribute(layout: Layout) -> Tensor:
     """(K, K) bool: whether two categories are values of one attribute."""
-    owner = torch.repeat_interleave(torch.arange(len(layout.values)), torch.tensor(layout.values))
+    owner = attribute_of(layout)
     return owner[:, None] == owner[None]
 
 
@@ -75,7 +75,7 @@ def edit_divergences(
     wanted = wanted[goals] if wanted.ndim else wanted
     missed = (wanted - after.gather(1, goals)).clamp_min(0).sum(1)
     divergence = before.exp() * (before - after)
-    must_stay = held_categories(held, layout)[goals].all(1).to(divergence.device)
+    must_stay = held_categories(held.to(divergence.device), layout)[goals].all(1)
     return missed, divergence.masked_fill(~must_stay, 0).sum(1)
 
 

@@ -8,6 +8,7 @@ the prior lives on. Both minimise one price (``gmmedit.mixture.price``), and the
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from gmmedit.mixture import combination
 from gmmedit.mixture.adam import Adam
 from gmmedit.mixture.combination import Combination
+from gmmedit.mixture.held import attribute_of
 from gmmedit.mixture.neighbours import Neighbours, PriceWeights
 from gmmedit.mixture.price import Price
 from gmmedit.mixture.score import Score
@@ -43,6 +45,8 @@ class Optimisation:
         weights: of an edit's price.
         steps: of Adam; 0: one pass of the `combination`.
         combination: chooses the combination of neighbours; None: there is none for one latent for all layers.
+
+    All is computed where the neighbours are, so that no step waits for another device.
     """
 
     score: Score
@@ -51,6 +55,12 @@ class Optimisation:
     weights: PriceWeights
     steps: int
     combination: Combination | None = None
+
+    def to(self, device: torch.device) -> Optimisation:
+        """The same edits, found on another device."""
+        combination = self.combination and copy.deepcopy(self.combination).to(device)
+        neighbours, contrast = self.neighbours.to(device), self.contrast.to(device)
+        return replace(self, neighbours=neighbours, contrast=contrast, combination=combination)
 
     def in_one_pass(self) -> Optimisation | None:
         """The same edits without steps; None: there is no combination."""
@@ -63,6 +73,12 @@ class Optimisation:
         Rows are independent. y, control: (N, r) coordinates of x and of the control vectors; written: (N, L or 1, D)
         the fitted displacement, one of the starts where L is 1.
         """
+        home, there = x.device, self.neighbours.x.device
+        x, category, y, control, written = (part.to(there) for part in (x, category, y, control, written))
+        return self.find_there(x, category, y, control, written).to(home)
+
+    def find_there(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor, written: Tensor) -> Tensor:
+        """`find_offsets` of tensors on the neighbours' device."""
         if not self.steps:
             return self.combine(x, category, y, control)
         price = Price.of(self.score, x, category, self.neighbours, self.contrast, self.weights)
@@ -122,7 +138,7 @@ def restore_layers(price: Price, moved: Tensor) -> Tensor:
     """
 
     def look_often(candidates: Tensor) -> Tensor:
-        return sum((price(candidates, step) for step in range(RESTORED)), torch.zeros(len(candidates)))
+        return torch.stack([price(candidates, step) for step in range(RESTORED)]).sum(0)
 
     least = look_often(moved)
     for layer in range(moved.shape[1]):
@@ -159,12 +175,10 @@ def list_starts(price: Price, written: Tensor, nearest: Tensor) -> Iterable[Tens
     """
     x, neighbours = price.x, price.neighbours
     means, layout = neighbours.means, neighbours.layout
-    difference = torch.zeros_like(x)
-    for goals in price.category.view(len(x), -1).unbind(1):
-        for row, goal in enumerate(goals.tolist()):
-            columns = layout.columns[layout.locate(goal)[0]]
-            own = columns.start + int(price.logits[row, columns].argmax())
-            difference[row] += means[goal] - means[own]
+    goals = price.category.view(len(x), -1)
+    own = torch.stack([c.start + price.logits[:, c].argmax(1) for c in layout.columns], 1)  # (N, A)
+    own = own.gather(1, attribute_of(layout).to(goals.device)[goals])
+    difference = (means[goals] - means[own]).sum(1, keepdim=True)
     for strength in STRENGTHS:
         yield x + strength * difference
         yield x + strength * written

@@ -16,6 +16,8 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import fitted_rows, read_rows
 from gmmedit.run.recorded import LEAST_CONTRAST
 from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.batching import TILE
+from gmmedit.runtime.pieces import within_memory
 from gmmedit.spaces import Chart
 
 MAX_SAMPLES = 50_000  # every edited image is compared with all of them
@@ -47,12 +49,14 @@ def make_optimisation(
         steps = 0
     if not steps and model.combination is None:
         return None
-    space, chart, robustness = run.fitted_space, run.chart(), run.robustness
+    space, chart, robustness, device = run.fitted_space, run.chart(), run.robustness, renderer.generator.device
     disturbance = robustness.shift, robustness.noise
-    score = wrap(renderer.make_score(space, chart, run.classifier, precision, disturbance))
+    score = renderer.make_score(space, chart.to(device), run.classifier, precision, disturbance)
+    score = wrap(within_memory(score, TILE if device.type == "cpu" else 1))
     neighbours = find_neighbours(run, space, chart, model, held_out)
     weights = PriceWeights(picture)
-    return Optimisation(score, neighbours, robustness.band_contrast, weights, steps, model.combination)
+    found = Optimisation(score, neighbours, robustness.band_contrast, weights, steps, model.combination)
+    return found if device.type == "cpu" else found.to(device)
 
 
 @torch.no_grad()

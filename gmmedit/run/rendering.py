@@ -14,6 +14,7 @@ from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.score import Score
+from gmmedit.run.disturbed import Disturbance
 from gmmedit.runtime.execution import autocast
 from gmmedit.spaces import Chart, Space
 
@@ -106,14 +107,14 @@ class Renderer:
 
         Both are float32 on the device of x; images are shrunk to COMPARED_SIDE pixels along the longer side.
 
-        disturbance: shift and noise of images that are to be disturbed, see `disturb`.
+        disturbance: shift and noise of images that are to be disturbed, see `Disturbance`.
         """
-        shift, noise = disturbance
+        disturb = Disturbance(*disturbance)
 
         def score(x: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
             with autocast(precision, str(self.generator.device)):
                 images = self.generate(chart.from_x(x), space)
-                logits = classifier.logits(images if random is None else disturb(images, random, shift, noise))
+                logits = classifier.logits(images if random is None else disturb(images, random))
             return logits.float().to(x.device), shrink_to_compare(images.float()).to(x.device)
 
         return score
@@ -184,17 +185,3 @@ def make_thumbnails(shown: Tensor) -> Tensor:
     """
     levels = (shown.float() * 127.5 + 127.5).round()
     return (shrink(levels, THUMBNAIL_SIDE) + 0.5).floor().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def disturb(images: Tensor, generator: torch.Generator, shift: float, noise: float) -> Tensor:
-    """Images (N, C, H, W) shifted at random and with added noise, both the same for every image.
-
-    shift: at most this share of the shorter side, at least a pixel unless it is 0. noise: standard deviation, for
-    pixels in [-1, 1].
-    """
-    margin = max(round(shift * min(images.shape[-2:])), 1) if shift else 0
-    down, right = torch.randint(2 * margin + 1, (2,), generator=generator).tolist()
-    height, width = images.shape[-2:]
-    extended = F.pad(images, (margin,) * 4, mode="replicate")
-    added = torch.randn(images.shape[1:], generator=generator).to(images)
-    return extended[..., down : down + height, right : right + width] + noise * added

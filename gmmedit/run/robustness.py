@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.mixture.objectives import split_bands
-from gmmedit.run.rendering import disturb, shrink_to_compare
+from gmmedit.run.disturbed import disturb
+from gmmedit.run.rendering import shrink_to_compare
 from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution
 

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from gmmedit.errors import RunError, out_of_memory
 
 TILE = 16  # rows; every batch is a whole number of tiles, on a CPU a single one
 log = logging.getLogger("gmmedit")
+Found = TypeVar("Found")
 # x (N, L, D), and a disturbance of the images or None, to logits (N, K) and images: `gmmedit.mixture.refining.Score`.
 Score = Callable[..., tuple[Tensor, Tensor]]
 
@@ -36,7 +38,8 @@ def in_batches(
     first = 0
     while first < len(rows):
         size = min(max(batch // TILE, 1) * TILE, memory.rows)
-        answers = try_on_cpu(function, pad_rows(rows[first : first + size], TILE))
+        part = pad_rows(rows[first : first + size], TILE)
+        answers = try_in_memory(lambda part=part: tuple(answer.cpu() for answer in function(part)))  # type: ignore[misc]
         if answers is None:
             memory.rows = halve_batch(min(size, len(rows) - first))
             continue
@@ -48,10 +51,10 @@ def in_batches(
     return found
 
 
-def try_on_cpu(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[Tensor, ...] | None:
-    """The results of function(rows), moved to the CPU; None: they do not fit in memory."""
+def try_in_memory(function: Callable[[], Found]) -> Found | None:
+    """The result of the function; None: it does not fit in memory, and what it left there is free."""
     try:
-        return tuple(answer.cpu() for answer in function(rows))
+        return function()
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -60,12 +63,12 @@ def try_on_cpu(function: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -
     return None
 
 
-def halve_batch(size: int) -> int:
+def halve_batch(size: int, tile: int = TILE) -> int:
     """Half of a batch's rows in whole tiles; logs a note. RunError: the batch is a single tile."""
-    if size <= TILE:
-        message = f"out of memory for a batch of {TILE} images"
+    if size <= tile:
+        message = f"out of memory for {'one image' if tile == 1 else f'a batch of {tile} images'}"
         raise RunError(message, hint="use another --device, or a smaller generator or classifier")
-    smaller = max(size // 2 // TILE, 1) * TILE
+    smaller = max(size // 2 // tile, 1) * tile
     log.warning("note: no memory for a batch of %d images, using %d; the result is the same", size, smaller)
     return smaller
 
