@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import check, done, gmmedit, state
+from nvidia_pickles import random_network, write
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -33,6 +34,7 @@ from gmmedit.training.encoder import EncoderSettings, EncoderTraining
 from gmmedit.training.encoder_loop import train_encoder
 
 FEW = InvertSettings(steps=6, own=0, lr=0.02)
+TINY = {"resolution": 16, "channels": (8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
 QUICK = "invert: {own: 2, steps: 4, lr: 0.02}\ntune: {steps: 3}\nedit: {polish: 0}\n"
 
 
@@ -316,6 +318,8 @@ def test_bad_files_are_named_and_the_others_done(inverted: Path, folder: Path, t
     with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as before:
         assert found.spec.config["files"] == ["good.png"]
         assert np.array_equal(found["latents"][0], before["latents"][0])  # whatever else is inverted
+    ended = [line for line in (place / "gmmedit.log").read_text().splitlines() if "ended:" in line][-1]
+    assert "done but for 1" in ended and "bad.jpg is not an image" in ended
     check(gmmedit("invert", tmp_path / "bad.jpg", *words), "is not an image", "PNG")
 
 
@@ -368,6 +372,68 @@ def test_edits_of_inversions(inverted: Path, tmp_path: Path) -> None:
     with artifacts.open(tmp_path / "c" / "edits.h5") as edits:
         assert edits["index"].tolist() == [2]
     done("verify", tmp_path / "c" / "edits.h5", inverted / "inversions.h5", "--run", inverted)
+
+
+def test_an_edit_says_which_photographs_do_not_look_like_the_generators_images(inverted: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", inverted, "--config", inverted / "quick.yaml", "--attr", "smile", "--alpha", "0")
+    with artifacts.open(inverted / "inversions.h5") as found:
+        names, unlike = found.spec.config["files"], found["percentile"] == 1
+    expected = [name for name, far in zip(names, unlike, strict=True) if far]
+    assert "noise.png" in expected
+    (line,) = [
+        line for line in done(*words, "--inverted", "--out", tmp_path).stdout.splitlines() if "own sample" in line
+    ]
+    assert f"{len(expected)} of 4" in line and all(name in line for name in expected[:3])
+    with artifacts.open(tmp_path / "edits.h5") as edits:
+        assert any("own sample" in note for note in edits.attrs["notes"])
+    shown = done(*words, "--index", "0-1", "--out", tmp_path).stdout
+    assert "own sample" not in shown
+
+
+def test_a_generator_without_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
+    """Samples are drawn where the result is written; a later command finds them there."""
+    place, quick = tmp_path / "new", inverted / "quick.yaml"
+    words = ("invert", folder / "face_1.png", "--gan", "avatars", "--out", place, "--config", quick)
+    done(*words)
+    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as before:
+        assert found.spec.parents["samples"] and found.spec.generator == before.spec.generator
+        assert found["error"][0] < found["start_error"][0] < 0.1
+    before = state(place)
+    assert "up to date" in done(*words).stdout
+    again = done("invert", folder / "face_1.png", "--run", place, "--config", quick, "--gan", "avatars").stdout
+    assert (
+        "up to date" in again
+        and before.items() >= {name: known for name, known in state(place).items() if name.endswith(".h5")}.items()
+    )
+
+
+def test_inversions_beside_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
+    before, place = state(inverted), tmp_path / "out"
+    words = ("invert", folder / "face_1.png", "--run", inverted, "--config", inverted / "quick.yaml", "--out", place)
+    assert str(place / "inversions.h5") in done(*words).stdout.replace("\n", "")
+    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as others:
+        assert np.array_equal(found["latents"][0], others["latents"][1])
+    assert (place / "inversions" / "sheet.png").exists() and not (place / "samples.h5").exists()
+    assert {k: v for k, v in state(inverted).items() if k != "gmmedit.log"} == {
+        k: v for k, v in before.items() if k != "gmmedit.log"
+    }
+    foreign = tmp_path / "foreign"
+    (foreign / "inversions").mkdir(parents=True)
+    (foreign / "inversions" / "image_0.png").write_bytes(b"mine")
+    check(gmmedit(*words[:-1], foreign), "may be of another program", "choose another --out")
+    assert (foreign / "inversions" / "image_0.png").read_bytes() == b"mine"
+
+
+def test_generators_that_cannot_be_inverted_at_once(folder: Path, inverted: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.pkl", random_network(**TINY))
+    words = ("invert", folder / "face_0.png", "--run", inverted)
+    check(gmmedit(*words, "--gan", other), "holds samples of avatars, not of", "--out names another folder")
+    classes = write(tmp_path / "classes.pkl", random_network(**TINY, c_dim=3, embedding=8))
+    place = tmp_path / "new"
+    result = gmmedit("invert", folder / "face_0.png", "--gan", classes, "--out", place)
+    check(result, "needs a class", f"gmmedit sample --gan {classes} --class 0 --run {place}, then invert without --gan")
+    check(gmmedit(*words, "--gan", ""), "gan", "avatars")
+    check(gmmedit(*words, "--features", ""), "features: String should have at least 1 character", "auto")
 
 
 def test_edits_without_inversions(run: Path, inverted: Path) -> None:

@@ -203,6 +203,15 @@ class RunFolder:
             raise InputError(message, hint=self.samples.kind.hint(self.path))
         return generator
 
+    def check_generator(self, source: str) -> None:
+        """InputError: the generator of that name or file is not the one of samples.h5, or it cannot be loaded."""
+        if artifacts.network_source(source) == self.sample_settings.gan:
+            return  # `generator` compares the weights
+        recorded, found = self.samples.spec.generator or {}, generators.load(source, self.execution.device)
+        if recorded.get("fingerprint") != found.fingerprint:
+            message = f"{self.samples.path} holds samples of {recorded.get('name')}, not of {source}"
+            raise InputError(message, hint="--out names another folder")
+
     @cached_property
     def renderer(self) -> Renderer:
         """The generator with the settings of samples.h5."""

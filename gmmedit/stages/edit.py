@@ -28,6 +28,8 @@ from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run"]
 
+SHOWN_FILES = 3  # photographs that a note names
+
 
 def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
     """Names and values of the attributes in mixture.h5. InputError: it is missing or unreadable."""
@@ -59,6 +61,8 @@ def run(
         session = open_session(run_folder, settings)
         scale = open_identity_scale(run_folder, settings.features)
         index, latent = select_latents(request, run_folder, session)
+        if request.source == "inverted":
+            session.notes.extend(describe_unlike(run_folder.artifact("inversions"), index))
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
         spec = run_spec(mixture, latent, index, images, session, request, scale)
@@ -162,6 +166,16 @@ def read_inverted(request: Request, inversions: Artifact, session: EditSession) 
         message = f"{inversions.path} holds latents of {there.upper()}, the run edits in {session.space.upper()}"
         raise InputError(message, hint=f"invert again with --space {'z' if session.space == 'z' else 'w+'} --force")
     return index, torch.from_numpy(inversions["latents"][index])
+
+
+def describe_unlike(inversions: Artifact, index: np.ndarray) -> list[str]:
+    """A note on rows (N,) of inversions.h5 that do not look like the generator's images; none if all do."""
+    files = [inversions.spec.config["files"][row] for row in index if inversions["percentile"][row] == 1]
+    if not files:
+        return []
+    named = ", ".join([*files[:SHOWN_FILES], *(["..."] if len(files) > SHOWN_FILES else [])])
+    number = "photograph has a larger error" if len(files) == 1 else "photographs have larger errors"
+    return [f"{len(files)} of {len(index)} {number} than any own sample, expect less of their edits: {named}"]
 
 
 def read_latents_of(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
