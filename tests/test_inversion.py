@@ -30,6 +30,7 @@ from gmmedit.run.tuned import is_tuned, read_tuned, tuned_path
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped
 from gmmedit.spaces import Space, fit_chart
+from gmmedit.stages.evaluate_inverted import Scoring
 from gmmedit.training.encoder import EncoderSettings, EncoderTraining
 from gmmedit.training.encoder_loop import train_encoder
 
@@ -440,6 +441,54 @@ def test_edits_without_inversions(run: Path, inverted: Path) -> None:
     check(gmmedit("edit", "--run", run, "--inverted", "--attr", "smile"), "inversions.h5", "gmmedit invert")
     check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--index", "9"), "row 9", "--index 0-3")
     check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--seeds", "9"), "cannot be combined")
+
+
+def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored are the edits of `edit --inverted`; a killed command resumes to the same bytes."""
+    place = shutil.copytree(inverted, tmp_path / "run")
+    (place / "quick.yaml").write_text("evaluate: {polish: 0}\nedit: {polish: 0}\n")
+    words = ("evaluate", "--run", place, "--inverted", "--config", place / "quick.yaml")
+    check(gmmedit(*words, "--editors", "mixture"), "--editors cannot be combined with --inverted", "edit --inverted")
+    shown = done(*words).stdout
+    assert "reconstructions of 4 photographs" in shown and "noise.png" in shown
+    path = place / "inverted_evaluation.h5"
+    whole = path.read_bytes()
+    done("edit", "--run", place, "--inverted", "--config", place / "quick.yaml", "--attr", "smile", "--out", tmp_path)
+    judge = load_classifier("avatars-eval")
+    with artifacts.open(path) as scored, artifacts.open(tmp_path / "edits.h5") as edits, torch.no_grad():
+        names = [name for name, _ in scored.attributes]
+        column = sum(len(values) for _, values in scored.attributes[: names.index("smile")]) + 1
+        lacking = np.isfinite(scored["edited_logits"][:, column]).all(1)
+        assert (scored["photograph_logits"][:, column] <= scored["photograph_logits"][:, column - 1])[lacking].all()
+        again = judge.logits(from_bytes(edits["images_after"][0])).numpy()
+        assert lacking.any() and np.abs(scored["edited_logits"][lacking, column] - again[lacking]).max() < 0.5
+        edited = scored["edited_logits"][lacking, column]
+        arrived = (edited[:, column] > edited[:, column - 1]).mean()
+        seen, before = judge.logits(from_bytes(edits["images_before"])).numpy(), scored["logits"]
+        assert np.abs(seen - before).max() < 0.5
+    rows = {
+        (row["method"], row["metric"], row["attribute"]): row
+        for row in map(json.loads, path.with_suffix(".jsonl").read_text().splitlines())
+    }
+    assert rows["edits", "flips@1", "smile=yes"]["value"] == pytest.approx(arrived, abs=1e-5)
+    assert rows["edits", "flips@1", "smile=yes"]["n"] == lacking.sum() < 4 == rows["inversion", "kept", "all"]["n"]
+    pooled = [row["n"] for (_, metric, name), row in rows.items() if metric == "kept@1" and "=" in name]
+    assert rows["edits", "kept@1", "all"]["n"] == sum(pooled)
+    done("verify", path, "--run", place)
+    path.unlink()
+    score, calls = Scoring.score, []
+
+    def killed(self: Scoring, number: int, *rest: Any) -> object:
+        calls.append(number)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return score(self, number, *rest)
+
+    monkeypatch.setattr(Scoring, "score", killed)
+    assert gmmedit(*words).exit_code == 130
+    done(*words)
+    assert calls == [0, 1, 2, 2, 3] and path.read_bytes() == whole
+    assert "up to date" in done(*words).stdout
 
 
 # Tuning

@@ -51,6 +51,7 @@ STAGES = {
     "edit",
     "invert",
     "evaluate",
+    "evaluate_inverted",
     "compare",
     "report",
     "verify",

@@ -14,6 +14,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
+from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import EditSession, Move, open_session
@@ -22,13 +23,10 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.pictures.video import check_video
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.tuned import find_tuned
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run"]
-
-SHOWN_FILES = 3  # photographs that a note names
 
 
 def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
@@ -142,40 +140,16 @@ def use_tuned(settings: EditSettings, request: Request, run_folder: RunFolder) -
     """The settings with the generator that was tuned around the inversions, where they are edited and none is named."""
     if request.source != "inverted" or settings.gan:
         return settings
-    tuned = find_tuned(run_folder.artifact("inversions"))
-    return settings.model_copy(update={"gan": str(tuned)}) if tuned else settings
+    return settings.model_copy(update={"gan": find_tuned_source(run_folder)})
 
 
 def select_latents(request: Request, run_folder: RunFolder, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
     if request.source == "inverted":
-        index, latent = read_inverted(request, run_folder.artifact("inversions"), session)
+        index, latent = read_inverted(run_folder.artifact("inversions"), request.rows, session.space)
     else:
         index, latent = read_latents_of(request, run_folder.samples, session)
     return index, session.to_layers(latent)
-
-
-def read_inverted(request: Request, inversions: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
-    """Rows of inversions.h5 (N,), and their latents (N, L, D). InputError: no such row, or latents of another space."""
-    index = np.array(request.rows or range(inversions.spec.n), dtype=np.int64)
-    if index.max() >= inversions.spec.n:
-        message = f"row {index.max()} is not in {inversions.path}, which has {inversions.spec.n} rows"
-        raise InputError(message, hint=f"--index 0-{inversions.spec.n - 1}")
-    there = "z" if inversions.spec.config["space"] == "z" else "w"
-    if there != session.space:
-        message = f"{inversions.path} holds latents of {there.upper()}, the run edits in {session.space.upper()}"
-        raise InputError(message, hint=f"invert again with --space {'z' if session.space == 'z' else 'w+'} --force")
-    return index, torch.from_numpy(inversions["latents"][index])
-
-
-def describe_unlike(inversions: Artifact, index: np.ndarray) -> list[str]:
-    """A note on rows (N,) of inversions.h5 that do not look like the generator's images; none if all do."""
-    files = [inversions.spec.config["files"][row] for row in index if inversions["percentile"][row] == 1]
-    if not files:
-        return []
-    named = ", ".join([*files[:SHOWN_FILES], *(["..."] if len(files) > SHOWN_FILES else [])])
-    number = "photograph has a larger error" if len(files) == 1 else "photographs have larger errors"
-    return [f"{len(files)} of {len(index)} {number} than any own sample, expect less of their edits: {named}"]
 
 
 def read_latents_of(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
