@@ -87,6 +87,7 @@ class EditSettings(Section):
     picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples
     precision: Precision = "fp32"  # in those steps; images are generated in fp32
     gan: Name | None = None  # another generator of the same latent space; None: the run's
+    paste: bool = True  # photographs keep their own pixels where an edit changes little
     features: Name | None = (
         None  # feature network for identity; None: an embedded evaluation classifier, if there is one
     )

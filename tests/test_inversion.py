@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import check, done, gmmedit, state
 from nvidia_pickles import random_network, write
 from PIL import Image
@@ -19,6 +20,7 @@ from gmmedit.classifiers import load as load_classifier
 from gmmedit.config import InvertSettings, SampleSettings
 from gmmedit.editing.inversion import Inverter, rate_at
 from gmmedit.editing.inverter import open_inverter, with_own_errors
+from gmmedit.editing.pasting import paste_edits, weigh
 from gmmedit.encoders.catalogue import check_encoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig, read_encoder, save_encoder
 from gmmedit.errors import InputError
@@ -364,6 +366,10 @@ def test_edits_of_inversions(inverted: Path, tmp_path: Path) -> None:
     assert "inversions.generator.safetensors" in shown  # without being named
     with artifacts.open(tmp_path / "a" / "edits.h5") as edits, artifacts.open(inverted / "inversions.h5") as found:
         assert np.array_equal(edits["latent"], found["latents"]) and edits["index"].tolist() == [0, 1, 2, 3]
+        assert np.array_equal(edits["images_before"], found["images"])
+        assert np.array_equal(edits["images_after"][0], found["images"])  # at strength 0 the photographs themselves
+    done(*words, "--inverted", "--no-paste", "--out", tmp_path / "a")
+    with artifacts.open(tmp_path / "a" / "edits.h5") as edits:
         tuned = np.stack([np.asarray(Image.open(inverted / "inversions" / f"image_{i}_tuned.png")) for i in range(4)])
         assert np.array_equal(edits["images_before"], tuned)
     done(*words, "--latents", inverted / "inversions.h5", "--out", tmp_path / "b")
@@ -373,6 +379,40 @@ def test_edits_of_inversions(inverted: Path, tmp_path: Path) -> None:
     with artifacts.open(tmp_path / "c" / "edits.h5") as edits:
         assert edits["index"].tolist() == [2]
     done("verify", tmp_path / "c" / "edits.h5", inverted / "inversions.h5", "--run", inverted)
+
+
+def test_edits_are_pasted_into_the_photographs(inverted: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", inverted, "--config", inverted / "quick.yaml", "--attr", "glasses:-1", "--attr", "age")
+    words += ("--inverted", "--alphas", "0.5,1")
+    place = shutil.copytree(inverted, tmp_path / "run")
+    done(*(place if word == inverted else word for word in words))
+    done(*words, "--no-paste", "--out", tmp_path / "whole")
+    with artifacts.open(place / "edits.h5") as edits, artifacts.open(tmp_path / "whole" / "edits.h5") as whole:
+        assert np.array_equal(edits["latents"], whole["latents"])
+        photographs, generated, pasted = edits["images_before"], whole["images_after"], edits["images_after"]
+        apart = [np.abs(part.astype(float) - photographs).mean((2, 3, 4)) for part in (pasted, generated)]
+        assert (apart[0] < apart[1]).all() and (apart[0][1] > 0).all()
+        labels = load_classifier("avatars").probabilities(from_bytes(pasted[1])).numpy()
+        assert np.abs(labels - edits["labels_after"][1]).max() < 0.3  # of what is shown; calibrated in the run
+        assert edits.spec.config["photographs"] and "photographs" not in whole.spec.config
+    done("verify", place / "edits.h5", "--run", place)
+
+
+def test_where_an_edit_changes_nothing_the_photograph_stays() -> None:
+    random = torch.Generator().manual_seed(1)
+    photograph, unedited = (torch.rand(1, 3, 64, 64, generator=random) * 2 - 1 for _ in range(2))
+    edited = unedited.clone()
+    edited[..., 40:60, 40:60] = -edited[..., 40:60, 40:60].sign()  # a change as large as that of two samples
+    unit, one = 0.5, torch.ones(1)
+    found = paste_edits(edited, unedited, photograph, unit, one)
+    assert torch.equal(found[..., :30, :30], photograph[..., :30, :30])
+    assert torch.allclose(found[..., 46:54, 46:54], edited[..., 46:54, 46:54], atol=1e-5)
+    assert torch.equal(paste_edits(edited, unedited, photograph, unit, 0 * one), photograph)
+    half = unedited + 0.5 * (edited - unedited)
+    shares = [weigh(edited, unedited, unit * one), weigh(half, unedited, 0.5 * unit * one)]
+    assert torch.allclose(*shares, atol=1e-5)  # a weak edit is shown where the full one is
+    large = [F.interpolate(images, scale_factor=4) for images in (edited, unedited, photograph)]
+    assert torch.allclose(paste_edits(*large, unit, one)[..., ::4, ::4], found, atol=0.35)
 
 
 def test_an_edit_says_which_photographs_do_not_look_like_the_generators_images(inverted: Path, tmp_path: Path) -> None:
@@ -464,7 +504,7 @@ def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeyp
         assert lacking.any() and np.abs(scored["edited_logits"][lacking, column] - again[lacking]).max() < 0.5
         edited = scored["edited_logits"][lacking, column]
         arrived = (edited[:, column] > edited[:, column - 1]).mean()
-        seen, before = judge.logits(from_bytes(edits["images_before"])).numpy(), scored["logits"]
+        seen, before = judge.logits(from_bytes(edits["images_before"])).numpy(), scored["photograph_logits"]
         assert np.abs(seen - before).max() < 0.5
     rows = {
         (row["method"], row["metric"], row["attribute"]): row

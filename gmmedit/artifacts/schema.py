@@ -179,7 +179,12 @@ INVERTED_EVALUATION = Kind(
         Field("identity", ("N",), "f4", "cosine of the features of reconstruction and photograph; NaN: no features"),
         Field("edited_logits", ("N", "K", "K"), "f4", "of the edits towards each category: (photograph, category, :)"),
         Field("edited_identity", ("N", "K"), "f4", "cosine of the features of edit and photograph"),
-        Field("edited_pixels", ("N", "K"), "f4", "mean absolute difference of edit and reconstruction, in [0, 2]"),
+        Field(
+            "edited_pixels",
+            ("N", "K"),
+            "f4",
+            "mean absolute difference from the photograph; of edits that are not pasted, from the reconstruction",
+        ),
     ),
     own_classifier=True,
 )

@@ -51,7 +51,7 @@ def invert(
         str | None, typer.Option(help="Name or file to start from; auto (default): that of the generator; none.")
     ] = None,
     features: Annotated[
-        str | None, typer.Option(help="Feature network to compare with (default: the labelling classifier); none.")
+        str | None, typer.Option(help="Network to compare with (default: the classifier); none; discriminator.")
     ] = None,
     tune: Annotated[
         bool, typer.Option("--tune", help="Also tune a copy of the generator around them, which edit --inverted uses.")

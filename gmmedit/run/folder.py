@@ -37,6 +37,7 @@ from gmmedit.spaces import Chart, Space
 if TYPE_CHECKING:
     from gmmedit.features import Embedder
 
+DISCRIMINATOR = "discriminator"  # the feature network in the generator's file
 KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  # parents before their children
 
 
@@ -257,10 +258,21 @@ class RunFolder:
 
     def embedder_of(self, artifact: Artifact) -> Embedder:
         """The feature network that an artifact names. InputError: as `classifier_of`."""
+        return self.embedder(artifact.spec.config["features"], trusted=self.execution.trusting)
+
+    def embedder(self, name: str, trusted: bool) -> Embedder:
+        """The feature network of that name or file; `discriminator`: the one in the generator's own file.
+
+        trusted: the user named it. InputError: there is none, or it may not run.
+        """
+        if name == DISCRIMINATOR:
+            from gmmedit.generators.catalogue import find_file
+            from gmmedit.generators.formats.nvidia_discriminator import read_discriminator
+
+            return read_discriminator(find_file(self.sample_settings.gan), self.execution.device)
         from gmmedit.features import load_embedder  # with the readers of every kind of network
 
-        name = artifact.spec.config["features"]
-        return load_embedder(name, self.execution.device, trusted=self.execution.trusting)
+        return load_embedder(name, self.execution.device, trusted)
 
     def calibrate(self, classifier: Classifier) -> None:
         """Load the calibration recorded in labels.h5 into the labelling classifier, if it has one."""

@@ -59,11 +59,14 @@ def run(
         session = open_session(run_folder, settings)
         scale = open_identity_scale(run_folder, settings.features)
         index, latent = select_latents(request, run_folder, session)
+        photographs = None
         if request.source == "inverted":
-            session.notes.extend(describe_unlike(run_folder.artifact("inversions"), index))
+            inversions = run_folder.artifact("inversions")
+            session.notes.extend(describe_unlike(inversions, index))
+            photographs = inversions["images"][index] if session.pastes else None
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
-        spec = run_spec(mixture, latent, index, images, session, request, scale)
+        spec = run_spec(mixture, latent, index, images, session, request, scale, photographs)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
@@ -72,7 +75,7 @@ def run(
             refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, session, request, aims, index, images, latent, scale)
+            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs)
         write_images(path, request.title())
         if video:
             write_video(path, video)
@@ -81,7 +84,7 @@ def run(
 
 def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
-    index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None,
+    index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None, photographs: np.ndarray | None,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
@@ -94,7 +97,8 @@ def write_edits(
         for start, stop in writer.pending():
             execution.stop.check()
             editor = session.make_editor(images[start:stop])
-            rows = edit_rows(session, editor, request, aims, latent[start:stop])
+            own = None if photographs is None else photographs[start:stop]
+            rows = edit_rows(session, editor, request, aims, latent[start:stop], own)
             if scale:
                 images_of = rows["images_before"], rows["images_after"]
                 rows["identity"] = compare_identity(scale.embedder, *images_of, execution.device)
@@ -104,13 +108,25 @@ def write_edits(
 
 
 def edit_rows(
-    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
-) -> dict[str, np.ndarray]:
-    """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength."""
+    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor,
+    photographs: np.ndarray | None,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength.
+
+    photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
+    """
     images, labels = session.generate(latent)
     columns = plan_columns(session, editor, request, aims, latent)
     moved = [session.move(editor, latent, moves) for _, moves in columns]
     generated = [session.generate(latents) for latents in moved]
+    if photographs is not None:
+        amounts = [strongest(moves) for _, moves in columns]
+        pasted = [
+            session.paste(pixels, images, photographs, amount)
+            for (pixels, _), amount in zip(generated, amounts, strict=True)
+        ]
+        generated = [(pixels, session.label(pixels)) for pixels in pasted]
+        images, labels = photographs, session.label(photographs)
     return {
         "latent": latent.numpy(),
         "latents": torch.stack(moved).numpy(),
@@ -120,6 +136,11 @@ def edit_rows(
         "images_before": images,
         "images_after": np.stack([pixels for pixels, _ in generated]),
     }
+
+
+def strongest(moves: list[Move]) -> Tensor:
+    """The largest strength (N,) of several moves, without signs."""
+    return torch.stack([strength.abs() for _, strength in moves]).amax(0)
 
 
 def plan_columns(
@@ -173,11 +194,11 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
 
 def run_spec(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request,
-    scale: IdentityScale | None,
+    scale: IdentityScale | None, photographs: np.ndarray | None,
 ) -> RunSpec:  # fmt: skip
     """The specification of edits.h5."""
     channels, height, width = session.renderer.generator.image_shape
-    config = session.settings.model_dump(exclude_none=True) | {
+    config = session.settings.model_dump(exclude_none=True, exclude={"paste"}) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
         "target": request.target,
@@ -187,6 +208,8 @@ def run_spec(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
+    if photographs is not None:
+        config["photographs"] = artifacts.tensors_fingerprint({"images": photographs})
     if session.settings.gan:
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
     if scale:

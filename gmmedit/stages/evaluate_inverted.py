@@ -29,7 +29,7 @@ from gmmedit.evaluation.judge import (
 )
 from gmmedit.evaluation.metrics import editing, realism
 from gmmedit.mixture import Layout
-from gmmedit.pictures.pixels import as_shown, from_bytes
+from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import first_unseen
 from gmmedit.runtime.execution import Execution, prepare
@@ -46,34 +46,41 @@ class Scoring:
     def score(self, number: int, photograph: np.ndarray, latent: Tensor) -> Iterator[tuple[str, np.ndarray]]:
         """The datasets of one row: of photograph `number`, uint8 (H, W, C), and its latent (1, L, D)."""
         k, execution = self.layout.categories, self.judge.execution
-        image = from_bytes(photograph[None].copy()).to(execution.device)
-        label, _, feature = self.judge.observe_images(image)
-        before, unedited = self.observe(latent)
+        label, feature = self.observe(photograph[None])
+        unedited = self.render(latent)
+        before = self.observe(unedited)
         edited = np.full((1, k, k), np.nan, np.float32)
         identity, pixels = np.full((2, 1, k), np.nan, np.float32)
-        own = editing.values_of(label.float().cpu(), self.layout.columns)[0]
+        own = editing.values_of(label, self.layout.columns)[0]
         editor = self.session.make_editor([number])
         for category in range(k):
             attribute, value = self.layout.locate(category)
             if own[attribute] == value:
                 continue
             execution.stop.check()
-            after, shown = self.observe(self.session.move(editor, latent, [(category, torch.ones(1))]))
+            shown = self.render(self.session.move(editor, latent, [(category, torch.ones(1))]))
+            if self.session.pastes:
+                shown = self.session.paste(shown, unedited, photograph[None], torch.ones(1))
+            after = self.observe(shown)
             edited[0, category] = after[0].numpy()
             identity[0, category] = compare(feature, after[1])
-            pixels[0, category] = (shown - unedited).abs().mean().item()
-        yield "photograph_logits", label.float().cpu().numpy()
+            beside = photograph[None] if self.session.pastes else unedited
+            pixels[0, category] = np.abs(shown.astype(np.float64) - beside).mean() / 127.5
+        yield "photograph_logits", label.numpy()
         yield "logits", before[0].numpy()
         yield "identity", np.array([compare(feature, before[1])], np.float32)
         yield "edited_logits", edited
         yield "edited_identity", identity
         yield "edited_pixels", pixels
 
-    def observe(self, latent: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Logits (K,) and features (1, F) of the image of a latent (1, L, D), and the image (1, C, H, W)."""
-        image = as_shown(self.judge.renderer.generate(latent, self.judge.space))
-        logits, _, features = self.judge.observe_images(image)
-        return (logits.float().cpu(), features), image
+    def render(self, latent: Tensor) -> np.ndarray:
+        """The image of a latent (1, L, D), uint8 (1, H, W, C)."""
+        return to_bytes(self.judge.renderer.generate(latent, self.judge.space))
+
+    def observe(self, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Logits (1, K) and features (1, F) of an image uint8 (1, H, W, C)."""
+        logits, _, features = self.judge.observe_images(from_bytes(pixels).to(self.judge.execution.device))
+        return logits.float().cpu(), features
 
 
 def compare(features: Tensor, others: Tensor) -> float:
@@ -147,6 +154,7 @@ def run_spec(
         "space": mixture.spec.config["space"],
         "embedder": networks.embedder.fingerprint if networks.embedder else None,
         "files": inversions.spec.config["files"],
+        "paste": session.pastes,
     }
     if session.settings.gan:
         config |= {
