@@ -1,14 +1,17 @@
 """Inversion of renders that no training has seen, and edits after it against the true counterfactual renders.
 
     python benchmarks/inversion.py --run runs/w --out runs/inversion -n 100 [--prior 0] [--encoder none] [--tune]
+    python benchmarks/inversion.py --out runs/inversion --table  # all that was measured there, on the same renders
 
 `--run`: a run folder of the embedded generator with samples.h5 to mixture.h5. Every render is inverted, one attribute
-of it is edited at strength 1, and the edit is compared with the render of the same factors with the other value.
-Prints the figures, and writes a line for each image to OUT/NAME.jsonl; what is there is not done again.
+of it is edited at strength 1, as it is and pasted into the render (`edit --inverted`), and compared with the render of
+the same factors with the other value. Prints the figures, and writes a line for each image to OUT/NAME.jsonl; what is
+there is not done again.
 """
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,8 @@ from gmmedit.editing.inversion import Inverter
 from gmmedit.editing.inverter import open_inverter
 from gmmedit.editing.session import EditSession, open_session
 from gmmedit.editing.tuning import tune
-from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.evaluation.metrics.editing import wilson_interval
+from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.tuned import write_tuned
 from gmmedit.runtime.execution import Execution, prepare
@@ -31,21 +35,31 @@ from gmmedit.runtime.execution import Execution, prepare
 SEED = 20_261_127  # of the renders; no training has it
 OWN_SEED = 5_000_000  # of the generator's own samples
 REGION = 0.1  # change of a pixel, in [-1, 1], from which on it belongs to what the attribute shows
+COUNTED = ("kept", "arrived", "pasted_arrived")  # shares of images
+UNSHOWN = {"kind", "number", "start", "density", "error", "kept", "labels", "attribute", "value"}
+TABLE = ("error", "ratio", "kept", "labels", "density", "arrived", "others", "outside_ratio", "whole", "pasted_arrived",
+         "pasted_others", "pasted_outside_ratio", "pasted_whole")  # fmt: skip
 CATEGORIES = [(name, value) for name, values in ATTRIBUTES.items() for value in values]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/inversion"))
     parser.add_argument("-n", type=int, default=100, help="renders")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no further render after so long")
     parser.add_argument("--own", type=int, default=16, help="own samples that are inverted as a measure")
     parser.add_argument("--steps", type=int, default=InvertSettings().steps)
     parser.add_argument("--prior", type=float, default=InvertSettings().prior)
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--tune", action="store_true", help="tune the generator around each image (a minute each)")
     parser.add_argument("--no-edits", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print a table of the files in --out, measure nothing")
     options = parser.parse_args()
+    if options.table:
+        print_table(options.out)
+        return
     torch.set_num_threads(1)
     execution = Execution()
     prepare(execution)
@@ -55,7 +69,11 @@ def main() -> None:
     with RunFolder(options.run, execution) as run:
         bench = Bench(run, open_inverter(run, settings), options.out / f"{name}.jsonl", options.tune)
         own = [bench.invert_own(i) for i in range(options.own)]
-        rows = [bench.measure(i, not options.no_edits) for i in range(options.n)]
+        began, rows = time.monotonic(), []
+        for number in range(options.first, options.first + options.n):
+            if time.monotonic() - began > options.seconds:
+                break
+            rows.append(bench.measure(number, not options.no_edits))
     print(json.dumps({"name": name} | summarise(rows, own), indent=1))
 
 
@@ -114,8 +132,11 @@ class Bench:
         with torch.no_grad():
             edited = as_shown(session.renderer.generate(moved, session.space))
         column = names.index(name)
+        pixels = [to_bytes(part) for part in (edited, again, image)]
+        pasted = from_bytes(session.paste(*pixels, torch.ones(1)))
         wanted, before, after = factors.attributes[0].clone(), self.values(again)[0], self.values(edited)[0]
         wanted[column] = ATTRIBUTES[name].index(value)
+        shown = self.values(pasted)[0]
         others = [i for i in range(len(names)) if i != column]
         outside = ((truth - image).abs().amax(1, keepdim=True) < REGION).float()
         return {
@@ -125,6 +146,9 @@ class Bench:
             "others_of_reconstruction": float((after == before)[others].float().mean()),
             "outside": error(edited, truth, outside), "outside_unedited": error(again, image, outside),
             "whole": error(edited, truth), "whole_unedited_to_truth": error(again, truth),
+            "pasted_arrived": float(shown[column] == wanted[column]),
+            "pasted_others": float((shown == wanted)[others].float().mean()),
+            "pasted_outside": error(pasted, truth, outside), "pasted_whole": error(pasted, truth),
         }  # fmt: skip
 
     def tune(self, latent: Tensor, pixels: np.ndarray) -> EditSession:
@@ -165,11 +189,26 @@ def summarise(rows: list[dict], own: list[dict]) -> dict[str, float]:
         found |= {"own": mean("error", own), "ratio": round(mean("error", rows) / mean("error", own), 3)}
     found |= {name: mean(name, rows) for name in ("kept", "labels", "density")}
     if edited:
-        names = ("arrived", "others", "others_of_reconstruction", "outside", "outside_unedited", "whole",
-                 "whole_unedited_to_truth")  # fmt: skip
+        names = [name for name in edited[0] if name not in UNSHOWN and all(name in row for row in edited)]
         found |= {"edits": len(edited)} | {name: mean(name, edited) for name in names}
-        found["outside_ratio"] = round(found["outside"] / found["outside_unedited"], 3)
-    return found
+        for name in ("outside", "pasted_outside"):
+            if name in found:
+                found[f"{name}_ratio"] = round(found[name] / found["outside_unedited"], 3)
+    shares = {name: len(edited if "arrived" in name else rows) for name in COUNTED if name in found}
+    intervals = {name: wilson_interval(found[name], n) for name, n in shares.items()}
+    return found | {f"{name}_95": [round(end, 3) for end in ends] for name, ends in intervals.items()}
+
+
+def print_table(folder: Path) -> None:
+    """The figures of every file of a folder as a table, on the renders that all of them have."""
+    files = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in folder.glob("*.jsonl")}
+    common = set.intersection(*({row["number"] for row in rows if row["kind"] == "render"} for rows in files.values()))
+    print("| " + " | ".join(("", *TABLE)) + " |\n" + "|---" * (1 + len(TABLE)) + "|")
+    for name, lines in sorted(files.items()):
+        rows = [row for row in lines if row["kind"] == "render" and row["number"] in common]
+        found = summarise(rows, [row for row in lines if row["kind"] == "own"])
+        print("| " + " | ".join([name, *(f"{found[key]:.3g}" if key in found else "-" for key in TABLE)]) + " |")
+    print(f"\n{len(common)} renders")
 
 
 if __name__ == "__main__":

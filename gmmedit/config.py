@@ -18,6 +18,7 @@ Several = Annotated[int, Field(ge=2, lt=2**31)]  # the variance of one is undefi
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # float32 overflows beyond
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(min_length=1)]  # of a network, or its file
 Precision = Literal["fp32", "bf16"]  # of generator and classifier
 AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 on hardware that supports it
 
@@ -31,7 +32,7 @@ class Section(BaseModel):
 class SampleSettings(Section):
     """Step 1: the generator, and the latents drawn from its prior."""
 
-    gan: str = "avatars"
+    gan: Name = "avatars"
     n: Positive = 20_000
     seed: Seed = 0
     psi: Annotated[float, Field(ge=-2, le=2)] = 1.0
@@ -85,8 +86,9 @@ class EditSettings(Section):
     polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps per image, through generator and classifier
     picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples
     precision: Precision = "fp32"  # in those steps; images are generated in fp32
-    gan: str | None = None  # another generator of the same latent space; None: the run's
-    features: str | None = (
+    gan: Name | None = None  # another generator of the same latent space; None: the run's
+    paste: bool = True  # photographs keep their own pixels where an edit changes little
+    features: Name | None = (
         None  # feature network for identity; None: an embedded evaluation classifier, if there is one
     )
     seed: Seed = 0
@@ -96,8 +98,8 @@ class InvertSettings(Section):
     """How photographs are cut, and how the latents that generate them are found."""
 
     space: Literal["auto", "z", "w", "w+"] = "auto"  # auto: that of mixture.h5 if there is one, W as w+
-    encoder: str = "auto"  # name or file; auto: the run's or the embedded one of this generator; none: the best sample
-    features: str = "auto"  # feature network; auto: that of the labelling classifier; none
+    encoder: Name = "auto"  # name or file; auto: the run's or the embedded one of this generator; none: the best sample
+    features: Name = "auto"  # feature network; auto: that of the labelling classifier; none
     crop: Literal["center", "box", "none"] = "center"
     steps: Annotated[int, Field(ge=0, le=10_000)] = 100
     lr: Rate = 0.1  # in chart coordinates, in which samples have variance 1
@@ -122,7 +124,7 @@ class EvaluateSettings(Section):
     first_seed: Seed = 5_000_000  # moved beyond those of samples.h5 where they overlap
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that apply (compare)
     classifier: str = "auto"  # auto: an independently trained one, else the labelling one with a note
-    features: str = "auto"  # feature network for identity and realism; auto: the evaluation classifier
+    features: Name = "auto"  # feature network for identity and realism; auto: the evaluation classifier
     precision: AutoPrecision = "auto"
     polish: Annotated[int, Field(ge=0, le=1000)] = 64  # optimisation steps of mixture-polished
     picture: Weight = 12.0  # weight of the change of the image in them, in units of the change between two samples

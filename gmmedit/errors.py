@@ -52,6 +52,10 @@ class FileLocked(BlockingIOError):
     """A file is locked; the argument names the process that holds the lock."""
 
 
+class Incomplete(InputError):
+    """Some of the files that a command was given cannot be used; the others are done."""
+
+
 class RunError(GmmeditError):
     """The input is valid and the run failed: a full disk, a lock, a diverged fit; exit code 1."""
 

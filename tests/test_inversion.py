@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import check, done, gmmedit, state
+from nvidia_pickles import random_network, write
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -18,6 +20,7 @@ from gmmedit.classifiers import load as load_classifier
 from gmmedit.config import InvertSettings, SampleSettings
 from gmmedit.editing.inversion import Inverter, rate_at
 from gmmedit.editing.inverter import open_inverter, with_own_errors
+from gmmedit.editing.pasting import paste_edits, weigh
 from gmmedit.encoders.catalogue import check_encoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig, read_encoder, save_encoder
 from gmmedit.errors import InputError
@@ -29,10 +32,12 @@ from gmmedit.run.tuned import is_tuned, read_tuned, tuned_path
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped
 from gmmedit.spaces import Space, fit_chart
+from gmmedit.stages.evaluate_inverted import Scoring
 from gmmedit.training.encoder import EncoderSettings, EncoderTraining
 from gmmedit.training.encoder_loop import train_encoder
 
 FEW = InvertSettings(steps=6, own=0, lr=0.02)
+TINY = {"resolution": 16, "channels": (8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
 QUICK = "invert: {own: 2, steps: 4, lr: 0.02}\ntune: {steps: 3}\nedit: {polish: 0}\n"
 
 
@@ -316,6 +321,8 @@ def test_bad_files_are_named_and_the_others_done(inverted: Path, folder: Path, t
     with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as before:
         assert found.spec.config["files"] == ["good.png"]
         assert np.array_equal(found["latents"][0], before["latents"][0])  # whatever else is inverted
+    ended = [line for line in (place / "gmmedit.log").read_text().splitlines() if "ended:" in line][-1]
+    assert "done but for 1" in ended and "bad.jpg is not an image" in ended
     check(gmmedit("invert", tmp_path / "bad.jpg", *words), "is not an image", "PNG")
 
 
@@ -359,6 +366,10 @@ def test_edits_of_inversions(inverted: Path, tmp_path: Path) -> None:
     assert "inversions.generator.safetensors" in shown  # without being named
     with artifacts.open(tmp_path / "a" / "edits.h5") as edits, artifacts.open(inverted / "inversions.h5") as found:
         assert np.array_equal(edits["latent"], found["latents"]) and edits["index"].tolist() == [0, 1, 2, 3]
+        assert np.array_equal(edits["images_before"], found["images"])
+        assert np.array_equal(edits["images_after"][0], found["images"])  # at strength 0 the photographs themselves
+    done(*words, "--inverted", "--no-paste", "--out", tmp_path / "a")
+    with artifacts.open(tmp_path / "a" / "edits.h5") as edits:
         tuned = np.stack([np.asarray(Image.open(inverted / "inversions" / f"image_{i}_tuned.png")) for i in range(4)])
         assert np.array_equal(edits["images_before"], tuned)
     done(*words, "--latents", inverted / "inversions.h5", "--out", tmp_path / "b")
@@ -370,10 +381,154 @@ def test_edits_of_inversions(inverted: Path, tmp_path: Path) -> None:
     done("verify", tmp_path / "c" / "edits.h5", inverted / "inversions.h5", "--run", inverted)
 
 
+def test_edits_are_pasted_into_the_photographs(inverted: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", inverted, "--config", inverted / "quick.yaml", "--attr", "glasses:-1", "--attr", "age")
+    words += ("--inverted", "--alphas", "0.5,1")
+    place = shutil.copytree(inverted, tmp_path / "run")
+    done(*(place if word == inverted else word for word in words))
+    done(*words, "--no-paste", "--out", tmp_path / "whole")
+    with artifacts.open(place / "edits.h5") as edits, artifacts.open(tmp_path / "whole" / "edits.h5") as whole:
+        assert np.array_equal(edits["latents"], whole["latents"])
+        photographs, generated, pasted = edits["images_before"], whole["images_after"], edits["images_after"]
+        apart = [np.abs(part.astype(float) - photographs).mean((2, 3, 4)) for part in (pasted, generated)]
+        assert (apart[0] < apart[1]).all() and (apart[0][1] > 0).all()
+        labels = load_classifier("avatars").probabilities(from_bytes(pasted[1])).numpy()
+        assert np.abs(labels - edits["labels_after"][1]).max() < 0.3  # of what is shown; calibrated in the run
+        assert edits.spec.config["photographs"] and "photographs" not in whole.spec.config
+    done("verify", place / "edits.h5", "--run", place)
+
+
+def test_where_an_edit_changes_nothing_the_photograph_stays() -> None:
+    random = torch.Generator().manual_seed(1)
+    photograph, unedited = (torch.rand(1, 3, 64, 64, generator=random) * 2 - 1 for _ in range(2))
+    edited = unedited.clone()
+    edited[..., 40:60, 40:60] = -edited[..., 40:60, 40:60].sign()  # a change as large as that of two samples
+    unit, one = 0.5, torch.ones(1)
+    found = paste_edits(edited, unedited, photograph, unit, one)
+    assert torch.equal(found[..., :30, :30], photograph[..., :30, :30])
+    assert torch.allclose(found[..., 46:54, 46:54], edited[..., 46:54, 46:54], atol=1e-5)
+    assert torch.equal(paste_edits(edited, unedited, photograph, unit, 0 * one), photograph)
+    half = unedited + 0.5 * (edited - unedited)
+    shares = [weigh(edited, unedited, unit * one), weigh(half, unedited, 0.5 * unit * one)]
+    assert torch.allclose(*shares, atol=1e-5)  # a weak edit is shown where the full one is
+    large = [F.interpolate(images, scale_factor=4) for images in (edited, unedited, photograph)]
+    assert torch.allclose(paste_edits(*large, unit, one)[..., ::4, ::4], found, atol=0.35)
+
+
+def test_an_edit_says_which_photographs_do_not_look_like_the_generators_images(inverted: Path, tmp_path: Path) -> None:
+    words = ("edit", "--run", inverted, "--config", inverted / "quick.yaml", "--attr", "smile", "--alpha", "0")
+    with artifacts.open(inverted / "inversions.h5") as found:
+        names, unlike = found.spec.config["files"], found["percentile"] == 1
+    expected = [name for name, far in zip(names, unlike, strict=True) if far]
+    assert "noise.png" in expected
+    (line,) = [
+        line for line in done(*words, "--inverted", "--out", tmp_path).stdout.splitlines() if "own sample" in line
+    ]
+    assert f"{len(expected)} of 4" in line and all(name in line for name in expected[:3])
+    with artifacts.open(tmp_path / "edits.h5") as edits:
+        assert any("own sample" in note for note in edits.attrs["notes"])
+    shown = done(*words, "--index", "0-1", "--out", tmp_path).stdout
+    assert "own sample" not in shown
+
+
+def test_a_generator_without_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
+    """Samples are drawn where the result is written; a later command finds them there."""
+    place, quick = tmp_path / "new", inverted / "quick.yaml"
+    words = ("invert", folder / "face_1.png", "--gan", "avatars", "--out", place, "--config", quick)
+    done(*words)
+    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as before:
+        assert found.spec.parents["samples"] and found.spec.generator == before.spec.generator
+        assert found["error"][0] < found["start_error"][0] < 0.1
+    before = state(place)
+    assert "up to date" in done(*words).stdout
+    again = done("invert", folder / "face_1.png", "--run", place, "--config", quick, "--gan", "avatars").stdout
+    assert (
+        "up to date" in again
+        and before.items() >= {name: known for name, known in state(place).items() if name.endswith(".h5")}.items()
+    )
+
+
+def test_inversions_beside_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
+    before, place = state(inverted), tmp_path / "out"
+    words = ("invert", folder / "face_1.png", "--run", inverted, "--config", inverted / "quick.yaml", "--out", place)
+    assert str(place / "inversions.h5") in done(*words).stdout.replace("\n", "")
+    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as others:
+        assert np.array_equal(found["latents"][0], others["latents"][1])
+    assert (place / "inversions" / "sheet.png").exists() and not (place / "samples.h5").exists()
+    assert {k: v for k, v in state(inverted).items() if k != "gmmedit.log"} == {
+        k: v for k, v in before.items() if k != "gmmedit.log"
+    }
+    foreign = tmp_path / "foreign"
+    (foreign / "inversions").mkdir(parents=True)
+    (foreign / "inversions" / "image_0.png").write_bytes(b"mine")
+    check(gmmedit(*words[:-1], foreign), "may be of another program", "choose another --out")
+    assert (foreign / "inversions" / "image_0.png").read_bytes() == b"mine"
+
+
+def test_generators_that_cannot_be_inverted_at_once(folder: Path, inverted: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.pkl", random_network(**TINY))
+    words = ("invert", folder / "face_0.png", "--run", inverted)
+    check(gmmedit(*words, "--gan", other), "holds samples of avatars, not of", "--out names another folder")
+    classes = write(tmp_path / "classes.pkl", random_network(**TINY, c_dim=3, embedding=8))
+    place = tmp_path / "new"
+    result = gmmedit("invert", folder / "face_0.png", "--gan", classes, "--out", place)
+    check(result, "needs a class", f"gmmedit sample --gan {classes} --class 0 --run {place}, then invert without --gan")
+    check(gmmedit(*words, "--gan", ""), "gan", "avatars")
+    check(gmmedit(*words, "--features", ""), "features: String should have at least 1 character", "auto")
+
+
 def test_edits_without_inversions(run: Path, inverted: Path) -> None:
     check(gmmedit("edit", "--run", run, "--inverted", "--attr", "smile"), "inversions.h5", "gmmedit invert")
     check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--index", "9"), "row 9", "--index 0-3")
     check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--seeds", "9"), "cannot be combined")
+
+
+def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored are the edits of `edit --inverted`; a killed command resumes to the same bytes."""
+    place = shutil.copytree(inverted, tmp_path / "run")
+    (place / "quick.yaml").write_text("evaluate: {polish: 0}\nedit: {polish: 0}\n")
+    words = ("evaluate", "--run", place, "--inverted", "--config", place / "quick.yaml")
+    check(gmmedit(*words, "--editors", "mixture"), "--editors cannot be combined with --inverted", "edit --inverted")
+    shown = done(*words).stdout
+    assert "reconstructions of 4 photographs" in shown and "noise.png" in shown
+    path = place / "inverted_evaluation.h5"
+    whole = path.read_bytes()
+    done("edit", "--run", place, "--inverted", "--config", place / "quick.yaml", "--attr", "smile", "--out", tmp_path)
+    judge = load_classifier("avatars-eval")
+    with artifacts.open(path) as scored, artifacts.open(tmp_path / "edits.h5") as edits, torch.no_grad():
+        names = [name for name, _ in scored.attributes]
+        column = sum(len(values) for _, values in scored.attributes[: names.index("smile")]) + 1
+        lacking = np.isfinite(scored["edited_logits"][:, column]).all(1)
+        assert (scored["photograph_logits"][:, column] <= scored["photograph_logits"][:, column - 1])[lacking].all()
+        again = judge.logits(from_bytes(edits["images_after"][0])).numpy()
+        assert lacking.any() and np.abs(scored["edited_logits"][lacking, column] - again[lacking]).max() < 0.5
+        edited = scored["edited_logits"][lacking, column]
+        arrived = (edited[:, column] > edited[:, column - 1]).mean()
+        seen, before = judge.logits(from_bytes(edits["images_before"])).numpy(), scored["photograph_logits"]
+        assert np.abs(seen - before).max() < 0.5
+    rows = {
+        (row["method"], row["metric"], row["attribute"]): row
+        for row in map(json.loads, path.with_suffix(".jsonl").read_text().splitlines())
+    }
+    assert rows["edits", "flips@1", "smile=yes"]["value"] == pytest.approx(arrived, abs=1e-5)
+    assert rows["edits", "flips@1", "smile=yes"]["n"] == lacking.sum() < 4 == rows["inversion", "kept", "all"]["n"]
+    pooled = [row["n"] for (_, metric, name), row in rows.items() if metric == "kept@1" and "=" in name]
+    assert rows["edits", "kept@1", "all"]["n"] == sum(pooled)
+    done("verify", path, "--run", place)
+    path.unlink()
+    score, calls = Scoring.score, []
+
+    def killed(self: Scoring, number: int, *rest: Any) -> object:
+        calls.append(number)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return score(self, number, *rest)
+
+    monkeypatch.setattr(Scoring, "score", killed)
+    assert gmmedit(*words).exit_code == 130
+    done(*words)
+    assert calls == [0, 1, 2, 2, 3] and path.read_bytes() == whole
+    assert "up to date" in done(*words).stdout
 
 
 # Tuning

@@ -52,6 +52,7 @@ STAGES = {
     "edit",
     "invert",
     "evaluate",
+    "evaluate_inverted",
     "compare",
     "report",
     "verify",

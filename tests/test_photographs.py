@@ -216,6 +216,10 @@ def test_a_csv_of_landmarks(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match="landmarks"):
             read_landmarks(path)
+    line = ",".join(["face.png", *["1"] * len(COLUMNS)])
+    path.write_text("\n".join([",".join(["file", *COLUMNS]), line, line]))
+    with pytest.raises(InputError, match=r"several lines for face\.png"):
+        read_landmarks(path)
 
 
 def test_a_face_far_outside_a_large_image_is_refused_before_it_is_surrounded() -> None:

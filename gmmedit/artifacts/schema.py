@@ -166,6 +166,29 @@ COMPARISON = Kind(
     own_classifier=True,
 )
 
+INVERTED_EVALUATION = Kind(
+    name="inverted_evaluation",
+    version=1,
+    command="gmmedit evaluate --inverted",
+    summary="Edits of photographs at strength 1: outputs of the evaluation classifier, and features beside those of "
+    "the photograph; inverted_evaluation.jsonl holds the figures. NaN: the photograph has the value already.",
+    rows="N",
+    fields=(
+        Field("photograph_logits", ("N", "K"), "f4", "of the photographs as they were cut"),
+        Field("logits", ("N", "K"), "f4", "of the reconstructions"),
+        Field("identity", ("N",), "f4", "cosine of the features of reconstruction and photograph; NaN: no features"),
+        Field("edited_logits", ("N", "K", "K"), "f4", "of the edits towards each category: (photograph, category, :)"),
+        Field("edited_identity", ("N", "K"), "f4", "cosine of the features of edit and photograph"),
+        Field(
+            "edited_pixels",
+            ("N", "K"),
+            "f4",
+            "mean absolute difference from the photograph; of edits that are not pasted, from the reconstruction",
+        ),
+    ),
+    own_classifier=True,
+)
+
 STRIPS = Kind(
     name="strips",
     version=2,
@@ -184,5 +207,9 @@ STRIPS = Kind(
 )
 
 KINDS = {
-    kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS, EVALUATION, COMPARISON, STRIPS)
+    kind.name: kind
+    for kind in (
+        *(SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS),
+        *(EVALUATION, COMPARISON, INVERTED_EVALUATION, STRIPS),
+    )
 }

@@ -71,6 +71,13 @@ def edit(
     features: Annotated[
         str | None, typer.Option(help="Feature network for identity (default: that of the embedded model, else none).")
     ] = None,
+    paste: Annotated[
+        bool | None,
+        typer.Option(
+            "--paste/--no-paste",
+            help="With --inverted: keep the photograph's own pixels where an edit changes little (default: yes).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Output folder (default: the run folder).", callback=expand_home)
     ] = None,
@@ -87,7 +94,7 @@ def edit(
 
     note_ignored_options("edit", quiet, batch=batch, force=force)
     flags = {"draw": draw, "polish": polish, "picture": picture, "precision": precision, "seed": seed, "gan": gan}
-    flags["features"] = features
+    flags |= {"features": features, "paste": paste}
     resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(

@@ -25,6 +25,7 @@ from gmmedit.cli.options import (
     expand_home,
 )
 from gmmedit.cli.output import note_ignored_options, open_execution, print_written
+from gmmedit.errors import InputError
 
 Unseen = Annotated[int | None, typer.Option("-n", help="Number of evaluation samples.")]
 Editors = Annotated[str | None, typer.Option(help="Comma-separated names of editors.")]
@@ -40,19 +41,25 @@ def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: EditorSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
+    inverted: Annotated[
+        bool, typer.Option("--inverted", help="Score edits of the photographs of inversions.h5 instead.")
+    ] = False,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Evaluate our editors on unseen samples -> evaluation.h5."""
     from gmmedit import config as settings
-    from gmmedit.cli.tables import show_scores
+    from gmmedit.cli.tables import show_inverted_scores, show_scores
     from gmmedit.stages import evaluate as stage
+    from gmmedit.stages import evaluate_inverted as inverted_stage
 
+    if inverted and editors:
+        raise InputError("--editors cannot be combined with --inverted", hint="edits are those of edit --inverted")
     chosen = {"n": n, "editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen["precision"] = precision
     resolved = settings.load(config, evaluate=chosen)
-    with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
-        path = stage.run(run, resolved.evaluate, execution)
-    show_scores(path, quiet, json_, path in execution.kept)
+    with open_execution(run, device, batch, force, restart, quiet, trust, wide=not inverted) as execution:
+        path = (inverted_stage if inverted else stage).run(run, resolved.evaluate, execution)
+    (show_inverted_scores if inverted else show_scores)(path, quiet, json_, path in execution.kept)
 
 
 def compare(

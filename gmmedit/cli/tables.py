@@ -134,6 +134,23 @@ def show_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> N
         print_written(path.with_suffix(".jsonl"), quiet, kept)
 
 
+def show_inverted_scores(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
+    """Print the scores of edits of photographs."""
+    from gmmedit.evaluation.inverted import inverted_tables
+
+    report = inverted_tables(path)
+    if as_json:
+        typer.echo(json.dumps({"figures": report["figures"], "notes": report["notes"]}, indent=1))
+    elif not quiet:
+        print_tables(report["tables"])
+        for line in report["lines"]:
+            typer.echo(line)
+        for note in report["notes"]:
+            print_logged(f"note: {note}", path.parent)
+        print_written(path, quiet, kept)
+        print_written(path.with_suffix(".jsonl"), quiet, kept)
+
+
 def show_models(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print the named generators: a table for each licence and page."""
     if as_json:

@@ -7,6 +7,7 @@ corners; the nose is not used, and may be left out.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,16 +42,20 @@ class Landmarks:
 
 
 def read_landmarks(path: Path) -> Landmarks:
-    """The landmarks in a CSV file. InputError: it is missing, not CSV, or lacks columns or numbers."""
+    """The landmarks in a CSV file. InputError: it is missing, not CSV, lacks columns or numbers, or names a file
+    twice."""
     check_regular(path, HINT, LARGEST_FILE)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         points = {row["file"]: np.array([float(row[name]) for name in COLUMNS]).reshape(4, 2) for row in rows}
+        twice = [name for name, count in Counter(row["file"] for row in rows).items() if count > 1]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as landmarks: {error}", hint=HINT) from error
     if not points or not all(np.isfinite(each).all() for each in points.values()):
         raise InputError(f"{path} holds no landmarks, or NaN", hint=HINT)
+    if twice:
+        raise InputError(f"{path} has several lines for {twice[0]}", hint="keep one line for each file")
     return Landmarks(path, points)
 
 

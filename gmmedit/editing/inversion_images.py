@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from gmmedit import artifacts
-from gmmedit.errors import refuse_link, writing
+from gmmedit.errors import InputError, refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, to_png
 from gmmedit.runtime.storage import write_file
 
@@ -23,6 +23,15 @@ def make_image_folder(path: Path) -> Path:
     with writing(folder / "sheet.png"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def refuse_foreign(path: Path) -> None:
+    """InputError: there are images that inversions would replace or delete, but no inversions.h5."""
+    folder = path.parent / path.stem
+    for file in [] if path.exists() or not folder.is_dir() else sorted(folder.iterdir()):
+        if OWN.fullmatch(file.name):
+            message = f"{file} exists, and no {path.name} beside {folder}: it may be of another program"
+            raise InputError(message, hint="remove it, or choose another --out")
 
 
 def write_images(path: Path, tuned: np.ndarray | None = None) -> Path:

@@ -106,14 +106,12 @@ def choose_features(run_folder: RunFolder, name: str) -> Compared:
     """The features of that network, by name or file.
 
     `auto`: the features of the labelling classifier, else its logits; without labels.h5, or where a table gave the
-    labels, none. InputError: as `load_embedder`.
+    labels, none. InputError: as `RunFolder.embedder`.
     """
     if name == "none":
         return Compared(name)
     if name != "auto":
-        from gmmedit.features import load_embedder  # with the readers of every kind of network
-
-        embedder = load_embedder(name, run_folder.execution.device, trusted=True)  # the user named it
+        embedder = run_folder.embedder(name, trusted=True)  # the user named it
         return Compared(artifacts.network_source(name), embedder.features, embedder.fingerprint)
     if not run_folder.file("labels").exists():
         return Compared(

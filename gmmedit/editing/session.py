@@ -12,13 +12,14 @@ from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.config import EditSettings
 from gmmedit.editing.latents import read_latents
+from gmmedit.editing.pasting import paste_edits
 from gmmedit.editing.request import LatentSpace
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.optimisation import Optimisation
-from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.pictures.pixels import as_shown, from_bytes, to_bytes
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.rendering import Renderer
@@ -107,6 +108,26 @@ class EditSession:
 
         images, labels = zip(*map(generate_one, latent.split(1)), strict=True)
         return np.concatenate(images), torch.cat(labels).numpy()
+
+    @property
+    def pastes(self) -> bool:
+        """Whether edits of photographs are pasted into them; not where a table labels: it cannot label the result."""
+        return self.settings.paste and self.contrast is not None and self.classifier.sees_images
+
+    def paste(self, edited: np.ndarray, unedited: np.ndarray, photographs: np.ndarray, strengths: Tensor) -> np.ndarray:
+        """Edits pasted into photographs, see `paste_edits`; all uint8 (N, H, W, C), strengths (N,). One at a time."""
+        contrast = self.contrast or 0.0
+        columns = (*(from_bytes(images).split(1) for images in (edited, unedited, photographs)), strengths.split(1))
+        parts = [
+            paste_edits(after, before, photograph, contrast, strength)
+            for after, before, photograph, strength in zip(*columns, strict=True)
+        ]
+        return to_bytes(torch.cat(parts))
+
+    def label(self, pixels: np.ndarray) -> np.ndarray:
+        """The classifier's probabilities (N, K) of images uint8 (N, H, W, C), one at a time, as in `generate`."""
+        images = from_bytes(pixels).to(self.execution.device)
+        return torch.cat([self.classifier.probabilities(image).cpu() for image in images.split(1)]).numpy()
 
     def draw_latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, D) of the seeds, as NVIDIA's `--seeds`."""

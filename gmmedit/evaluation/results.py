@@ -39,7 +39,7 @@ SWEPT = ("strengths", "logits", "nuisances", "identity", "frechet", "path")  # o
 MATRIX = f"entanglement@{AT:g}"
 
 # Metrics that are shares of images, each of which counts or does not; and others between 0 and 1.
-COUNTED = {"flips", "label_flips", "returned", "precision", "agreement", "monotone", "fidelity"}
+COUNTED = {"flips", "label_flips", "returned", "precision", "agreement", "monotone", "fidelity", "labels"}
 SHARES = {"dt", "flip_best", "preservation", "worst_preservation", "kept", "worst_kept", "reach", "fidelity_error"}
 
 KEYS = {"method", "space", "metric", "attribute", "value", "low", "high", "n", "strength"}  # of a figure

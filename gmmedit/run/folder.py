@@ -37,6 +37,7 @@ from gmmedit.spaces import Chart, Space
 if TYPE_CHECKING:
     from gmmedit.features import Embedder
 
+DISCRIMINATOR = "discriminator"  # the feature network in the generator's file
 KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  # parents before their children
 
 
@@ -203,6 +204,15 @@ class RunFolder:
             raise InputError(message, hint=self.samples.kind.hint(self.path))
         return generator
 
+    def check_generator(self, source: str) -> None:
+        """InputError: the generator of that name or file is not the one of samples.h5, or it cannot be loaded."""
+        if artifacts.network_source(source) == self.sample_settings.gan:
+            return  # `generator` compares the weights
+        recorded, found = self.samples.spec.generator or {}, generators.load(source, self.execution.device)
+        if recorded.get("fingerprint") != found.fingerprint:
+            message = f"{self.samples.path} holds samples of {recorded.get('name')}, not of {source}"
+            raise InputError(message, hint="--out names another folder")
+
     @cached_property
     def renderer(self) -> Renderer:
         """The generator with the settings of samples.h5."""
@@ -248,10 +258,21 @@ class RunFolder:
 
     def embedder_of(self, artifact: Artifact) -> Embedder:
         """The feature network that an artifact names. InputError: as `classifier_of`."""
+        return self.embedder(artifact.spec.config["features"], trusted=self.execution.trusting)
+
+    def embedder(self, name: str, trusted: bool) -> Embedder:
+        """The feature network of that name or file; `discriminator`: the one in the generator's own file.
+
+        trusted: the user named it. InputError: there is none, or it may not run.
+        """
+        if name == DISCRIMINATOR:
+            from gmmedit.generators.catalogue import find_file
+            from gmmedit.generators.formats.nvidia_discriminator import read_discriminator
+
+            return read_discriminator(find_file(self.sample_settings.gan), self.execution.device)
         from gmmedit.features import load_embedder  # with the readers of every kind of network
 
-        name = artifact.spec.config["features"]
-        return load_embedder(name, self.execution.device, trusted=self.execution.trusting)
+        return load_embedder(name, self.execution.device, trusted)
 
     def calibrate(self, classifier: Classifier) -> None:
         """Load the calibration recorded in labels.h5 into the labelling classifier, if it has one."""

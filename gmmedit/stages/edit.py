@@ -14,6 +14,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
+from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
 from gmmedit.editing.request import Request
 from gmmedit.editing.session import EditSession, Move, open_session
@@ -22,7 +23,6 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.pictures.video import check_video
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.tuned import find_tuned
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
@@ -59,9 +59,14 @@ def run(
         session = open_session(run_folder, settings)
         scale = open_identity_scale(run_folder, settings.features)
         index, latent = select_latents(request, run_folder, session)
+        photographs = None
+        if request.source == "inverted":
+            inversions = run_folder.artifact("inversions")
+            session.notes.extend(describe_unlike(inversions, index))
+            photographs = inversions["images"][index] if session.pastes else None
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
-        spec = run_spec(mixture, latent, index, images, session, request, scale)
+        spec = run_spec(mixture, latent, index, images, session, request, scale, photographs)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
@@ -70,7 +75,7 @@ def run(
             refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, session, request, aims, index, images, latent, scale)
+            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs)
         write_images(path, request.title())
         if video:
             write_video(path, video)
@@ -79,7 +84,7 @@ def run(
 
 def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
-    index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None,
+    index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None, photographs: np.ndarray | None,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
@@ -92,7 +97,8 @@ def write_edits(
         for start, stop in writer.pending():
             execution.stop.check()
             editor = session.make_editor(images[start:stop])
-            rows = edit_rows(session, editor, request, aims, latent[start:stop])
+            own = None if photographs is None else photographs[start:stop]
+            rows = edit_rows(session, editor, request, aims, latent[start:stop], own)
             if scale:
                 images_of = rows["images_before"], rows["images_after"]
                 rows["identity"] = compare_identity(scale.embedder, *images_of, execution.device)
@@ -102,13 +108,25 @@ def write_edits(
 
 
 def edit_rows(
-    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor
-) -> dict[str, np.ndarray]:
-    """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength."""
+    session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor,
+    photographs: np.ndarray | None,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength.
+
+    photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
+    """
     images, labels = session.generate(latent)
     columns = plan_columns(session, editor, request, aims, latent)
     moved = [session.move(editor, latent, moves) for _, moves in columns]
     generated = [session.generate(latents) for latents in moved]
+    if photographs is not None:
+        amounts = [strongest(moves) for _, moves in columns]
+        pasted = [
+            session.paste(pixels, images, photographs, amount)
+            for (pixels, _), amount in zip(generated, amounts, strict=True)
+        ]
+        generated = [(pixels, session.label(pixels)) for pixels in pasted]
+        images, labels = photographs, session.label(photographs)
     return {
         "latent": latent.numpy(),
         "latents": torch.stack(moved).numpy(),
@@ -118,6 +136,11 @@ def edit_rows(
         "images_before": images,
         "images_after": np.stack([pixels for pixels, _ in generated]),
     }
+
+
+def strongest(moves: list[Move]) -> Tensor:
+    """The largest strength (N,) of several moves, without signs."""
+    return torch.stack([strength.abs() for _, strength in moves]).amax(0)
 
 
 def plan_columns(
@@ -138,30 +161,16 @@ def use_tuned(settings: EditSettings, request: Request, run_folder: RunFolder) -
     """The settings with the generator that was tuned around the inversions, where they are edited and none is named."""
     if request.source != "inverted" or settings.gan:
         return settings
-    tuned = find_tuned(run_folder.artifact("inversions"))
-    return settings.model_copy(update={"gan": str(tuned)}) if tuned else settings
+    return settings.model_copy(update={"gan": find_tuned_source(run_folder)})
 
 
 def select_latents(request: Request, run_folder: RunFolder, session: EditSession) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D) of the images to edit."""
     if request.source == "inverted":
-        index, latent = read_inverted(request, run_folder.artifact("inversions"), session)
+        index, latent = read_inverted(run_folder.artifact("inversions"), request.rows, session.space)
     else:
         index, latent = read_latents_of(request, run_folder.samples, session)
     return index, session.to_layers(latent)
-
-
-def read_inverted(request: Request, inversions: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
-    """Rows of inversions.h5 (N,), and their latents (N, L, D). InputError: no such row, or latents of another space."""
-    index = np.array(request.rows or range(inversions.spec.n), dtype=np.int64)
-    if index.max() >= inversions.spec.n:
-        message = f"row {index.max()} is not in {inversions.path}, which has {inversions.spec.n} rows"
-        raise InputError(message, hint=f"--index 0-{inversions.spec.n - 1}")
-    there = "z" if inversions.spec.config["space"] == "z" else "w"
-    if there != session.space:
-        message = f"{inversions.path} holds latents of {there.upper()}, the run edits in {session.space.upper()}"
-        raise InputError(message, hint=f"invert again with --space {'z' if session.space == 'z' else 'w+'} --force")
-    return index, torch.from_numpy(inversions["latents"][index])
 
 
 def read_latents_of(request: Request, samples: Artifact, session: EditSession) -> tuple[np.ndarray, Tensor]:
@@ -185,11 +194,11 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
 
 def run_spec(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request,
-    scale: IdentityScale | None,
+    scale: IdentityScale | None, photographs: np.ndarray | None,
 ) -> RunSpec:  # fmt: skip
     """The specification of edits.h5."""
     channels, height, width = session.renderer.generator.image_shape
-    config = session.settings.model_dump(exclude_none=True) | {
+    config = session.settings.model_dump(exclude_none=True, exclude={"paste"}) | {
         "attr": [[str(aim), aim.strength] for aim in request.aims],
         "each": request.each,
         "target": request.target,
@@ -199,6 +208,8 @@ def run_spec(
         "index": index.tolist(),
         "latents": artifacts.tensors_fingerprint({"latent": latent.numpy()}),
     }
+    if photographs is not None:
+        config["photographs"] = artifacts.tensors_fingerprint({"images": photographs})
     if session.settings.gan:
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
     if scale:

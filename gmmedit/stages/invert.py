@@ -16,7 +16,7 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.config import EvaluateSettings, InvertSettings, TuneSettings
 from gmmedit.editing.alignment import Landmarks, read_landmarks
 from gmmedit.editing.inversion import Inversion, Inverter
-from gmmedit.editing.inversion_images import make_image_folder, write_images
+from gmmedit.editing.inversion_images import make_image_folder, refuse_foreign, write_images
 from gmmedit.editing.inverter import open_inverter, with_own_errors
 from gmmedit.editing.photographs import list_photographs, read_photograph
 from gmmedit.editing.tuning import tune as tune_generator
@@ -48,16 +48,19 @@ def run(
     execution: Execution,
     landmarks: Path | None = None,
     tune: TuneSettings | None = None,
+    out: Path | None = None,
 ) -> tuple[Path, list[InputError]]:
-    """Write folder/inversions.h5 of the images in files and folders; its path, and an error for each unusable file.
+    """Write inversions.h5 of the images in files and folders into `out`, by default the run folder.
+
+    Returns its path, and an error for each unusable file.
 
     landmarks: a CSV of five landmarks by file name, by which faces are aligned before the cut. tune: also write a copy
     of the generator that is tuned around the latents, beside inversions.h5. InputError: no file can
-    be used; an artifact or network is missing or has changed; inversions.h5 has other images or settings. RunError:
-    another process inverts into the same folder.
+    be used; an artifact or network is missing or has changed; inversions.h5 has other images or settings; `out` has
+    images that no inversion wrote. RunError: another process inverts into the same folder.
     """
     prepare(execution)
-    path = folder / "inversions.h5"
+    path = (out or folder) / "inversions.h5"
     found = list_photographs(paths)
     with RunFolder(folder, execution) as run_folder:
         inverter = open_inverter(run_folder, settings)
@@ -65,6 +68,8 @@ def run(
         if not photographs.names:
             raise photographs.refused[0]
         with lock(path):
+            if out:
+                refuse_foreign(path)
             make_image_folder(path)
             inverter = with_own_errors(inverter, invert_own(run_folder, inverter)) if settings.own else inverter
             write_inversions(path, run_spec(run_folder, inverter, photographs), inverter, photographs.pixels)

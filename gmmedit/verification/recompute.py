@@ -121,6 +121,15 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     session = open_session(run, unpolished, trusted=run.execution.trusting)
     images, labels = session.generate(torch.from_numpy(select_rows(edits, "latent", rows)))
     after = [session.generate(torch.from_numpy(latent)) for latent in select_rows(edits, "latents", rows)]
+    if "photographs" in config:  # as they were: of later inversions none is pasted
+        before = images
+        images = select_rows(edits, "images_before", rows)
+        amounts = torch.from_numpy(select_rows(edits, "strengths", rows)) * strongest_aim(edits)
+        after = [
+            (pasted := session.paste(pixels, before, images, amount), session.label(pasted))
+            for (pixels, _), amount in zip(after, amounts, strict=True)
+        ]
+        labels = session.label(images)
     again = {
         "images_before": images, "labels_before": labels,
         "images_after": np.stack([pixels for pixels, _ in after]),
@@ -130,6 +139,12 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
         embedder, device = run.embedder_of(edits), run.execution.device
         again["identity"] = compare_identity(embedder, images, again["images_after"], device)
     return again
+
+
+def strongest_aim(edits: Artifact) -> float:
+    """The largest strength of the aims of an edits.h5, without signs, by which its columns scale; 1 with --each."""
+    config = edits.spec.config
+    return 1.0 if config["each"] else max(abs(strength) for _, strength in config["attr"])
 
 
 def select_rows(artifact: Artifact, name: str, rows: np.ndarray) -> np.ndarray:

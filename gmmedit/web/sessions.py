@@ -48,6 +48,7 @@ class Start:
         source: the options of `gmmedit edit` that name it: `("--seeds", "7")`.
         pixels, labels: uint8 (H, W, C) and (K,) of the unedited image.
         photograph: the one that was inverted, as it was cut, uint8 (H, W, C); None: there is none.
+        generated: where edits are pasted into the photograph, its reconstruction, uint8 (H, W, C).
         command: words of the command that inverts it; empty where there is none.
     """
 
@@ -57,6 +58,7 @@ class Start:
     pixels: np.ndarray
     labels: np.ndarray
     photograph: np.ndarray | None = None
+    generated: np.ndarray | None = None
     command: tuple[str, ...] = ()
 
 
@@ -221,18 +223,23 @@ class Tab:
             except Superseded:
                 return None
         with self.networks:
-            return self.finish(start, aims, latent, True)
+            return self.finish(start, aims, latent, True, alpha)
 
     def to_moves(self, aims: Aims, alpha: float = 1.0) -> list[Move]:
         """The aims at alpha times their strengths as `EditSession.move` takes them."""
         scale = torch.full((1,), alpha)
         return [(aim.category(self.attributes), (aim.strength or 0.0) * scale) for aim in aims]
 
-    def finish(self, start: Start, aims: Aims, latent: Tensor, final: bool) -> Edited:
-        """Generate the image of an edited latent (1, L, D). The caller holds `networks`."""
+    def finish(self, start: Start, aims: Aims, latent: Tensor, final: bool, alpha: float = 1.0) -> Edited:
+        """Generate the image of a latent (1, L, D) edited at alpha times the strengths. The caller holds `networks`."""
         if latent is start.latent:
             return Edited(start, aims, latent, start.pixels, start.labels, final)
         pixels, labels = self.session.generate(latent)
+        if start.generated is not None and start.photograph is not None:
+            strengths = [strength for _, strength in self.to_moves(aims, alpha)]
+            amount = torch.stack(strengths).abs().amax(0)
+            pixels = self.session.paste(pixels, start.generated[None], start.photograph[None], amount)
+            labels = self.session.label(pixels)
         return Edited(start, aims, latent, pixels[0], labels[0], final)
 
     def remember(self, edited: Edited) -> None:

@@ -110,4 +110,7 @@ class Tabs:
             cut = self.inverter.cut(image, upload.name)
             latent = self.inverter.invert_pixels(cut, step).latent[None]
             found = self.start(self.session.to_layers(latent), 0, ("--inverted",))
-        return replace(found, photograph=cut, command=("gmmedit", "invert", upload.name))
+            found = replace(found, photograph=cut, command=("gmmedit", "invert", upload.name))
+            if not self.session.pastes:
+                return found
+            return replace(found, pixels=cut, labels=self.session.label(cut[None])[0], generated=found.pixels)

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.base import Generator
+from gmmedit.generators.discriminator import Discriminator
 from gmmedit.networks import weights
 from gmmedit.networks.lazy_tensors import Readable
 from gmmedit.networks.pickle_values import Refused
 
 LARGEST_IMAGE = 8192  # pixels along a side
 
-G = TypeVar("G", bound=Generator)
+G = TypeVar("G", bound=Generator | Discriminator)
 
 
 def fill_network(build: Callable[[], G], tensors: Mapping[str, Readable | Tensor], path: Path) -> G:
