@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Cells:
-    """The different rows (U, A) of values, int64, how often each occurs (U,), float64, and the number of values (A,)."""
+    """The different rows (U, A) of values, how often each occurs (U,), float64, and the numbers of values (A,)."""
 
     rows: np.ndarray
     counts: np.ndarray

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-ROUNDS, CONVERGED = 400, 1e-7  # of expectation-maximisation; change of the log-likelihood per sample
+ROUNDS, CONVERGED = 100, 1e-6  # of expectation-maximisation; change of the log-likelihood per sample
 
 Maximise = Callable[[np.ndarray], np.ndarray]
 

@@ -1,9 +1,9 @@
 """DAGMA with a logistic model: attributes regressed on each other under a log-determinant constraint against cycles
 (Bello, Aragam & Ravikumar 2022).
 
-The logits of an attribute's values are linear in the one-hot values of the others, so an edge is a block of weights and
-its strength the block's norm. Minimised: μ (negative log-likelihood + λ Σ norms) + h, with h = -log det(s I - W ∘ W) + A
-log s, for falling μ. As `gae`, it gives one direction where data determine none: only its class is reported.
+The logits of an attribute's values are linear in the one-hot values of the others, so an edge is a block of weights,
+its strength the block's norm. Minimised: μ (negative log-likelihood + λ Σ norms) + h, with h = -log det(s I - W ∘ W) +
+A log s, for falling μ. As `gae`, it gives one direction where data determine none: only its class is reported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The graph autoencoder: every attribute is rebuilt from messages along a weighted adjacency that is driven to be
 acyclic (Ng et al. 2019, "A graph autoencoder approach to causal structure learning"; the causal part of CCIG 2024).
 
-X̂_i = f2(Σ_j W_ji f1(X_j)) with shared networks f1, f2, over one-hot values. The loss is 1/(2n) |X - X̂|² + λ |W|₁ + α h +
-ρ/2 h² with h(W) = tr exp(W ∘ W) - A (augmented Lagrangian). It orients by what is easier to rebuild, so by scale:
+X̂_i = f2(Σ_j W_ji f1(X_j)) with shared networks f1, f2, over one-hot values. The loss is 1/(2n) |X - X̂|² + λ |W|₁ + α h
++ ρ/2 h² with h(W) = tr exp(W ∘ W) - A (augmented Lagrangian). It orients by what is easier to rebuild, so by scale:
 its directions are no evidence (Reisach et al. 2021), and only its class is reported.
 """
 
@@ -68,7 +68,7 @@ def learn_weights(x: np.ndarray, counts: np.ndarray, allowed: np.ndarray, settin
                 h = torch.trace(torch.matrix_exp(weights * weights)) - len(weights)
                 loss = 0.5 * ((inputs - rebuilt).square().sum((1, 2)) * share).sum()
                 loss = loss + settings.penalty * weights.abs().sum() + alpha * h + rho / 2 * h * h
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 adam.step()
         cycle = float(h.detach())
         alpha += rho * cycle

@@ -7,6 +7,7 @@ The smaller p-value counts, twice, as two were looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,12 +26,14 @@ class IndependenceTest:
 
     With `confusions`, one (C, C) for each attribute, both hypotheses are about true values of which the labels are
     noisy readings, and are fitted by expectation-maximisation: labels of two effects of one cause stay dependent given
-    the label of the cause, although the true values do not. `alpha` is the level of the tests.
+    the label of the cause, although the true values do not. `alpha` is the level of the tests; a dependence weaker than
+    `least` counts as none, see `strength`: with enough samples even one without any importance is significant.
     """
 
     cells: Cells
     alpha: float
     confusions: Sequence[np.ndarray] | None = None
+    least: float = 0.0
     known: dict[tuple[int, int, frozenset[int]], float | None] = field(default_factory=dict)
 
     def separates(self, first: int, second: int, given: Sequence[int]) -> bool:
@@ -39,7 +42,7 @@ class IndependenceTest:
         return p is not None and p > self.alpha
 
     def p_value(self, first: int, second: int, given: Sequence[int]) -> float | None:
-        """The p-value of independence, in [0, 1]; None: too few samples for a table of this size."""
+        """The p-value of independence, in [0, 1]; 1 if the dependence is weaker than `least`; None: too few samples."""
         low, high = sorted((first, second))
         key = (low, high, frozenset(given))
         if key not in self.known:
@@ -57,15 +60,26 @@ class IndependenceTest:
         if counts.sum() < SAMPLES_PER_PARAMETER * degrees:
             return None
         expected = independent(flat)
-        p = combine(chi2_survival(2 * compare(flat, expected), degrees), pooled_p_value(flat, expected))
+        ratio = compare(flat, expected)
+        p = combine(chi2_survival(2 * ratio, degrees), pooled_p_value(flat, expected))
         if self.confusions is None or not given or p > self.alpha:  # errors hide dependence, and never make one alone
-            return p
+            return 1.0 if strength(ratio, degrees, counts.sum()) < self.least else p
         confusions = [self.confusions[column] for column in columns]
         free = log_likelihood(counts, confusions, unfold(counts, confusions))
         bound = unfold(counts, confusions, independent_given)
         likelihood_ratio = max(free - log_likelihood(counts, confusions, bound), 0.0)
         read = apply(confusions, bound).reshape(flat.shape)
+        if strength(likelihood_ratio, degrees, counts.sum()) < self.least:
+            return 1.0
         return combine(chi2_survival(2 * likelihood_ratio, degrees), pooled_p_value(flat, read))
+
+
+def strength(ratio: float, degrees: int, samples: float) -> float:
+    """The strength of a dependence, >= 0: of two two-valued attributes about their correlation.
+
+    sqrt(2 I) of the conditional mutual information I in nats, from the log-likelihood ratio without its expectation.
+    """
+    return math.sqrt(max(2 * ratio - degrees, 0.0) / samples)
 
 
 def degrees_of_freedom(counts: np.ndarray) -> int:

@@ -47,18 +47,19 @@ class Frequencies:
 
 
 def learn(
-    method: Method, cells: Cells, knowledge: Knowledge, alpha: float, seed: int,
+    method: Method, cells: Cells, knowledge: Knowledge, alpha: float = 1e-3, least: float = 0.0, seed: int = 0,
     confusions: Sequence[np.ndarray] | None = None, scale: Sequence[float] | None = None,
 ) -> Learned:  # fmt: skip
     """The graph of the cells by one of the METHODS.
 
     Args:
+        alpha, least: level of the tests of pc and pc-stable; the weakest dependence that counts in pc-stable.
         confusions: of the classifier that made the labels, which pc-stable corrects; None: labels are true.
         scale: (A,) factors of the attributes' columns, as units would have them: gae and dagma see columns of numbers.
     ImportError: the method needs causal-learn, which is not installed.
     """
     if method == "pc-stable":
-        return Learned(skeleton.learn_graph(IndependenceTest(cells, alpha, confusions), knowledge))
+        return Learned(skeleton.learn_graph(IndependenceTest(cells, alpha, confusions, least), knowledge))
     if method in external.MODULES:
         return Learned(with_knowledge(external.learn_graph(method, cells, alpha), knowledge))
     factors = np.ones(len(cells.sizes)) if scale is None else np.asarray(scale)
@@ -68,9 +69,7 @@ def learn(
         weights = gae.learn_weights(pad(blocks), cells.counts, allowed, gae.GaeSettings(seed=seed))
     else:
         columns = np.concatenate(blocks, 1)
-        weights = dagma.learn_weights(
-            columns, cells.rows, cells.counts, cells.sizes, allowed, dagma.DagmaSettings()
-        )
+        weights = dagma.learn_weights(columns, cells.rows, cells.counts, cells.sizes, allowed, dagma.DagmaSettings())
     arrows = cut(weights, THRESHOLDS[method] * weights.max())
     return Learned(equivalence_class(arrows, knowledge), arrows, weights)
 
@@ -89,11 +88,14 @@ def measure_frequencies(
     return Frequencies(edge / max(halves, 1), direction / max(halves, 1))
 
 
-def keep_stable(edges: np.ndarray, frequencies: Frequencies, knowledge: Knowledge) -> np.ndarray:
-    """The graph with directions only where the halves agree on them, or the user's knowledge gives them."""
-    known = directed(apply_knowledge(edges | edges.T, knowledge))
-    stable = frequencies.direction >= STABLE * np.maximum(frequencies.edge, 1e-9)
-    kept = directed(edges) & (stable | known)
+def keep_stable(edges: np.ndarray, frequencies: Frequencies | None, knowledge: Knowledge) -> np.ndarray:
+    """The graph with directions only where the halves agree on them, or the user's knowledge gives them.
+
+    frequencies: None: by the user's knowledge alone.
+    """
+    kept = directed(edges) & directed(apply_knowledge(edges | edges.T, knowledge))
+    if frequencies is not None:
+        kept |= directed(edges) & (frequencies.direction >= STABLE * np.maximum(frequencies.edge, 1e-9))
     return (edges | edges.T) & ~kept.T
 
 

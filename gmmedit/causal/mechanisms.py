@@ -74,9 +74,9 @@ def regress(counts: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     def loss() -> torch.Tensor:
         descent.zero_grad()
         value = -(weighed * (inputs @ weights).log_softmax(1)).sum() / weighed.sum() + RIDGE * weights.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     with torch.enable_grad():
-        descent.step(loss)  # type: ignore[no-untyped-call]
+        descent.step(loss)
     return (inputs @ weights).softmax(1).detach().numpy()

@@ -103,7 +103,7 @@ class CausalModel:
 
 
 def fit_model(edges: np.ndarray, cells: Cells, confusions: Sequence[np.ndarray] | None = None) -> CausalModel:
-    """The mechanisms of the directed edges of a graph (A, A). ValueError: as `fit_mechanism`, or the edges form a cycle."""
+    """The mechanisms of the directed edges of a graph (A, A). ValueError: as `fit_mechanism`, or there is a cycle."""
     arrows = directed(edges)
     if len(sort_causes(arrows)) < len(arrows):
         raise ValueError("the directed edges form a cycle")

@@ -118,7 +118,7 @@ def list_triples(edges: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def equivalence_class(arrows: np.ndarray, knowledge: Knowledge | None = None) -> np.ndarray:
-    """What data, and the user's knowledge, could tell of a directed acyclic graph (A, A): its skeleton and colliders."""
+    """What data and the user's knowledge could tell of a directed acyclic graph (A, A): skeleton and colliders."""
     knowledge = knowledge or Knowledge.nothing(len(arrows))
     start = apply_knowledge(arrows | arrows.T, knowledge)
     found = [(a, c, b) for a, c, b in list_triples(arrows) if arrows[a, c] and arrows[b, c]]
