@@ -116,6 +116,22 @@ class TuneSettings(Section):
     locality: Weight = 1.0  # weight of the change of other latents' images, in units of the difference of two samples
 
 
+class GraphSettings(Section):
+    """Which attribute causes which: the method, what the user knows, and how the classifier's errors are known."""
+
+    method: Literal["pc-stable", "pc", "ges", "gae", "dagma"] = "pc-stable"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 1e-3  # level of the tests of independence
+    least: Annotated[float, Field(ge=0, lt=1)] = 0.05  # weaker dependence counts as none; about a correlation
+    halves: Annotated[int, Field(ge=0, le=10_000)] | None = None  # random halves for frequencies; None: by method
+    orient: Literal["auto", "data", "user"] = "auto"  # auto: by data, but for labels of generated images
+    errors: str = "auto"  # none, probabilities, or a data set with labels; auto: probabilities, for tables none
+    require: list[str] = []
+    forbid: list[str] = []
+    tiers: str | None = None
+    without: list[str] = []  # attributes to leave out
+    seed: Seed = 0
+
+
 class EvaluateSettings(Section):
     """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
@@ -141,6 +157,7 @@ class Config(Section):
     edit: EditSettings = EditSettings()
     invert: InvertSettings = InvertSettings()
     tune: TuneSettings = TuneSettings()
+    graph: GraphSettings = GraphSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: EvaluateSettings = EvaluateSettings()
 

@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parents[1] / "gmmedit"
 # Rooms from the ground up; each may import those named, and itself.
 GROUND = {"errors", "runtime"}
 NETWORKS = {"networks", "hub", "generators", "classifiers", "features"}
-RUN = GROUND | NETWORKS | {"encoders", "mixture", "spaces", "artifacts", "config", "run"}
+RUN = GROUND | NETWORKS | {"encoders", "mixture", "causal", "spaces", "artifacts", "config", "run"}
 ALLOWED = {
     "errors": set(),
     "mixture": set(),
+    "causal": set(),
     "spaces": set(),
     "runtime": {"errors"},
     "config": GROUND,
@@ -29,7 +30,7 @@ ALLOWED = {
     "classifiers": GROUND | {"networks"},
     "features": GROUND | {"networks", "classifiers"},
     "encoders": GROUND | {"networks", "generators", "classifiers", "spaces"},
-    "editors": GROUND | {"mixture", "spaces"},
+    "editors": GROUND | {"mixture", "causal", "spaces"},
     "datasets": GROUND | {"classifiers"},
     "run": RUN - {"run"},
     "fitting": RUN,
@@ -39,7 +40,7 @@ ALLOWED = {
     "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
     "web": RUN | {"editing", "editors", "pictures"},
-    "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
+    "stages": RUN | {"datasets", "fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
     "cli": RUN | {"stages", "training", "datasets", "editing", "evaluation", "report", "web"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -51,6 +52,7 @@ STAGES = {
     "fit_mixture",
     "edit",
     "invert",
+    "graph",
     "evaluate",
     "evaluate_inverted",
     "compare",

@@ -76,6 +76,27 @@ MIXTURE = Kind(
     ),
 )
 
+GRAPH = Kind(
+    name="graph",
+    version=1,
+    command="gmmedit graph",
+    summary="Which of A attributes causes which. Rows are causes, columns effects. `mechanisms/I`: P(value | parents) "
+    "of attribute I, an axis for each parent in ascending order, the last for the value; `confusion/I`: P(label | true "
+    "value) of its labels; `weights/edges` (A, A): the method's own, of gae and dagma.",
+    rows=None,
+    fields=(
+        Field("marks", ("A", "A"), "u1", "0: no edge; 1: row causes column; 2, both ways: which way is not known"),
+        Field("required", ("A", "A"), "u1", "1: the user says that row causes column"),
+        Field("forbidden", ("A", "A"), "u1", "1: the user says that it does not"),
+        Field("frequency", ("A", "A"), "f8", "share of random halves of the labels with an edge; NaN: not measured"),
+        Field("direction", ("A", "A"), "f8", "share of them in which it is directed from row to column"),
+        Field("association", ("A", "A"), "f8", "Cramer's V of the labels, in [0, 1]"),
+        Field("weights/*", (), "any", "see above"),
+        Field("mechanisms/*", (), "any", "see above"),
+        Field("confusion/*", (), "any", "see above; none for true labels"),
+    ),
+)
+
 EDITS = Kind(
     name="edits",
     version=3,
@@ -206,10 +227,17 @@ STRIPS = Kind(
     replaced=True,
 )
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        *(SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS),
-        *(EVALUATION, COMPARISON, INVERTED_EVALUATION, STRIPS),
-    )
-}
+IN_ORDER = (
+    SAMPLES,
+    LABELS,
+    SINGLE,
+    MIXTURE,
+    GRAPH,
+    EDITS,
+    INVERSIONS,
+    EVALUATION,
+    COMPARISON,
+    INVERTED_EVALUATION,
+    STRIPS,
+)
+KINDS = {kind.name: kind for kind in IN_ORDER}

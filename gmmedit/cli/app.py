@@ -14,6 +14,7 @@ from gmmedit.cli.completion import complete_generators
 from gmmedit.cli.edit import edit
 from gmmedit.cli.errors import CommandGroup
 from gmmedit.cli.evaluate import compare, evaluate, report
+from gmmedit.cli.graph import graph
 from gmmedit.cli.inspect import export, inspect, look, verify
 from gmmedit.cli.invert import invert
 from gmmedit.cli.models import models
@@ -172,6 +173,7 @@ def fit_mixture(
 
 app.command()(edit)
 app.command()(invert)
+app.command()(graph)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(report)

@@ -12,6 +12,7 @@ from gmmedit.config import (
     EvaluateSettings,
     FitMixtureSettings,
     FitSingleSettings,
+    GraphSettings,
     InvertSettings,
     LabelSettings,
     SampleSettings,
@@ -61,6 +62,7 @@ MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that ha
     "single": (FitSingleSettings,),
     "mixture": (FitMixtureSettings, FitSingleSettings),  # with the space and the rows of fit-single
     "inversions": (InvertSettings,),
+    "graph": (GraphSettings,),
     "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
     "comparison": (EvaluateSettings, FitSingleSettings),
 }

@@ -1,0 +1,91 @@
+"""graph.h5 as a causal model of a run's attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmedit.artifacts import Artifact
+from gmmedit.causal.mechanisms import Mechanism
+from gmmedit.causal.model import CausalModel
+from gmmedit.causal.orientation import directed, is_acyclic
+from gmmedit.errors import InputError
+
+NONE, DIRECTED, UNDIRECTED = 0, 1, 2  # marks
+SUM = 1e-6  # by which probabilities may differ from 1 in sum
+
+Attributes = Sequence[tuple[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class AttributeGraph:
+    """The edges (A, A) of attributes, see `gmmedit.causal`, and the model of those that are directed."""
+
+    attributes: Attributes
+    edges: np.ndarray
+    model: CausalModel
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the attributes."""
+        return [name for name, _ in self.attributes]
+
+    def undetermined(self, nodes: Sequence[int]) -> list[tuple[str, str]]:
+        """The undirected edges at any of these attributes, as pairs of names."""
+        both = np.triu(self.edges & self.edges.T)
+        return [(self.names[a], self.names[b]) for a, b in np.argwhere(both) if a in nodes or b in nodes]
+
+
+def to_marks(edges: np.ndarray) -> np.ndarray:
+    """Edges (A, A) as marks, uint8."""
+    return np.where(edges & edges.T, UNDIRECTED, np.where(edges, DIRECTED, NONE)).astype(np.uint8)
+
+
+def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
+    """The graph of graph.h5 for a run's attributes; those that it leaves out have no edges.
+
+    InputError: it has other attributes or values, or holds no graph.
+    """
+    ours = {name: tuple(values) for name, values in attributes}
+    for name, values in artifact.attributes:
+        if ours.get(name) != tuple(values):
+            found = f"{name} with the values {', '.join(values)}" if name in ours else f"{name}, which the run lacks"
+            message = f"{artifact.path} is a graph of other attributes: {found}"
+            raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
+    places = [list(ours).index(name) for name, _ in artifact.attributes]  # of the graph's attributes in the run
+    marks = artifact["marks"]
+    edges = np.zeros((len(ours), len(ours)), bool)
+    edges[np.ix_(places, places)] = marks != NONE
+    if (to_marks(edges)[np.ix_(places, places)] != marks).any() or not is_acyclic(directed(edges)):
+        raise damaged(artifact, "marks")
+    tables = {place: uniform_mechanism(len(values)) for place, values in enumerate(ours.values())}
+    for own, place in enumerate(places):
+        tables[place] = read_mechanism(artifact, own, np.flatnonzero(marks[:, own] == DIRECTED).tolist(), places)
+    model = CausalModel(directed(edges), tuple(tables[place] for place in range(len(ours))))
+    return AttributeGraph(attributes, edges, model)
+
+
+def uniform_mechanism(values: int) -> Mechanism:
+    """The mechanism of an attribute that the graph leaves out."""
+    return Mechanism((), np.full(values, 1 / values), "table")
+
+
+def read_mechanism(artifact: Artifact, own: int, parents: list[int], places: Sequence[int]) -> Mechanism:
+    """The mechanism of the graph's attribute `own` with these parents, in the run's places (A,).
+
+    InputError: it is no table of probabilities of that shape.
+    """
+    table, sizes = artifact[f"mechanisms/{own}"], [len(values) for _, values in artifact.attributes]
+    if table.shape != (*(sizes[parent] for parent in parents), sizes[own]):
+        raise damaged(artifact, f"mechanisms/{own}")
+    if not np.isfinite(table).all() or (table < 0).any() or (np.abs(table.sum(-1) - 1) > SUM).any():
+        raise damaged(artifact, f"mechanisms/{own}")
+    axes = sorted(range(len(parents)), key=lambda axis: places[parents[axis]])
+    return Mechanism(tuple(places[parents[axis]] for axis in axes), table.transpose(*axes, len(axes)), "table")
+
+
+def damaged(artifact: Artifact, name: str) -> InputError:
+    """The error for a dataset of graph.h5 that `graph` does not write."""
+    return InputError(f"{artifact.path}: /{name} is no part of a graph", hint=artifact.kind.hint(artifact.path.parent))
