@@ -35,11 +35,14 @@ ALLOWED = {
     "editing": RUN | {"fitting", "editors", "pictures"},
     "evaluation": RUN | {"fitting", "editors", "pictures"},
     "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
+    "discovery": RUN | {"datasets", "editors", "evaluation", "pictures", "training"},
     "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
     "web": RUN | {"editing", "editors", "pictures"},
-    "stages": RUN | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
-    "cli": RUN | {"stages", "training", "datasets", "editing", "evaluation", "report", "web"},
+    "stages": RUN
+    | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"}
+    | {"datasets", "discovery"},
+    "cli": RUN | {"discovery", "stages", "training", "datasets", "editing", "evaluation", "report", "web"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -56,6 +59,8 @@ STAGES = {
     "verify",
     "export",
     "look",
+    "discover",
+    "disentanglement",
 }
 
 STANDARD = sys.stdlib_module_names

@@ -123,6 +123,28 @@ INVERSIONS = Kind(
     ),
 )
 
+DIRECTIONS = Kind(
+    name="directions",
+    version=1,
+    command="gmmedit discover",
+    summary="Directions that were found without labels, the one that changes images most first, and the encoder that "
+    "reads them; `encoder` in the root attribute `extra` is its shape.",
+    rows=None,
+    fields=(
+        Field("directions", ("k", "X"), "f4", "orthonormal rows, in chart coordinates"),
+        Field("scale", ("k",), "f4", "length of one step: what a direction changes moves by one standard deviation"),
+        Field("origin", ("X",), "f4", "mean of the samples, in chart coordinates"),
+        Field("dominant", ("k",), "i8", "the code dimension that each direction changes most"),
+        Field("change", ("k",), "f4", "mean absolute change of the pixels by one standard deviation of the prior"),
+        Field("affinity", ("k", "K"), "f4", "correlation of the coordinate with each category's score", optional=True),
+        Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
+        Field("encoder/*", (), "any", "weights of the encoder, from images to codes (N, k)"),
+        Field("candidates/*", (), "any", "candidates/directions (k, X): of the latent-shift reconstructor"),
+        Field("basis/*", (), "any", "basis/rows (X, X) and basis/values (X): of the semantic decomposition"),
+        Field("history/*", (), "any", "steps and losses of the contrast, T values each"),
+    ),
+)
+
 SCORES = (
     Field(
         "unedited/*",
@@ -183,6 +205,5 @@ STRIPS = Kind(
     replaced=True,
 )
 
-KINDS = {
-    kind.name: kind for kind in (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS, EVALUATION, COMPARISON, STRIPS)
-}
+ALL = (SAMPLES, LABELS, SINGLE, MIXTURE, EDITS, INVERSIONS, DIRECTIONS, EVALUATION, COMPARISON, STRIPS)
+KINDS = {kind.name: kind for kind in ALL}

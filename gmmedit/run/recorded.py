@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import (
+    DiscoverSettings,
     EvaluateSettings,
     FitMixtureSettings,
     FitSingleSettings,
@@ -61,6 +62,7 @@ MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that ha
     "single": (FitSingleSettings,),
     "mixture": (FitMixtureSettings, FitSingleSettings),  # with the space and the rows of fit-single
     "inversions": (InvertSettings,),
+    "directions": (DiscoverSettings,),
     "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
     "comparison": (EvaluateSettings, FitSingleSettings),
 }
