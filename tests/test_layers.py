@@ -32,13 +32,13 @@ ALLOWED = {
     "datasets": GROUND | {"classifiers"},
     "run": RUN - {"run"},
     "fitting": RUN,
-    "editing": RUN | {"fitting", "editors", "pictures"},
-    "evaluation": RUN | {"fitting", "editors", "pictures"},
+    "editing": RUN | {"discovery", "fitting", "editors", "pictures"},
+    "evaluation": RUN | {"discovery", "fitting", "editors", "pictures"},
     "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
     "discovery": RUN | {"datasets", "editors", "evaluation", "pictures", "training"},
-    "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
+    "report": RUN | {"discovery", "fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
-    "web": RUN | {"editing", "editors", "pictures"},
+    "web": RUN | {"discovery", "editing", "editors", "pictures"},
     "stages": RUN
     | {"fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"}
     | {"datasets", "discovery"},
@@ -61,6 +61,7 @@ STAGES = {
     "look",
     "discover",
     "disentanglement",
+    "traverse",
 }
 
 STANDARD = sys.stdlib_module_names

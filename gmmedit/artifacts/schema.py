@@ -88,8 +88,8 @@ EDITS = Kind(
         Field("strengths", ("S", "N"), "f4", "strength at which each sample was moved: `alphas`, or as solved"),
         Field("latent", ("N", "L", "D"), "f4", "latents before the edit: W+, or z with L = 1"),
         Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
-        Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
-        Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
+        Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before", optional=True),
+        Field("labels_after", ("S", "N", "K"), "f4", "the same after; none of a run without mixture.h5", optional=True),
         Field(
             "identity",
             ("S", "N", "E"),
