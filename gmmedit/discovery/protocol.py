@@ -20,6 +20,7 @@ from gmmedit.evaluation.metrics.disentanglement import (
     score_codes,
     score_factor_vae,
 )
+from gmmedit.pictures.pixels import from_bytes, to_bytes
 from gmmedit.runtime.execution import Execution
 
 Encode = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [-1, 1] to codes (N, J) on the CPU
@@ -31,7 +32,7 @@ FEWEST_IMAGES, MOST_VALUES = 100, 64
 class Protocol:
     """Numbers of images, of batches of both voting metrics and of images in a batch, and trees of DCI's classifiers.
 
-    held_out: whether only images that no training saw are used.
+    pool: how many images to draw from, of those that no training saw; 0: from all images.
     """
 
     name: str
@@ -41,11 +42,11 @@ class Protocol:
     beta_batches: tuple[int, int, int]  # train, test, pairs
     variance: int
     trees: int = 100
-    held_out: bool = False
+    pool: int = 0
 
 
 PUBLISHED = Protocol("published", 10_000, 5_000, (10_000, 5_000, 64), (10_000, 5_000, 64), 10_000)
-QUICK = Protocol("quick", 2_000, 1_000, (600, 300, 32), (600, 300, 16), 2_000, 40, held_out=True)
+QUICK = Protocol("quick", 2_000, 1_000, (600, 300, 32), (600, 300, 16), 2_000, 40, pool=8_000)
 PROTOCOLS = {protocol.name: protocol for protocol in (PUBLISHED, QUICK)}
 
 
@@ -76,12 +77,39 @@ class Factors:
         return self.places[factor][random.integers(start, stop, size=n)]
 
 
+class Pool:
+    """The images that a protocol draws from, by place among `factors.rows`.
+
+    Those of a small pool are read once, for all encoders, and held as bytes.
+    """
+
+    def __init__(self, data: DataSet, protocol: Protocol) -> None:
+        """InputError: see `Factors`."""
+        self.data, self.protocol = data, protocol
+        rows = data.held_out()[:: max(1, len(data.held_out()) // protocol.pool)] if protocol.pool else None
+        self.factors = Factors(data, np.arange(len(data)) if rows is None else rows[: protocol.pool])
+        self.known = np.zeros(len(self.factors.rows), bool)
+        channels, height, width = data.image_shape
+        size = len(self.known) if protocol.pool else 0
+        self.held = np.empty((size, height, width, channels), np.uint8)
+
+    def images(self, places: np.ndarray) -> Tensor:
+        """Images (n, C, H, W) of the places (n,)."""
+        if not self.protocol.pool:
+            return self.data.images(self.factors.rows[places])
+        missing = places[~self.known[places]]
+        if len(missing):
+            self.held[missing] = to_bytes(self.data.images(self.factors.rows[missing]))
+            self.known[missing] = True
+        return from_bytes(self.held[places])
+
+
 class Codes:
     """The codes of images by place, each computed once."""
 
-    def __init__(self, encode: Encode, data: DataSet, factors: Factors, execution: Execution) -> None:
-        self.encode, self.data, self.factors, self.execution = encode, data, factors, execution
-        self.known = np.zeros(len(factors.rows), bool)
+    def __init__(self, encode: Encode, pool: Pool, execution: Execution) -> None:
+        self.encode, self.pool, self.factors, self.execution = encode, pool, pool.factors, execution
+        self.known = np.zeros(len(self.factors.rows), bool)
         self.table = np.empty((0, 0), np.float32)
 
     def of(self, places: np.ndarray) -> np.ndarray:
@@ -90,7 +118,7 @@ class Codes:
         for start in range(0, len(missing), ENCODED):
             self.execution.stop.check()
             part = missing[start : start + ENCODED]
-            images = self.data.images(self.factors.rows[part])
+            images = self.pool.images(part)
             found = self.execution.in_batches(lambda rows: (self.encode(rows),), images)[0].float().numpy()
             if not np.isfinite(found).all():
                 raise InputError("the encoder gives codes that are not finite", hint="train it again")
@@ -102,10 +130,10 @@ class Codes:
         return self.table[places]
 
 
-def measure(encode: Encode, data: DataSet, protocol: Protocol, seed: int, execution: Execution) -> dict[str, float]:
-    """All metrics of an encoder by name: mig, dci_..., sap, factor_vae, beta_vae. InputError: see `Factors`."""
-    factors = choose_rows(data, protocol)
-    codes = Codes(encode, data, factors, execution)
+def measure(encode: Encode, pool: Pool, seed: int, execution: Execution) -> dict[str, float]:
+    """All metrics of an encoder by name: mig, dci_..., sap, factor_vae, beta_vae. InputError: see `Codes.of`."""
+    protocol, factors = pool.protocol, pool.factors
+    codes = Codes(encode, pool, execution)
     random = np.random.default_rng(seed)
     train, test = (draw_coded(codes, n, random) for n in (protocol.train, protocol.test))
     variances = codes.of(factors.draw(protocol.variance, random)).var(0, ddof=1)
@@ -115,11 +143,6 @@ def measure(encode: Encode, data: DataSet, protocol: Protocol, seed: int, execut
     found["factor_vae"] = score_factor_vae(voted[0], voted[1], variances)
     found["beta_vae"] = score_beta_vae(shared[0], shared[1])
     return found
-
-
-def choose_rows(data: DataSet, protocol: Protocol) -> Factors:
-    """The factors of the images that a protocol draws from. InputError: see `Factors`."""
-    return Factors(data, data.held_out() if protocol.held_out else np.arange(len(data)))
 
 
 def pairs_of(batches: tuple[int, int, int]) -> Sequence[tuple[int, int]]:
@@ -154,6 +177,6 @@ def draw_differences(codes: Codes, n: int, pairs: int, random: np.random.Generat
     return Voted(np.abs(codes.of(first) - codes.of(second)).mean(1), fixed)
 
 
-def describe_protocol(protocol: Protocol, factors: Factors) -> dict[str, Any]:
+def describe_protocol(pool: Pool) -> dict[str, Any]:
     """What a table of scores must say beside it."""
-    return asdict(protocol) | {"factors": factors.names, "images": len(factors.rows)}
+    return asdict(pool.protocol) | {"factors": pool.factors.names, "images": len(pool.factors.rows)}

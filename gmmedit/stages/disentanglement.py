@@ -12,7 +12,7 @@ from gmmedit import artifacts, datasets
 from gmmedit.datasets import DataSet
 from gmmedit.datasets.resized import fit
 from gmmedit.discovery.controls import ControlSettings, make_control
-from gmmedit.discovery.protocol import PROTOCOLS, Encode, choose_rows, describe_protocol, measure
+from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
 from gmmedit.discovery.reading import read_encoder
 from gmmedit.errors import InputError
 from gmmedit.evaluation.metrics.extras import import_sklearn
@@ -44,17 +44,18 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     import_sklearn("sklearn.ensemble", "DCI")
     protocol = PROTOCOLS[request.protocol]
     found: dict[str, Any] = {}
-    data, code = None, ControlSettings.code
-    for path in request.encoders:
-        encode, shape, code = open_encoder(path)
-        data = open_data(request, shape, path)
-        found[str(path)] = measure(encode, data, protocol, request.seed, execution)
-    data = data or datasets.load(request.data, request.size)
+    encoders = {path: open_encoder(path) for path in request.encoders}
+    data = datasets.load(request.data, request.size)
+    for path, (_, shape, _) in encoders.items():
+        data = fit_data(data, shape, path)
+    pool = Pool(data, protocol)
+    for path, (encode, _, _) in encoders.items():
+        found[str(path)] = measure(encode, pool, request.seed, execution)
+    code = next((size for _, _, size in encoders.values()), ControlSettings.code)
     for name, control in open_controls(request, data, code, execution):
-        found[name] = measure(control, data, protocol, request.seed, execution)
-    described = describe_protocol(protocol, choose_rows(data, protocol))
-    return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed, "protocol": described,
-            "scores": found}  # fmt: skip
+        found[name] = measure(control, pool, request.seed, execution)
+    return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed,
+            "protocol": describe_protocol(pool), "scores": found}  # fmt: skip
 
 
 def open_controls(
@@ -73,10 +74,10 @@ def open_encoder(path: Path) -> tuple[Encode, tuple[int, int, int], int]:
     return encoder, encoder.config.image_shape, encoder.config.code
 
 
-def open_data(request: DisentanglementRequest, shape: tuple[int, int, int], path: Path) -> DataSet:
+def fit_data(data: DataSet, shape: tuple[int, int, int], path: Path) -> DataSet:
     """The data with images as an encoder takes them. InputError: they have other channels, or are not square."""
     channels, height, width = shape
-    data = fit(datasets.load(request.data, request.size), height)
+    data = fit(data, height)
     if data.image_shape != shape:
         message = f"{path} encodes images of {height} x {width} pixels and {channels} channels"
         raise InputError(f"{message}, {data.name} has {data.image_shape}", hint="--data shapes, or omit --size")
