@@ -132,6 +132,27 @@ class GraphSettings(Section):
     seed: Seed = 0
 
 
+class DiscoverSettings(Section):
+    """How directions are found without labels, and how the encoder that reads them is trained."""
+
+    k: Annotated[int, Field(ge=2, le=4096)] = 32
+    method: Literal["contrastive", "sefa", "pca", "shift", "random"] = "contrastive"
+    space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
+    seed: Seed = 0
+    candidate_steps: Annotated[int, Field(ge=0, le=10**7)] = 600  # of the latent-shift reconstructor; 0: no candidates
+    steps: Positive = 2_000  # of the contrast
+    groups: Several = 8  # directions in a step
+    repeats: Several = 4  # samples that each of them moves
+    lr: Rate = 1e-3
+    shift: Rate = 3.0  # largest shift, in standard deviations of the prior
+    decomposition: bool = True  # rotate the generator's own basis; False: all of the space
+    loss: Literal["bce", "nce"] = "bce"
+    flip: Annotated[float, Field(gt=0, le=1)] = 0.95  # similarity from which a negative counts as a positive; 1: none
+    entropy: Weight = 1.0  # weight of the entropy of a variation over the code's dimensions
+    temperature: Rate = 0.1  # of the softmax in it
+    precision: AutoPrecision = "auto"  # of generator and encoder while they are trained
+
+
 class EvaluateSettings(Section):
     """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
@@ -158,6 +179,7 @@ class Config(Section):
     invert: InvertSettings = InvertSettings()
     tune: TuneSettings = TuneSettings()
     graph: GraphSettings = GraphSettings()
+    discover: DiscoverSettings = DiscoverSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: EvaluateSettings = EvaluateSettings()
 

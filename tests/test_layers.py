@@ -34,14 +34,16 @@ ALLOWED = {
     "datasets": GROUND | {"classifiers"},
     "run": RUN - {"run"},
     "fitting": RUN,
-    "editing": RUN | {"fitting", "editors", "pictures"},
-    "evaluation": RUN | {"fitting", "editors", "pictures"},
+    "editing": RUN | {"discovery", "fitting", "editors", "pictures"},
+    "evaluation": RUN | {"discovery", "fitting", "editors", "pictures"},
     "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
-    "report": RUN | {"fitting", "editors", "editing", "evaluation", "pictures"},
+    "discovery": RUN | {"datasets", "editors", "evaluation", "pictures", "training"},
+    "report": RUN | {"discovery", "fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},
-    "web": RUN | {"editing", "editors", "pictures"},
-    "stages": RUN | {"datasets", "fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
-    "cli": RUN | {"stages", "training", "datasets", "editing", "evaluation", "report", "web"},
+    "web": RUN | {"discovery", "editing", "editors", "pictures"},
+    "stages": RUN
+    | {"datasets", "discovery", "fitting", "editing", "editors", "evaluation", "pictures", "report", "verification"},
+    "cli": RUN | {"discovery", "stages", "training", "datasets", "editing", "evaluation", "report", "web"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -60,6 +62,9 @@ STAGES = {
     "verify",
     "export",
     "look",
+    "discover",
+    "disentanglement",
+    "traverse",
 }
 
 STANDARD = sys.stdlib_module_names

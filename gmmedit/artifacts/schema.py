@@ -109,8 +109,8 @@ EDITS = Kind(
         Field("strengths", ("S", "N"), "f4", "strength at which each sample was moved: `alphas`, or as solved"),
         Field("latent", ("N", "L", "D"), "f4", "latents before the edit: W+, or z with L = 1"),
         Field("latents", ("S", "N", "L", "D"), "f4", "latents after it"),
-        Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before"),
-        Field("labels_after", ("S", "N", "K"), "f4", "the classifier's probabilities after"),
+        Field("labels_before", ("N", "K"), "f4", "the classifier's probabilities before", optional=True),
+        Field("labels_after", ("S", "N", "K"), "f4", "the same after; none of a run without mixture.h5", optional=True),
         Field(
             "identity",
             ("S", "N", "E"),
@@ -141,6 +141,28 @@ INVERSIONS = Kind(
         Field("density", ("N",), "f4", "mean squared chart coordinate, about 1 for a sample"),
         Field("percentile", ("N",), "f4", "share of own samples with smaller errors; NaN: none were inverted"),
         Field("own_errors", ("R",), "f4", "`error` of own samples, ascending", optional=True),
+    ),
+)
+
+DIRECTIONS = Kind(
+    name="directions",
+    version=1,
+    command="gmmedit discover",
+    summary="Directions that were found without labels, the one that changes images most first, and the encoder that "
+    "reads them; `encoder` in the root attribute `extra` is its shape.",
+    rows=None,
+    fields=(
+        Field("directions", ("k", "X"), "f4", "orthonormal rows, in chart coordinates"),
+        Field("scale", ("k",), "f4", "length of one step: what a direction changes moves by one standard deviation"),
+        Field("origin", ("X",), "f4", "mean of the samples, in chart coordinates"),
+        Field("dominant", ("k",), "i8", "the code dimension that each direction changes most"),
+        Field("change", ("k",), "f4", "mean absolute change of the pixels by one standard deviation of the prior"),
+        Field("affinity", ("k", "K"), "f4", "correlation of the coordinate with each category's score", optional=True),
+        Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
+        Field("encoder/*", (), "any", "weights of the encoder, from images to codes (N, k)"),
+        Field("candidates/*", (), "any", "candidates/directions (k, X): of the latent-shift reconstructor"),
+        Field("basis/*", (), "any", "basis/rows (X, X) and basis/values (X): of the semantic decomposition"),
+        Field("history/*", (), "any", "steps and losses of the contrast, T values each"),
     ),
 )
 
@@ -235,6 +257,7 @@ IN_ORDER = (
     GRAPH,
     EDITS,
     INVERSIONS,
+    DIRECTIONS,
     EVALUATION,
     COMPARISON,
     INVERTED_EVALUATION,

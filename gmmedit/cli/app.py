@@ -11,6 +11,7 @@ import typer
 
 from gmmedit import __version__
 from gmmedit.cli.completion import complete_generators
+from gmmedit.cli.discover import discover, disentanglement
 from gmmedit.cli.edit import edit
 from gmmedit.cli.errors import CommandGroup
 from gmmedit.cli.evaluate import compare, evaluate, report
@@ -174,6 +175,8 @@ def fit_mixture(
 app.command()(edit)
 app.command()(invert)
 app.command()(graph)
+app.command()(discover)
+app.command()(disentanglement)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(report)

@@ -33,6 +33,10 @@ def edit(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: NoBatch = None, seed: DrawSeed = None,
     force: NoForce = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     attr: Annotated[list[str] | None, typer.Option(help=ATTR, autocompletion=complete_attributes)] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(help="NUMBER[:STEPS] of a discovered direction, e.g. 3:2; repeatable, also together with --attr."),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Strength: 1 reaches the target, above 1 extrapolates, below 0 moves away.")
     ] = None,
@@ -91,6 +95,7 @@ def edit(
     from gmmedit import config as settings
     from gmmedit.cli.tables import show_edit
     from gmmedit.stages import edit as stage
+    from gmmedit.stages import traverse
 
     note_ignored_options("edit", quiet, batch=batch, force=force)
     flags = {"draw": draw, "polish": polish, "picture": picture, "precision": precision, "seed": seed, "gan": gan}
@@ -98,10 +103,24 @@ def edit(
     resolved = settings.load(config, edit=flags)
     known = stage.attributes_of(run) if attr else []
     request = stage.Request.parse(
-        attr or [], alpha, alphas, target, index, seeds, latents, each, known, latents_space, inverted
+        attr or [],
+        alpha,
+        alphas,
+        target,
+        index,
+        seeds,
+        latents,
+        each,
+        known,
+        latents_space,
+        inverted,
+        direction or [],
     )
     with open_execution(run, device, 1, False, restart, quiet, trust) as execution:
-        path = stage.run(run, resolved.edit, request, execution, out, video)
+        if request.directions and not attr and not (run / "mixture.h5").exists():
+            path = traverse.run(run, request, execution, out, video)
+        else:
+            path = stage.run(run, resolved.edit, request, execution, out, video)
     show_edit(path, quiet, json_)
     if video:
         print_written(video, quiet or json_)

@@ -92,7 +92,8 @@ def show_edit(path: Path, quiet: bool, as_json: bool) -> None:
     elif not quiet:
         rows = [[row["label"], *(f"{value:.2f}" for value in row["means"])] for row in report["labels"]]
         styles = ["bold" if row["edited"] else "" for row in report["labels"]]
-        print_in_blocks([["label", "before", *report["headings"]], *rows], ["", *styles])
+        if rows:
+            print_in_blocks([["label", "before", *report["headings"]], *rows], ["", *styles])
         for line in [*report["verdicts"], *report["changes"]]:
             typer.echo(line)
         for name in report["files"]:

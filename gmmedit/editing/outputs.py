@@ -83,6 +83,10 @@ def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: st
     The first column is unedited, the others are the strengths or aims; the edited labels are below each image.
     """
     config, targets = edits.spec.config, edited_columns(edits)
+    headings = ["unedited", *config["headings"]]
+    images = np.concatenate([before[None], after]).swapaxes(0, 1)
+    if not targets:  # moved along discovered directions only
+        return contact_sheet(images, headings, [[""] * len(headings)] * len(before), title)
     strengths, after_labels = edits["strengths"], edits["labels_after"]  # (S, N), (S, N, K)
     captions = []
     for i in range(len(before)):
@@ -94,6 +98,4 @@ def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: st
             if config["target"] is not None:
                 texts[-1] += f" at {strengths[s, i]:.2f}"
         captions.append(texts)
-    headings = ["unedited", *config["headings"]]
-    images = np.concatenate([before[None], after]).swapaxes(0, 1)
     return contact_sheet(images, headings, captions, title)

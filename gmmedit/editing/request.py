@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +17,7 @@ from gmmedit.editing.numbers import (
     parse_numbers,
     parse_strength,
 )
+from gmmedit.editing.steps import Amounts, describe_directions, parse_directions
 from gmmedit.errors import InputError, nearest
 
 DEFAULT_ROWS = "0-7"
@@ -94,6 +96,7 @@ class Request:
     rows: tuple[int, ...]  # of "inverted": none for all
     latents: Path | None  # FILE or FILE:KEY
     latents_space: LatentSpace | None = None  # None: detected
+    directions: Amounts = ()  # steps along discovered directions, scaled by each alpha
 
     @classmethod
     def parse(
@@ -109,13 +112,17 @@ class Request:
         attributes: Attributes = (),
         latents_space: LatentSpace | None = None,
         inverted: bool = False,
+        direction: Sequence[str] = (),
     ) -> "Request":
         """The request that the options of `gmmedit edit` make; attributes: those of the run.
 
         InputError: nothing to edit, options that exclude each other, or an option that cannot be parsed.
         """
-        if not attr:
+        directions = parse_directions(direction)
+        if not attr and not directions:
             raise InputError("nothing to edit", hint=f"--attr {SYNTAX}")
+        if directions and (each or target is not None):
+            raise InputError("--direction cannot be combined with --each or --target", hint="--direction 3:2 --alpha 1")
         check_exclusive("--alpha, --alphas and --target", alpha, alphas, target)
         check_exclusive("--index, --seeds and --latents", index, seeds, latents)
         check_exclusive("--inverted, --seeds and --latents", inverted or None, seeds, latents)
@@ -132,19 +139,19 @@ class Request:
         if target is not None and (aims[0].strength or 0.0) <= 0:
             message = f"--target {target:g}: --attr {aims[0].title()} moves away from that label"
             raise InputError(message, hint=f"aim at the value itself: --attr {aims[0].attribute}=VALUE")
+        make = partial(cls, aims, grid, each, target, directions=directions)
         if inverted:
-            chosen = () if index is None else parse_numbers(index, "--index")
-            return cls(aims, grid, each, target, "inverted", chosen, None)
+            return make("inverted", () if index is None else parse_numbers(index, "--index"), None)
         if latents is not None:
-            return cls(aims, grid, each, target, "latents", (), latents, latents_space)
+            return make("latents", (), latents, latents_space)
         if seeds is not None:
-            return cls(aims, grid, each, target, "seeds", parse_numbers(seeds, "--seeds"), None)
-        rows = parse_numbers(DEFAULT_ROWS if index is None else index, "--index")
-        return cls(aims, grid, each, target, "index", rows, None)
+            return make("seeds", parse_numbers(seeds, "--seeds"), None)
+        return make("index", parse_numbers(DEFAULT_ROWS if index is None else index, "--index"), None)
 
     def title(self) -> str:
         """The aims in one line: `hair_color=blond, glasses:-1`."""
-        return ", ".join(aim.title() for aim in self.aims)
+        moved = [describe_directions(self.directions)] if self.directions else []
+        return ", ".join([*(aim.title() for aim in self.aims), *moved])
 
     def headings(self) -> list[str]:
         """The heading of each column."""
@@ -152,7 +159,8 @@ class Request:
             return [aim.title() for aim in self.aims]
         if self.target is not None:
             return [f"target {self.target:g}"]
-        if self.alphas == (1,) and len(self.aims) == 1 and self.aims[0].strength != 1:
+        own = bool(self.directions) or (len(self.aims) == 1 and self.aims[0].strength != 1)
+        if self.alphas == (1,) and own:
             return [self.title()]
         return [f"alpha {alpha:g}" for alpha in self.alphas]
 

@@ -76,6 +76,14 @@ class Editor(ABC):
 
 
 @dataclass(frozen=True)
+class Discovered:
+    """Directions that were found without labels: steps (M, D') of one each, in the coordinates of a chart."""
+
+    chart: Coordinates
+    steps: Tensor
+
+
+@dataclass(frozen=True)
 class Material:
     """What editors are made from; all get the same samples and labels.
 
@@ -89,6 +97,7 @@ class Material:
         chart, model: of mixture.h5.
         optimisation: how edits are found for each image; None where gradients do not pass.
         seed: of random numbers.
+        discovered: of directions.h5; None: the run has none.
     """
 
     space: str
@@ -102,6 +111,7 @@ class Material:
     model: AttributeMixture
     optimisation: Optimisation | None
     seed: int
+    discovered: Discovered | None = None
 
 
 class Unsuitable(InputError):

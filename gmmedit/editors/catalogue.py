@@ -42,6 +42,7 @@ ENTRIES = {
     "stylespace": Entry(f"{BASELINES}.stylespace:fit_stylespace"),
     "ganspace": Entry(f"{BASELINES}.unsupervised:fit_ganspace"),
     "sefa": Entry(f"{BASELINES}.unsupervised:fit_sefa"),
+    "direction": Entry("gmmedit.editors.direction:fit_direction"),
     "random": Entry(f"{BASELINES}.linear:fit_random"),
     "none": Entry(f"{BASELINES}.linear:fit_none"),
 }

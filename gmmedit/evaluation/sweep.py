@@ -5,8 +5,8 @@ which all figures are computed.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,9 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EvaluateSettings
+from gmmedit.discovery.reading import read_directions
 from gmmedit.editors import catalogue as editors
-from gmmedit.editors.base import Editor, Material, Unsuitable
+from gmmedit.editors.base import Discovered, Editor, Material, Unsuitable
 from gmmedit.errors import InputError
 from gmmedit.evaluation.fidelity import measure_fidelity
 from gmmedit.evaluation.judge import (
@@ -76,6 +77,7 @@ def score_editors(
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
         named = {"classifier": evaluation_classifier_of(settings, run.labels), "first_seed": first_seed}
         spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
+        spec = with_directions(spec, run, names)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
         editors.check_extras(names)
@@ -148,6 +150,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         model=model,
         optimisation=optimisation,
         seed=settings.seed,
+        discovered=read_discovered(run) if "directions" in spec.parents else None,
     )
     observed = observe_samples(judge, draw_unseen(renderer, space, settings))
     return SweepInputs(spec, material, judge, observed, settings)
@@ -181,6 +184,22 @@ def run_spec(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings
     )
 
 
+def with_directions(spec: RunSpec, run: RunFolder, names: Sequence[str]) -> RunSpec:
+    """The spec with directions.h5 as a parent, where there is one in the space of the mixture and an editor uses it."""
+    if "direction" not in names or not run.file("directions").exists():
+        return spec
+    directions = run.artifact("directions")
+    if directions.spec.config["space"] != run.fitted_space:
+        return spec
+    return replace(spec, parents={**spec.parents, "directions": directions.fingerprint})
+
+
+def read_discovered(run: RunFolder) -> Discovered:
+    """The directions of directions.h5."""
+    found = read_directions(run.artifact("directions"))
+    return Discovered(found.chart, found.steps)
+
+
 def read_evaluated(path: Path, spec: RunSpec) -> Arrays:
     """For a comparison, the observations and costs in evaluation.h5, if its settings and samples are the same."""
     if spec.kind == "evaluation" or not path.exists():
@@ -195,7 +214,8 @@ def observation_key(spec: RunSpec) -> tuple[object, ...]:
     """What the observations of an editor depend on: parents, weights of the classifier, settings."""
     config = spec.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
     classifier = spec.classifier["fingerprint"] if spec.classifier else None
-    return dict(spec.parents), classifier, config
+    parents = {name: parent for name, parent in spec.parents.items() if name != "directions"}  # ours do not use it
+    return parents, classifier, config
 
 
 def score_editor(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None], fits: Cost) -> None:

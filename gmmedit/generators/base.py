@@ -50,6 +50,10 @@ class Generator(nn.Module, ABC):
         its style, and whether it makes the image (ToRGB). Empty for families without styles."""
         return []
 
+    def first_layer(self) -> Tensor | None:
+        """The matrix (channels, z_dim) of the layer that takes z; None: there is none, or it is not known."""
+        return None
+
     @abstractmethod
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Latents z (N, z_dim) and one-hot classes c (N, n_classes) to truncated w (see `truncate`)."""

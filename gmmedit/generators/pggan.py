@@ -69,6 +69,11 @@ class PGGAN(Generator):
         self.z_dim, self.w_shape, self.n_classes = config.z_dim, None, 0
         self.image_shape = (config.image_channels, config.resolution, config.resolution)
 
+    def first_layer(self) -> Tensor | None:
+        """See `Generator.first_layer`: a row for each channel and position."""
+        weight = self.get_parameter("layer0.weight")
+        return weight.detach().permute(0, 2, 3, 1).flatten(0, 2)
+
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """z unchanged."""
         return z

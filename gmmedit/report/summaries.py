@@ -89,6 +89,8 @@ def count_steps(taken: int, each: int) -> str:
 def edit_report(path: Path) -> dict[str, Any]:
     """Summary of edits.h5: mean labels before and after, the change of the target and of the others, files."""
     with artifacts.open(path, "edits") as edits:
+        if "labels_after" not in edits:
+            return unlabelled_report(edits)
         before, after = edits["labels_before"], edits["labels_after"]
         targets = edited_columns(edits)
         rows, start, named = [], 0, {}
@@ -110,17 +112,27 @@ def edit_report(path: Path) -> dict[str, Any]:
                 verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
                 changes += [f"{heading}: {line}" for line in describe_change(edits, s)]
         verdicts += edits.attrs.get("notes", [])
-        folder = path.parent / "edits"
-        files = [str(path), str(folder / "sheet.png")]
-        if (folder / "animation.webp").exists():
-            files.append(str(folder / "animation.webp"))
         return {
             "headings": config["headings"],
             "labels": rows,
             "verdicts": verdicts,
             "changes": changes,
-            "files": files,
+            "files": list_files(path),
         }
+
+
+def unlabelled_report(edits: Artifact) -> dict[str, Any]:
+    """As `edit_report`, of edits along discovered directions in a run without labels."""
+    notes = edits.attrs.get("notes", [])
+    return {"headings": edits.spec.config["headings"], "labels": [], "verdicts": notes, "changes": [],
+            "files": list_files(edits.path)}  # fmt: skip
+
+
+def list_files(path: Path) -> list[str]:
+    """The files that an edit wrote: edits.h5, the sheet, the animation."""
+    folder = path.parent / "edits"
+    images = [folder / name for name in ("sheet.png", "animation.webp")]
+    return [str(path), str(images[0]), *([str(images[1])] if images[1].exists() else [])]
 
 
 def inversion_report(path: Path) -> dict[str, Any]:
@@ -194,7 +206,9 @@ def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: d
     owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
     held = held_by_all(all_others_held(len(edits.attributes)), {owner[column] for column in targets})
     others = [column for column in named if owner[column] in held]
-    moved = ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets)
+    moved = (
+        ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets) or "no label is aimed at"
+    )
     if not others:
         return moved
     worst = max(others, key=lambda column: change[column])

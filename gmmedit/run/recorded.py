@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact
 from gmmedit.config import (
+    DiscoverSettings,
     EvaluateSettings,
     FitMixtureSettings,
     FitSingleSettings,
@@ -63,6 +64,7 @@ MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that ha
     "mixture": (FitMixtureSettings, FitSingleSettings),  # with the space and the rows of fit-single
     "inversions": (InvertSettings,),
     "graph": (GraphSettings,),
+    "directions": (DiscoverSettings,),
     "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
     "comparison": (EvaluateSettings, FitSingleSettings),
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
+from gmmedit.editing.directions import Mover, move_all, open_mover
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
 from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
@@ -57,6 +58,7 @@ def run(
         if settings.gan:
             settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
         session = open_session(run_folder, settings)
+        mover = open_mover(run_folder, request.directions, session.space)
         scale = open_identity_scale(run_folder, settings.features)
         index, latent = select_latents(request, run_folder, session)
         photographs = None
@@ -66,7 +68,7 @@ def run(
             photographs = inversions["images"][index] if session.pastes else None
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
-        spec = run_spec(mixture, latent, index, images, session, request, scale, photographs)
+        spec = run_spec(mixture, latent, index, images, session, request, scale, photographs, mover)
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
@@ -75,7 +77,7 @@ def run(
             refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs)
+            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs, mover)
         write_images(path, request.title())
         if video:
             write_video(path, video)
@@ -85,6 +87,7 @@ def run(
 def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
     index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None, photographs: np.ndarray | None,
+    mover: Mover | None,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
@@ -98,7 +101,7 @@ def write_edits(
             execution.stop.check()
             editor = session.make_editor(images[start:stop])
             own = None if photographs is None else photographs[start:stop]
-            rows = edit_rows(session, editor, request, aims, latent[start:stop], own)
+            rows = edit_rows(session, editor, request, aims, latent[start:stop], own, mover)
             if scale:
                 images_of = rows["images_before"], rows["images_after"]
                 rows["identity"] = compare_identity(scale.embedder, *images_of, execution.device)
@@ -109,7 +112,7 @@ def write_edits(
 
 def edit_rows(
     session: EditSession, editor: MixtureEditor, request: Request, aims: Aims, latent: Tensor,
-    photographs: np.ndarray | None,
+    photographs: np.ndarray | None, mover: Mover | None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The datasets of one chunk of latents (N, L, D): latents, labels and images before and after each strength.
 
@@ -117,7 +120,7 @@ def edit_rows(
     """
     images, labels = session.generate(latent)
     columns = plan_columns(session, editor, request, aims, latent)
-    moved = [session.move(editor, latent, moves) for _, moves in columns]
+    moved = [move_all(session, editor, latent, moves, scale, mover) for scale, moves in columns]
     generated = [session.generate(latents) for latents in moved]
     if photographs is not None:
         amounts = [strongest(moves) for _, moves in columns]
@@ -194,7 +197,7 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
 
 def run_spec(
     mixture: Artifact, latent: Tensor, index: np.ndarray, images: list[int], session: EditSession, request: Request,
-    scale: IdentityScale | None, photographs: np.ndarray | None,
+    scale: IdentityScale | None, photographs: np.ndarray | None, mover: Mover | None,
 ) -> RunSpec:  # fmt: skip
     """The specification of edits.h5."""
     channels, height, width = session.renderer.generator.image_shape
@@ -212,6 +215,8 @@ def run_spec(
         config["photographs"] = artifacts.tensors_fingerprint({"images": photographs})
     if session.settings.gan:
         config["gan_fingerprint"] = session.renderer.generator.fingerprint
+    if mover:
+        config["direction"] = [list(pair) for pair in mover.amounts]
     if scale:
         config |= {"features": scale.name, "embedder": scale.embedder.fingerprint}
     if session.settings.draw == "sample":
@@ -226,7 +231,7 @@ def run_spec(
             "K": sum(len(values) for _, values in mixture.attributes),
             "H": height, "W": width, "C": channels, **({"E": 1} if scale else {}),
         },
-        parents={"mixture": mixture.fingerprint},
+        parents={"mixture": mixture.fingerprint} | ({"directions": mover.fingerprint} if mover else {}),
         generator=mixture.spec.generator,
         classifier=mixture.spec.classifier,
         attributes=mixture.spec.attributes,

@@ -11,6 +11,7 @@ from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.page import render_document
 from gmmedit.report.examples import Example, examples_of, leading_editor
+from gmmedit.report.sections.directions import directions_section
 from gmmedit.report.sections.edits import edits_section
 from gmmedit.report.sections.extremes import extremes_section
 from gmmedit.report.sections.fits import fits_section, labels_section
@@ -46,6 +47,7 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
             comparison_section(run_folder),
             labels_section(run_folder),
             fits_section(run_folder),
+            *directions_section(run_folder),
             run_section(run_folder),
             reproduction_section(run_folder),
         ]

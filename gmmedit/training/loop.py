@@ -28,8 +28,12 @@ SHOWN_LOSSES = 2  # in a line of progress
 NO_CURVE = ("images", "images_per_second", "resolution")
 
 
-def run_training(trainer: Trainer, out: Path, save: Callable[[Path], None], execution: Execution) -> Path:
+def run_training(
+    trainer: Trainer, out: Path, save: Callable[[Path], None], execution: Execution, log_every: int | None = None
+) -> Path:
     """Train to the end in `out`, from its checkpoint if there is one; the path of what `save` writes.
+
+    log_every: steps between two lines of the log; None: LOG_EVERY.
 
     InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full,
     another process trains there, or a loss is not finite any more: the checkpoint is the last good state. Stopped: a
@@ -41,7 +45,7 @@ def run_training(trainer: Trainer, out: Path, save: Callable[[Path], None], exec
         for done in trainer:
             check_finite(trainer, done, out)
             show_progress(trainer, done, execution)
-            if trainer.step % LOG_EVERY == 0:
+            if trainer.step % (log_every or LOG_EVERY) == 0:
                 append_log(out / f"{trainer.name}.jsonl", log_line(done))
             if trainer.step % SHEET_EVERY == 0:  # before the checkpoint, after which it would not be made again
                 show(trainer, out, f"_{done.images:07d}")

@@ -4,11 +4,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gmmedit.discovery.reading import Directions
 from gmmedit.editing.request import Aim, Attributes
 from gmmedit.runtime.commands import on_run
 
 LEAST, GREATEST, STEP = -1.0, 1.5, 0.05  # strengths of a slider
+FARTHEST, PACE = 3.0, 0.1  # steps along a direction, each way
 DIGITS = 3  # of a strength, on the page and in the command
 
 Value = float | str | None  # of one control: a strength, or the name of a value
@@ -47,23 +50,73 @@ class Control:
         return (aim.value, aim.strength) if self.chosen else (aim.strength,)
 
 
+@dataclass(frozen=True)
+class Along:
+    """Steps along a discovered direction: an aim beside those of attributes."""
+
+    number: int
+    steps: float
+
+    @property
+    def attribute(self) -> str:
+        """The name of its control."""
+        return f"direction {self.number}"
+
+    def title(self) -> str:
+        """As in --direction: `3:2`."""
+        return f"{self.number}:{self.steps:g}"
+
+
+@dataclass(frozen=True)
+class DirectionControl:
+    """The slider of a discovered direction. label: its number, and the label that it goes with."""
+
+    number: int
+    label: str
+    neutral: tuple[Value, ...] = (0.0,)
+
+    @property
+    def attribute(self) -> str:
+        """See `Along.attribute`."""
+        return f"direction {self.number}"
+
+    def aim(self, given: Values) -> Along | None:
+        """See `Control.aim`."""
+        steps = round(float(given[0] or 0), DIGITS)
+        return Along(self.number, steps) if steps else None
+
+    def show(self, aim: Along | None) -> tuple[Value, ...]:
+        """See `Control.show`."""
+        return self.neutral if aim is None else (aim.steps,)
+
+
+AnyAim = Aim | Along
+AnyControl = Control | DirectionControl
+
+
+def list_directions(directions: Directions | None) -> list[DirectionControl]:
+    """The controls of the directions; none without any."""
+    count = len(directions.steps) if directions else 0
+    return [DirectionControl(i, f"direction {directions.title(i)}") for i in range(count) if directions]
+
+
 def list_controls(attributes: Attributes) -> list[Control]:
     """The controls of the attributes; one with a single value cannot be edited and has none."""
     return [Control(name, tuple(values)) for name, values in attributes if len(values) > 1]
 
 
-def to_aims(controls: Sequence[Control], values: Values) -> tuple[Aim, ...]:
+def to_aims(controls: Sequence[AnyControl], values: Values) -> tuple[AnyAim, ...]:
     """The aims that the values of all controls express, in the order of the controls."""
     return tuple(aim for control, own in _shares(controls, values) if (aim := control.aim(own)))
 
 
-def to_values(controls: Sequence[Control], aims: Sequence[Aim]) -> list[Value]:
+def to_values(controls: Sequence[AnyControl], aims: Sequence[AnyAim]) -> list[Value]:
     """The values of all controls that express the aims."""
-    known = {aim.attribute: aim for aim in aims}
+    known: dict[str, Any] = {aim.attribute: aim for aim in aims}
     return [value for control in controls for value in control.show(known.get(control.attribute))]
 
 
-def _shares(controls: Sequence[Control], values: Values) -> Iterator[tuple[Control, Values]]:
+def _shares(controls: Sequence[AnyControl], values: Values) -> Iterator[tuple[AnyControl, Values]]:
     """Each control with its own of all values."""
     start = 0
     for control in controls:
@@ -73,7 +126,7 @@ def _shares(controls: Sequence[Control], values: Values) -> Iterator[tuple[Contr
 
 
 def edit_command(
-    run: Path, source: Sequence[str], aims: Sequence[Aim], config: Path | None = None, first: Sequence[str] = ()
+    run: Path, source: Sequence[str], aims: Sequence[AnyAim], config: Path | None = None, first: Sequence[str] = ()
 ) -> str:
     """The line of `gmmedit edit` that makes this edit of the images `source` (`--seeds 7`); empty without aims.
 
@@ -83,7 +136,7 @@ def edit_command(
         return ""
     words = ["gmmedit", "edit", *source]
     for aim in aims:
-        words += ["--attr", aim.title()]
+        words += ["--direction" if isinstance(aim, Along) else "--attr", aim.title()]
     given = ["--config", str(config)] if config else []
     commands = [[*command, *given] for command in (first, words) if command]
     return " && ".join(on_run(shlex.join(command), run) for command in commands)

@@ -11,11 +11,19 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from gmmedit.editing.request import Aim
 from gmmedit.errors import GmmeditError
 from gmmedit.web.bars import show_bars
-from gmmedit.web.controls import GREATEST, LEAST, STEP, edit_command, list_controls, to_aims, to_values
+from gmmedit.web.controls import (
+    AnyAim,
+    AnyControl,
+    edit_command,
+    list_controls,
+    list_directions,
+    to_aims,
+    to_values,
+)
 from gmmedit.web.downloads import write_image, write_projected
+from gmmedit.web.parts import lay_out_all, show_image, to_shown, triggers_of
 from gmmedit.web.sessions import Edited, Tab
 from gmmedit.web.tabs import Tabs
 from gmmedit.web.uploads import Upload
@@ -48,7 +56,7 @@ class Page:
 
     def __init__(self, tabs: Tabs, run: Path, config: Path | None, title: str) -> None:
         self.tabs, self.run, self.config, self.attributes = tabs, run, config, tabs.attributes
-        self.controls = list_controls(tabs.attributes)
+        self.controls: list[AnyControl] = [*list_controls(tabs.attributes), *list_directions(tabs.directions)]
         gr.Markdown(f"## gmmedit\n{title}", elem_id="title")
         with gr.Row(elem_id="work"):
             with gr.Column(elem_id="images"):
@@ -57,7 +65,7 @@ class Page:
                 self.status = gr.HTML(elem_id="status")
             with gr.Column(elem_id="controls"):
                 self.lay_out_starts()
-                self.inputs = [part for control in self.controls for part in lay_out(control.attribute, control.values)]
+                self.inputs = lay_out_all(self.controls)
             with gr.Column(elem_id="results"):
                 self.lay_out_results()
 
@@ -206,7 +214,7 @@ class Page:
 
     # What is shown
 
-    def find(self, request: gr.Request, values: Texts) -> tuple[Tab, tuple[Aim, ...]]:
+    def find(self, request: gr.Request, values: Texts) -> tuple[Tab, tuple[AnyAim, ...]]:
         """The visitor's session and the aims of the controls; a session that was closed starts anew from its seed."""
         tab = self.tabs.find(name_of(request))
         if tab.start is None and values[0] is not None:
@@ -243,37 +251,6 @@ class Page:
             gr.Gallery(visible=False),
             *downloads,
         ]
-
-
-def show_image(label: str) -> gr.Image:
-    """An image that is only shown."""
-    return gr.Image(
-        label=label, format="png", interactive=False, buttons=["fullscreen"], elem_id=label, min_width=120,
-        alt_text=f"the image {label} the edit",
-    )  # fmt: skip
-
-
-def lay_out(attribute: str, values: Sequence[str]) -> list[Any]:
-    """The parts of one attribute, in the order of `Control.neutral`."""
-    if len(values) == 2:
-        label = attribute if values[1] == "yes" else f"{attribute}: {values[0]} ← → {values[1]}"
-        return [gr.Slider(LEAST, GREATEST, 0, step=STEP, label=label, elem_classes="strength")]
-    with gr.Row():
-        choice = gr.Dropdown([("as it is", ""), *((value, value) for value in values)], value="", label=attribute,
-                             min_width=120)  # fmt: skip
-        strength = gr.Slider(LEAST, GREATEST, 1, step=STEP, label=f"{attribute}: strength", min_width=120,
-                             elem_classes="strength")  # fmt: skip
-    return [choice, strength]
-
-
-def triggers_of(part: Any) -> list[Any]:
-    """The events of a control that its user makes, not those of a changed value."""
-    return [part.input, part.release] if isinstance(part, gr.Slider) else [part.input]
-
-
-def to_shown(pixels: np.ndarray) -> np.ndarray:
-    """Pixels uint8 (H, W, C) as (H, W, 3), or (H, W) of one channel."""
-    return pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
 
 
 def name_of(request: gr.Request) -> str:

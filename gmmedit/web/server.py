@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gmmedit.config import load
+from gmmedit.discovery.reading import Directions, read_directions
 from gmmedit.editing.inverter import open_inverter
 from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError, RunError
@@ -85,7 +86,11 @@ def run(
         with RunFolder(folder, execution) as run_folder, temporary_folder() as temporary:
             session = open_session(run_folder, settings.edit)
             attributes = run_folder.artifact("mixture").attributes
-            tabs = Tabs(session, attributes, temporary, lambda: open_inverter(run_folder, settings.invert))
+            directions = find_directions(run_folder)
+            tabs = Tabs(
+                session, attributes, temporary, lambda: open_inverter(run_folder, settings.invert),
+                directions=directions,
+            )  # fmt: skip
             name = (run_folder.samples.spec.generator or {}).get("name", "")
             token = None if host in LOCAL else secrets.token_urlsafe(16)
             page = make_page(tabs, folder, config, f"run {folder}, generator {name}")
@@ -94,6 +99,14 @@ def run(
                 serve(app, listener, execution, lambda: announce(address_of(host, listener.getsockname()[1], token)))
             finally:
                 tabs.close_all()
+
+
+def find_directions(run_folder: RunFolder) -> Directions | None:
+    """The directions of the run in the space that it edits; None: there are none. InputError: they cannot be used."""
+    if not run_folder.file("directions").exists():
+        return None
+    found = read_directions(run_folder.artifact("directions"))
+    return found if found.space == run_folder.fitted_space else None
 
 
 def make_page(tabs: Tabs, folder: Path, config: Path | None, title: str) -> Any:

@@ -16,18 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.editing.request import Aim, Attributes
+from gmmedit.discovery.reading import Directions
+from gmmedit.editing.request import Attributes
 from gmmedit.editing.session import EditSession, Move
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import GmmeditError, InputError
 from gmmedit.mixture.score import Score
+from gmmedit.web.controls import Along, AnyAim
 
 MAX_UNDONE = 20  # edits that undo goes back
 MAX_KNOWN = 64  # offsets that an editor keeps
 ARRIVAL = 2.0  # seconds that an optimisation waits for the preview of the same values
 PATIENCE = 0.3  # seconds without a change after which controls are at rest
 
-Aims = tuple[Aim, ...]
+Aims = tuple[AnyAim, ...]
 
 
 class Superseded(GmmeditError):
@@ -125,8 +127,11 @@ class Tab:
     `session` edits in one pass, `optimised` as `gmmedit edit` does; both do the same where nothing can be optimised.
     """
 
-    def __init__(self, session: EditSession, attributes: Attributes, networks: threading.RLock, folder: Path) -> None:
-        self.attributes, self.networks, self.folder = attributes, networks, folder
+    def __init__(
+        self, session: EditSession, attributes: Attributes, networks: threading.RLock, folder: Path,
+        directions: Directions | None = None,
+    ) -> None:  # fmt: skip
+        self.attributes, self.networks, self.folder, self.directions = attributes, networks, folder, directions
         self.score: Watched | None = None
         self.session, self.optimised, found = session.in_one_pass(), session, session.optimisation
         if found is not None and found.steps:
@@ -179,15 +184,17 @@ class Tab:
         if not aims:
             return start.latent, True
         moves = self.to_moves(aims)
+        if not moves:
+            return self.go_along(start.latent, aims), True
         if self.score is not None and self.optimising.acquire(blocking=False):  # else it is at work for other aims
             try:
-                return self.optimised.move(self.slow, start.latent, moves), True
+                return self.go_along(self.optimised.move(self.slow, start.latent, moves), aims), True
             except Superseded:  # an offset would have to be found first
                 pass
             finally:
                 self.optimising.release()
         bound(self.quick)
-        return self.session.move(self.quick, start.latent, moves), self.score is None
+        return self.go_along(self.session.move(self.quick, start.latent, moves), aims), self.score is None
 
     @torch.no_grad()
     def optimise(self, aims: Aims, patience: float = PATIENCE) -> Edited | None:
@@ -220,15 +227,21 @@ class Tab:
                 bound(self.slow)
                 moves = self.to_moves(aims, alpha)
                 latent = self.optimised.move(self.slow, start.latent, moves) if moves else start.latent
+                latent = self.go_along(latent, aims, alpha)
             except Superseded:
                 return None
         with self.networks:
             return self.finish(start, aims, latent, True, alpha)
 
     def to_moves(self, aims: Aims, alpha: float = 1.0) -> list[Move]:
-        """The aims at alpha times their strengths as `EditSession.move` takes them."""
-        scale = torch.full((1,), alpha)
-        return [(aim.category(self.attributes), (aim.strength or 0.0) * scale) for aim in aims]
+        """The attributes' aims at alpha times their strengths as `EditSession.move` takes them."""
+        scale, own = torch.full((1,), alpha), [aim for aim in aims if not isinstance(aim, Along)]
+        return [(aim.category(self.attributes), (aim.strength or 0.0) * scale) for aim in own]
+
+    def go_along(self, latent: Tensor, aims: Aims, alpha: float = 1.0) -> Tensor:
+        """A latent (1, L, D) moved along the discovered directions that the aims name, after all attributes."""
+        amounts = {aim.number: alpha * aim.steps for aim in aims if isinstance(aim, Along)}
+        return self.directions.move(latent, amounts) if amounts and self.directions else latent
 
     def finish(self, start: Start, aims: Aims, latent: Tensor, final: bool, alpha: float = 1.0) -> Edited:
         """Generate the image of a latent (1, L, D) edited at alpha times the strengths. The caller holds `networks`."""

@@ -51,14 +51,19 @@ def principal_components(latents: Tensor) -> Tensor:
 
 
 def factorise_styles(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
-    """Unit rows (D, D), the one that changes styles most first. Every channel has the same weight.
+    """Unit rows (D, D), the one that changes styles most first. Every channel has the same weight."""
+    unit = unit_channels(styles)
+    return torch.linalg.eigh(unit.T @ unit).eigenvectors.T.flip(0)
+
+
+def unit_channels(styles: list[tuple[int, Tensor, bool]]) -> Tensor:
+    """The rows (channels, D) of all style matrices in double precision, each of length 1.
 
     As in the original, of the layers that make the image (toRGB) only that of the last layer of W+ is included.
     """
     last = max(layer for layer, _, _ in styles)
     channels = torch.cat([matrix.double() for layer, matrix, to_image in styles if layer == last or not to_image])
-    unit = F.normalize(channels, dim=1)
-    return torch.linalg.eigh(unit.T @ unit).eigenvectors.T.flip(0)
+    return F.normalize(channels, dim=1)
 
 
 def pick_components(components: Tensor, material: Material) -> Tensor:

@@ -66,11 +66,14 @@ def is_complete(edits: Artifact) -> bool:
     """Whether the settings of edits.h5 are such as `edit` writes: a received file may hold others."""
     config, attr = edits.spec.config, edits.spec.config.get("attr")
     headings, each = config.get("headings"), config.get("each")
+    if "labels_after" not in edits:  # along directions, in a run without labels
+        return False
     if not (isinstance(headings, list) and all(isinstance(text, str) for text in headings)):
         return False
     if not (isinstance(attr, list) and all(isinstance(aim, list) and isinstance(aim[0], str) for aim in attr if aim)):
         return False
-    wanted = len(headings) if each else max(len(attr), 1)
+    fewest = 0 if config.get("direction") else 1
+    wanted = len(headings) if each else max(len(attr), fewest)
     return len(headings) == edits.sizes["S"] and len(attr) == wanted and all(attr) and config.get("source") in ROWS_OF
 
 

@@ -1,0 +1,141 @@
+"""The commands `gmmedit discover` and `gmmedit disentanglement`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gmmedit.cli.options import (
+    RUN,
+    AutoPrecision,
+    ConfigFile,
+    Debug,
+    Device,
+    FitSeed,
+    Force,
+    Json,
+    Quiet,
+    Restart,
+    Run,
+    Trust,
+    expand_home,
+)
+from gmmedit.cli.output import open_execution, print_written
+
+METHOD = (
+    "contrastive (default): all three stages; shift: the candidates alone; sefa: the generator's own basis; pca: "
+    "GANSpace; random. The last three need no gradients."
+)
+
+
+def discover(
+    run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: FitSeed = None,
+    force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
+    k: Annotated[int | None, typer.Option("-k", help="Number of directions (default: 32).")] = None,
+    method: Annotated[
+        Literal["contrastive", "sefa", "pca", "shift", "random"] | None, typer.Option(help=METHOD)
+    ] = None,
+    space: Annotated[
+        Literal["auto", "z", "w"] | None, typer.Option(help="Latent space; auto (default): w if there is one.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the contrast (default: 2000).")] = None,
+    precision: AutoPrecision = None, json_: Json = False,
+) -> None:  # fmt: skip
+    """Find directions without labels -> directions.h5, strips.
+
+    Then gmmedit edit --direction 3:2 moves along them.
+    """
+    from gmmedit import config as settings
+    from gmmedit.stages import discover as stage
+
+    flags = {"k": k, "method": method, "space": space, "steps": steps, "precision": precision, "seed": seed}
+    resolved = settings.load(config, discover=flags)
+    with open_execution(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
+        path = stage.run(run, resolved.discover, execution)
+    show_directions(path, quiet, json_, path in execution.kept)
+
+
+def show_directions(path: Path, quiet: bool, as_json: bool, kept: bool) -> None:
+    """Print a row for each direction of directions.h5, or all as JSON."""
+    if quiet and not as_json:
+        return
+    from gmmedit.cli.tables import print_tables
+    from gmmedit.discovery.summary import direction_report
+
+    report = direction_report(path)
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+        return
+    columns = ["direction", "image change", "step", "goes with label", "correlation"]
+    rows = [
+        [str(row["direction"]), f"{row['change']:.3f}", f"{row['scale']:.2f}", row["label"] or "-",
+         "-" if row["correlation"] is None else f"{row['correlation']:+.2f}"]
+        for row in report["directions"]
+    ]  # fmt: skip
+    print_tables([{"title": "", "columns": columns, "rows": rows}])
+    for line in report["lines"]:
+        typer.echo(line)
+    print_written(path, quiet, kept)
+    print_written(path.parent / "directions" / "sheet.png", quiet, kept)
+
+
+def disentanglement(
+    data: Annotated[
+        str, typer.Option(help="Data with known factors: shapes, avatars, ... or a file: 3dshapes.h5, dsprites.npz.")
+    ],
+    encoder: Annotated[
+        list[Path] | None, typer.Option(help="A directions.h5 whose encoder to measure; repeat it for several.")
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(help="Beside it, separated by commas: random, pca, vae, beta-vae; or none.")
+    ] = "random,pca,vae",
+    protocol: Annotated[
+        Literal["quick", "published"],
+        typer.Option(help="Sample counts: quick (default), or those of published tables, which take hours."),
+    ] = "quick",
+    size: Annotated[int | None, typer.Option(min=8, help="Size of the images (default: the encoder's).")] = None,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Batches of 64 images that a VAE is trained on.")] = 1_000,
+    seed: FitSeed = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.", callback=expand_home)] = None,
+    device: Device = "cpu", quiet: Quiet = False, debug: Debug = False, json_: Json = False,
+) -> None:  # fmt: skip
+    """Measure how disentangled an encoder's codes are.
+
+    MIG, DCI, SAP, FactorVAE, BetaVAE on data with known factors.
+    """
+    from gmmedit.errors import writing
+    from gmmedit.runtime.storage import write_file
+    from gmmedit.stages import disentanglement as stage
+
+    chosen = [] if controls == "none" else [name.strip() for name in controls.split(",")]
+    request = stage.DisentanglementRequest(data, encoder or [], chosen, protocol, size, seed or 0, vae_steps)
+    with open_execution(None, device, 1, False, False, quiet) as execution:
+        report = stage.run(request, execution)
+    text = json.dumps(report, indent=1)
+    if out:
+        with writing(out):
+            write_file(out, text.encode())
+    if json_:
+        typer.echo(text)
+    elif not quiet:
+        show_disentanglement(report)
+        if out:
+            print_written(out, quiet)
+
+
+def show_disentanglement(report: Mapping[str, Any]) -> None:
+    """Print a row of scores for each encoder and control."""
+    from gmmedit.cli.tables import print_tables
+
+    names = list(dict.fromkeys(name for scores in report["scores"].values() for name in scores))
+    rows = [[coded, *(f"{scores[name]:.3f}" for name in names)] for coded, scores in report["scores"].items()]
+    protocol = report["protocol"]
+    print_tables([{"title": "", "columns": ["codes", *(name.replace("_", " ") for name in names)], "rows": rows}])
+    typer.echo(
+        f"protocol {protocol['name']}: {protocol['train']} and {protocol['test']} of {protocol['images']} images of "
+        f"{report['data']}, factors {', '.join(protocol['factors'])}"
+    )

@@ -1,0 +1,90 @@
+"""What directions.h5 holds, as objects: directions with their scales and names, and the encoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.artifacts import Artifact
+from gmmedit.discovery.network import MOST_CODES, MOST_FEATURES, CodeConfig, CodeNetwork
+from gmmedit.errors import InputError
+from gmmedit.run.folder import to_tensors
+from gmmedit.spaces import Chart
+
+NAMED_FROM = 0.25  # correlation with a category's score from which a direction is called after it
+
+
+@dataclass(frozen=True)
+class Directions:
+    """k directions of a run.
+
+    Attributes:
+        space: of the latents, "z" or "w".
+        chart: its coordinates.
+        steps: (k, D') what one step of each adds to the coordinates: the direction times its scale.
+        affinity: (k, K) correlation of the movement along each with each category's score; None: without labels.
+        names: of the K categories, "smile=yes".
+    """
+
+    space: str
+    chart: Chart
+    steps: Tensor
+    affinity: np.ndarray | None
+    names: tuple[str, ...]
+
+    def move(self, latent: Tensor, amounts: Mapping[int, float | Tensor]) -> Tensor:
+        """Latents (N, L, D) moved by these steps of the directions; an amount may be a tensor (N,)."""
+        x = self.chart.to_x(latent)
+        change = torch.zeros_like(x)
+        for number, amount in amounts.items():
+            change = change + torch.as_tensor(amount).to(x).reshape(-1, 1, 1) * self.steps[number].to(x)
+        return self.chart.carry(latent, x + change)
+
+    def title(self, number: int) -> str:
+        """The number, and the label that the direction goes with, if there is one: "3 smile=yes (.62)"."""
+        if self.affinity is None:
+            return str(number)
+        column = int(np.abs(self.affinity[number]).argmax())
+        strength = float(self.affinity[number, column])
+        if abs(strength) < NAMED_FROM:
+            return str(number)
+        away = "" if strength > 0 else "not "
+        return f"{number} {away}{self.names[column]} ({abs(strength):.2f})"
+
+
+def read_directions(artifact: Artifact) -> Directions:
+    """The directions of a directions.h5."""
+    steps = artifact["directions"] * artifact["scale"][:, None]
+    names = tuple(f"{name}={value}" for name, values in artifact.attributes for value in values)
+    return Directions(
+        artifact.spec.config["space"], Chart.from_arrays(to_tensors(artifact.group("chart"))),
+        torch.from_numpy(steps), read_affinity(artifact), names,
+    )  # fmt: skip
+
+
+def read_affinity(artifact: Artifact) -> np.ndarray | None:
+    """The label affinity (k, K) of a directions.h5; None: the run had no labels."""
+    return artifact["affinity"] if "affinity" in artifact.names else None
+
+
+def read_encoder(artifact: Artifact) -> CodeNetwork:
+    """The encoder of a directions.h5, frozen, on the CPU. InputError: its configuration does not match its weights."""
+    found: Any = artifact.attrs.get("encoder")
+    try:
+        config = CodeConfig(tuple(found["image_shape"]), found["code"], found["features"])
+        sizes = (*config.image_shape, config.code, config.features)
+        if len(config.image_shape) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError("its sizes are no positive whole numbers")
+        if config.code > MOST_CODES or config.features > MOST_FEATURES:
+            raise ValueError("it is larger than any that gmmedit writes")
+        with torch.device("meta"):
+            encoder = CodeNetwork(config)
+        encoder.load_state_dict(to_tensors(artifact.group("encoder")), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"{artifact.path}: encoder and configuration do not match: {reason}"
+        raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
+    return encoder.eval().requires_grad_(False)

@@ -1,0 +1,53 @@
+"""A summary of directions.h5 as a dictionary, for the command line and the report."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.discovery.reading import read_affinity
+
+UNTOLD = 0.5  # share of variations told apart at the end, below which more steps help
+
+
+def direction_report(path: Path) -> dict[str, Any]:
+    """Of directions.h5: directions (number, change of the image, scale of a step, label and its correlation), lines.
+
+    Label and correlation are None where the run has no labels.
+    """
+    with artifacts.open(path, "directions") as artifact:
+        return {"directions": direction_rows(artifact), "lines": describe_training(artifact)}
+
+
+def direction_rows(artifact: Artifact) -> list[dict[str, Any]]:
+    """A row for each direction, see `direction_report`."""
+    affinity = read_affinity(artifact)
+    names = [f"{name}={value}" for name, values in artifact.attributes for value in values]
+    rows: list[dict[str, Any]] = []
+    for number, (change, scale) in enumerate(zip(artifact["change"], artifact["scale"], strict=True)):
+        row: dict[str, Any] = {
+            "direction": number,
+            "change": float(change),
+            "scale": float(scale),
+            "label": None,
+            "correlation": None,
+        }
+        if affinity is not None:
+            best = int(np.abs(affinity[number]).argmax())
+            row |= {"label": names[best], "correlation": float(affinity[number, best])}
+        rows.append(row)
+    return rows
+
+
+def describe_training(artifact: Artifact) -> list[str]:
+    """What the stages did, in lines; a warning if the encoder tells few directions apart."""
+    config, history = artifact.spec.config, artifact.group("history")
+    lines = [f"method {config['method']}, {len(artifact['scale'])} directions in {config['space'].upper()}"]
+    if len(history.get("told", ())):
+        told = float(np.mean(history["told"][-10:]))
+        lines.append(f"the encoder tells {told:.0%} of the variations apart after {config['steps']} steps")
+        if told < UNTOLD:
+            lines.append("warning: it tells few of them apart: use fewer directions (-k), or more --steps")
+    return lines

@@ -1,0 +1,151 @@
+"""Directions without labels: candidates, semantic decomposition, contrast.
+
+Reads samples.h5 and the generator, labels.h5 (if there is one) only to name what was found; writes directions.h5, and
+in the folder `directions` a strip for each direction, a sheet, and the files of the three stages, from which a stopped
+discovery resumes.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gmmedit import artifacts
+from gmmedit.artifacts import RunSpec
+from gmmedit.config import DiscoverSettings
+from gmmedit.discovery.effects import Effects, label_affinity, measure_effects
+from gmmedit.discovery.latents import Latents, check_count
+from gmmedit.discovery.reading import read_directions
+from gmmedit.discovery.strips import write_strips
+from gmmedit.discovery.training import Found, find_directions
+from gmmedit.errors import InputError, RunError, refuse_link
+from gmmedit.fitting.data import resolve_space
+from gmmedit.networks.weights import fingerprint_tensors
+from gmmedit.run.folder import RunFolder, layout_of
+from gmmedit.run.hold_out import labelled_rows
+from gmmedit.run.precision import settle_precision
+from gmmedit.runtime.execution import Execution, prepare
+from gmmedit.runtime.storage import lock
+from gmmedit.spaces import first_non_finite, fit_chart
+
+TRAINED = ("contrastive", "shift")  # methods that need the generator's gradients
+FOLDER = "directions"
+
+
+def run(folder: Path, settings: DiscoverSettings, execution: Execution) -> Path:
+    """Write folder/directions.h5 and the images.
+
+    InputError: samples.h5 is missing or cannot be used; the generator has no gradients, or more directions than
+    dimensions are asked for; directions.h5 has other settings. RunError: a training diverged, or another process
+    discovers here.
+    """
+    prepare(execution)
+    path = folder / "directions.h5"
+    with RunFolder(folder, execution) as run_folder:
+        space = resolve_space(run_folder.samples, settings.space)
+        settings = settings.model_copy(update={"space": space})
+        if run_folder.file("labels").exists():
+            run_folder.artifact("labels")
+        spec = run_spec(run_folder, settings)
+        if artifacts.is_up_to_date(path, spec, execution):
+            return path
+        spec = settle_precision(path, spec, execution)
+        if execution.processes.main:  # the others end with it
+            with lock(path):
+                discover(path, spec, run_folder, settings)
+    return path
+
+
+def discover(path: Path, spec: RunSpec, run_folder: RunFolder, settings: DiscoverSettings) -> None:
+    """Find the directions, from the last checkpoint if there is one, and write directions.h5 and the images."""
+    execution, folder = run_folder.execution, path.parent / FOLDER
+    latents = load_latents(run_folder, settings, str(spec.resolved_config["precision"]))
+    generator = latents.renderer.generator
+    check_method(settings, latents, str(spec.config["gan"]))
+    if artifacts.load_checkpoint(path, spec, execution.restart, execution.force) is None:
+        artifacts.save_checkpoint(path, spec, {"begun": np.ones(1)})  # what is resumed is in the folder
+    refuse_link(folder)
+    before = fingerprint_tensors(generator.state_dict())
+    found = find_directions(latents, settings, identity_of(spec), folder, execution)
+    effects = measure_effects(latents, found.directions, found.encoder, execution)
+    if fingerprint_tensors(generator.state_dict()) != before:
+        raise RunError("the generator's weights have changed during the discovery", hint="report this as a bug")
+    arrays = to_arrays(latents, found, effects)
+    if "labels" in run_folder.opened:
+        arrays["affinity"] = affinity_of(run_folder, latents, arrays["directions"])
+    config = found.encoder.config
+    shape = {"image_shape": list(config.image_shape), "code": config.code, "features": config.features}
+    facts = {"encoder": shape, "generator_before_and_after": before, "basis": found.basis and found.basis.source}
+    artifacts.write_whole(path, spec, arrays, facts)
+    with artifacts.open(path, "directions") as artifact:
+        write_strips(folder, latents, read_directions(artifact), execution)
+
+
+def load_latents(run_folder: RunFolder, settings: DiscoverSettings, precision: str) -> Latents:
+    """The samples of the run in chart coordinates. InputError: fewer than two, or numbers that are not finite."""
+    samples = run_folder.samples
+    values = torch.from_numpy(samples[settings.space])
+    if first_non_finite(values) is not None or len(values) < 2:
+        message = f"{samples.path}:/{settings.space} holds NaN or infinite latents, or a single one"
+        raise InputError(message, hint=samples.kind.hint(samples.path.parent))
+    space = run_folder.space(settings.space)
+    chart = fit_chart(space, values)
+    return Latents(run_folder.renderer, space, chart, chart.to_x_(values), precision)
+
+
+def check_method(settings: DiscoverSettings, latents: Latents, gan: str) -> None:
+    """InputError: more directions than dimensions, or a method that needs gradients which the generator has not."""
+    words = (f"{settings.space.upper()} of {gan}", "-k")
+    check_count(settings.k, latents.x.shape[1], words)
+    if settings.method in TRAINED and not latents.renderer.generator.differentiable:
+        message = f"{gan} has no gradients, which --method {settings.method} needs"
+        raise InputError(message, hint="--method sefa, pca or random: they need none")
+
+
+def identity_of(spec: RunSpec) -> str:
+    """A digest of what the result of a training depends on beside the settings: generator, samples, precision."""
+    generator = (spec.generator or {}).get("fingerprint")
+    parts = (generator, spec.parents["samples"], spec.config["space"], spec.resolved_config["precision"])
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def to_arrays(latents: Latents, found: Found, effects: Effects) -> dict[str, np.ndarray]:
+    """The datasets, without labels; directions in the order of how much they change images."""
+    order = effects.change.argsort(descending=True, stable=True)
+    arrays = {
+        "directions": found.directions[order], "scale": effects.scale[order], "origin": latents.x.mean(0),
+        "dominant": effects.dominant[order], "change": effects.change[order],
+        **{f"chart/{name}": value for name, value in latents.chart.arrays().items()},
+        **{f"encoder/{name}": value for name, value in found.encoder.state_dict().items()},
+    }  # fmt: skip
+    if found.candidates is not None:
+        arrays["candidates/directions"] = found.candidates
+    if found.basis is not None:
+        arrays |= {"basis/rows": found.basis.rows, "basis/values": found.basis.values}
+    history = {f"history/{name}": np.asarray(values, dtype=np.float64) for name, values in found.history.items()}
+    return {name: value.cpu().numpy() for name, value in arrays.items()} | history
+
+
+def affinity_of(run_folder: RunFolder, latents: Latents, directions: np.ndarray) -> np.ndarray:
+    """The label affinity (k, K) of directions (k, D')."""
+    labels = run_folder.labels
+    rows = labelled_rows(labels)
+    logits = torch.from_numpy(labels["logits"][rows])
+    return label_affinity(latents.x[rows], torch.from_numpy(directions), logits, layout_of(labels))
+
+
+def run_spec(run_folder: RunFolder, settings: DiscoverSettings) -> RunSpec:
+    """The specification of directions.h5."""
+    samples, labels = run_folder.samples, run_folder.opened.get("labels")
+    parents = {"samples": samples.fingerprint} | ({"labels": labels.fingerprint} if labels else {})
+    return RunSpec(
+        kind="directions",
+        n=samples.spec.n,
+        seed=settings.seed,
+        config=settings.model_dump() | {"gan": samples.spec.config["gan"]},
+        parents=parents,
+        generator=samples.spec.generator,
+        classifier=labels.spec.classifier if labels else None,
+        attributes=labels.spec.attributes if labels else (),
+    )

@@ -1,0 +1,84 @@
+"""Metrics of disentanglement of an encoder, and of controls, on data whose factors are known.
+
+Reads a data set and, if one is given, the encoder of a directions.h5.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gmmedit import artifacts, datasets
+from gmmedit.datasets import DataSet
+from gmmedit.datasets.resized import fit
+from gmmedit.discovery.controls import ControlSettings, make_control
+from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
+from gmmedit.discovery.reading import read_encoder
+from gmmedit.errors import InputError
+from gmmedit.evaluation.metrics.extras import import_sklearn
+from gmmedit.runtime.execution import Execution, prepare
+
+
+@dataclass(frozen=True)
+class DisentanglementRequest:
+    """What to measure. size: of square images, None: the encoder's, else the data set's own."""
+
+    data: str
+    encoders: Sequence[Path] = ()
+    controls: Sequence[str] = ()
+    protocol: str = "quick"
+    size: int | None = None
+    seed: int = 0
+    vae_steps: int = 1_000
+
+
+def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]:
+    """The protocol, the data and the scores of each encoder, by name; JSON-ready.
+
+    InputError: unknown data, protocol or control; nothing to measure; data without known factors; an encoder of images
+    of another shape; scikit-learn is missing.
+    """
+    prepare(execution)
+    if not request.encoders and not request.controls:
+        raise InputError("nothing to measure", hint="--encoder runs/default/directions.h5, or --controls")
+    import_sklearn("sklearn.ensemble", "DCI")
+    protocol = PROTOCOLS[request.protocol]
+    found: dict[str, Any] = {}
+    encoders = {path: open_encoder(path) for path in request.encoders}
+    data = datasets.load(request.data, request.size)
+    for path, (_, shape, _) in encoders.items():
+        data = fit_data(data, shape, path)
+    pool = Pool(data, protocol)
+    for path, (encode, _, _) in encoders.items():
+        found[str(path)] = measure(encode, pool, request.seed, execution)
+    code = next((size for _, _, size in encoders.values()), ControlSettings.code)
+    for name, control in open_controls(request, data, code, execution):
+        found[name] = measure(control, pool, request.seed, execution)
+    return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed,
+            "protocol": describe_protocol(pool), "scores": found}  # fmt: skip
+
+
+def open_controls(
+    request: DisentanglementRequest, data: DataSet, code: int, execution: Execution
+) -> Iterator[tuple[str, Encode]]:
+    """The controls by name, each made when it is asked for. code: their dimensions. InputError: an unknown one."""
+    settings = ControlSettings(code, request.vae_steps, request.seed)
+    for name in request.controls:
+        yield name, make_control(name, data, settings, execution)
+
+
+def open_encoder(path: Path) -> tuple[Encode, tuple[int, int, int], int]:
+    """The encoder of a directions.h5, the shape (C, H, W) of its images, and the size of its codes."""
+    with artifacts.open(path, "directions") as artifact:
+        encoder = read_encoder(artifact)
+    return encoder, encoder.config.image_shape, encoder.config.code
+
+
+def fit_data(data: DataSet, shape: tuple[int, int, int], path: Path) -> DataSet:
+    """The data with images as an encoder takes them. InputError: they have other channels, or are not square."""
+    channels, height, width = shape
+    data = fit(data, height)
+    if data.image_shape != shape:
+        message = f"{path} encodes images of {height} x {width} pixels and {channels} channels"
+        raise InputError(f"{message}, {data.name} has {data.image_shape}", hint="--data shapes, or omit --size")
+    return data
