@@ -21,6 +21,7 @@ class Generator(nn.Module, ABC):
     image_shape: tuple[int, int, int]  # (channels, height, width)
     n_classes: int  # 0: unconditional
     fingerprint: str  # SHA-256 over the weights
+    units: tuple[tuple[str, tuple[str, str]], ...] = ()  # of an attribute block, one each: name; values of 0 and of 1
     differentiable: bool = True  # whether gradients of the images reach the latents
     noise_mode: NoiseMode = "const"  # ignored by families without noise
     noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: new ones each time
