@@ -3,18 +3,23 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gmmedit.encoders import convnet, ifcvae
+from gmmedit.encoders import convnet, ifcvae, saae
 from gmmedit.encoders.base import Encoder
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.networks import weights
 from gmmedit.networks.ifcvae import KEY as IFCVAE
+from gmmedit.networks.saae import KEY as SAAE
 
 WEIGHTS = Path(__file__).parents[1] / "datasets" / "avatars" / "weights"
 EMBEDDED = {"avatars": WEIGHTS / "encoder.safetensors"}
 """Names and files of the encoders that come with gmmedit."""
 
-READERS: dict[str, Callable[[Path], Encoder]] = {convnet.KEY: convnet.read_encoder, IFCVAE: ifcvae.read_encoder}
+READERS: dict[str, Callable[[Path], Encoder]] = {
+    convnet.KEY: convnet.read_encoder,
+    IFCVAE: ifcvae.read_encoder,
+    SAAE: saae.read_encoder,
+}
 """Readers by the key of a file: of an encoder alone, or of a system that has one."""
 
 

@@ -46,6 +46,10 @@ class Generator(nn.Module, ABC):
         """One latent z of the prior per seed (N, z_dim), float32 on the CPU; another prior overrides it."""
         return draw_normal(seeds, self.z_dim)
 
+    def name_labels(self, latents: Tensor) -> dict[str, list[str]]:
+        """What latents (N, z_dim) say of their images themselves: by attribute, a value for each; empty: nothing."""
+        return {}
+
     def styles(self) -> list[tuple[int, Tensor, bool]]:
         """For each modulated convolution, in order: the W+ layer that it takes, the matrix (channels, w_dim) from w to
         its style, and whether it makes the image (ToRGB). Empty for families without styles."""

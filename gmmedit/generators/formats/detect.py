@@ -20,7 +20,9 @@ from gmmedit.networks.unpickling import HINT, read_pickle, read_torch, report_da
 from gmmedit.networks.weights import starts_safetensors
 from gmmedit.runtime.regular_files import check_regular
 
-Container = Literal["stylegan2", "ifcvae-gan", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
+Container = Literal[
+    "stylegan2", "ifcvae-gan", "saae", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"
+]  # fmt: skip
 
 PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or of an old protocol, which is refused with that reason
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
@@ -28,7 +30,7 @@ ZIP = b"PK\x03\x04"
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
 SHOWN = 20  # names in a message
-OWN: tuple[Container, ...] = ("stylegan2", "ifcvae-gan")  # keys in the metadata of safetensors that gmmedit wrote
+OWN: tuple[Container, ...] = ("stylegan2", "ifcvae-gan", "saae")  # keys in the metadata of our safetensors
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ FAMILIES = "gmmedit.generators"
 FORMATS = (
     Format("gmmedit safetensors", ("stylegan2",), f"{FAMILIES}.stylegan2"),
     Format("gmmedit safetensors of IFcVAE-GAN", ("ifcvae-gan",), f"{FAMILIES}.ifcvae"),
+    Format("gmmedit safetensors of SAAE", ("saae",), f"{FAMILIES}.saae"),
     Format("NVIDIA PyTorch pickle", ("pickle",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA PyTorch networks, by torch.save", ("torch",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA TensorFlow pickle", ("pickle",), f"{FAMILIES}.formats.tensorflow"),
