@@ -56,6 +56,7 @@ STAGES = {
     "verify",
     "export",
     "look",
+    "generate",
 }
 
 STANDARD = sys.stdlib_module_names

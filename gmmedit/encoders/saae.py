@@ -1,4 +1,4 @@
-"""The encoders of an SAAE: one image gives [content | style], the content by the critic."""
+"""The style encoder of an SAAE, and the content that explains an image best: [content | style] of one image."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gmmedit.networks.saae import SAAE, read_saae
 
 
 class SAAEEncoder(Encoder):
-    """The critic's shares of the contents, and the code of the image's style."""
+    """The code of the image's style, and the content whose image in that style is nearest."""
 
     space = "z"
 

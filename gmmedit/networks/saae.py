@@ -166,8 +166,14 @@ class SAAE(nn.Module):
         return self.decoder(self.content(self.templates)[contents], self.style(strips))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] to latents (N, k + D): the critic's shares of the contents, and the code."""
-        return torch.cat([self.critic(images)[:, : len(self.config.contents)].softmax(1), self.style(images)], dim=1)
+        """Images (N, C, H, W) in [-1, 1] to latents (N, k + D): the code, and a weight of 1 for the content whose image
+        in that style is nearest."""
+        codes, maps = self.style(images), self.content(self.templates)
+        nearest = [
+            (self.decoder(maps, code.expand(len(maps), -1)) - image).square().mean(dim=(1, 2, 3)).argmin()
+            for code, image in zip(codes, images, strict=True)
+        ]
+        return torch.cat([F.one_hot(torch.stack(nearest), len(maps)).to(codes), codes], dim=1)
 
 
 def save_saae(network: SAAE, path: Path, training: Mapping[str, Any] | None = None) -> None:

@@ -61,21 +61,26 @@ def complete(training: SAAETraining) -> SAAE:
 
 
 def group_codes(codes: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Centres (groups, D) of codes (n, D) by Lloyd's algorithm, the most frequent group first, and the standard
-    deviation () of a coordinate about its centre. It starts from the most distant codes, without any random draw.
+    """Centres (groups, D) of codes (n, D), n >= groups, the most frequent group first, and the standard deviation () of
+    a coordinate about its centre.
+
+    Lloyd's algorithm; it starts from the group of all, of which the widest is halved along its principal direction
+    until there are enough, so that no draw is random and hardly any group is small.
     """
-    chosen = [int((codes - codes.mean(0)).square().sum(1).argmin())]
-    while len(chosen) < groups:
-        chosen.append(int(torch.cdist(codes, codes[chosen]).min(dim=1).values.argmax()))
-    centres = codes[chosen]
+    own = torch.zeros(len(codes), dtype=torch.long)
+    for number in range(1, groups):
+        scatter = [(codes[own == g] - codes[own == g].mean(0)).square().sum() for g in range(number)]
+        widest = int(torch.stack(scatter).argmax())
+        members = (own == widest).nonzero()[:, 0]
+        apart = codes[members] - codes[members].mean(0)
+        place = apart @ torch.linalg.eigh(apart.T @ apart).eigenvectors[:, -1]
+        own[members[place > place.median()]] = number
     for _ in range(ROUNDS):
-        own = torch.cdist(codes, centres).argmin(1)
         counts = own.bincount(minlength=groups)
-        sums = torch.zeros_like(centres).index_add_(0, own, codes)
-        moved = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
-        if torch.equal(moved, centres):
+        centres = torch.zeros(groups, codes.shape[1]).index_add_(0, own, codes) / counts.clamp(min=1)[:, None]
+        before, own = own, torch.cdist(codes, centres).argmin(1)
+        if torch.equal(own, before):
             break
-        centres = moved
-    order = counts.argsort(descending=True, stable=True)
+    order = own.bincount(minlength=groups).argsort(descending=True, stable=True)
     spread = (codes - centres[own]).square().mean().sqrt().clamp(min=1e-6)
     return centres[order], spread
