@@ -74,7 +74,7 @@ def group_codes(codes: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         members = (own == widest).nonzero()[:, 0]
         apart = codes[members] - codes[members].mean(0)
         place = apart @ torch.linalg.eigh(apart.T @ apart).eigenvectors[:, -1]
-        own[members[place > place.median()]] = number
+        own[members[place.argsort(stable=True)[len(place) // 2 :]]] = number
     for _ in range(ROUNDS):
         counts = own.bincount(minlength=groups)
         centres = torch.zeros(groups, codes.shape[1]).index_add_(0, own, codes) / counts.clamp(min=1)[:, None]
