@@ -40,6 +40,12 @@ class SampleSettings(Section):
     class_index: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     noise: Literal["const", "none", "random"] = "const"
     images: bool = False
+    prior: str | None = None  # mixture.h5 or single.h5 that latents are drawn from; None: the generator's own prior
+    prior_fingerprint: str | None = None  # of that file, found by the command
+
+    def record(self) -> dict[str, Any]:
+        """As an artifact records them: without what was not asked for and older files do not have."""
+        return self.model_dump(exclude={"prior", "prior_fingerprint"} if self.prior is None else None)
 
 
 class LabelSettings(Section):
@@ -53,6 +59,7 @@ class FitSingleSettings(Section):
     """Step 3: the subspace of each attribute and one Gaussian per category."""
 
     space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
+    block: str | None = None  # of the space, to fit in alone; None: all of it
     scope: Literal["subspace", "full"] = "subspace"  # full: Gaussians over the whole latent space
     read: Literal["auto", "linear", "network"] = "auto"
     likelihood: Literal["group", "peak"] = "group"
@@ -62,6 +69,10 @@ class FitSingleSettings(Section):
     batch: Several = 512
     lr: Rate = 2e-3
     held_out: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+
+    def record(self) -> dict[str, Any]:
+        """As an artifact records them: without a block that was not asked for, which older files do not have."""
+        return self.model_dump(exclude={"block"} if self.block is None else None)
 
 
 class FitMixtureSettings(Section):
@@ -185,9 +196,9 @@ class Config(Section):
 
 
 FILES = (  # settings that may name files
-    ("sample", "gan"), ("label", "classifier"), ("edit", "gan"), ("edit", "features"), ("invert", "encoder"),
-    ("invert", "features"), ("evaluate", "classifier"), ("evaluate", "features"), ("compare", "classifier"),
-    ("compare", "features"),
+    ("sample", "gan"), ("sample", "prior"), ("label", "classifier"), ("edit", "gan"), ("edit", "features"),
+    ("invert", "encoder"), ("invert", "features"), ("evaluate", "classifier"), ("evaluate", "features"),
+    ("compare", "classifier"), ("compare", "features"),
 )  # fmt: skip
 SECTIONS = f"a YAML file with the sections {', '.join(Config.model_fields)}"
 

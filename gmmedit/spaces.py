@@ -150,6 +150,24 @@ def fit_affine_chart(latents: Tensor) -> Chart:
     return _whitening(latents, 1.0)
 
 
+def fit_block_chart(space: Space, latents: Tensor, block: str) -> Chart:
+    """The chart of one block of a space: what is outside of it is no coordinate, and ``carry`` keeps it.
+
+    ``from_x`` gives the rest of the first latent there, which is a possible one; the mean of all may not be.
+
+    Raises:
+        KeyError: the space has no such block. ValueError: as ``fit_chart``.
+    """
+    part = space.blocks[block]
+    own = fit_chart(Space(block, part.stop - part.start, normal=space.normal), latents[:, part])
+    axes, mean = own.axes.new_zeros(space.dim, own.dim), latents[0].to(own.mean).clone()
+    outside = torch.ones(space.dim, dtype=torch.bool)
+    outside[part] = False
+    mean[outside] = torch.where(mean[outside] < 0, mean[outside] * own.slope, mean[outside])
+    axes[part], mean[part] = own.axes, own.mean
+    return Chart(own.slope, mean, axes, own.scale)
+
+
 def first_non_finite(latents: Tensor) -> int | None:
     """The row of the first of the latents (N, D) with NaN or infinity; None: there is none."""
     for start in range(0, len(latents), ROWS):

@@ -65,6 +65,7 @@ STAGES = {
     "discover",
     "disentanglement",
     "traverse",
+    "generate",
 }
 
 STANDARD = sys.stdlib_module_names

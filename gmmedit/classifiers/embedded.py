@@ -38,7 +38,7 @@ def save_network(network: TrainedNetwork, path: Path, training: Mapping[str, Any
 
 def read_network(path: Path) -> TrainedNetwork:
     """The network in a file of `save_network`, on the CPU, frozen. InputError: damaged, or another kind of file."""
-    key = next((key for key in CONFIGS if weights.has_key(path, key)), ConvNet.key)
+    key = weights.find_key(path, CONFIGS) or ConvNet.key
     config, tensors = weights.read_weights(path, key)
     try:
         network = build_network(parse_config(CONFIGS[key], config), weights.fingerprint_tensors(tensors))

@@ -7,6 +7,7 @@ from pathlib import Path
 from gmmedit.classifiers import custom, huggingface
 from gmmedit.classifiers.description import HINT, Source
 from gmmedit.errors import InputError, nearest
+from gmmedit.networks import weights
 from gmmedit.runtime.regular_files import check_regular
 
 YAML = (".yaml", ".yml")
@@ -45,10 +46,12 @@ def kind_of(path: Path) -> str:
         return "folder"
     check_regular(path, HINT)
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(9)
+    if weights.starts_safetensors(start):
+        return "safetensors"
     if start.startswith(b"PK"):
         return kind_of_archive(path)
-    if start == b"\x89HDF\r\n\x1a\n":
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
         return "table"
     if start.startswith(b"\x80"):
         raise InputError(f"{path} {WEIGHTS}", hint=REBUILD)

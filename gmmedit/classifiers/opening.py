@@ -1,8 +1,9 @@
 """Classifiers from files and folders, and from the YAML files that describe them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from gmmedit.classifiers import custom, embedded, huggingface, zeroshot
+from gmmedit.classifiers import custom, embedded, huggingface, ifcvae, saae, zeroshot
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.checks import check_classifier
 from gmmedit.classifiers.described import DescribedClassifier
@@ -11,7 +12,12 @@ from gmmedit.classifiers.files import READERS, YAML, kind_of, locate_file
 from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError
-from gmmedit.networks import python
+from gmmedit.networks import python, weights
+from gmmedit.networks.ifcvae import KEY as IFCVAE
+from gmmedit.networks.saae import KEY as SAAE
+
+TRAINED: dict[str, Callable[[Path], Classifier]] = {IFCVAE: ifcvae.read_classifier, SAAE: saae.read_classifier}
+"""Systems whose file holds a classifier among other networks."""
 
 
 def open_classifier(name: str, device: str, trusted: bool, names: list[str]) -> Classifier:
@@ -25,8 +31,14 @@ def open_classifier(name: str, device: str, trusted: bool, names: list[str]) -> 
     if python.PATTERN.fullmatch(name):
         return check_classifier(python.call_factory(name, trusted, custom.EXAMPLE), name)
     if path.is_file() and kind_of(path) == "safetensors":
-        return embedded.read_network(path)
+        return read_trained(path)
     return build_classifier(Description(file=name), Path(), "", device, trusted, names)
+
+
+def read_trained(path: Path) -> Classifier:
+    """The classifier in a safetensors file that gmmedit wrote. InputError: damaged, or another kind of file."""
+    key = weights.find_key(path, TRAINED)
+    return TRAINED[key](path) if key else embedded.read_network(path)
 
 
 def build_classifier(

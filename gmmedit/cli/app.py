@@ -15,6 +15,7 @@ from gmmedit.cli.discover import discover, disentanglement
 from gmmedit.cli.edit import edit
 from gmmedit.cli.errors import CommandGroup
 from gmmedit.cli.evaluate import compare, evaluate, report
+from gmmedit.cli.generate import generate
 from gmmedit.cli.graph import graph
 from gmmedit.cli.inspect import export, inspect, look, verify
 from gmmedit.cli.invert import invert
@@ -83,12 +84,15 @@ def sample(
         Literal["const", "none", "random"] | None, typer.Option(help="Noise inputs: stored, zero, or random.")
     ] = None,
     images: Annotated[bool | None, typer.Option("--images", help="Also store the images.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="A mixture.h5 of this generator to draw from, instead of its own prior.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Step 1: draw latents from the prior -> samples.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import sample as stage
 
-    flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images}
+    flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images, "prior": prior}
     flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
     resolved = settings.load(config, sample=flags)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
@@ -133,6 +137,7 @@ def fit_single(
         Literal["auto", "linear", "network"] | None,
         typer.Option(help="Model from latents to attribute coordinates; auto (default): by held-out accuracy."),
     ] = None,
+    block: Annotated[str | None, typer.Option(help="Part of the space to fit in, e.g. style; see inspect.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Number of Adam steps, for each of the two models of --read auto.")
     ] = None,
@@ -143,7 +148,7 @@ def fit_single(
     from gmmedit.cli.tables import show_fit
     from gmmedit.stages import fit_single as stage
 
-    flags = {"space": space, "read": read, "steps": steps, "seed": seed}
+    flags = {"space": space, "block": block, "read": read, "steps": steps, "seed": seed}
     resolved = settings.load(config, fit_single=flags)
     with open_execution(run, device, 1, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.fit_single, execution)
@@ -177,6 +182,7 @@ app.command()(invert)
 app.command()(graph)
 app.command()(discover)
 app.command()(disentanglement)
+app.command()(generate)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(report)

@@ -25,8 +25,9 @@ def describe(path: Path) -> dict[str, Any]:
             training = read_training(path, key)
             if training is not None:
                 return describe_classifier(path) | {f"training_{name}": value for name, value in training.items()}
-        if detect.container_of(path):
-            training = read_training(path, detect.OWN_KEY) or {}
+        container = detect.container_of(path)
+        if container:
+            training = read_training(path, container) or {}
             return detect.describe(path) | {f"training_{name}": value for name, value in training.items()}
     return artifacts.describe(path)
 

@@ -108,6 +108,42 @@ def train_classifier(
     print_written(path, quiet)
 
 
+@train.command("saae")
+def train_saae(
+    data: AnyData = "glyphs", out: Out = Path("runs/train"),
+    attr: Annotated[str | None, typer.Option(help="Attribute that is content (default: the data's first).")] = None,
+    size: Size = None, images: Images = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file: phases, critic, weights of the losses.", callback=expand_home)
+    ] = None,
+    critic: Annotated[
+        Literal["multi", "binary"] | None,
+        typer.Option(help="What the critic tells apart: all contents and generated, or real and generated."),
+    ] = None,
+    device: Device = "cpu", seed: FitSeed = None, quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train a generator of content and style; a stopped run resumes.
+
+    The networks, saae.safetensors, are for --gan and --classifier.
+    """
+    from dataclasses import replace
+
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training.from_data import DataRequest
+    from gmmedit.training.saae_result import train_saae as run
+    from gmmedit.training.saae_settings import read_settings
+
+    settings = read_settings(config)
+    settings = replace(settings, critic=critic) if critic else settings
+    request = DataRequest(data, size, images, settings.seed if seed is None else seed)
+    with open_execution(None, device, 1, False, False, quiet) as execution:
+        prepare(execution)
+        path, used = run(out, request, settings, attr, execution)
+    for note in [] if quiet else used.notes:
+        typer.echo(f"note: {note}", err=True)
+    print_written(path, quiet)
+
+
 @train.command("encoder")
 def train_encoder(
     run: Annotated[

@@ -43,7 +43,7 @@ class Glyphs(DataSet):
         names = unique_names(self.paths)
         styles = [f"{name}-{i + 1}" for name in names for i in range(self.variants)] if coloured else names
         self.attributes = (Attribute("letter", tuple(LETTERS)), Attribute("typeface", tuple(styles)))
-        self.plain = next((names.index(name) for name in PLAIN if name in names), 0)
+        self.plain = next((names.index(name) for name in PLAIN if name in names), find_plainest(self.drawn))
         self.fingerprint = digest(self.name, names, self.drawn)
 
     def __len__(self) -> int:
@@ -123,6 +123,12 @@ def draw_all(paths: Iterable[Path], size: int) -> tuple[list[Path], np.ndarray, 
     named = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
     notes = (f"{len(bad)} of {len(used) + len(bad)} typefaces left out: {named}",) if bad else ()
     return used, np.stack(drawn), notes
+
+
+def find_plainest(drawn: np.ndarray) -> int:
+    """The typeface nearest to the median of all, by pixels; drawn: uint8 (n, 36, S, S)."""
+    median = np.median(drawn, axis=0).astype(np.int16)
+    return int(np.argmin([np.abs(face - median).mean() for face in drawn]))
 
 
 def unique_names(paths: list[Path]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import InvertSettings
 from gmmedit.editing.inversion import Features, Inverter
 from gmmedit.encoders import Encoder
-from gmmedit.encoders.catalogue import check_encoder
+from gmmedit.encoders.catalogue import check_encoder, holds_encoder
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.spaces import fit_chart
@@ -82,7 +83,8 @@ def choose_encoder(run_folder: RunFolder, name: str, space: str) -> tuple[str, E
         return name, None
     if name == "auto":
         own = run_folder.path / ENCODER
-        found = encoders.find_encoder(generator, [own], device)
+        trained = [path for path in [Path(run_folder.sample_settings.gan)] if holds_encoder(path)]
+        found = encoders.find_encoder(generator, [own, *trained], device)
         if found is None or found[1].space != space:
             return "none", None
         return ENCODER if found[0] == str(own) else found[0], found[1]  # a folder may be moved

@@ -1,16 +1,26 @@
 """Encoders by name or file, and the encoder that belongs to a generator."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from gmmedit.encoders import convnet, ifcvae, saae
 from gmmedit.encoders.base import Encoder
-from gmmedit.encoders.convnet import read_encoder
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
+from gmmedit.networks import weights
+from gmmedit.networks.ifcvae import KEY as IFCVAE
+from gmmedit.networks.saae import KEY as SAAE
 
 WEIGHTS = Path(__file__).parents[1] / "datasets" / "avatars" / "weights"
 EMBEDDED = {"avatars": WEIGHTS / "encoder.safetensors"}
 """Names and files of the encoders that come with gmmedit."""
+
+READERS: dict[str, Callable[[Path], Encoder]] = {
+    convnet.KEY: convnet.read_encoder,
+    IFCVAE: ifcvae.read_encoder,
+    SAAE: saae.read_encoder,
+}
+"""Readers by the key of a file: of an encoder alone, or of a system that has one."""
 
 
 def load(name_or_path: str, device: str = "cpu") -> Encoder:
@@ -18,7 +28,8 @@ def load(name_or_path: str, device: str = "cpu") -> Encoder:
 
     InputError: there is no such name or file, or the file is damaged or of another kind.
     """
-    encoder = read_encoder(EMBEDDED.get(name_or_path, Path(name_or_path)))
+    path = EMBEDDED.get(name_or_path, Path(name_or_path))
+    encoder = READERS[weights.find_key(path, READERS) or convnet.KEY](path)
     return encoder.to(device).eval().requires_grad_(False)
 
 
@@ -35,6 +46,11 @@ def find_encoder(generator: Generator, files: Iterable[Path] = (), device: str =
         if encoder.generator == generator.fingerprint:
             return name, encoder
     return None
+
+
+def holds_encoder(path: Path) -> bool:
+    """Whether a file is that of an encoder, or of a system that has one."""
+    return weights.find_key(path, READERS) is not None
 
 
 def check_encoder(encoder: Encoder, generator: Generator, name: str) -> Encoder:

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.classifiers.convnet import ResidualBlock, convolution
 from gmmedit.classifiers.preprocessing import resize
 from gmmedit.encoders.base import Encoder
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
+from gmmedit.networks.layers import ResidualBlock, convolution
 from gmmedit.spaces import Chart
 
 KEY = "encoder"

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from gmmedit.artifacts import Artifact
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, nearest
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows
 from gmmedit.runtime.commands import on_run
-from gmmedit.spaces import Chart, first_non_finite, fit_chart
+from gmmedit.spaces import Chart, Space, first_non_finite, fit_block_chart, fit_chart
 
 FEWEST = 100  # samples that a fit needs to estimate covariances
 FEWEST_OF_A_VALUE = 10  # samples that must be labelled with every value
@@ -51,10 +51,13 @@ def resolve_space(samples: Artifact, space: Literal["auto", "z", "w"]) -> Litera
     return space
 
 
-def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, chart: Chart | None = None) -> Problem:
-    """Read and check latents and labels; fit the chart on the fitted rows if none is given.
+def load_problem(
+    run: RunFolder, space: Literal["z", "w"], held_out: float, chart: Chart | None = None, block: str | None = None
+) -> Problem:
+    """Read and check latents and labels; fit the chart, of one block if it is named, on the fitted rows.
 
-    InputError: files that do not belong together, non-finite latents, too few samples, or too few of one value.
+    InputError: files that do not belong together, non-finite latents, too few samples, or too few of one value; no such
+    block.
     """
     samples, labels = run.samples, run.labels
     n = samples.spec.n
@@ -74,7 +77,7 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
     check_values(labels, scores[as_compact_index(labelled)])
     count = count_fitted(len(labelled), held_out)
     fitted, held = as_compact_index(labelled[:count]), as_compact_index(labelled[count:])
-    chart = chart or fit_chart(run.space(space), latents[fitted])
+    chart = chart or make_chart(run.space(space), latents[fitted], block)
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     without = n - len(labelled)
     notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
@@ -82,6 +85,15 @@ def load_problem(run: RunFolder, space: Literal["z", "w"], held_out: float, char
         chart, layout_of(labels),
         x[fitted], scores[fitted], logits[fitted], x[held], scores[held], held_out, notes,
     )  # fmt: skip
+
+
+def make_chart(space: Space, latents: Tensor, block: str | None) -> Chart:
+    """The chart of the space, or of one block. InputError: it has no such block."""
+    if block is None:
+        return fit_chart(space, latents)
+    if block not in space.blocks:
+        raise InputError(f"{space.name} has no block {block!r}", hint=nearest(block, space.blocks))
+    return fit_block_chart(space, latents, block)
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:

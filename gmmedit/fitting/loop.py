@@ -12,7 +12,7 @@ from gmmedit.fitting.data import Problem, held_out_report
 from gmmedit.mixture.adam import Chain, Fit, has_converged
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.watching import WatchedFit
-from gmmedit.run.folder import to_tensors
+from gmmedit.run.fitted import to_tensors
 from gmmedit.runtime.cost import measure_cost, write_cost
 from gmmedit.runtime.execution import Execution
 

@@ -21,6 +21,7 @@ class Generator(nn.Module, ABC):
     image_shape: tuple[int, int, int]  # (channels, height, width)
     n_classes: int  # 0: unconditional
     fingerprint: str  # SHA-256 over the weights
+    units: tuple[tuple[str, tuple[str, str]], ...] = ()  # of an attribute block, one each: name; values of 0 and of 1
     differentiable: bool = True  # whether gradients of the images reach the latents
     noise_mode: NoiseMode = "const"  # ignored by families without noise
     noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: new ones each time
@@ -44,6 +45,10 @@ class Generator(nn.Module, ABC):
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """One latent z of the prior per seed (N, z_dim), float32 on the CPU; another prior overrides it."""
         return draw_normal(seeds, self.z_dim)
+
+    def name_labels(self, latents: Tensor) -> dict[str, list[str]]:
+        """What latents (N, z_dim) say of their images themselves: by attribute, a value for each; empty: nothing."""
+        return {}
 
     def styles(self) -> list[tuple[int, Tensor, bool]]:
         """For each modulated convolution, in order: the W+ layer that it takes, the matrix (channels, w_dim) from w to

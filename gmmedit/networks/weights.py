@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gmmedit.runtime.regular_files import check_utf8
 from gmmedit.runtime.storage import write_file
 
 TRAINING = "training"  # in the configuration
+LONGEST_HEADER = 100_000_000  # bytes: the limit of safetensors
 HINT = "give the safetensors file of a network that gmmedit wrote"
 
 
@@ -51,13 +52,22 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
         raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
 
 
-def has_key(path: Path, key: str) -> bool:
-    """Whether a file is one that `write_weights` made with that key; False if it cannot be read."""
+def starts_safetensors(head: bytes) -> bool:
+    """Whether a file that begins so is in safetensors: the length of a header, which begins with a brace.
+
+    The length may have the bytes with which a pickle begins.
+    """
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_HEADER
+
+
+def find_key(path: Path, keys: Iterable[str]) -> str | None:
+    """The first of `keys` with which `write_weights` made a file; None: it is another one, or it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            return key in (file.metadata() or {})
+            there = file.metadata() or {}
     except (SafetensorError, ValueError, OSError):
-        return False
+        return None
+    return next((key for key in keys if key in there), None)
 
 
 def read_training(path: Path, key: str) -> dict[str, Any] | None:

@@ -13,9 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.artifacts import Artifact
@@ -25,6 +23,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.run.fitted import read_chart, read_model
 from gmmedit.run.hold_out import check_unseen
 from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
@@ -183,7 +182,7 @@ class RunFolder:
 
     def chart(self, fit: str = "mixture") -> Chart:
         """The chart of single.h5 or mixture.h5."""
-        return Chart.from_arrays(to_tensors(self.artifact(fit).group("chart")))
+        return read_chart(self.artifact(fit))
 
     def model(self, fit: str = "mixture") -> AttributeMixture:
         """The model of single.h5 or mixture.h5."""
@@ -298,14 +297,3 @@ def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerpri
 def layout_of(artifact: Artifact) -> Layout:
     """The number of values of each attribute of an artifact."""
     return Layout(tuple(len(values) for _, values in artifact.attributes))
-
-
-def to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Arrays as tensors, under the same names."""
-    return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
-
-
-def read_model(fit: Artifact) -> AttributeMixture:
-    """The model of a single.h5 or mixture.h5."""
-    layout = tuple(len(values) for _, values in fit.attributes)
-    return AttributeMixture.from_state(layout, to_tensors(fit.group("parameters")))

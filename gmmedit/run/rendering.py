@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.score import Score
 from gmmedit.run.disturbed import Disturbance
+from gmmedit.run.prior import MixturePrior, read_prior
 from gmmedit.runtime.execution import autocast
 from gmmedit.spaces import Chart, Space
 
@@ -43,6 +46,19 @@ class Renderer:
         """The space of the latents in samples.h5: W if the generator has one, else Z."""
         return list(self.generator.spaces.values())[-1]
 
+    @cached_property
+    def prior(self) -> MixturePrior | None:
+        """The mixture that latents are drawn from; None: the generator's own prior. InputError: see `read_prior`."""
+        settings = self.settings
+        if settings.prior is None:
+            return None
+        return read_prior(Path(settings.prior), self.generator.fingerprint, settings.prior_fingerprint)
+
+    def draw(self, seeds: Sequence[int]) -> Tensor:
+        """One latent z for each seed (N, z_dim), on the CPU."""
+        z = self.generator.draw(seeds)
+        return z if self.prior is None else self.prior.redraw(z, list(seeds))
+
     def map(self, z: Tensor) -> Tensor:
         """z (N, z_dim) to w (N, w_dim) as in samples.h5: truncated, unless a cutoff truncates only some layers."""
         settings, c = self.settings, None
@@ -56,7 +72,7 @@ class Renderer:
 
         rows_per_call: rows mapped together; the last bits of a w depend on it.
         """
-        z = self.generator.draw(seeds)
+        z = self.draw(seeds)
         if space == "z":
             return z
         return torch.cat([self.map(rows.to(self.generator.device)).cpu() for rows in z.split(rows_per_call)])

@@ -41,7 +41,7 @@ def run(folder: Path, settings: FitSingleSettings, execution: Execution) -> Path
 
 def fit_gaussians(path: Path, spec: RunSpec, run_folder: RunFolder, settings: FitSingleSettings) -> None:
     """Fit, from the checkpoint if there is one, and write single.h5."""
-    problem = load_problem(run_folder, spec.config["space"], settings.held_out)
+    problem = load_problem(run_folder, spec.config["space"], settings.held_out, block=settings.block)
     if settings.scope == "full":
         check_sample_count(run_folder.samples, problem)
     fit = ReadFit(
@@ -73,7 +73,7 @@ def run_spec(run_folder: RunFolder, settings: FitSingleSettings) -> RunSpec:
         kind="single",
         n=labels.spec.n,
         seed=settings.seed,
-        config=settings.model_dump(),
+        config=settings.record(),
         parents={"samples": samples.fingerprint, "labels": labels.fingerprint},
         generator=labels.spec.generator,
         classifier=labels.spec.classifier,

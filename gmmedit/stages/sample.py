@@ -13,6 +13,7 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
 from gmmedit.pictures.pixels import to_bytes
+from gmmedit.run.prior import record_prior
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, prepare
 
@@ -23,7 +24,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     InputError: the generator is missing or the settings do not suit it; samples.h5 has other settings.
     """
     prepare(execution)
-    path = folder / "samples.h5"
+    path, settings = folder / "samples.h5", record_prior(settings)
     renderer = Renderer(generators.load(settings.gan, execution.device, trusted=True), settings)
     settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
     spec = run_spec(renderer.generator, settings)
@@ -54,7 +55,7 @@ def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:
         kind="samples",
         n=settings.n,
         seed=settings.seed,
-        config=settings.model_dump(),
+        config=settings.record(),
         sizes=sizes,
         generator=artifacts.network_record(settings.gan, generator.fingerprint),
     )
@@ -64,7 +65,7 @@ def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:
 def draw_rows(renderer: Renderer, start: int, stop: int, execution: Execution) -> dict[str, np.ndarray]:
     """Rows start to stop of each dataset. Latents are mapped in one call, so that w does not depend on the batch."""
     settings, generator = renderer.settings, renderer.generator
-    z = generator.draw(range(settings.seed + start, settings.seed + stop))
+    z = renderer.draw(range(settings.seed + start, settings.seed + stop))
     rows = {"z": z.numpy()}
     latent = z.to(generator.device)
     if "w" in generator.spaces:

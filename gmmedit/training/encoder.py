@@ -31,6 +31,7 @@ CHART_SAMPLES = 20_000
 MEASURED_ON = 64  # samples, for the units of the losses
 SEEDS = 1 << 31  # those of samples are above, where no stage draws
 LAYERS_UNTIL = 0.5  # share of the training after which every layer has its own deviation
+NOT_OF_IMAGES = ("gan", "n", "images")  # settings of samples.h5 that change no image
 IMAGES_FROM = 0.1  # share of the training from which on reconstructions are compared
 
 
@@ -103,7 +104,11 @@ class EncoderTraining:
         """The settings, and the networks that the training uses."""
         classifier = self.classifier.fingerprint if self.classifier else ""
         networks = {"generator": self.renderer.generator.fingerprint, "classifier": classifier}
-        return asdict(self.settings) | self.renderer.settings.model_dump(exclude={"gan", "n", "images"}) | networks
+        return asdict(self.settings) | self.recorded_sampling() | networks
+
+    def recorded_sampling(self) -> dict:
+        """How samples are drawn and shown."""
+        return {key: value for key, value in self.renderer.settings.record().items() if key not in NOT_OF_IMAGES}
 
     def load_state(self, state: dict) -> None:
         """Resume from a `state`. InputError: it is of other settings."""
@@ -137,7 +142,7 @@ class EncoderTraining:
 
     def draw(self, seeds: range | np.ndarray) -> Tensor:
         """Latents (N, D) of the seeds in the encoder's space, on the device."""
-        rows = self.renderer.generator.draw([int(seed) for seed in seeds]).to(self.device)
+        rows = self.renderer.draw([int(seed) for seed in seeds]).to(self.device)
         return rows if self.renderer.space.name == "z" else self.renderer.map(rows)
 
     @torch.no_grad()

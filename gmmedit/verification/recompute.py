@@ -73,7 +73,7 @@ def resample(samples: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     """Rows of samples.h5: z from the seeds, w from z, images from w."""
     require(run, "samples")
     renderer, execution = run.renderer, run.execution
-    z = renderer.generator.draw((samples.spec.seed + rows).tolist())
+    z = renderer.draw((samples.spec.seed + rows).tolist())
     recomputed = {"z": z.numpy()}
     latent = z.to(renderer.generator.device)
     if "w" in samples:

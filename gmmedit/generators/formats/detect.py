@@ -17,9 +17,12 @@ from gmmedit.generators.formats.mistaken import ARCHIVE, HEAD, check_mistaken
 from gmmedit.networks.lazy_tensors import read_safetensors
 from gmmedit.networks.pickle_values import shorten
 from gmmedit.networks.unpickling import HINT, read_pickle, read_torch, report_damage
+from gmmedit.networks.weights import starts_safetensors
 from gmmedit.runtime.regular_files import check_regular
 
-Container = Literal["gmmedit", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"]
+Container = Literal[
+    "stylegan2", "ifcvae-gan", "saae", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"
+]  # fmt: skip
 
 PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or of an old protocol, which is refused with that reason
 TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # how a torch.save stream without zip begins
@@ -27,7 +30,7 @@ ZIP = b"PK\x03\x04"
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
 SHOWN = 20  # names in a message
-OWN_KEY = "stylegan2"  # in the metadata of safetensors that gmmedit wrote
+OWN: tuple[Container, ...] = ("stylegan2", "ifcvae-gan", "saae")  # keys in the metadata of our safetensors
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Format:
 
 FAMILIES = "gmmedit.generators"
 FORMATS = (
-    Format("gmmedit safetensors", ("gmmedit",), f"{FAMILIES}.stylegan2"),
+    Format("gmmedit safetensors", ("stylegan2",), f"{FAMILIES}.stylegan2"),
+    Format("gmmedit safetensors of IFcVAE-GAN", ("ifcvae-gan",), f"{FAMILIES}.ifcvae"),
+    Format("gmmedit safetensors of SAAE", ("saae",), f"{FAMILIES}.saae"),
     Format("NVIDIA PyTorch pickle", ("pickle",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA PyTorch networks, by torch.save", ("torch",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA TensorFlow pickle", ("pickle",), f"{FAMILIES}.formats.tensorflow"),
@@ -108,14 +113,15 @@ def container_of(path: Path) -> Container | None:
     check_mistaken(path, head)
     if head.startswith(ZIP):
         return container_in_zip(path)
+    if starts_safetensors(head):
+        with suppress(SafetensorError), safe_open(path, framework="pt") as stored:
+            there = stored.metadata() or {}
+            return next((key for key in OWN if key in there), "safetensors")
+        return "safetensors"
     if head.startswith(TORCH):
         return "torch"
     if PICKLE.match(head):
         return "pickle"
-    if head[8:9] == b"{":
-        with suppress(SafetensorError), safe_open(path, framework="pt") as stored:
-            return "gmmedit" if OWN_KEY in (stored.metadata() or {}) else "safetensors"
-        return "safetensors"
     return "onnx" if head.startswith(ONNX) else None
 
 
