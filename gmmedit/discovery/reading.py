@@ -11,7 +11,7 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.discovery.network import MOST_CODES, MOST_FEATURES, CodeConfig, CodeNetwork
 from gmmedit.errors import InputError
-from gmmedit.run.folder import to_tensors
+from gmmedit.run.fitted import to_tensors
 from gmmedit.spaces import Chart
 
 NAMED_FROM = 0.25  # correlation with a category's score from which a direction is called after it
