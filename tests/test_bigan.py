@@ -9,14 +9,16 @@ import torch
 from conftest import done, gmmedit
 from PIL import Image
 
-from gmmedit import classifiers, encoders, generators
+from gmmedit import classifiers, datasets, encoders, generators
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, CAUSAL_MODEL, sample_causal
+from gmmedit.errors import InputError
 from gmmedit.networks.structural import StructuralEquations
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import bigan_from_data
 from gmmedit.training.bigan_from_data import train_bigan
 from gmmedit.training.from_data import DataRequest
+from gmmedit.training.labelled import choose_labels
 from gmmedit.training.structure import acyclicity, choose_edges, fit_equations
 
 NAMES = list(ATTRIBUTES)
@@ -152,3 +154,13 @@ def test_data_without_labels_are_refused(tmp_path: Path) -> None:
         Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "data" / f"{number}.png")
     result = gmmedit("train", "bigan", "--data", tmp_path / "data", "--out", tmp_path / "out")
     assert result.exit_code == 2 and "no attribute" in result.output
+
+
+def test_the_edges_of_a_graph_are_used(tmp_path: Path) -> None:
+    done("graph", "--run", tmp_path, "--data", "avatars", "--require", "gender->beard", "--quiet")
+    name, edges = bigan_from_data.read_graph(str(tmp_path / "graph.h5"))
+    assert ("gender", "beard") in edges and len(name) == 64
+    data = datasets.load("avatars", 16)
+    assert bigan_from_data.find_edges(choose_labels(data, ["gender", "beard"]), [("gender", "beard")]) == ((0, 1),)
+    with pytest.raises(InputError, match="the graph has beard"):
+        bigan_from_data.find_edges(choose_labels(data, ["gender", "age"]), edges)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from gmmedit import artifacts
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
 from gmmedit.networks.bigan import BiGAN, BiGANConfig, save_bigan
@@ -48,7 +50,9 @@ def read_graph(graph: str) -> tuple[str, Edges]:
     """What identifies a graph, and its directed edges. InputError: missing, or no file of `gmmedit graph`."""
     if graph in ("learned", "none"):
         return graph, ()
-    raise NotImplementedError
+    with artifacts.open(Path(graph), "graph") as found:
+        names = [name for name, _ in found.attributes]
+        return found.fingerprint, [(names[cause], names[effect]) for cause, effect in np.argwhere(found["marks"] == 1)]
 
 
 def size_bigan(
