@@ -4,12 +4,13 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit
 from PIL import Image
 
-from gmmedit import classifiers, datasets, encoders, generators
+from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, CAUSAL_MODEL, sample_causal
 from gmmedit.errors import InputError
 from gmmedit.networks.structural import StructuralEquations
@@ -141,6 +142,25 @@ def test_its_samples_are_labelled_by_itself(trained: Path, tmp_path: Path) -> No
     done("sample", "--run", tmp_path, "--gan", trained, "-n", 64, "--quiet")
     done("label", "--run", tmp_path, "--classifier", trained, "--quiet")
     assert (tmp_path / "labels.h5").exists()
+
+
+def test_samples_follow_an_intervention(trained: Path, tmp_path: Path) -> None:
+    done("sample", "--run", tmp_path / "as_drawn", "--gan", trained, "-n", 64, "--quiet")
+    done("sample", "--run", tmp_path / "male", "--gan", trained, "-n", 64, "--do", "gender=male", "--quiet")
+    equations = generators.load(str(trained)).network.equations
+    with (
+        artifacts.open(tmp_path / "as_drawn" / "samples.h5") as drawn,
+        artifacts.open(tmp_path / "male" / "samples.h5") as male,
+    ):
+        before, after = (equations.values(torch.from_numpy(each["w"][:, :7])) for each in (drawn, male))
+        assert np.array_equal(drawn["z"], male["z"])
+    assert bool((after[:, 1] == 1).all()) and bool((before[:, 1] == 0).any())
+    assert torch.equal(after[before[:, 1] == 1], before[before[:, 1] == 1])
+    for wrong, named in (("gender=men", "male"), ("gendre=male", "gender")):
+        result = gmmedit("sample", "--run", tmp_path / "x", "--gan", trained, "--do", wrong)
+        assert result.exit_code == 2 and named in result.output
+    result = gmmedit("sample", "--run", tmp_path / "x", "--do", "gender=male")
+    assert result.exit_code == 2 and "no causes" in result.output
 
 
 def test_unknown_attributes_are_refused(tmp_path: Path) -> None:

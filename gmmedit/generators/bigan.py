@@ -1,5 +1,6 @@
 """BiGAN with causal latents as a generator, whose mapping solves the structural equations of its attributes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -19,7 +20,7 @@ class BiGANGenerator(Generator):
     def __init__(self, network: BiGAN):
         super().__init__()
         self.network, self.config, self.fingerprint = network, network.config, network.fingerprint
-        self.z_dim = self.config.dim
+        self.causes, self.z_dim = self.config.attributes, self.config.dim
         self.w_shape = (1, self.config.dim)
         self.image_shape = (self.config.image_channels, self.config.resolution, self.config.resolution)
 
@@ -32,6 +33,10 @@ class BiGANGenerator(Generator):
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Noise z (N, D) to w (N, D); there is no truncation, since there is no mean w."""
         return self.network.map(z)
+
+    def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
+        """See `Generator.counterfactual`."""
+        return self.network.counterfactual(w, changes)
 
     def synthesize(self, w: Tensor) -> Tensor:
         """See `Generator.synthesize`."""
