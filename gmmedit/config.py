@@ -42,10 +42,12 @@ class SampleSettings(Section):
     images: bool = False
     prior: str | None = None  # mixture.h5 or single.h5 that latents are drawn from; None: the generator's own prior
     prior_fingerprint: str | None = None  # of that file, found by the command
+    do: list[str] = []  # NAME=VALUE that a generator with causes is made to have, with what follows
 
     def record(self) -> dict[str, Any]:
         """As an artifact records them: without what was not asked for and older files do not have."""
-        return self.model_dump(exclude={"prior", "prior_fingerprint"} if self.prior is None else None)
+        left_out = set() if self.prior else {"prior", "prior_fingerprint"}
+        return self.model_dump(exclude=left_out if self.do else left_out | {"do"})
 
 
 class LabelSettings(Section):

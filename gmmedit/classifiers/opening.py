@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gmmedit.classifiers import custom, embedded, huggingface, ifcvae, saae, zeroshot
+from gmmedit.classifiers import bigan, custom, embedded, huggingface, ifcvae, saae, zeroshot
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.checks import check_classifier
 from gmmedit.classifiers.described import DescribedClassifier
@@ -13,10 +13,15 @@ from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError
 from gmmedit.networks import python, weights
+from gmmedit.networks.bigan import KEY as BIGAN
 from gmmedit.networks.ifcvae import KEY as IFCVAE
 from gmmedit.networks.saae import KEY as SAAE
 
-TRAINED: dict[str, Callable[[Path], Classifier]] = {IFCVAE: ifcvae.read_classifier, SAAE: saae.read_classifier}
+TRAINED: dict[str, Callable[[Path], Classifier]] = {
+    IFCVAE: ifcvae.read_classifier,
+    SAAE: saae.read_classifier,
+    BIGAN: bigan.read_classifier,
+}
 """Systems whose file holds a classifier among other networks."""
 
 

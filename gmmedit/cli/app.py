@@ -87,13 +87,17 @@ def sample(
     prior: Annotated[
         str | None, typer.Option(help="A mixture.h5 of this generator to draw from, instead of its own prior.")
     ] = None,
+    do: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE that every sample is made to have, with its effects; of train bigan."),
+    ] = None,
 ) -> None:  # fmt: skip
     """Step 1: draw latents from the prior -> samples.h5."""
     from gmmedit import config as settings
     from gmmedit.stages import sample as stage
 
-    flags = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images, "prior": prior}
-    flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise}
+    flags: dict[str, object] = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images, "prior": prior}
+    flags |= {"cutoff": cutoff, "class_index": class_, "noise": noise, "do": do or None}
     resolved = settings.load(config, sample=flags)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.sample, execution)

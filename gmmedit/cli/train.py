@@ -144,6 +144,40 @@ def train_saae(
     print_written(path, quiet)
 
 
+@train.command("bigan")
+def train_bigan(
+    data: AnyData = "avatars", out: Out = Path("runs/train"),
+    attr: Annotated[
+        list[str] | None, typer.Option(help="Attribute among the causes; repeat it for several (default: all).")
+    ] = None,
+    graph: Annotated[
+        str,
+        typer.Option(help="Causes of the attributes: learned with the networks, none, or a file of gmmedit graph."),
+    ] = "learned",
+    attention: Annotated[bool, typer.Option("--attention", help="Use self-attention.")] = False,
+    size: Size = None, images: Images = None, device: Device = "cpu", seed: FitSeed = None,
+    quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train a generator whose first latent dims are attributes that cause one another.
+
+    A stopped run resumes. The file, bigan.safetensors, is for --gan, --classifier and invert --encoder.
+    """
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training.bigan_from_data import train_bigan as run
+    from gmmedit.training.from_data import DataRequest
+
+    with open_execution(None, device, 1, False, False, quiet) as execution:
+        prepare(execution)
+        request = DataRequest(data, size, images, seed or 0)
+        path, used, facts = run(out, request, attr or [], graph, attention, execution)
+    shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
+    measured = f"on {facts['held_out_images']} held-out images: accuracy {shares}, error {facts['held_out_error']:.4f}"
+    edges = f"edges: {', '.join(facts['edges']) or 'none'}"
+    for line in [] if quiet else [*(f"note: {note}" for note in used.notes), measured, edges]:
+        typer.echo(line)
+    print_written(path, quiet)
+
+
 @train.command("encoder")
 def train_encoder(
     run: Annotated[

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gmmedit.encoders import convnet, ifcvae, saae
+from gmmedit.encoders import bigan, convnet, ifcvae, saae
 from gmmedit.encoders.base import Encoder
 from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.networks import weights
+from gmmedit.networks.bigan import KEY as BIGAN
 from gmmedit.networks.ifcvae import KEY as IFCVAE
 from gmmedit.networks.saae import KEY as SAAE
 
@@ -19,6 +20,7 @@ READERS: dict[str, Callable[[Path], Encoder]] = {
     convnet.KEY: convnet.read_encoder,
     IFCVAE: ifcvae.read_encoder,
     SAAE: saae.read_encoder,
+    BIGAN: bigan.read_encoder,
 }
 """Readers by the key of a file: of an encoder alone, or of a system that has one."""
 

@@ -1,7 +1,7 @@
 """The contract of a generator: a latent goes in, an image comes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ class Generator(nn.Module, ABC):
     n_classes: int  # 0: unconditional
     fingerprint: str  # SHA-256 over the weights
     units: tuple[tuple[str, tuple[str, str]], ...] = ()  # of an attribute block, one each: name; values of 0 and of 1
+    causes: tuple[tuple[str, tuple[str, ...]], ...] = ()  # attributes that its w holds and knows the effects of: values
     differentiable: bool = True  # whether gradients of the images reach the latents
     noise_mode: NoiseMode = "const"  # ignored by families without noise
     noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: new ones each time
@@ -66,6 +67,13 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def synthesize(self, w: Tensor) -> Tensor:
         """w (N, w_dim) or W+ (N, L, w_dim) to images (N, C, H, W), about [-1, 1]; random with noise only."""
+
+    def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
+        """w (N, D) after attributes of `causes`, by place, are set to values (N,), with what follows from them.
+
+        NotImplementedError: its w holds no causes.
+        """
+        raise NotImplementedError(f"the latents of {self.family} hold no causes")
 
     def truncate(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """w (N, w_dim) or W+ (N, L, w_dim) interpolated towards the mean w: see `truncation.truncate`."""

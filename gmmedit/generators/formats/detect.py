@@ -21,7 +21,7 @@ from gmmedit.networks.weights import starts_safetensors
 from gmmedit.runtime.regular_files import check_regular
 
 Container = Literal[
-    "stylegan2", "ifcvae-gan", "saae", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"
+    "stylegan2", "ifcvae-gan", "saae", "bigan", "safetensors", "pickle", "torch", "exported", "torchscript", "onnx"
 ]  # fmt: skip
 
 PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\n\w+\n")  # or of an old protocol, which is refused with that reason
@@ -30,7 +30,7 @@ ZIP = b"PK\x03\x04"
 ONNX = b"\x08"  # the first field of its protocol buffer, the version
 TENSORS: tuple[Container, ...] = ("torch", "safetensors", "pickle")  # where state dictionaries are found
 SHOWN = 20  # names in a message
-OWN: tuple[Container, ...] = ("stylegan2", "ifcvae-gan", "saae")  # keys in the metadata of our safetensors
+OWN: tuple[Container, ...] = ("stylegan2", "ifcvae-gan", "saae", "bigan")  # keys in the metadata of our safetensors
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ FORMATS = (
     Format("gmmedit safetensors", ("stylegan2",), f"{FAMILIES}.stylegan2"),
     Format("gmmedit safetensors of IFcVAE-GAN", ("ifcvae-gan",), f"{FAMILIES}.ifcvae"),
     Format("gmmedit safetensors of SAAE", ("saae",), f"{FAMILIES}.saae"),
+    Format("gmmedit safetensors of BiGAN", ("bigan",), f"{FAMILIES}.bigan"),
     Format("NVIDIA PyTorch pickle", ("pickle",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA PyTorch networks, by torch.save", ("torch",), f"{FAMILIES}.formats.nvidia"),
     Format("NVIDIA TensorFlow pickle", ("pickle",), f"{FAMILIES}.formats.tensorflow"),

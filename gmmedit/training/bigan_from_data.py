@@ -1,0 +1,99 @@
+"""`gmmedit train bigan`: settings sized to a data set, the graph, and the result's file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gmmedit import artifacts
+from gmmedit.datasets import DataSet
+from gmmedit.errors import InputError, nearest
+from gmmedit.networks.bigan import BiGAN, BiGANConfig, save_bigan
+from gmmedit.runtime.execution import Execution
+from gmmedit.training.bigan import BiGANSettings, BiGANTraining
+from gmmedit.training.from_data import DataRequest, describe_training, open_data
+from gmmedit.training.labelled import BATCH, MEASURED, Labels, choose_labels
+from gmmedit.training.loop import run_training
+from gmmedit.training.precision import gains_from_bf16
+
+IMAGES = 128_000  # shown, unless asked otherwise
+WIDEST, NARROWEST = 64, 16  # channels of a block
+REST = 48  # dims besides the causes
+Edges = Sequence[tuple[str, str]]
+
+
+def train_bigan(
+    out: Path, request: DataRequest, names: Sequence[str], graph: str, attention: bool, execution: Execution
+) -> tuple[Path, DataSet, dict[str, Any]]:  # fmt: skip
+    """Train a BiGAN in `out`, resuming its checkpoint: its file, the data, what is stored of the training.
+
+    names: attributes that become causes and effects, none: all. graph: `learned`, `none`, a graph.h5. InputError: the
+    data cannot be used, or the graph is of other attributes. Other errors as in `run_training`.
+    """
+    data = open_data(request)
+    labels = choose_labels(data, names)
+    name, edges = read_graph(graph)
+    settings = size_bigan(data, labels, request, name, find_edges(labels, edges), attention)
+    training = BiGANTraining(settings, data, labels, execution.device, gains_from_bf16(execution.device))
+    facts = describe_training("bigan", data, training.total, settings.seed) | {"graph": graph}
+
+    def save(path: Path) -> None:
+        facts.update(measure(training.average, data, labels))
+        save_bigan(training.average, path, facts)
+
+    return run_training(training, out, save, execution), data, facts
+
+
+def read_graph(graph: str) -> tuple[str, Edges]:
+    """What identifies a graph, and its directed edges. InputError: missing, or no file of `gmmedit graph`."""
+    if graph in ("learned", "none"):
+        return graph, ()
+    with artifacts.open(Path(graph), "graph") as found:
+        names = [name for name, _ in found.attributes]
+        return found.fingerprint, [(names[cause], names[effect]) for cause, effect in np.argwhere(found["marks"] == 1)]
+
+
+def size_bigan(
+    data: DataSet, labels: Labels, request: DataRequest, graph: str, edges: tuple[tuple[int, int], ...], attention: bool
+) -> BiGANSettings:
+    """Settings for images of that size and those attributes."""
+    channels, size, _ = data.image_shape
+    widths = tuple(max(NARROWEST, min(WIDEST, 1024 // 2**i)) for i in range(2, size.bit_length()))
+    attributes = tuple((attribute.name, tuple(attribute.values)) for attribute in labels.attributes)
+    network = BiGANConfig(attributes, size, widths, REST, channels, attention)
+    return BiGANSettings(request.seed, network, data.fingerprint, request.images or IMAGES, graph, edges)
+
+
+def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
+    """The edges as pairs of places among the attributes. InputError: one is of another attribute."""
+    names = [attribute.name for attribute in labels.attributes]
+    for name in (name for edge in edges for name in edge):
+        if name not in names:
+            raise InputError(f"the graph has {name}, the data have not", hint=nearest(name, names))
+    return tuple((names.index(cause), names.index(effect)) for cause, effect in edges)
+
+
+@torch.no_grad()
+def measure(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, Any]:
+    """The edges, and on held-out images the encoder's accuracy by attribute and the mean error of reconstructions."""
+    rows = labels.held_out[:MEASURED]
+    columns = [data.attributes.index(attribute) for attribute in labels.attributes]
+    device = next(network.parameters()).device
+    right, error = torch.zeros(len(columns)), 0.0
+    for first in range(0, len(rows), BATCH):
+        images, values, _ = data.batch(rows[first : first + BATCH])
+        latent = network.encode(images.to(device))
+        guesses = network.equations.values(network.split(latent)[0]).cpu()
+        right += (guesses == values[:, columns]).sum(dim=0)
+        error += float((network.synthesize(latent).cpu() - images).abs().mean(dim=(1, 2, 3)).sum())
+    shares = (right / max(1, len(rows))).tolist()
+    names = [attribute.name for attribute in labels.attributes]
+    found = network.equations.mask.nonzero().tolist()
+    return {
+        "held_out_images": len(rows),
+        "held_out_accuracy": {name: round(share, 4) for name, share in zip(names, shares, strict=True)},
+        "held_out_error": round(error / max(1, len(rows)), 4),
+        "edges": [f"{names[cause]}->{names[effect]}" for cause, effect in found],
+    }
