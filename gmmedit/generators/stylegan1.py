@@ -237,8 +237,9 @@ class StyleGAN1(Generator):
         return [(i, layer.style.matrix.detach(), False) for i, layer in enumerate(used)]
 
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """z and c to truncated w: see `Generator.map`."""
-        return self.truncate(self.mapping(z, c), psi, cutoff)
+        """z and c to truncated w: see `Generator.map`; in z's precision even under autocast."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.truncate(self.mapping(z, c), psi, cutoff)
 
     def synthesize(self, w: Tensor) -> Tensor:
         """w or W+ to images: see `Generator.synthesize`."""

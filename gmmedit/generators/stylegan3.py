@@ -203,7 +203,7 @@ class Synthesis(nn.Module):
                 x = x.to(dtype)
             for name, w in zip(self.layer_names, others, strict=True):
                 x = self.get_submodule(name)(x, w, dtype)
-        return x * self.output_scale
+        return x.float() * self.output_scale
 
 
 class StyleGAN3(Generator):

@@ -27,7 +27,7 @@ def held_by_all(held: Tensor, edited: Iterable[int]) -> list[int]:
 
 def attribute_of(layout: Layout) -> Tensor:
     """The attribute (K,) of each category."""
-    return torch.repeat_interleave(torch.arange(len(layout.values)), torch.tensor(layout.values))
+    return torch.tensor([attribute for attribute, count in enumerate(layout.values) for _ in range(count)])
 
 
 def held_categories(held: Tensor, layout: Layout) -> Tensor:
