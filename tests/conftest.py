@@ -159,7 +159,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Pa
 def quick_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of small_world.py, and the settings of a run with them in small.yaml."""
     folder = tmp_path_factory.mktemp("world")
-    (folder / "small.yaml").write_text(small_world.write_world(folder))
+    small_world.write_world(folder)
     return folder
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
+from small_world import EVALUATION, write_world
 
 from gmmedit import artifacts
 from gmmedit.__main__ import main
@@ -43,12 +44,7 @@ from gmmedit.training import checkpoints, embedded
 from gmmedit.training import loop as training
 from gmmedit.training.stylegan2_settings import GANSettings
 
-SETTINGS = """
-sample: {gan: avatars, n: 320}
-fit_single: {steps: 30, batch: 128}
-fit_mixture: {steps: 8, batch: 8}
-evaluate: {n: 32, starts: 2, editors: [random, none]}
-"""
+SCORED = f"evaluate: {{n: 32, starts: 2, editors: [random, none], classifier: FOLDER/{EVALUATION}}}\n"
 CHUNK = 64
 RUN = ("--config", "small.yaml", "--run")
 COMMANDS = {
@@ -89,6 +85,17 @@ def shrink() -> None:
         {"batch": 8, "pool": 64}.get(name, value)
         for name, value in zip(GANSettings.__dataclass_fields__, GANSettings.__init__.__defaults__ or (), strict=True)
     )
+
+
+def write_settings(folder: Path) -> str:
+    """The text of the settings of the runs, whose networks a child writes into the folder."""
+    folder.mkdir()
+    pid = os.fork()
+    if not pid:
+        write_world(folder, SCORED)
+        os._exit(0)
+    assert finish(pid) == 0
+    return (folder / "small.yaml").read_text()
 
 
 def start(words: tuple[str, ...], folder: Path, output: str = "output.txt") -> int:
@@ -287,9 +294,10 @@ def harness() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         calm, wild = Path(name, "calm"), Path(name, "wild")
+        settings = write_settings(Path(name, "world"))
         for folder in (calm, wild):
             (folder / "run").mkdir(parents=True)
-            (folder / "small.yaml").write_text(SETTINGS)
+            (folder / "small.yaml").write_text(settings)
         total = 0
         for command, words in COMMANDS.items():
             began = time.monotonic()

@@ -28,8 +28,8 @@ fit_mixture: {steps: 5, batch: 8}
 EVALUATION = "evaluation.safetensors"  # as `classifier` of the settings of an evaluation
 
 
-def write_world(folder: Path) -> str:
-    """Write generator and classifiers into a folder; the settings, in YAML, of a run with them."""
+def write_world(folder: Path, more: str = "") -> Path:
+    """Write generator and classifiers into a folder, and the settings of a run with them, and more; these' path."""
     generator = random_network(resolution=16, channels=(6, 6, 4), z_dim=8, w_dim=8, mapping_layers=2)
     write(folder / "generator.pkl", generator)
     with torch.no_grad(), torch.random.fork_rng():
@@ -41,7 +41,9 @@ def write_world(folder: Path) -> str:
         for weight in network.parameters():
             weight += 0.1 * weight.std() * torch.randn_like(weight) if weight.numel() > 1 else 0
         save_network(balanced(network, images), folder / EVALUATION)
-    return SETTINGS.replace("FOLDER", str(folder))
+    path = folder / "small.yaml"
+    path.write_text((SETTINGS + more).replace("FOLDER", str(folder)))
+    return path
 
 
 def balanced(network: TrainedNetwork, images: torch.Tensor) -> TrainedNetwork:

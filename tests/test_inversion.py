@@ -34,7 +34,7 @@ from gmmedit.runtime.signals import Stopped
 from gmmedit.spaces import Space, fit_chart
 from gmmedit.stages.evaluate_inverted import Scoring
 from gmmedit.training.encoder import EncoderSettings, EncoderTraining
-from gmmedit.training.encoder_loop import train_encoder
+from gmmedit.training.from_generator import train_encoder
 
 FEW = InvertSettings(steps=6, own=0, lr=0.02)
 TINY = {"resolution": 16, "channels": (8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
@@ -192,10 +192,10 @@ def test_a_stopped_training_resumes_to_the_same_bytes(tmp_path: Path) -> None:
         train(tmp_path / "parts", stops=True)
     assert not (tmp_path / "parts" / "encoder.safetensors").exists()
     assert train(tmp_path / "parts", stops=False) == whole
-    lines = (tmp_path / "whole" / "encoder.png").read_bytes()
-    assert lines == (tmp_path / "parts" / "encoder.png").read_bytes()
+    sheet = (tmp_path / "whole" / "samples.png").read_bytes()
+    assert sheet == (tmp_path / "parts" / "samples.png").read_bytes()
     other = make_training(images=64)
-    with pytest.raises(InputError, match="different settings: images"):
+    with pytest.raises(InputError, match="different settings: images is 96 there and 64 now"):
         train_encoder(tmp_path / "parts", other.settings, other.renderer, other.classifier, Execution())
 
 
@@ -206,7 +206,8 @@ def test_layers_get_their_own_deviations_one_after_the_other() -> None:
     spread = x.std(1).mean(1)
     assert (spread[::2] < 1e-4).all() and (spread[1::2] > 1e-4).all()  # every second has layers of its own
     assert not torch.equal(images, disturbed)
-    training.train_step(images, disturbed, x)
+    losses = training.train_step(images, disturbed, x)
+    assert losses.keys() == {"coordinates"}, "no images are compared yet"
     gradient = training.network.own.bias.grad.unflatten(0, (10, -1)).abs().sum(1)
     assert gradient[0] > 0 and (gradient[1:] == 0).all()
 

@@ -24,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # no threads before a fork
 import kill_harness
 import torch
 import torch.distributed as dist
-from kill_harness import SETTINGS, Progress, check_whole, finish, results, same, start
+from kill_harness import Progress, check_whole, finish, results, same, start, write_settings
 
 from gmmedit.errors import RunError
 from gmmedit.runtime import process_group as several
@@ -106,7 +106,7 @@ def fresh(place: Path, name: str, source: Path | None = None, *without: str) -> 
     """A folder to run commands in, with a copy of the artifacts there are, or some."""
     folder = place / name
     (folder / "run").mkdir(parents=True)
-    (folder / "small.yaml").write_text(SETTINGS)
+    (folder / "small.yaml").write_text((place / "world" / "small.yaml").read_text())
     for path in (source / "run").glob("*.h5") if source else ():
         if path.name not in without:
             shutil.copy(path, folder / "run")
@@ -286,6 +286,7 @@ def harness() -> None:
     report = {}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
+        write_settings(place / "world")
         calm = fresh(place, "calm")
         chosen = [trial for trial in TRIALS if trial.__name__ in sys.argv[1:] or len(sys.argv) == 1]
         for stage in STAGES if two_and_four in chosen else STAGES[:-1]:  # no other trial evaluates

@@ -194,17 +194,19 @@ def train_encoder(
 
     A stopped training resumes.
     """
+    from dataclasses import replace
+
     from gmmedit.runtime.execution import prepare
-    from gmmedit.training import encoder_loop as loop
+    from gmmedit.training import from_generator
     from gmmedit.training.encoder import EncoderSettings
 
-    chosen = {"images": images, "seed": seed}
-    settings = EncoderSettings(**{name: value for name, value in chosen.items() if value is not None})
+    settings = EncoderSettings(seed=seed or 0)
+    settings = replace(settings, images=images) if images else settings
     folder = out or run or Path("runs/train")
     with open_execution(run, device, 1, False, False, quiet, trust) as execution:
         prepare(execution)
-        with loop.open_networks(run, gan, execution) as (renderer, classifier):
-            path = loop.train_encoder(folder, settings, renderer, classifier, execution)
+        with from_generator.open_networks(run, gan, execution) as (renderer, classifier):
+            path = from_generator.train_encoder(folder, settings, renderer, classifier, execution)
     print_written(path, quiet)
 
 

@@ -6,7 +6,6 @@ result.
 """
 
 import copy
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, sam
 from gmmedit.datasets.avatars.renderer import render
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.disturbances import Augmentation, StrongAugmentation
+from gmmedit.training.schedules import share_kept, warm_cosine
 
 AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
 
@@ -114,7 +114,7 @@ class ClassifierTraining(Trainer):
     def learning_rate(self) -> float:
         """That of the next step."""
         done = (self.step + 1) * self.settings.batch / self.settings.images
-        return self.settings.lr * min(20 * done, 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
+        return self.settings.lr * warm_cosine(done)
 
     def train_step(self, images: Tensor, targets: Tensor, nuisances: Tensor | None) -> tuple[float, float]:
         """One step of the optimiser; returns the loss and the mean accuracy before it."""
@@ -160,8 +160,8 @@ class ClassifierTraining(Trainer):
 
     def update_average(self) -> None:
         """Moving average with a half-life of `average_images`, shorter at the beginning."""
-        half_life = min(self.settings.average_images, 0.05 * (self.step + 1) * self.settings.batch)
-        move_average(self.average, self.network, 0.5 ** (self.settings.batch / half_life))
+        seen = (self.step + 1) * self.batch
+        move_average(self.average, self.network, share_kept(self.settings.average_images, seen, self.batch))
 
 
 class AvatarClassifierTraining(ClassifierTraining):

@@ -9,23 +9,20 @@ result.
 """
 
 import copy
-import math
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gmmedit.classifiers import Classifier
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig
-from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.rendering import Renderer
 from gmmedit.spaces import Chart, fit_chart
-from gmmedit.training.base import move_average
+from gmmedit.training.base import Trainer, move_average
+from gmmedit.training.schedules import share_kept, warm_cosine
 
 CHART_SAMPLES = 20_000
 MEASURED_ON = 64  # samples, for the units of the losses
@@ -33,11 +30,12 @@ SEEDS = 1 << 31  # those of samples are above, where no stage draws
 LAYERS_UNTIL = 0.5  # share of the training after which every layer has its own deviation
 NOT_OF_IMAGES = ("gan", "n", "images")  # settings of samples.h5 that change no image
 IMAGES_FROM = 0.1  # share of the training from which on reconstructions are compared
+SHOWN = 12  # images of a sheet
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """The settings that determine the result of a training run."""
+    """The settings that determine the result of a training run; those of the networks are filled in from them."""
 
     seed: int = 0
     images: int = 40_000  # in all, each used once
@@ -50,24 +48,25 @@ class EncoderSettings:
     pixels: float = 2.0  # weight of the pixels' error beside that of the coordinates
     features: float = 1.0  # weight of the features' error
     average_images: int = 2_000  # half-life of the moving average of the weights
+    generator: str = ""  # fingerprint
+    classifier: str = ""  # fingerprint of the one whose features are compared; "": none
+    sampling: tuple[tuple[str, object], ...] = ()  # how samples are drawn and shown: names and values
 
 
-@dataclass
-class Progress:
-    """One line of the training log; errors of images are NaN before they are compared."""
+class EncoderTraining(Trainer):
+    """An encoder, the moving average of its weights (the result), and the optimiser.
 
-    images: int
-    coordinates: float  # mean squared error
-    pixels: float  # in units of the difference of two samples
-    features: float
-    images_per_second: float
+    Losses: `coordinates`, the mean squared error, and `pixels` and `features`, in units of the difference of two
+    samples, once they are compared.
+    """
 
-
-class EncoderTraining:
-    """An encoder, the moving average of its weights (the result), and the optimiser."""
+    name = "encoder"
+    stateful = ("network", "average", "adam")
 
     def __init__(self, settings: EncoderSettings, renderer: Renderer, classifier: Classifier | None):
-        self.settings, self.renderer, self.classifier = settings, renderer, classifier
+        self.renderer, self.classifier = renderer, classifier
+        self.settings = describe_networks(settings, renderer, classifier)
+        self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
         space, generator = renderer.space, renderer.generator
         self.device = generator.device
         with torch.no_grad():
@@ -83,7 +82,6 @@ class EncoderTraining:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         self.contrast, self.distance = self.measure_units(latents[:MEASURED_ON])
-        self.step = 0
 
     @property
     def chart(self) -> Chart:
@@ -95,50 +93,22 @@ class EncoderTraining:
         """The share of the training that is done, in [0, 1]."""
         return min(self.step * self.settings.batch / self.settings.images, 1)
 
-    def state(self) -> dict:
-        """All that the next step depends on, for `torch.save`, and the settings."""
-        modules = {name: getattr(self, name).state_dict() for name in ("network", "average", "adam")}
-        return modules | {"step": self.step, "settings": self.record()}
+    def networks(self) -> dict[str, nn.Module]:
+        """See `Trainer.networks`."""
+        return {"the encoder": self.network}
 
-    def record(self) -> dict:
-        """The settings, and the networks that the training uses."""
-        classifier = self.classifier.fingerprint if self.classifier else ""
-        networks = {"generator": self.renderer.generator.fingerprint, "classifier": classifier}
-        return asdict(self.settings) | self.recorded_sampling() | networks
-
-    def recorded_sampling(self) -> dict:
-        """How samples are drawn and shown."""
-        return {key: value for key, value in self.renderer.settings.record().items() if key not in NOT_OF_IMAGES}
-
-    def load_state(self, state: dict) -> None:
-        """Resume from a `state`. InputError: it is of other settings."""
-        different = [key for key, value in self.record().items() if state["settings"].get(key) != value]
-        if different:
-            raise InputError(
-                f"the checkpoint was trained with different settings: {', '.join(different)}",
-                hint="train with the same settings, or remove the checkpoint to start again",
-            )
-        for name in ("network", "average", "adam"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step = state["step"]
-
-    def run(self) -> Iterator[Progress]:
-        """Train to the end, one Progress per step."""
-        settings = self.settings
-        while self.done < 1:
-            start = time.perf_counter()
-            for group in self.adam.param_groups:
-                group["lr"] = self.learning_rate()
-            terms = self.train_step(*self.draw_batch())
-            self.step += 1
-            self.update_average()
-            speed = settings.batch / (time.perf_counter() - start)
-            yield Progress(self.step * settings.batch, *terms, speed)
+    def take_step(self) -> dict[str, float]:
+        """See `Trainer.take_step`."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.learning_rate()
+        losses = self.train_step(*self.draw_batch())
+        self.update_average()
+        return losses
 
     def learning_rate(self) -> float:
         """That of the next step."""
         done = (self.step + 1) * self.settings.batch / self.settings.images
-        return self.settings.lr * min(20 * done, 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
+        return self.settings.lr * warm_cosine(done)
 
     def draw(self, seeds: range | np.ndarray) -> Tensor:
         """Latents (N, D) of the seeds in the encoder's space, on the device."""
@@ -162,8 +132,8 @@ class EncoderTraining:
         noise = settings.noise * torch.rand(settings.batch, 1, 1, 1, generator=generator)
         return images, images + (noise * torch.randn(images.shape, generator=generator)).to(images), x
 
-    def train_step(self, images: Tensor, disturbed: Tensor, x: Tensor) -> tuple[float, float, float]:
-        """One step of the optimiser; returns the errors before it."""
+    def train_step(self, images: Tensor, disturbed: Tensor, x: Tensor) -> dict[str, float]:
+        """One step of the optimiser; returns the losses before it."""
         settings = self.settings
         common, own = self.network.coordinates(disturbed)
         layers = self.network.config.layers
@@ -172,16 +142,16 @@ class EncoderTraining:
         own = torch.where(free[:, None], own, 0)
         found = common[:, None] + own
         coordinates = F.mse_loss(found, x)
-        loss, pixels, features = coordinates + settings.deviation * own.square().mean(), math.nan, math.nan
+        loss, losses = coordinates + settings.deviation * own.square().mean(), {"coordinates": coordinates.item()}
         if self.done >= IMAGES_FROM and self.renderer.generator.differentiable:
             again = self.renderer.generate(self.chart.from_x(found), self.network.space)
-            of_pixels, of_features = self.compare(again, images)
-            loss = loss + settings.pixels * of_pixels + settings.features * of_features
-            pixels, features = of_pixels.item(), of_features.item()
+            pixels, features = self.compare(again, images)
+            loss = loss + settings.pixels * pixels + settings.features * features
+            losses |= {"pixels": pixels.item(), "features": features.item()}
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        return coordinates.item(), pixels, features
+        return losses
 
     def compare(self, found: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean difference of pixels and squared distance of features of two batches, in units of that of samples."""
@@ -204,8 +174,12 @@ class EncoderTraining:
 
     def update_average(self) -> None:
         """Moving average with a half-life of `average_images`, shorter at the beginning."""
-        half_life = min(self.settings.average_images, 0.05 * self.step * self.settings.batch)
-        move_average(self.average, self.network, 0.5 ** (self.settings.batch / half_life))
+        seen = (self.step + 1) * self.batch
+        move_average(self.average, self.network, share_kept(self.settings.average_images, seen, self.batch))
+
+    def sheet(self) -> np.ndarray:
+        """See `Trainer.sheet`: unseen samples, the same at every step, and below them their reconstructions."""
+        return self.reconstruct(SHOWN)
 
     @torch.no_grad()
     def reconstruct(self, n: int) -> np.ndarray:
@@ -213,3 +187,12 @@ class EncoderTraining:
         images = as_shown(self.renderer.generate(self.draw(range(SEEDS - n, SEEDS)), self.network.space))
         again = self.renderer.generate(self.average.encode(images), self.network.space)
         return np.stack([to_bytes(images), to_bytes(again)])
+
+
+def describe_networks(settings: EncoderSettings, renderer: Renderer, classifier: Classifier | None) -> EncoderSettings:
+    """The settings with the networks of the training, and with how the generator's samples are drawn and shown."""
+    record = renderer.settings.record()
+    return replace(
+        settings, generator=renderer.generator.fingerprint, classifier=classifier.fingerprint if classifier else "",
+        sampling=tuple(sorted((key, value) for key, value in record.items() if key not in NOT_OF_IMAGES)),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from gmmedit.networks.saae import SAAE, SAAEConfig
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.saae_settings import SAAESettings
+from gmmedit.training.schedules import share_kept
 from gmmedit.training.style_data import StyleData
 
 SHEET_CONTENTS, SHEET_STYLES = 8, 6
@@ -129,8 +130,8 @@ class SAAETraining(Trainer):
 
     def update_average(self) -> None:
         """Moving average with a half-life of `average_images`, shorter at the beginning."""
-        half_life = min(self.settings.average_images, 0.05 * (self.step + 1) * self.batch)
-        move_average(self.average, self.network, 0.5 ** (self.batch / half_life))
+        seen = (self.step + 1) * self.batch
+        move_average(self.average, self.network, share_kept(self.settings.average_images, seen, self.batch))
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:

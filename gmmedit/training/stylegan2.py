@@ -23,6 +23,7 @@ from gmmedit.datasets.streaming import Ahead
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.training.base import Step, Trainer, move_average
 from gmmedit.training.discriminator import Discriminator
+from gmmedit.training.schedules import share_kept
 from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
 SHEET_ROWS, SHEET_COLUMNS = 4, 12
@@ -279,8 +280,8 @@ class GANTraining(Trainer):
 
     def update_average(self) -> None:
         """Moving average with the schedule's half-life, shorter at the beginning."""
-        half_life = min(self.knot().average_images, 0.05 * self.step * self.batch) + 1e-8
-        move_average(self.average, self.g, 0.5 ** (self.batch / half_life))
+        seen = self.step * self.batch
+        move_average(self.average, self.g, share_kept(self.knot().average_images, seen, self.batch))
 
 
 def config_at(network: StyleGAN2Config, resolution: int) -> StyleGAN2Config:
