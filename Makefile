@@ -22,7 +22,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
+.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
 		ATTR='smile smile=no age glasses glasses=no hair_color=blond hair_color=black'
 	@echo "contact sheet: runs/demo/edits/sheet.png"
+
+photos: $(VENV)/.stamp ## invert and edit five renders and five real faces into runs/photos, half an hour (docs/photographs.md)
+	$(BIN)/python benchmarks/photos.py --out runs/photos $(FLAGS)
 
 test: $(VENV)/.stamp ## run the tests, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
