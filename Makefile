@@ -33,7 +33,7 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 	@echo "contact sheet: runs/demo/edits/sheet.png"
 
 style: $(VENV)/.stamp ## train SAAE on the system's typefaces, run the five steps on it, draw new styles, into runs/style
-	$(BIN)/gmmedit train saae --data glyphs --images 38400 --out runs/style
+	$(BIN)/gmmedit train saae --data glyphs --images 76800 --out runs/style
 	@$(MAKE) --no-print-directory run RUN=runs/style/run CONFIG=configs/style.yaml EACH=yes INDEX=0-11 \
 		ATTR='style=1 style=2 style=3 style=4 style=5 style=6 style=7 style=8'
 	$(BIN)/gmmedit generate --gan runs/style/saae.safetensors --prior runs/style/run/mixture.h5 -n 1000 --data-out runs/style/data
