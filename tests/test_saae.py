@@ -13,7 +13,7 @@ from conftest import done, gmmedit
 from safetensors.torch import load_file, save_file
 from small_data import write_idx, write_images, write_typefaces
 
-from gmmedit import classifiers, datasets, encoders, generators
+from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.datasets.glyphs import find_plainest
 from gmmedit.errors import InputError
 from gmmedit.networks.saae import SAAE, SAAEConfig, read_saae, save_saae
@@ -170,6 +170,15 @@ def test_a_fit_in_a_block_keeps_the_rest(fitted: Path) -> None:
         moved = chart.carry(z, chart.to_x(z) + 1)
         assert torch.equal(moved[:, :36], z[:, :36]) and (moved[:, 36:] != z[:, 36:]).all()
         assert run.artifact("single").spec.config["block"] == "style"
+
+
+def test_an_edit_after_it_keeps_the_content(fitted: Path) -> None:
+    done("fit-mixture", "--consistency", "off", "--steps", 20, "--run", fitted, "--quiet")
+    result = done("edit", "--attr", "weight=bold", "--index", "0-3", "--run", fitted)
+    assert "the fit is of the block style alone" in result.output + result.stderr
+    with artifacts.open(fitted / "edits.h5") as edits:
+        before, after = edits["latent"], edits["latents"][0]
+    assert np.array_equal(before[..., :36], after[..., :36]) and (before[..., 36:] != after[..., 36:]).any()
 
 
 def test_latents_are_drawn_from_a_fitted_mixture(fitted: Path, trained: Path, tmp_path: Path) -> None:
