@@ -22,7 +22,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
+.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean style FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,13 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 
 photos: $(VENV)/.stamp ## invert and edit five renders and five real faces into runs/photos, half an hour (docs/photographs.md)
 	$(BIN)/python benchmarks/photos.py --out runs/photos $(FLAGS)
+
+style: $(VENV)/.stamp ## train SAAE on the system's typefaces, run the five steps on it, draw new styles, into runs/style
+	$(BIN)/gmmedit train saae --data glyphs --images 76800 --out runs/style
+	@$(MAKE) --no-print-directory run RUN=runs/style/run CONFIG=configs/style.yaml EACH=yes INDEX=0-11 \
+		ATTR='style=1 style=2 style=3 style=4 style=5 style=6 style=7 style=8'
+	$(BIN)/gmmedit generate --gan runs/style/saae.safetensors --prior runs/style/run/mixture.h5 -n 1000 --data-out runs/style/data
+	@echo "held-out typefaces: runs/style/samples.png, edits: runs/style/run/edits/sheet.png, new styles: runs/style/data/sheet.png"
 
 test: $(VENV)/.stamp ## run the tests, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile

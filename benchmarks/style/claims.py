@@ -13,6 +13,7 @@ from gmmedit.networks.saae import SAAE
 SHOWN = 4  # letters of a typeface that its style is read from
 SEED = 20_261_128  # of the choice of those letters
 PART = 128  # images at once
+STRANGE = 0.08  # difference from every training typeface, pixels in [0, 1], from which on a typeface is a stranger
 PROBE_STEPS, PROBE_HIDDEN = 400, 128
 
 
@@ -25,6 +26,13 @@ class Task:
     shown: Tensor
     true: Tensor
     known: Tensor
+
+    @property
+    def strangers(self) -> Tensor:
+        """Which held-out typefaces (T,) no training typeface resembles; of many families, one in eight is held out."""
+        flat = self.known.flatten(1)
+        apart = torch.stack([(flat - face).abs().mean(1).min() for face in self.true.flatten(1)])
+        return apart / 2 >= STRANGE
 
     @property
     def letters(self) -> int:
@@ -89,7 +97,8 @@ def baselines(task: Task) -> dict[str, Tensor]:
 def measure_images(task: Task, images: Tensor, evaluator: Classifier) -> dict[str, float]:
     """Figures of glyphs (T, K, C, S, S).
 
-    distance: mean absolute difference to the true glyph, pixels in [0, 1]. content: share that the evaluation
+    distance: mean absolute difference to the true glyph, pixels in [0, 1]; stranger: of typefaces that no training
+    typeface resembles. content: share that the evaluation
     classifier reads as their letter. top1, top5: share whose typeface is the nearest, or among the five nearest, of the
     held-out ones by pixels of that letter; typeface: by all its letters. contrast: mean distance of pixels from grey,
     1 in black and white.
@@ -105,6 +114,7 @@ def measure_images(task: Task, images: Tensor, evaluator: Classifier) -> dict[st
     whole = apart.mean(2)
     return {
         "distance": float(own.mean()) / 2,
+        "stranger": float(own[task.strangers].mean()) / 2,
         "content": float(right.float().mean()),
         "top1": float((rank == 0).float().mean()),
         "top5": float((rank < 5).float().mean()),

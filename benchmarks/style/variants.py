@@ -14,7 +14,7 @@ from gmmedit.training.from_data import DataRequest, train_classifier
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import Phase, SAAESettings
 
-CLASSIFIED = 64_000  # images that the evaluation classifier sees
+CLASSIFIED = 48_000  # images that the evaluation classifier sees
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Variant:
 
 
 THREE, JOINT = SAAESettings(), SAAESettings(phases=(Phase("both", 1),))
-MAIN, CONTROL = 1_600, 600  # steps
+MAIN, CONTROL = 3_000, 600  # steps
 VARIANTS = {
     "main": Variant(MAIN, THREE),
     "three": Variant(CONTROL, THREE),

@@ -156,10 +156,10 @@ def open_session(run: RunFolder, settings: EditSettings, trusted: bool = True) -
     trusted: the user named the generator in the settings, so its Python file may run. InputError: the artifacts do not
     belong together, or a network is missing or has changed.
     """
-    mixture, samples, labels = (run.artifact(kind) for kind in ("mixture", "samples", "labels"))
+    mixture, samples = run.artifact("mixture"), run.artifact("samples")
     config, sampler = mixture.spec.config, run.renderer
     renderer = run.tuned_renderer(settings.gan, trusted) if settings.gan else sampler
-    settings, notes = disable_unsupported(settings, labels, renderer.generator, run.classifier)
+    settings, notes = disable_unsupported(settings, run, renderer.generator)
     if settings.gan:
         notes.append(describe_generator(settings.gan, renderer, sampler, samples))
     space, chart, model = run.fitted_space, run.chart(), run.model()
@@ -184,14 +184,16 @@ def describe_generator(source: str, renderer: Renderer, sampler: Renderer, sampl
     return f"{line}; it maps z to a different w, so the fit may not apply to it"
 
 
-def disable_unsupported(
-    settings: EditSettings, labels: Artifact, generator: Generator, classifier: Classifier
-) -> tuple[EditSettings, list[str]]:
+def disable_unsupported(settings: EditSettings, run: RunFolder, generator: Generator) -> tuple[EditSettings, list[str]]:
     """The settings without what the networks do not support, and a note on each change.
 
-    Without gradients `polish` is 0; without a classifier of images, labels come from the mixture.
+    Without gradients, and of a fit of one block, `polish` is 0; without a classifier of images, labels come from the
+    mixture.
     """
-    notes, name = [], labels.spec.config["classifier"]
+    notes, name, classifier = [], run.labels.spec.config["classifier"], run.classifier
+    if settings.polish and run.fitted_block:
+        settings = settings.model_copy(update={"polish": 0})
+        notes.append(f"no optimisation (--polish 0): the fit is of the block {run.fitted_block} alone")
     if settings.polish and not (generator.differentiable and classifier.differentiable):
         settings = settings.model_copy(update={"polish": 0})
         part = name if generator.differentiable else "the generator"

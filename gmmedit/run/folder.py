@@ -180,6 +180,12 @@ class RunFolder:
         name: str = self.artifact("mixture").spec.config["space"]
         return name
 
+    @property
+    def fitted_block(self) -> str | None:
+        """The block of that space which mixture.h5 was fitted in; None: all of it."""
+        block: str | None = self.artifact("mixture").spec.config.get("block")
+        return block
+
     def chart(self, fit: str = "mixture") -> Chart:
         """The chart of single.h5 or mixture.h5."""
         return read_chart(self.artifact(fit))

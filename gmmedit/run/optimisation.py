@@ -37,7 +37,8 @@ def make_optimisation(
 ) -> Optimisation | None:
     """How edits of a run are found, with images of `renderer`.
 
-    None: by the fitted displacement alone. There are no steps, or gradients do not pass, and no combination was fitted.
+    None: by the fitted displacement alone. There are no steps, gradients do not pass, or the fit is of one block, whose
+    coordinates alone do not make an image; and no combination was fitted.
 
     Args:
         precision: of generator and classifier, "fp32" or "bf16".
@@ -45,7 +46,7 @@ def make_optimisation(
         held_out: share of the samples that no fit uses, nor any edit.
         wrap: applied to the function of generator and classifier.
     """
-    if steps and not (renderer.generator.differentiable and run.classifier.differentiable):
+    if steps and (run.fitted_block or not (renderer.generator.differentiable and run.classifier.differentiable)):
         steps = 0
     if not steps and model.combination is None:
         return None

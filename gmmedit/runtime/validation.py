@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from gmmedit.errors import nearest
 
 Location = tuple[int | str, ...]
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 
 
 def explain_error(error: ValidationError, model: type[Any], hint: str = "") -> tuple[str, str]:
@@ -20,10 +21,10 @@ def explain_error(error: ValidationError, model: type[Any], hint: str = "") -> t
 
     The hint is the nearest key of the same section for an unknown key, else `hint`, else the key's default.
     """
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    problem = min(error.errors(), key=lambda each: each["type"] not in UNKNOWN_KEY)
     location, given = problem["loc"], problem["input"]
     where = "".join(f"{part}." for part in location).removesuffix(".")
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in UNKNOWN_KEY:
         return f"{where}: unknown key", nearest(str(location[-1]), known_keys(model, location[:-1]))
     reason = problem["msg"].removeprefix("Value error, ")
     if problem["type"] not in ("missing", "value_error"):

@@ -30,6 +30,7 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.execution import Execution, prepare
 
+INHERITED = ("space", "block", "likelihood", "held_out")  # settings of fit-single; a block, if there is one
 CORRECTION_STREAM = -1  # random stream of the initial correction
 
 
@@ -106,7 +107,7 @@ def run_spec(run_folder: RunFolder, settings: FitMixtureSettings) -> RunSpec:
     """The specification of mixture.h5."""
     parents = {kind: run_folder.artifact(kind).fingerprint for kind in ("samples", "labels", "single")}
     labels, single = run_folder.labels, run_folder.artifact("single")
-    inherited = {key: single.spec.config[key] for key in ("space", "likelihood", "held_out")}
+    inherited = {key: single.spec.config[key] for key in INHERITED if key in single.spec.config}
     return RunSpec(
         kind="mixture",
         n=labels.spec.n,

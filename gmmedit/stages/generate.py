@@ -20,13 +20,14 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError, summarise_differences, writing
 from gmmedit.pictures.pixels import as_shown, to_bytes
-from gmmedit.pictures.sheets import to_png
+from gmmedit.pictures.sheets import contact_sheet, to_png
 from gmmedit.run.prior import record_prior
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock, write_file
 
-TABLE, SETTINGS = "labels.csv", "settings.json"
+TABLE, SETTINGS, SHEET = "labels.csv", "settings.json", "sheet.png"
+SHEET_ROWS, SHEET_COLUMNS = 8, 12
 CHUNK = 256  # images
 Row = list[str]
 
@@ -56,6 +57,7 @@ def run(folder: Path, settings: SampleSettings, classifier: str | None, executio
             done = stop
             execution.tick(done, settings.n, "images")
             execution.stop.check()
+        write_file(folder / SHEET, to_png(make_sheet(renderer)))
         os.replace(unfinished, path)
     return path
 
@@ -136,6 +138,26 @@ def write_chunk(
         named = name_values(classifier, logits[0], set(own))
         lines = [line + more for line, more in zip(lines, named, strict=True)]
     return lines
+
+
+@torch.no_grad()
+def make_sheet(renderer: Renderer) -> Image.Image:
+    """The first images, in rows; of a generator with a content block, a style in each row and a content in each
+    column."""
+    seed, block = renderer.settings.seed, renderer.space.blocks.get("content")
+    z = renderer.draw(range(seed, seed + SHEET_ROWS * SHEET_COLUMNS))
+    if block is not None:
+        size = block.stop - block.start
+        shown = torch.linspace(0, size - 1, SHEET_COLUMNS).round().long()
+        z = z[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)
+        z[:, block] = torch.eye(size)[shown].repeat(SHEET_ROWS, 1)
+    latent = z.to(renderer.generator.device)
+    latent = renderer.map(latent) if "w" in renderer.generator.spaces else latent
+    images = to_bytes(renderer.generate(latent, renderer.space.name))
+    captions = next(iter(renderer.generator.name_labels(z).values()), [""] * len(z))
+    rows = [captions[first : first + SHEET_COLUMNS] for first in range(0, len(z), SHEET_COLUMNS)]
+    grid = images.reshape(SHEET_ROWS, SHEET_COLUMNS, *images.shape[1:])
+    return contact_sheet(grid, [""] * SHEET_COLUMNS, rows, f"samples of {Path(renderer.settings.gan).name}")
 
 
 def name_values(classifier: Classifier, logits: Tensor, known: set[str]) -> list[Row]:

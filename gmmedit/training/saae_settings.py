@@ -37,7 +37,7 @@ class SAAESettings:
     critic: Literal["multi", "binary"] = "multi"  # k contents and generated; real or generated
     loss: Literal["sigmoid", "softmax"] = "sigmoid"  # of a multi-class critic's outputs; the paper has sigmoids
     reconstruction: Weight = 20.0  # weight of the mean absolute difference of pixels in [-1, 1]
-    judgement: Weight = 0.2  # weight of the critic's term in the generator's loss
+    judgement: Weight = 0.4  # weight of the critic's term in the generator's loss
     letters: Annotated[int, Field(ge=1, le=16)] = 4  # most images of a style that a code is read from
     style: Annotated[int, Field(ge=1, le=1024)] = 64  # dims of the code
     width: Annotated[int, Field(ge=2, le=1024)] = 96
