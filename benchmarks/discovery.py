@@ -5,9 +5,10 @@
     python benchmarks/discovery.py --run runs/shapes --data shapes --out runs/discovery --seeds 0,1
 
 Every variant (the full method, its controls with the same encoder and contrast, VAEs, ablations) and seed is a line of
-OUT/results.jsonl; what is there is not computed again, and a stopped discovery resumes. Directions are judged by an
-oracle that no variant has seen: a classifier of all factors, trained on the data's own images. The change of a factor
-by a shift is the total variation between the oracle's answers before and after it, in units of two random samples.
+OUT/results.jsonl; what is there is not computed again, and a stopped discovery resumes. --most N ends after N lines.
+Directions are judged by an oracle that no variant has seen: a classifier of all factors, trained on the data's own
+images. The change of a factor by a shift is the total variation between the oracle's answers before and after it, in
+units of two random samples.
 Purity of a direction: its largest change over the sum of all; coverage: share of factors that are the largest change of
 some direction of purity above 0.5. Drift: mean change of all other factors, at the shift where the largest is 0.5.
 """
@@ -210,7 +211,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--variants", default=",".join([*VARIANTS, *CONTROLS]))
     for name, default in (("k", 12), ("steps", 500), ("candidate-steps", 300), ("groups", 6), ("repeats", 4),
-                          ("vae-steps", 1000)):  # fmt: skip
+                          ("vae-steps", 1000), ("most", 1000)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -225,11 +226,12 @@ def main() -> None:
     done = {(line["variant"], line["seed"]) for line in lines}
     for seed in map(int, args.seeds.split(",")):
         for name in args.variants.split(","):
-            if (name, seed) not in done:
+            if (name, seed) not in done and len(done) < len(lines) + args.most:
                 line = run_variant(args, name, seed, pool, oracle)
                 with results.open("a") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)
+                done.add((name, seed))
 
 
 if __name__ == "__main__":

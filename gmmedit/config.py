@@ -152,8 +152,8 @@ class DiscoverSettings(Section):
     method: Literal["contrastive", "sefa", "pca", "shift", "random"] = "contrastive"
     space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
     seed: Seed = 0
-    candidate_steps: Annotated[int, Field(ge=0, le=10**7)] = 600  # of the latent-shift reconstructor; 0: no candidates
-    steps: Positive = 2_000  # of the contrast
+    candidate_steps: Annotated[int, Field(ge=0, le=10**7)] = 500  # of the latent-shift reconstructor; 0: no candidates
+    steps: Positive = 1_500  # of the contrast
     groups: Several = 8  # directions in a step
     repeats: Several = 4  # samples that each of them moves
     lr: Rate = 1e-3

@@ -42,7 +42,7 @@ def discover(
     space: Annotated[
         Literal["auto", "z", "w"] | None, typer.Option(help="Latent space; auto (default): w if there is one.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the contrast (default: 2000).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the contrast (default: 1500).")] = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Find directions without labels -> directions.h5, strips.

@@ -91,7 +91,7 @@ def edit(
     ] = None,
     precision: PolishPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
-    """Step 5: move latents towards a component -> edits.h5, PNGs."""
+    """Step 5: move latents to a component -> edits.h5, PNGs."""
     from gmmedit import config as settings
     from gmmedit.cli.tables import show_edit
     from gmmedit.stages import edit as stage

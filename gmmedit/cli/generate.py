@@ -33,9 +33,9 @@ def generate(
         Literal["const", "none", "random"] | None, typer.Option(help="Noise inputs: stored, zero, or random.")
     ] = None,
 ) -> None:  # fmt: skip
-    """Generate images with labels, as a folder that --data reads; a stopped run resumes.
+    """Generate a folder of images with labels, for --data.
 
-    Labels: what the latents say (content), and a classifier's.
+    Labels: what the latents say (content), and a classifier's. A stopped run resumes.
     """
     from gmmedit import config as settings
     from gmmedit.stages import generate as stage

@@ -42,7 +42,7 @@ def graph(
     halves: Annotated[int | None, typer.Option(help="Random halves of the labels for frequencies.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Learn which attribute causes which -> graph.h5, graph.png, graph.svg.
+    """Learn which attribute causes which -> graph.h5, images.
 
     Then gmmedit edit --do changes an attribute and what follows from it.
     """

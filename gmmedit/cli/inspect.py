@@ -17,7 +17,7 @@ def look(
     trust: Trust = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Samples of each value that are shown at either end.")] = 6,
 ) -> None:  # fmt: skip
-    """Show samples by label, most and least confident -> look/*.png."""
+    """Show the most and least confident samples -> look/*.png."""
     from gmmedit.stages import look as stage
 
     with open_execution(run, device, batch, False, False, quiet, trust) as execution:
@@ -37,7 +37,7 @@ def inspect(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Describe an artifact, a generator or a trained classifier."""
+    """Describe an artifact, a generator or a classifier."""
     from gmmedit.cli.describe import describe
     from gmmedit.cli.tables import show_description
 
@@ -61,7 +61,7 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Seed that selects the rows.")] = 0,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Check structure, checksums, parents, weights, sampled rows.
+    """Check structure, checksums, parents, weights, rows.
 
     Recomputes sampled rows. Exits with status 1 if a check failed.
     """
@@ -91,7 +91,7 @@ def export(
     run: Run = RUN, device: Device = "cpu", force: Force = False, quiet: Quiet = False, debug: Debug = False,
     trust: Trust = False,
 ) -> None:  # fmt: skip
-    """Write directions or latents for scripts of other projects.
+    """Write directions or latents for other projects.
 
     InterFaceGAN, stylegan3-editing, NVIDIA's --projected-w, DragGAN.
     """
