@@ -5,6 +5,7 @@ Importing this module imports gradio, which `gmmedit.web.server.import_gradio` m
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from gmmedit.editing.request import Aim
 from gmmedit.errors import GmmeditError
 from gmmedit.web.bars import show_bars
-from gmmedit.web.controls import GREATEST, LEAST, STEP, edit_command, list_controls, to_aims, to_values
+from gmmedit.web.controls import edit_command, list_controls, to_aims, to_values
 from gmmedit.web.downloads import write_image, write_projected
+from gmmedit.web.parts import CHOSEN, lay_out, show_image, triggers_of
 from gmmedit.web.sessions import Edited, Tab
 from gmmedit.web.tabs import Tabs
 from gmmedit.web.uploads import Upload
@@ -107,6 +109,12 @@ class Page:
         moved = [trigger for part in self.inputs for trigger in triggers_of(part)]
         bind(moved, self.preview, asked, shown, trigger_mode="always_last", concurrency_id="quick")
         bind(moved, self.optimise, asked, shown, trigger_mode="always_last", concurrency_id="slow")
+        for choice, strength in pairwise(self.inputs):
+            if isinstance(choice, gr.Dropdown):
+                chosen = bind([choice.input], None, [choice, strength], [strength], js=CHOSEN)
+                for function, lane in ((self.preview, "quick"), (self.optimise, "slow")):
+                    chosen.then(function, asked, shown, show_progress="hidden", api_visibility="private",
+                                concurrency_id=lane)  # fmt: skip
         choose = partial(bind, outputs=everything, concurrency_id="quick")
         dropped = {"show_progress": "full", "show_progress_on": self.file, "concurrency_id": "slow"}
         for event in (
@@ -243,32 +251,6 @@ class Page:
             gr.Gallery(visible=False),
             *downloads,
         ]
-
-
-def show_image(label: str) -> gr.Image:
-    """An image that is only shown."""
-    return gr.Image(
-        label=label, format="png", interactive=False, buttons=["fullscreen"], elem_id=label, min_width=120,
-        alt_text=f"the image {label} the edit",
-    )  # fmt: skip
-
-
-def lay_out(attribute: str, values: Sequence[str]) -> list[Any]:
-    """The parts of one attribute, in the order of `Control.neutral`."""
-    if len(values) == 2:
-        label = attribute if values[1] == "yes" else f"{attribute}: {values[0]} ← → {values[1]}"
-        return [gr.Slider(LEAST, GREATEST, 0, step=STEP, label=label, elem_classes="strength")]
-    with gr.Row():
-        choice = gr.Dropdown([("as it is", ""), *((value, value) for value in values)], value="", label=attribute,
-                             min_width=120)  # fmt: skip
-        strength = gr.Slider(LEAST, GREATEST, 1, step=STEP, label=f"{attribute}: strength", min_width=120,
-                             elem_classes="strength")  # fmt: skip
-    return [choice, strength]
-
-
-def triggers_of(part: Any) -> list[Any]:
-    """The events of a control that its user makes, not those of a changed value."""
-    return [part.input, part.release] if isinstance(part, gr.Slider) else [part.input]
 
 
 def to_shown(pixels: np.ndarray) -> np.ndarray:
