@@ -142,6 +142,10 @@ def test_the_judge_is_named_where_he_has_made_the_labels(own_run: Path, caplog: 
     with caplog.at_level(logging.WARNING):
         assert read_figures(own_run / "evaluation.h5") == rows and figures.read_bytes() == whole
     assert caplog.messages[-1] == f"note: recomputing the figures of {figures}: line 1 is damaged"
+    figures.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    with caplog.at_level(logging.WARNING):
+        assert read_figures(own_run / "evaluation.h5") == rows and figures.read_bytes() == whole
+    assert caplog.messages[-1] == f"note: recomputing the figures of {figures}: lines are missing"
 
 
 def unsuitable(_: object) -> None:

@@ -139,9 +139,12 @@ def test_drag_and_run_the_command(run: Path, served: tuple[str, Path], browser: 
         before = image_of(page, "before")
         drag(page, "glasses", 0.4, 0.8)
         page.wait_for_function("document.querySelector('#command textarea').value.includes('glasses')")
+        strength = page.get_by_label("number input for hair_color: strength", exact=True)
+        assert float(strength.input_value()) == 0, "as it is"
         page.get_by_label("hair_color", exact=True).click()
         page.get_by_role("option", name="grey").click()
         page.wait_for_function("document.querySelector('#command textarea').value.includes('grey')")
+        assert float(strength.input_value()) == 1
         page.wait_for_function(OPTIMISED)
         assert image_of(page, "before") == before != image_of(page, "after")
         name, image = download(page, "png")

@@ -92,7 +92,7 @@ def test_values_of_controls_are_aims() -> None:
     controls = list_controls(ATTRIBUTES)
     assert [control.attribute for control in controls] == ["smile", "hair colour"]
     neutral = to_values(controls, ())
-    assert neutral == [0.0, "", 1.0] and to_aims(controls, neutral) == ()
+    assert neutral == [0.0, "", 0.0] and to_aims(controls, neutral) == ()
     for aims in (
         (Aim("smile", None, -0.35),),
         (Aim("smile", None, 1.5), Aim("hair colour", "light blond", 0.8)),

@@ -69,6 +69,12 @@ def test_what_fails_is_said(mean: dict[str, Any], samples: dict[str, Any], says:
     assert says in sentence(mean, samples)
 
 
+def test_flips_that_nobody_measured_are_no_traceback() -> None:
+    found = reach_verdict(figures({"flips@1": None}), "ours", NAMES, False)
+    assert found.sentence.startswith("Edits are not measured at strength 1, keep 95 % of other labels and")
+    assert "All figures rest on only 0 edits." in found.limits
+
+
 def test_what_is_not_measured_is_said() -> None:
     unknown = {"identity@1": None, "precision@1": None}
     found = reach_verdict(figures(unknown, {"agreement": None}), "ours", NAMES, False)
@@ -210,7 +216,7 @@ def test_without_an_evaluation_the_labels_of_the_edits_are_there_and_the_command
 def test_edits_that_do_not_say_what_they_are(folder: Path, config: dict[str, Any]) -> None:
     write_edits(folder, ["smile"], **config)
     result = done("report", "--run", folder)
-    assert "note: edits.h5 does not record what was edited; run: gmmedit edit\n" in result.stdout
+    assert f"note: edits.h5 does not record what was edited; run: gmmedit edit --run {folder}\n" in result.stdout
     first = section((folder / "report.html").read_text(encoding="utf-8"))
     assert "edits.h5 does not record what was edited" in first and "<img" in first
 

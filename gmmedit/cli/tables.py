@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # Without a terminal, tables need not fit into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
+MEANING_OF_INVERSIONS = (
+    "> 90%: the error is larger than those of so many of the generator's own samples; density: mean squared "
+    "coordinate of the latent, 1 for a sample, far above 1 for images that the generator hardly makes"
+)
 SHOWN_INVERSIONS = 40  # rows of a table
 CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
@@ -114,6 +118,7 @@ def show_inversions(path: Path, quiet: bool, as_json: bool, kept: bool = False) 
             errors = (f"{row[name]:.3f}" for name in ("start_error", "error"))
             table.add_row(escape(row["file"]), *errors, beside, f"{row['density']:.2f}", row["verdict"])
         console.print(table)
+        typer.echo(MEANING_OF_INVERSIONS)
         for line in report["lines"]:
             typer.echo(line)
         for name in report["files"]:

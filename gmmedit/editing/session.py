@@ -87,7 +87,9 @@ class EditSession:
         x, first = self.chart.to_x(latent), moves[0][1]
         alike = all(torch.equal(strength, first) for _, strength in moves) and bool((first >= 0).all())
         if self.optimisation is not None and len(moves) > 1 and alike:
-            x = x + first[:, None, None] * editor.joint_offset(x, [category for category, _ in moves])
+            goals = [category for category, _ in moves]
+            share = editor.joint_shares(x, goals, first)
+            x = x + share[:, None, None] * editor.joint_offset(x, goals)
         else:
             for category, strength in moves:
                 x = editor.edit(x, category, strength)

@@ -58,13 +58,18 @@ class Editor(ABC):
         (N, L, D), or (N, 1, D) where it is the same for every layer.
         """
 
+    def shares(self, x: Tensor, category: int, strength: Tensor, away: bool = False) -> Tensor:
+        """The shares (N,) of the offset that strengths (N,) >= 0 make: the strengths, unless the editor says other."""
+        return strength
+
     def edit(self, x: Tensor, category: int, strength: Tensor) -> Tensor:
-        """x + |strength| * offset for strengths (N,): 0 keeps x, 1 reaches the category, below 0 moves away from it."""
+        """x + share * offset for strengths (N,): 0 keeps x, 1 reaches the category, below 0 moves away from it."""
         moved = x
         for away in (False, True):
             chosen = strength < 0 if away else strength > 0
             if chosen.any():
-                change = strength[:, None, None].abs() * self.offset(x, category, away)
+                share = self.shares(x, category, strength.abs(), away)
+                change = share[:, None, None] * self.offset(x, category, away)
                 moved = torch.where(chosen[:, None, None], x + change, moved)
         return moved
 
@@ -72,7 +77,12 @@ class Editor(ABC):
         """A function from the strength of an edit of latents (N, L, D) to the edited latents (N, L, D)."""
         x = self.chart.to_x(latent)
         offset = self.offset(x, category)
-        return lambda strength: self.chart.carry(latent, x + strength * offset)
+
+        def move(strength: float) -> Tensor:
+            share = self.shares(x, category, torch.full((len(x),), strength))
+            return self.chart.carry(latent, x + share[:, None, None] * offset)
+
+        return move
 
 
 @dataclass(frozen=True)

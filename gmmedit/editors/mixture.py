@@ -11,13 +11,18 @@ from gmmedit.mixture.adam import generator_for
 from gmmedit.mixture.gaussians import Draw
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.optimisation import Optimisation
+from gmmedit.mixture.paths import find_shares
 
 ROWS = 64  # optimised at once, to bound memory
+
+Key = tuple[str, tuple[int, ...], bool, bytes]  # offset or path, categories, away, x
 
 
 @dataclass(frozen=True)
 class MixtureEditor(Editor):
     """x' = x + alpha (zs - x) (claim 6). Moving away is moving towards the nearest other value of the attribute.
+
+    With an `optimisation`, an alpha between 0 and 1 is a place on that way as `gmmedit.mixture.paths` measures it.
 
     `draw` says how zs is drawn; with "sample" it depends on the seed, the category and the image's number alone
     (`images`, one for each row of x, by default its place; further rows are padding). With an `optimisation`, zs is
@@ -30,7 +35,7 @@ class MixtureEditor(Editor):
     seed: int = 0
     optimisation: Optimisation | None = None
     images: tuple[int, ...] = ()
-    known: dict[tuple[tuple[int, ...], bool, bytes], Tensor] = field(default_factory=dict)  # offsets of earlier calls
+    known: dict[Key, Tensor] = field(default_factory=dict)  # offsets and paths of earlier calls
 
     def offset(self, x: Tensor, category: int, away: bool = False) -> Tensor:
         """See `Editor.offset`; computed once for each x, category and `away`."""
@@ -38,10 +43,34 @@ class MixtureEditor(Editor):
 
     def joint_offset(self, x: Tensor, categories: Sequence[int], away: bool = False) -> Tensor:
         """The change (N, L, D) of x (N, L, D) that strength 1 makes towards all categories, of different attributes."""
-        key = (tuple(categories), away, x.numpy().tobytes())
+        key = ("offset", tuple(categories), away, x.numpy().tobytes())
         if key not in self.known:
             self.known[key] = self.find_offset(x, categories, away)
         return self.known[key]
+
+    def shares(self, x: Tensor, category: int, strength: Tensor, away: bool = False) -> Tensor:
+        """See `Editor.shares`."""
+        return self.joint_shares(x, [category], strength, away)
+
+    def joint_shares(self, x: Tensor, categories: Sequence[int], strength: Tensor, away: bool = False) -> Tensor:
+        """The shares (N,) of `joint_offset` that strengths (N,) >= 0 make."""
+        between = (strength > 0) & (strength < 1)
+        if self.optimisation is None or not between.any():
+            return strength
+        key = ("path", tuple(categories), away, x.numpy().tobytes())
+        if key not in self.known:
+            self.known[key] = self.find_path(x, categories, away)
+        return torch.where(between, find_shares(self.known[key], strength), strength)
+
+    @torch.no_grad()
+    def find_path(self, x: Tensor, categories: Sequence[int], away: bool) -> Tensor:
+        """The strengths (P, N) at which places on the way of `joint_offset` are reached, see `measure_path`."""
+        assert self.optimisation is not None
+        y = self.model.coordinates(x.mean(1))
+        goal = torch.stack([self.find_goals(y, category, away) for category in categories], 1)
+        offset = self.joint_offset(x, categories, away)
+        parts = zip(*(rows.split(ROWS) for rows in (x, offset, goal)), strict=True)
+        return torch.cat([self.optimisation.measure_path(*part) for part in parts], 1)
 
     @torch.no_grad()
     def find_offset(self, x: Tensor, categories: Sequence[int], away: bool) -> Tensor:

@@ -204,6 +204,17 @@ def interval_of(metric: str, figure: Figure, n: int) -> tuple[float, float]:
     return (min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)) if name in SHARES else (low, high)
 
 
+def is_whole(rows: list[Row], path: Path) -> bool:
+    """Whether the rows are all those of the file: the first and the last of each method are there, and its flips."""
+    known = {(row["method"], row["metric"], row["attribute"]) for row in rows}
+    with artifacts.open(path) as scored:
+        names, editors = ["all", *category_names(scored)], scored.attrs["editors"]
+        drawn = {("mixture", "fidelity_error", name) for name in names} if "fidelity/labels" in scored else set()
+    wanted = {(editor, metric, name) for editor in editors for metric in ("dt", "flips@1") for name in names}
+    ends = {(editor, "fit_memory", "all") for editor in editors} | {(SAMPLES, "pixels@1", name) for name in names}
+    return wanted | ends | drawn <= known
+
+
 def finite_or_none(number: float) -> float | None:
     """The number with six decimals, or None if it is not finite."""
     return round(number, 6) if math.isfinite(number) else None
@@ -241,11 +252,11 @@ def figures_of_fidelity(scored: Artifact) -> list[Row]:
 
 
 def read_figures(path: Path) -> list[Row]:
-    """The figures from the .jsonl file of a finished file; recomputed with a warning if a line is damaged."""
+    """The figures from the .jsonl file of a finished file; made again if lines are damaged or missing."""
     target = write_figures(path)
     rows, others = read_json_lines(target, KEYS)
-    if others or not rows:
-        reason = f"line {others[0]} is damaged" if others else "the file is empty"
+    if others or not is_whole(rows, path):
+        reason = f"line {others[0]} is damaged" if others else "lines are missing" if rows else "the file is empty"
         log.warning("note: recomputing the figures of %s: %s", target, reason)
         rows, _ = read_json_lines(write_figures(path, again=True), KEYS)
     return rows

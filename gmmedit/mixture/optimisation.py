@@ -20,6 +20,7 @@ from gmmedit.mixture.adam import Adam
 from gmmedit.mixture.combination import Combination
 from gmmedit.mixture.held import attribute_of
 from gmmedit.mixture.neighbours import Neighbours, PriceWeights
+from gmmedit.mixture.paths import measure_path
 from gmmedit.mixture.price import Price
 from gmmedit.mixture.score import Score
 
@@ -88,6 +89,10 @@ class Optimisation:
         if x.shape[1] > 1:
             return restore_layers(price, optimise_in_hull(price, nearest, self.steps)) - x
         return optimise_on_sphere(price, list_starts(price, written, nearest), self.steps) - x
+
+    def measure_path(self, x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
+        """See ``gmmedit.mixture.paths.measure_path``."""
+        return measure_path(self.score, x, offset, category, self.neighbours.layout, self.contrast)
 
     def combine(self, x: Tensor, category: Tensor, y: Tensor, control: Tensor) -> Tensor:
         """`find_offsets` in one pass. ValueError: there is no combination."""

@@ -25,7 +25,8 @@ from gmmedit.runtime.storage import lock
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the last strength of a strip
 SHOWN = 6  # samples per category, besides its best and worst edit
-SEARCHED = 32  # samples from which the first without the value are taken
+SEARCHED = 32  # samples that are searched at once for those without a value
+MOST_SEARCHED = 128
 SIDE = 128  # pixels of the longer side of stored images, at most
 SAVED_EVERY = 20  # seconds
 
@@ -68,7 +69,7 @@ def make_strips(run: RunFolder, examples: list[Example], settings: EditSettings)
     InputError: the generator or the classifier is missing or has changed.
     """
     path, execution = run.file("strips"), run.execution
-    first_seed = first_unseen(EvaluateSettings().first_seed, SEARCHED, run.samples)
+    first_seed = first_unseen(EvaluateSettings().first_seed, MOST_SEARCHED, run.samples)
     spec = run_spec(run.artifact("mixture"), examples, settings, first_seed)
     if artifacts.is_finished(path, spec, force=True):
         return path
@@ -84,8 +85,7 @@ def write_strips(
     first_seed: int,
 ) -> None:  # fmt: skip
     """Write strips.h5, category by category; `found` holds those of the checkpoint."""
-    pool = session.to_layers(session.draw_latents(range(first_seed, first_seed + SEARCHED)))
-    labels = torch.from_numpy(session.generate(pool)[1])
+    pool, labels = draw_pool(session, first_seed)
     total, saved = session.model.layout.categories, time.monotonic()
     for category in range(total):
         session.execution.tick(category, total, "strips")
@@ -97,8 +97,9 @@ def write_strips(
             artifacts.save_checkpoint(path, spec, found)
             saved = time.monotonic()
         session.execution.stop.check()
-    names = [name.removeprefix("0/") for name in found if name.startswith("0/")]
-    arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in range(total)]) for name in names}
+    shown = [category for category in range(total) if f"{category}/seeds" in found]
+    names = {name.partition("/")[2]: None for name in found}  # in order
+    arrays = {name: np.concatenate([found[f"{category}/{name}"] for category in shown]) for name in names}
     artifacts.write_whole(path, spec, arrays, {"notes": session.notes})
 
 
@@ -109,7 +110,8 @@ def run_spec(mixture: Artifact, examples: list[Example], settings: EditSettings,
         kind="strips",
         n=SHOWN,
         seed=settings.seed,
-        config=settings.model_dump(exclude_none=True) | {"first_seed": first_seed, "examples": requested},
+        config=settings.model_dump(exclude_none=True)
+        | {"first_seed": first_seed, "examples": requested, "searched": MOST_SEARCHED},
         parents={"mixture": mixture.fingerprint},
         generator=mixture.spec.generator,
         classifier=mixture.spec.classifier,
@@ -120,9 +122,14 @@ def run_spec(mixture: Artifact, examples: list[Example], settings: EditSettings,
 def strips_towards(
     session: EditSession, category: int, pool: Tensor, pool_labels: Tensor, examples: Sequence[Example], first_seed: int
 ) -> dict[str, np.ndarray]:
-    """Strips towards one category: of the first samples of the pool without the value, and of the examples."""
+    """Strips towards one category: of the first samples of the pool without the value, and of the examples.
+
+    Empty where there are neither.
+    """
     shown = select_without(session, category, pool_labels)
     seeds = [*(first_seed + i for i in shown), *(example.seed for example in examples)]
+    if not seeds:
+        return {}
     latent = torch.cat(
         [pool[shown], *(session.to_layers(session.draw_latents([example.seed])) for example in examples)]
     )
@@ -144,11 +151,25 @@ def strips_towards(
     }
 
 
+def draw_pool(session: EditSession, first_seed: int) -> tuple[Tensor, Tensor]:
+    """Latents (N, L, D) and labels (N, K) of samples from first_seed on: SEARCHED at a time, until SHOWN of them lack
+    each value, MOST_SEARCHED at most."""
+    latents, labels = [], []
+    for start in range(first_seed, first_seed + MOST_SEARCHED, SEARCHED):
+        session.execution.stop.check()
+        latents.append(session.to_layers(session.draw_latents(range(start, start + SEARCHED))))
+        labels.append(torch.from_numpy(session.generate(latents[-1])[1]))
+        lacking = (len(select_without(session, c, torch.cat(labels))) for c in range(session.model.layout.categories))
+        if min(lacking) >= SHOWN:
+            break
+    return torch.cat(latents), torch.cat(labels)
+
+
 def select_without(session: EditSession, category: int, labels: Tensor) -> list[int]:
-    """SHOWN rows of labels (N, K): the first without the value, then, if there are fewer, others."""
+    """The first rows of labels (N, K) without the value, SHOWN at most; fewer where others have it."""
     attribute, value = session.model.layout.locate(category)
     has = labels[:, session.model.layout.columns[attribute]].argmax(1) == value
-    rows: list[int] = has.int().argsort(stable=True)[:SHOWN].tolist()
+    rows: list[int] = (~has).nonzero().flatten()[:SHOWN].tolist()
     return rows
 
 

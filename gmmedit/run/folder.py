@@ -43,12 +43,14 @@ KINDS = ("samples", "labels", "single", "mixture", "evaluation", "comparison")  
 class RunFolder:
     """A run folder: its artifacts and the networks that they name, each opened on first access.
 
-    A context manager that closes the files. `missing`: a line for each artifact that `find` could not open, by kind.
+    A context manager that closes the files. `missing`: a line for each artifact that `find` could not open, by kind;
+    `notes`: the same for one who looks at this folder, with `--run` in the commands.
     """
 
     def __init__(self, path: Path, execution: Execution) -> None:
         self.path, self.execution = path, execution
         self.missing: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
         self._stack = ExitStack()
         self._open: dict[str, Artifact] = {}
 
@@ -91,22 +93,23 @@ class RunFolder:
             check_unseen(child, parents["samples"])
 
     def find(self, kind: str) -> Artifact | None:
-        """As `artifact`, but None and a line in `missing` instead of an InputError."""
+        """As `artifact`, but None and a line in `missing` and `notes` instead of an InputError."""
         try:
             return self.artifact(kind) if kind not in self.missing else None
         except InputError as error:
-            self.missing[kind] = self.describe_error(error)
+            self.note_missing(kind, error)
             return None
+
+    def note_missing(self, kind: str, error: InputError, prefix: str = "") -> None:
+        """Add the error, after the prefix, to `missing` and `notes`."""
+        text = f"{prefix}{error.message}; {error.hint}" if error.hint else prefix + error.message
+        self.notes[kind] = text.replace(f"{self.path}/", "")
+        self.missing[kind] = self.notes[kind].replace(on_run("", self.path), "")
 
     def find_all(self, kinds: Iterable[str] = KINDS) -> dict[str, Artifact]:
         """The artifacts that exist and belong together, by kind."""
         found = {kind: self.find(kind) for kind in kinds}
         return {kind: artifact for kind, artifact in found.items() if artifact is not None}
-
-    def describe_error(self, error: InputError) -> str:
-        """Message and hint in one line, without the path of the folder, which is no part of a result."""
-        text = f"{error.message}; {error.hint}" if error.hint else error.message
-        return text.replace(f"{self.path}/", "").replace(on_run("", self.path), "")
 
     @property
     def opened(self) -> dict[str, Artifact]:

@@ -53,7 +53,7 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
         ]
         opening = verdict_opening(run_folder)
         page = render_document(title_of(run_folder), opening, sections, f"Made by gmmedit {__version__}.")
-        missing = list(run_folder.missing.values())
+        missing = list((run_folder.missing | run_folder.notes).values())
     write_page(path, page)
     return path, missing
 
@@ -83,7 +83,7 @@ def load_strips(run_folder: RunFolder, examples: list[Example], settings: EditSe
     try:
         return Strips.read(make_strips(run_folder, examples, settings))
     except InputError as error:
-        run_folder.missing["strips"] = f"no images: {run_folder.describe_error(error)}"
+        run_folder.note_missing("strips", error, "no images: ")
         return None
 
 

@@ -33,7 +33,7 @@ class Control:
     @property
     def neutral(self) -> tuple[Value, ...]:
         """The values of its controls that edit nothing."""
-        return ("", 1.0) if self.chosen else (0.0,)
+        return ("", 0.0) if self.chosen else (0.0,)
 
     def aim(self, given: Values) -> Aim | None:
         """The aim that the values of its controls express; None: no edit."""

@@ -5,6 +5,7 @@ Importing this module imports gradio, which `gmmedit.web.server.import_gradio` m
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gmmedit.web.controls import (
     to_values,
 )
 from gmmedit.web.downloads import write_image, write_projected
-from gmmedit.web.parts import lay_out_all, show_image, to_shown, triggers_of
+from gmmedit.web.parts import CHOSEN, lay_out_all, show_image, to_shown, triggers_of
 from gmmedit.web.sessions import Edited, Tab
 from gmmedit.web.tabs import Tabs
 from gmmedit.web.uploads import Upload
@@ -115,6 +116,12 @@ class Page:
         moved = [trigger for part in self.inputs for trigger in triggers_of(part)]
         bind(moved, self.preview, asked, shown, trigger_mode="always_last", concurrency_id="quick")
         bind(moved, self.optimise, asked, shown, trigger_mode="always_last", concurrency_id="slow")
+        for choice, strength in pairwise(self.inputs):
+            if isinstance(choice, gr.Dropdown):
+                chosen = bind([choice.input], None, [choice, strength], [strength], js=CHOSEN)
+                for function, lane in ((self.preview, "quick"), (self.optimise, "slow")):
+                    chosen.then(function, asked, shown, show_progress="hidden", api_visibility="private",
+                                concurrency_id=lane)  # fmt: skip
         choose = partial(bind, outputs=everything, concurrency_id="quick")
         dropped = {"show_progress": "full", "show_progress_on": self.file, "concurrency_id": "slow"}
         for event in (

@@ -11,6 +11,8 @@ import numpy as np
 
 from gmmedit.web.controls import FARTHEST, GREATEST, LEAST, PACE, STEP, AnyControl, DirectionControl
 
+CHOSEN = "(value, strength) => (value ? strength || 1 : 0)"  # the strength of a value that was chosen; "": as it is
+
 
 def show_image(label: str) -> gr.Image:
     """An image that is only shown."""
@@ -45,14 +47,15 @@ def lay_out(attribute: str, values: Sequence[str]) -> list[Any]:
     with gr.Row():
         choice = gr.Dropdown([("as it is", ""), *((value, value) for value in values)], value="", label=attribute,
                              min_width=120)  # fmt: skip
-        strength = gr.Slider(LEAST, GREATEST, 1, step=STEP, label=f"{attribute}: strength", min_width=120,
+        strength = gr.Slider(LEAST, GREATEST, 0, step=STEP, label=f"{attribute}: strength", min_width=120,
                              elem_classes="strength")  # fmt: skip
     return [choice, strength]
 
 
 def triggers_of(part: Any) -> list[Any]:
-    """The events of a control that its user makes, not those of a changed value."""
-    return [part.input, part.release] if isinstance(part, gr.Slider) else [part.input]
+    """The events of a control that its user makes, not those of a changed value; none of a choice, which first sets
+    its strength."""
+    return [part.input, part.release] if isinstance(part, gr.Slider) else []
 
 
 def to_shown(pixels: np.ndarray) -> np.ndarray:

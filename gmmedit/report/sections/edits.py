@@ -12,9 +12,10 @@ from gmmedit.pictures.charts import Axis, Line, render_chart
 from gmmedit.pictures.markup import Html, element, embed_images, note, paragraph
 from gmmedit.pictures.page import Section, step_selector
 from gmmedit.report.examples import leading_editor
-from gmmedit.report.strips import Strips
+from gmmedit.report.strips import MOST_SEARCHED, Strips
 from gmmedit.run.folder import RunFolder
 
+WITHOUT = f"none of {MOST_SEARCHED} unseen samples lacks {{}}"
 NAMED = 4  # curves with a legend entry, besides the target's
 
 
@@ -38,8 +39,9 @@ def edits_section(run: RunFolder, strips: Strips | None) -> Section:
         attribute, value = layout.locate(category)
         if value == 0:
             contents.append(element("h3", named.attributes[attribute][0]))
-        parts = [strip_figure(strips, category, name)] if strips else []
-        parts += [change_curves(named, scored, strips, category)]
+        shown = strips is not None and len(strips.ordinary(category)) > 0
+        parts = [strip_figure(strips, category, name) if shown else note(WITHOUT.format(name))] if strips else []
+        parts += [change_curves(named, scored, strips, category)] if scored or shown else []
         contents += [element("h4", name), element("div", parts, class_="pair")]
     return Section("edits", "Edits", contents)
 

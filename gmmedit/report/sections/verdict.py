@@ -5,6 +5,7 @@ import numpy as np
 from gmmedit.artifacts import Artifact
 from gmmedit.editing.request import edited_columns
 from gmmedit.editors import catalogue as editors
+from gmmedit.errors import InputError
 from gmmedit.evaluation.results import SAMPLES, category_names
 from gmmedit.evaluation.tables import REFERENCE, SHOWN_AT_ONE, format_cells, shown_metrics
 from gmmedit.pictures.markup import Html, details, element, embed_images, items, note, paragraph, table
@@ -58,7 +59,8 @@ def find_edits(run: RunFolder) -> Artifact | None:
     edits = run.find("edits") if run.file("edits").exists() else None
     if edits is None or is_complete(edits):
         return edits
-    run.missing["edits"] = "edits.h5 does not record what was edited; run: gmmedit edit"
+    error = InputError(f"{edits.path} does not record what was edited", hint=edits.kind.hint(run.path, force=False))
+    run.note_missing("edits", error)
     return None
 
 
@@ -140,6 +142,8 @@ def strips_sheet(run: RunFolder, strips: Strips | None) -> list[Html]:
     cards = []
     for category, name in enumerate(category_names(named)):
         chosen = strips.ordinary(category)[:PAIRS]
+        if not len(chosen):
+            continue
         pairs = [
             embed_images(strips.images[chosen, step], f"{len(chosen)} samples {how} {name}")
             for step, how in ((0, "without"), (-1, "edited towards"))
