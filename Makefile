@@ -22,7 +22,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
+.PHONY: help demo causes test page kill lint bench docs run report compare fuzz memory lock audit clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,15 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
 		ATTR='smile smile=no age glasses glasses=no hair_color=blond hair_color=black'
 	@echo "contact sheet: runs/demo/edits/sheet.png"
+
+CAUSES := runs/causes
+ACTS   := gender=male gender=female age=old beard
+causes: ## graph of the embedded samples, do-edits beside isolated edits, into runs/causes (docs/causes.md)
+	@$(MAKE) --no-print-directory run RUN=$(CAUSES) CONFIG=configs/demo.yaml ATTR=smile
+	$(BIN)/gmmedit graph --run $(CAUSES) --force --tiers 'gender<age<smile,bangs,beard,glasses,hair_color'
+	$(BIN)/gmmedit edit --run $(CAUSES) --out $(CAUSES)/isolated --index 0-5 --each $(ACTS:%=--attr %)
+	$(BIN)/gmmedit edit --run $(CAUSES) --out $(CAUSES)/do --index 0-5 --each $(ACTS:%=--do %)
+	$(BIN)/python benchmarks/causes.py sheet --isolated $(CAUSES)/isolated --do $(CAUSES)/do --out $(CAUSES)/sheet.png
 
 test: $(VENV)/.stamp ## run the tests, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile
