@@ -2,7 +2,7 @@
 
     python benchmarks/causes.py graphs --run runs/w --json bench/graphs.json
     python benchmarks/causes.py interventions --run runs/w --json bench/interventions.json
-    python benchmarks/causes.py interventions --run runs/w --n 40 --polish 64 --json bench/polished.json
+    python benchmarks/causes.py interventions --run runs/w --polish 64 --acts gender beard --json bench/polished.json
     python benchmarks/causes.py sheet --isolated runs/w/isolated --do runs/w/do --out runs/w/sheet.png
 
 Parts that are in the JSON file already are not computed again. Methods whose package is missing are left out.
@@ -198,8 +198,10 @@ def variation(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> list
     return [float(np.abs(a - b).sum() / 2) for a, b in zip(first, second, strict=True)]
 
 
-def run_interventions(run: Path, n: int, polish: int, done: dict[str, Any], save: Callable[[], None]) -> None:
-    """Every value of every attribute set in n unseen samples, by do-edits, isolated edits and conditional edits."""
+def run_interventions(
+    run: Path, n: int, polish: int, acts: Sequence[str], done: dict[str, Any], save: Callable[[], None]
+) -> None:
+    """Every value of the attributes `acts` set in n unseen samples, by do-edits, isolated edits and conditional edits."""
     own = model_of_samples(run)
     inputs = open_inputs(run, n, polish, true_model())
     judge, latent = inputs.judge, inputs.samples.latent
@@ -216,7 +218,7 @@ def run_interventions(run: Path, n: int, polish: int, done: dict[str, Any], save
             goal = [rate.tolist() for rate in rates(truth.sample(200_000, 0, {node: value}))]
             for method, editor in editors.items():
                 key = f"{name}={text} | {method}"
-                if key in done or (polish and method not in ("do, true mechanisms",)):
+                if key in done or name not in acts or (polish and method != "do, true mechanisms"):
                     continue
                 category = sum(SIZES[:node]) + value
                 lacking = values_of(inputs.samples.label_logits, inputs.material.layout)[:, node] != value
@@ -256,6 +258,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--polish", type=int, default=0)
+    parser.add_argument("--acts", nargs="+", default=NAMES)
     for name in ("--isolated", "--do", "--out"):
         parser.add_argument(name, type=Path)
     options = parser.parse_args()
@@ -271,7 +274,7 @@ def main() -> None:
     if options.part == "graphs":
         run_graphs(options.run, done, save)
     else:
-        run_interventions(options.run, options.n, options.polish, done, save)
+        run_interventions(options.run, options.n, options.polish, options.acts, done, save)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,7 @@ def test_what_the_user_knows_is_in_the_graph(ordered: Path) -> None:
         assert graph["forbidden"][beard, gender] == 1 and frequency[gender, beard] == 1
         assert np.allclose(graph[f"mechanisms/{beard}"], [[0.965, 0.035], [0.38, 0.62]], atol=0.05)
         assert "confusion/0" not in graph and graph.spec.parents == {}
-    shown = done("inspect", ordered / "graph.h5").output
-    assert "gmmedit graph" not in shown and "marks" in shown
+    assert "mechanisms/5" in done("inspect", ordered / "graph.h5").output
 
 
 def test_labels_of_generated_images_direct_nothing_and_their_errors_are_told(own_run: Path) -> None:
