@@ -22,7 +22,7 @@ SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean style FORCE
+.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean style causes FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,15 @@ style: $(VENV)/.stamp ## train SAAE on the system's typefaces, run the five step
 		ATTR='style=1 style=2 style=3 style=4 style=5 style=6 style=7 style=8'
 	$(BIN)/gmmedit generate --gan runs/style/saae.safetensors --prior runs/style/run/mixture.h5 -n 1000 --data-out runs/style/data
 	@echo "held-out typefaces: runs/style/samples.png, edits: runs/style/run/edits/sheet.png, new styles: runs/style/data/sheet.png"
+
+CAUSES := runs/causes
+ACTS   := gender=male gender=female age=old beard
+causes: ## graph of the embedded samples, do-edits beside isolated edits, into runs/causes (docs/causes.md)
+	@$(MAKE) --no-print-directory run RUN=$(CAUSES) CONFIG=configs/demo.yaml ATTR=smile
+	$(BIN)/gmmedit graph --run $(CAUSES) --force --tiers 'gender<age<smile,bangs,beard,glasses,hair_color'
+	$(BIN)/gmmedit edit --run $(CAUSES) --out $(CAUSES)/isolated --index 0-5 --each $(ACTS:%=--attr %)
+	$(BIN)/gmmedit edit --run $(CAUSES) --out $(CAUSES)/do --index 0-5 --each $(ACTS:%=--do %)
+	$(BIN)/python benchmarks/causes.py sheet --isolated $(CAUSES)/isolated --do $(CAUSES)/do --out $(CAUSES)/sheet.png
 
 test: $(VENV)/.stamp ## run the tests, a process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile

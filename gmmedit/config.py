@@ -170,6 +170,7 @@ class EvaluateSettings(Section):
     """The editors to evaluate, the evaluation networks, and the number of samples, which no fit has used."""
 
     n: Several = 1_000
+    mode: Literal["isolated", "do"] = "isolated"  # do: what follows from an edit, by graph.h5, may change with it
     starts: Positive = 100  # most samples that are edited towards each category
     first_seed: Seed = 5_000_000  # moved beyond those of samples.h5 where they overlap
     editors: Annotated[list[str], Field(min_length=1)] | None = None  # None: ours (evaluate), all that apply (compare)

@@ -118,6 +118,13 @@ EDITS = Kind(
             "cosine of the features with those of the image before, in each of E feature networks (at present one)",
             optional=True,
         ),
+        Field(
+            "targets",
+            ("S", "N", "A"),
+            "i8",
+            "of edits with --do: the value of each attribute that follows",
+            optional=True,
+        ),
         Field("images_before", ("N", *IMAGES), "u1", "images before, RGB, 0 to 255", optional=True),
         Field("images_after", ("S", "N", *IMAGES), "u1", "images after, RGB, 0 to 255", optional=True),
     ),
@@ -184,7 +191,7 @@ SCORES = (
         "(S, rows, M), and in features: identity (S, rows), frechet (S), path (rows). Below one/, at strength 1: "
         "strength (), logits, label_logits (rows, K), nuisances (rows, M), pixels (rows): mean absolute change of the "
         "image; in features identity, precision, density (rows), recall, coverage, kid (); of the first u edits, "
-        "undone: undone_logits (u, K), undone_pixels (u)",
+        "undone: undone_logits (u, K), undone_pixels (u); in the mode do, predicted (rows, K): what causes let expect",
     ),
     Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
 )

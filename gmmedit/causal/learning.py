@@ -12,7 +12,7 @@ from gmmedit.causal import dagma, external, gae, skeleton
 from gmmedit.causal.cells import Cells
 from gmmedit.causal.independence import IndependenceTest
 from gmmedit.causal.knowledge import Knowledge
-from gmmedit.causal.orientation import apply_knowledge, close, directed, equivalence_class, is_acyclic
+from gmmedit.causal.orientation import apply_knowledge, close, direct, directed, equivalence_class, is_acyclic
 
 Method = Literal["pc-stable", "pc", "ges", "gae", "dagma"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -88,14 +88,17 @@ def measure_frequencies(
     return Frequencies(edge / max(halves, 1), direction / max(halves, 1))
 
 
-def keep_stable(edges: np.ndarray, frequencies: Frequencies | None, knowledge: Knowledge) -> np.ndarray:
-    """The graph with directions only where the halves agree on them, or the user's knowledge gives them.
+def keep_stable(edges: np.ndarray, frequencies: Frequencies, knowledge: Knowledge) -> np.ndarray:
+    """The graph with directions only where the halves agree on them, or they follow from the user's knowledge."""
+    known = directed(apply_knowledge(edges | edges.T, knowledge))
+    stable = frequencies.direction >= STABLE * np.maximum(frequencies.edge, 1e-9)
+    kept = directed(edges) & (known | stable)
+    return (edges | edges.T) & ~kept.T
 
-    frequencies: None: by the user's knowledge alone.
-    """
-    kept = directed(edges) & directed(apply_knowledge(edges | edges.T, knowledge))
-    if frequencies is not None:
-        kept |= directed(edges) & (frequencies.direction >= STABLE * np.maximum(frequencies.edge, 1e-9))
+
+def keep_known(edges: np.ndarray, knowledge: Knowledge) -> np.ndarray:
+    """The graph with the directions that the user has given, and none that would follow from what data leave out."""
+    kept = directed(direct(edges | edges.T, knowledge))
     return (edges | edges.T) & ~kept.T
 
 

@@ -80,14 +80,15 @@ def descendants(arrows: np.ndarray, causes: list[int]) -> list[int]:
 
 
 def apply_knowledge(skeleton: np.ndarray, knowledge: Knowledge) -> np.ndarray:
-    """The symmetric skeleton with what the user knows: required and forbidden edges and what follows."""
+    """The symmetric skeleton with what the user knows, and what follows from it."""
+    return close(direct(skeleton, knowledge))
+
+
+def direct(skeleton: np.ndarray, knowledge: Knowledge) -> np.ndarray:
+    """The symmetric skeleton with required edges, without those forbidden both ways, and no direction that is."""
     edges = skeleton | knowledge.required | knowledge.required.T
     edges &= ~(knowledge.forbidden & knowledge.forbidden.T)
-    for cause, effect in np.argwhere(edges & knowledge.forbidden.T):
-        orient(edges, int(cause), int(effect))
-    for cause, effect in np.argwhere(knowledge.required):
-        orient(edges, int(cause), int(effect))
-    return close(edges)
+    return edges & ~knowledge.forbidden & ~knowledge.required.T
 
 
 def with_colliders(edges: np.ndarray, colliders: list[tuple[int, int, int]]) -> np.ndarray:

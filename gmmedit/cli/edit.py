@@ -37,6 +37,10 @@ def edit(
         list[str] | None,
         typer.Option(help="NUMBER[:STEPS] of a discovered direction, e.g. 3:2; repeatable, also together with --attr."),
     ] = None,
+    do: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME[=VALUE]: change it and what follows from it.", autocompletion=complete_attributes),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Strength: 1 reaches the target, above 1 extrapolates, below 0 moves away.")
     ] = None,
@@ -101,9 +105,9 @@ def edit(
     flags = {"draw": draw, "polish": polish, "picture": picture, "precision": precision, "seed": seed, "gan": gan}
     flags |= {"features": features, "paste": paste}
     resolved = settings.load(config, edit=flags)
-    known = stage.attributes_of(run) if attr else []
+    known = stage.attributes_of(run) if attr or do else []
     request = stage.Request.parse(
-        attr or [],
+        do or attr or [],
         alpha,
         alphas,
         target,
@@ -116,8 +120,10 @@ def edit(
         inverted,
         direction or [],
     )
+    if do:
+        request = stage.to_do(request, do, attr or [], known)
     with open_execution(run, device, 1, False, restart, quiet, trust) as execution:
-        if request.directions and not attr and not (run / "mixture.h5").exists():
+        if request.directions and not attr and not do and not (run / "mixture.h5").exists():
             path = traverse.run(run, request, execution, out, video)
         else:
             path = stage.run(run, resolved.edit, request, execution, out, video)

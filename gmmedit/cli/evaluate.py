@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,6 +44,10 @@ def evaluate(
     inverted: Annotated[
         bool, typer.Option("--inverted", help="Score edits of the photographs of inversions.h5 instead.")
     ] = False,
+    mode: Annotated[
+        Literal["isolated", "do"] | None,
+        typer.Option(help="do: what follows from an edit, by graph.h5, may change with it (default: isolated)."),
+    ] = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Evaluate our editors on unseen samples -> evaluation.h5."""
@@ -55,7 +59,7 @@ def evaluate(
     if inverted and editors:
         raise InputError("--editors cannot be combined with --inverted", hint="edits are those of edit --inverted")
     chosen = {"n": n, "editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
-    chosen["precision"] = precision
+    chosen |= {"precision": precision, "mode": mode}
     resolved = settings.load(config, evaluate=chosen)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=not inverted) as execution:
         path = (inverted_stage if inverted else stage).run(run, resolved.evaluate, execution)

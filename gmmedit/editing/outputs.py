@@ -8,6 +8,7 @@ from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.editing.effects import caption_changes
 from gmmedit.editing.request import edited_columns
 from gmmedit.errors import InputError, refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
@@ -95,6 +96,7 @@ def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: st
         for s in range(len(after)):
             shown = [targets[s]] if config["each"] else targets
             texts.append(" ".join(f"{after_labels[s, i, column]:.2f}" for column in shown))
+            texts[-1] = caption_changes(edits, s, i) or texts[-1]
             if config["target"] is not None:
                 texts[-1] += f" at {strengths[s, i]:.2f}"
         captions.append(texts)

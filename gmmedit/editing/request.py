@@ -97,6 +97,7 @@ class Request:
     latents: Path | None  # FILE or FILE:KEY
     latents_space: LatentSpace | None = None  # None: detected
     directions: Amounts = ()  # steps along discovered directions, scaled by each alpha
+    do: bool = False  # whether what follows from the aims changes too, see `gmmedit.editing.do`
 
     @classmethod
     def parse(
@@ -151,15 +152,16 @@ class Request:
     def title(self) -> str:
         """The aims in one line: `hair_color=blond, glasses:-1`."""
         moved = [describe_directions(self.directions)] if self.directions else []
-        return ", ".join([*(aim.title() for aim in self.aims), *moved])
+        text = ", ".join([*(aim.title() for aim in self.aims), *moved])
+        return f"do({text})" if self.do else text
 
     def headings(self) -> list[str]:
         """The heading of each column."""
         if self.each:
-            return [aim.title() for aim in self.aims]
+            return [f"do({aim.title()})" if self.do else aim.title() for aim in self.aims]
         if self.target is not None:
             return [f"target {self.target:g}"]
-        own = bool(self.directions) or (len(self.aims) == 1 and self.aims[0].strength != 1)
+        own = self.do or bool(self.directions) or (len(self.aims) == 1 and self.aims[0].strength != 1)
         if self.alphas == (1,) and own:
             return [self.title()]
         return [f"alpha {alpha:g}" for alpha in self.alphas]

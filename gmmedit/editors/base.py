@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from gmmedit.causal.model import CausalModel
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
@@ -108,6 +109,7 @@ class Material:
         optimisation: how edits are found for each image; None where gradients do not pass.
         seed: of random numbers.
         discovered: of directions.h5; None: the run has none.
+        causes: which attribute follows from which; None: the run has no graph, or it is not asked.
     """
 
     space: str
@@ -122,6 +124,7 @@ class Material:
     optimisation: Optimisation | None
     seed: int
     discovered: Discovered | None = None
+    causes: CausalModel | None = None
 
 
 class Unsuitable(InputError):

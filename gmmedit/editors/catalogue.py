@@ -31,6 +31,7 @@ OURS, BASELINES = "gmmedit.editors.mixture", "gmmedit.editors.baselines"
 ENTRIES = {
     "mixture-polished": Entry(f"{OURS}:fit_polished", from_run=True, edit={}),
     "mixture": Entry(f"{OURS}:fit_mixture", from_run=True, edit={"polish": 0}),
+    "counterfactual": Entry("gmmedit.editors.counterfactual:fit_counterfactual", from_run=True),
     "mixture-unrefined": Entry(f"{OURS}:fit_unrefined", from_run=True),
     "interfacegan": Entry(f"{BASELINES}.interfacegan:fit_interfacegan", needs=("sklearn.svm",)),
     "interfacegan-conditional": Entry(f"{BASELINES}.interfacegan:fit_conditional", needs=("sklearn.svm",)),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from gmmedit.evaluation import figures
 from gmmedit.evaluation.figures import Figure, figure_without_interval, nuisance_spreads
@@ -75,12 +76,32 @@ def figures_of_edits(
         lacking = values_of(unedited.label_logits[rows], columns)[:, attribute] != value
         arrived = editing.flipped(one["label_logits"], columns, attribute, value)[lacking]
         found["label_flips"] = figure(arrived) if len(arrived) else unknown()
+    if "predicted" in one:
+        effects = [a for a in range(len(columns)) if a != attribute and a not in held]
+        found["effects"] = figure_of_effects(one["logits"], one["predicted"], columns, effects, weights), n
     if unedited.nuisances.shape[1]:
         change = (one["nuisances"] - unedited.nuisances[rows]).abs() / unedited.spreads
         found["drift"] = figure(change.mean(1))
     found |= {name: figure(one[name]) for name in ("identity", "precision", "density") if name in one}
     found |= {name: (figure_without_interval(float(one[name]), strength), n) for name in SETS if name in one}
     return {f"{name}@1": counted for name, counted in found.items()}
+
+
+def figure_of_effects(
+    logits: Tensor, predicted: Tensor, columns: list[slice], effects: list[int], weights: Tensor
+) -> Figure:
+    """How far the values of descendants are from what causes predict: mean total variation distance, in [0, 1].
+
+    Between the rates of the values in edited images, logits (n, K), and the predicted ones (n, K). Bootstrapped with
+    `weights`; NaN without descendants.
+    """
+    if not effects:
+        return Figure.of(torch.full((weights.shape[1],), torch.nan))
+    distances = []
+    for part in (columns[a] for a in effects):
+        achieved = one_hot(logits[:, part].argmax(1), part.stop - part.start).to(predicted)
+        distances.append((means(achieved.T, weights) - means(predicted[:, part].T, weights)).abs().sum(0) / 2)
+    return Figure.of(torch.stack(distances).mean(0))
 
 
 def figures_of_samples(unedited: Unedited, layout: Layout, category: int) -> Counted:

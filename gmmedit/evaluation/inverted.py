@@ -13,8 +13,9 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import writing
 from gmmedit.evaluation.figures import DRAWS, Figure, figure_without_interval
 from gmmedit.evaluation.metrics import editing
-from gmmedit.evaluation.results import Row, category_groups, category_names, held_attributes, make_row
+from gmmedit.evaluation.results import Row, category_groups, category_names, make_row
 from gmmedit.mixture import Layout
+from gmmedit.mixture.held import all_others_held, held_by_all
 from gmmedit.run.folder import layout_of
 from gmmedit.runtime.storage import write_file
 
@@ -64,7 +65,7 @@ def list_inverted_figures(scored: Artifact) -> list[Row]:
 def observe_category(part: Mapping[str, Tensor], layout: Layout, category: int, contrast: float) -> dict[str, Tensor]:
     """The values (n,) behind the figures of the edits towards a category, by metric; n of the photographs lack it."""
     attribute, value = layout.locate(category)
-    edited, held = part["edited_logits"][:, category], held_attributes(layout, attribute)
+    edited, held = part["edited_logits"][:, category], held_by_all(all_others_held(len(layout.values)), [attribute])
     values = {
         "flips@1": editing.flipped(edited, layout.columns, attribute, value),
         "kept@1": editing.kept(part["photograph_logits"], edited, layout.columns, held).mean(-1),

@@ -84,9 +84,15 @@ def category_names(scored: Artifact) -> list[str]:
     return [f"{name}={value}" for name, values in scored.attributes for value in values]
 
 
-def held_attributes(layout: Layout, attribute: int) -> list[int]:
+def held_of(scored: Artifact) -> Tensor:
+    """held (A, A), see `gmmedit.mixture.held`: non-descendants in the mode "do", else all others."""
+    recorded = scored.attrs.get("held")
+    return torch.tensor(recorded) if recorded else all_others_held(len(scored.attributes))
+
+
+def held_attributes(scored: Artifact, attribute: int) -> list[int]:
     """The attributes that evaluated edits of an attribute had to keep."""
-    return held_by_all(all_others_held(len(layout.values)), [attribute])
+    return held_by_all(held_of(scored), [attribute])
 
 
 def category_groups(layout: Layout) -> dict[str, list[int]]:
@@ -142,7 +148,7 @@ def figures_of_editor(scored: Artifact, editor: str, unedited: Unedited) -> list
     for category in range(layout.categories):
         observed = observations_of(scored, editor, category)
         attribute, value = layout.locate(category)
-        held = held_attributes(layout, attribute)
+        held = held_attributes(scored, attribute)
         swept = compute_figures(observed, layout.columns, attribute, value, held, seed=category)
         n = observed.logits.shape[1]
         rows = torch.from_numpy(scored[f"seen/{editor}/{category}/rows"])
@@ -151,7 +157,7 @@ def figures_of_editor(scored: Artifact, editor: str, unedited: Unedited) -> list
             {name: (figure, n) for name, figure in swept.items()}
             | figures_of_edits(one, rows, unedited, layout, category, held)
         )
-    others = held_categories(all_others_held(len(layout.values)), layout)
+    others = held_categories(held_of(scored), layout)
     for category, ratio in enumerate(entanglement(rescoring_matrix(scored, editor), others)):
         n = found[category]["dt"][1]
         found[category][MATRIX] = figure_without_interval(float(ratio)), n

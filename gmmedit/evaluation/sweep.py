@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from gmmedit.config import EvaluateSettings
 from gmmedit.discovery.reading import read_directions
 from gmmedit.editors import catalogue as editors
 from gmmedit.editors.base import Discovered, Editor, Material, Unsuitable
+from gmmedit.editors.counterfactual import held_by_causes, values_of
 from gmmedit.errors import InputError
 from gmmedit.evaluation.fidelity import measure_fidelity
 from gmmedit.evaluation.judge import (
@@ -36,6 +37,7 @@ from gmmedit.evaluation.metrics import editing, realism
 from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edits, observe_samples_alone
 from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder, layout_of
+from gmmedit.run.graphs import read_graph
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
 from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.precision import settle_precision
@@ -76,7 +78,8 @@ def score_editors(
         mixture, networks = run.artifact("mixture"), load_evaluators(settings, run)
         first_seed = first_unseen(settings.first_seed, settings.n, run.samples)
         named = {"classifier": evaluation_classifier_of(settings, run.labels), "first_seed": first_seed}
-        spec = run_spec(kind, mixture, networks, settings.model_copy(update=named))
+        graph = run.artifact("graph") if settings.mode == "do" else None
+        spec = run_spec(kind, mixture, networks, settings.model_copy(update=named), graph)
         spec = with_directions(spec, run, names)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
@@ -117,7 +120,9 @@ def score_all(names: list[str], inputs: SweepInputs, path: Path, execution: Exec
     arrays = {k: v for k, v in found.items() if k in wanted or k.startswith(tuple(f"seen/{name}/" for name in scored))}
     unedited = observe_samples_alone(inputs.samples, inputs.material.layout, inputs.settings.starts)
     arrays |= {f"unedited/{name}": part.numpy() for name, part in unedited.items()}
-    facts = {"editors": scored, "notes": notes}
+    facts: dict[str, Any] = {"editors": scored, "notes": notes}
+    if inputs.material.causes is not None:
+        facts["held"] = held_by_causes(inputs.material.causes).tolist()
     artifacts.write_whole(path, inputs.spec, arrays, attrs=facts)
 
 
@@ -151,6 +156,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         optimisation=optimisation,
         seed=settings.seed,
         discovered=read_discovered(run) if "directions" in spec.parents else None,
+        causes=read_graph(run.artifact("graph"), labels.attributes).model if settings.mode == "do" else None,
     )
     observed = observe_samples(judge, draw_unseen(renderer, space, settings))
     return SweepInputs(spec, material, judge, observed, settings)
@@ -166,18 +172,21 @@ def interruptible(score: Score, stop: StopRequest) -> Score:
     return checked_score
 
 
-def run_spec(kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings) -> RunSpec:
-    """The specification of evaluation.h5 or comparison.h5."""
+def run_spec(
+    kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings, graph: Artifact | None = None
+) -> RunSpec:
+    """The specification of evaluation.h5 or comparison.h5; graph: of the mode "do"."""
+    config = settings.model_dump(exclude={"mode"} if graph is None else None)  # as files of earlier versions
     return RunSpec(
         kind=kind,
         n=settings.n,
         seed=settings.seed,
-        config=settings.model_dump()
+        config=config
         | {
             "space": mixture.spec.config["space"],
             "embedder": networks.embedder.fingerprint if networks.embedder else None,
         },
-        parents={"mixture": mixture.fingerprint},
+        parents={"mixture": mixture.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
         generator=mixture.spec.generator,
         classifier=artifacts.network_record(settings.classifier, networks.classifier.fingerprint),
         attributes=mixture.spec.attributes,
@@ -299,4 +308,9 @@ def sweep_strengths(editor: Editor, inputs: SweepInputs, category: int) -> dict[
     inputs.judge.execution.stop.check()
     strength = choose_strength(editor, flips, swept)
     one = observe_edits(editor, inputs.judge, starts, trajectory, strength)
+    if inputs.material.causes is not None:
+        attribute, value = starts.layout.locate(category)
+        before = values_of(samples.logits[rows], starts.layout)
+        predicted = inputs.material.causes.distribution(before, {attribute: value})
+        one["predicted"] = torch.from_numpy(predicted).float()
     return found | {f"one/{name}": part for name, part in one.items()}

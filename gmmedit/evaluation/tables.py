@@ -17,7 +17,7 @@ SHOWN = {
 SHOWN_AT_ONE = {
     "flips@1": "flips (95 %)", "label_flips@1": "label flips", "kept@1": "kept", "identity@1": "identity",
     "picture@1": "image change", "drift@1": "drift", "precision@1": "precision (own)", "kid@1": "KID",
-    "reversal@1": "reversal",
+    "reversal@1": "reversal", "effects@1": "effects off",
 }  # fmt: skip
 WITH_INTERVAL, WITH_OWN = {"dt", "flips@1"}, {"precision@1"}  # with the interval; with the figure of unedited samples
 REFERENCE = "unedited samples"  # the last row of the means at strength 1

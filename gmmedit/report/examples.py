@@ -64,7 +64,7 @@ def candidates(evaluation: Artifact, category: int) -> list[Example]:
     """Every edit towards a category, at its own strength, with the role BEST."""
     layout, editor = layout_of(evaluation), leading_editor(evaluation)
     attribute, value = layout.locate(category)
-    held = held_attributes(layout, attribute)
+    held = held_attributes(evaluation, attribute)
     observed, columns = observations_of(evaluation, editor, category), layout.columns
     flips = editing.flipped(observed.logits, columns, attribute, value)  # (S, n)
     label = observed.logits[..., columns[attribute]].softmax(-1)[..., value]

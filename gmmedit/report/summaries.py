@@ -8,6 +8,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
+from gmmedit.editing.effects import describe_effects, moved_names
 from gmmedit.editing.inversion import UNLIKE
 from gmmedit.editing.request import edited_columns
 from gmmedit.mixture.held import all_others_held, held_by_all
@@ -110,7 +111,8 @@ def edit_report(path: Path) -> dict[str, Any]:
             if config["each"] or s == len(after) - 1:
                 own = [targets[s]] if config["each"] else targets
                 verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
-                changes += [f"{heading}: {line}" for line in describe_change(edits, s)]
+                lines = [*describe_effects(edits, s), *describe_change(edits, s)]
+                changes += [f"{heading}: {line}" for line in lines]
         verdicts += edits.attrs.get("notes", [])
         return {
             "headings": config["headings"],
@@ -205,6 +207,8 @@ def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: d
     change = np.abs(after - before).mean(0)  # (K,)
     owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
     held = held_by_all(all_others_held(len(edits.attributes)), {owner[column] for column in targets})
+    if "targets" in edits:
+        held = [a for a in held if edits.attributes[a][0] not in moved_names(edits)]
     others = [column for column in named if owner[column] in held]
     moved = (
         ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets) or "no label is aimed at"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,11 +46,13 @@ def to_marks(edges: np.ndarray) -> np.ndarray:
 def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
     """The graph of graph.h5 for a run's attributes; those that it leaves out have no edges.
 
+    Attributes and values may be in another order, as those of a table are.
+
     InputError: it has other attributes or values, or holds no graph.
     """
     ours = {name: tuple(values) for name, values in attributes}
     for name, values in artifact.attributes:
-        if ours.get(name) != tuple(values):
+        if sorted(ours.get(name, ())) != sorted(values):
             found = f"{name} with the values {', '.join(values)}" if name in ours else f"{name}, which the run lacks"
             message = f"{artifact.path} is a graph of other attributes: {found}"
             raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
@@ -62,7 +64,12 @@ def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
         raise damaged(artifact, "marks")
     tables = {place: uniform_mechanism(len(values)) for place, values in enumerate(ours.values())}
     for own, place in enumerate(places):
-        tables[place] = read_mechanism(artifact, own, np.flatnonzero(marks[:, own] == DIRECTED).tolist(), places)
+        parents = np.flatnonzero(marks[:, own] == DIRECTED).tolist()
+        read = read_mechanism(artifact, own, parents)
+        orders = [find_order(artifact.attributes[node], ours) for node in (*parents, own)]
+        axes = sorted(range(len(parents)), key=lambda axis: places[parents[axis]])
+        table = read[np.ix_(*orders)].transpose(*axes, len(axes))
+        tables[place] = Mechanism(tuple(places[parents[axis]] for axis in axes), table, "table")
     model = CausalModel(directed(edges), tuple(tables[place] for place in range(len(ours))))
     return AttributeGraph(attributes, edges, model)
 
@@ -72,18 +79,20 @@ def uniform_mechanism(values: int) -> Mechanism:
     return Mechanism((), np.full(values, 1 / values), "table")
 
 
-def read_mechanism(artifact: Artifact, own: int, parents: list[int], places: Sequence[int]) -> Mechanism:
-    """The mechanism of the graph's attribute `own` with these parents, in the run's places (A,).
+def find_order(attribute: tuple[str, Sequence[str]], ours: Mapping[str, Sequence[str]]) -> list[int]:
+    """The places of the run's values of an attribute among the graph's."""
+    name, values = attribute
+    return [list(values).index(value) for value in ours[name]]
 
-    InputError: it is no table of probabilities of that shape.
-    """
+
+def read_mechanism(artifact: Artifact, own: int, parents: list[int]) -> np.ndarray:
+    """The table of the graph's attribute `own` with these parents. InputError: it holds no such probabilities."""
     table, sizes = artifact[f"mechanisms/{own}"], [len(values) for _, values in artifact.attributes]
     if table.shape != (*(sizes[parent] for parent in parents), sizes[own]):
         raise damaged(artifact, f"mechanisms/{own}")
     if not np.isfinite(table).all() or (table < 0).any() or (np.abs(table.sum(-1) - 1) > SUM).any():
         raise damaged(artifact, f"mechanisms/{own}")
-    axes = sorted(range(len(parents)), key=lambda axis: places[parents[axis]])
-    return Mechanism(tuple(places[parents[axis]] for axis in axes), table.transpose(*axes, len(axes)), "table")
+    return table
 
 
 def damaged(artifact: Artifact, name: str) -> InputError:

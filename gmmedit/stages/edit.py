@@ -13,11 +13,14 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings
+from gmmedit.editing import do
 from gmmedit.editing.directions import Mover, move_all, open_mover
+from gmmedit.editing.do import to_do
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
 from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
 from gmmedit.editing.request import Request
+from gmmedit.editing.rows import render_rows
 from gmmedit.editing.session import EditSession, Move, open_session
 from gmmedit.editing.targets import Aims, find_strengths
 from gmmedit.editors.mixture import MixtureEditor
@@ -27,7 +30,7 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
-__all__ = ["Request", "run"]
+__all__ = ["Request", "run", "to_do"]
 
 
 def attributes_of(folder: Path) -> list[tuple[str, list[str]]]:
@@ -69,6 +72,10 @@ def run(
         first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
         images = [first + number for number in index.tolist()]
         spec = run_spec(mixture, latent, index, images, session, request, scale, photographs, mover)
+        causes = do.open_causes(run_folder, mixture.attributes) if request.do else None
+        if causes:
+            spec = causes.mark(spec, request)
+            session.notes.extend(causes.notes(request))
     path = (out or folder) / "edits.h5"
     strengths = [1.0 if aim.strength is None else aim.strength for aim in request.aims]
     aims = list(zip(categories, strengths, strict=True))
@@ -77,7 +84,7 @@ def run(
             refuse_foreign(path)
         make_image_folder(path)  # fails before the work if it cannot be created
         if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs, mover)
+            write_edits(path, spec, session, request, aims, index, images, latent, scale, photographs, mover, causes)
         write_images(path, request.title())
         if video:
             write_video(path, video)
@@ -87,7 +94,7 @@ def run(
 def write_edits(
     path: Path, spec: RunSpec, session: EditSession, request: Request, aims: Aims,
     index: np.ndarray, images: list[int], latent: Tensor, scale: IdentityScale | None, photographs: np.ndarray | None,
-    mover: Mover | None,
+    mover: Mover | None, causes: do.Causes | None,
 ) -> None:  # fmt: skip
     """Write edits.h5 chunk by chunk, from the partial file if there is one."""
     alphas, chunk = {"alphas": np.array(request.alphas)}, session.chunk
@@ -99,9 +106,12 @@ def write_edits(
     ) as writer:
         for start, stop in writer.pending():
             execution.stop.check()
-            editor = session.make_editor(images[start:stop])
             own = None if photographs is None else photographs[start:stop]
-            rows = edit_rows(session, editor, request, aims, latent[start:stop], own, mover)
+            if causes:
+                rows = do.edit_rows(session, causes, images[start:stop], request, latent[start:stop], own)
+            else:
+                editor = session.make_editor(images[start:stop])
+                rows = edit_rows(session, editor, request, aims, latent[start:stop], own, mover)
             if scale:
                 images_of = rows["images_before"], rows["images_after"]
                 rows["identity"] = compare_identity(scale.embedder, *images_of, execution.device)
@@ -118,27 +128,11 @@ def edit_rows(
 
     photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
     """
-    images, labels = session.generate(latent)
+    before = session.generate(latent)
     columns = plan_columns(session, editor, request, aims, latent)
     moved = [move_all(session, editor, latent, moves, scale, mover) for scale, moves in columns]
-    generated = [session.generate(latents) for latents in moved]
-    if photographs is not None:
-        amounts = [strongest(moves) for _, moves in columns]
-        pasted = [
-            session.paste(pixels, images, photographs, amount)
-            for (pixels, _), amount in zip(generated, amounts, strict=True)
-        ]
-        generated = [(pixels, session.label(pixels)) for pixels in pasted]
-        images, labels = photographs, session.label(photographs)
-    return {
-        "latent": latent.numpy(),
-        "latents": torch.stack(moved).numpy(),
-        "strengths": torch.stack([scale for scale, _ in columns]).numpy(),
-        "labels_before": labels,
-        "labels_after": np.stack([scores for _, scores in generated]),
-        "images_before": images,
-        "images_after": np.stack([pixels for pixels, _ in generated]),
-    }
+    amounts = [] if photographs is None else [strongest(moves) for _, moves in columns]
+    return render_rows(session, latent, before, moved, [scale for scale, _ in columns], amounts, photographs)
 
 
 def strongest(moves: list[Move]) -> Tensor:

@@ -11,11 +11,12 @@ from gmmedit.evaluation.sweep import score_editors
 from gmmedit.runtime.execution import Execution
 
 OURS = ["mixture-polished", "mixture", "random", "none"]
+DO = ["counterfactual", "mixture-polished", "none"]  # in the mode "do"
 
 
 def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     """Write folder/evaluation.h5, and its figures as folder/evaluation.jsonl. InputError: as `score_editors`."""
-    path = score_editors("evaluation", OURS, folder, settings, execution)
+    path = score_editors("evaluation", DO if settings.mode == "do" else OURS, folder, settings, execution)
     if execution.processes.main:
         write_figures(path)
     return path

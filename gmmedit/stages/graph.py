@@ -17,7 +17,7 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.causal.cells import Cells, association
 from gmmedit.causal.external import MODULES, import_method
 from gmmedit.causal.knowledge import Knowledge
-from gmmedit.causal.learning import Learned, keep_stable, learn, measure_frequencies
+from gmmedit.causal.learning import Learned, keep_known, keep_stable, learn, measure_frequencies
 from gmmedit.causal.model import CausalModel, fit_model
 from gmmedit.classifiers import Attribute
 from gmmedit.config import GraphSettings
@@ -93,10 +93,10 @@ def write_graph(
         learn_one, cells, halves, settings.seed, lambda done, total: execution.tick(done, total, "halves")
     )
     by_data = settings.orient == "data" or (settings.orient == "auto" and not labels.generated)
-    edges = keep_stable(learned.edges, found if by_data and halves else None, knowledge)
-    suggested = int((keep_stable(learned.edges, found if halves else None, knowledge) != edges).sum())
-    if suggested and not by_data:
-        notes.append(SUGGESTED.format(suggested))
+    suggested = keep_stable(learned.edges, found, knowledge)
+    edges = suggested if by_data else keep_known(learned.edges, knowledge)
+    if (suggested != edges).any():
+        notes.append(SUGGESTED.format(int((suggested != edges).sum())))
     model = make_model(edges, cells, labels)
     known = (lambda share: share) if halves else (lambda share: np.full_like(share, np.nan))
     arrays = {
@@ -137,7 +137,9 @@ def make_model(edges: np.ndarray, cells: Cells, labels: Labels) -> CausalModel:
     try:
         return fit_model(edges, cells, labels.confusions)
     except ValueError as error:
-        raise InputError(str(error), hint="--forbid some of the edges, or --without some attributes") from error
+        raise InputError(
+            str(error), hint="change --require or --forbid, or leave out attributes with --without"
+        ) from error
 
 
 def check_method(settings: GraphSettings) -> None:

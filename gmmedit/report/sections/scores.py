@@ -188,7 +188,7 @@ def trade_off_line(scored: Artifact, editor: str, categories: list[int], style: 
         observed, (attribute, value) = observations_of(scored, editor, category), layout.locate(category)
         weights = editing.bootstrap_weights(observed.logits.shape[1], DRAWS, category).double()
         same = editing.kept(
-            observed.logits[0], observed.logits, layout.columns, held_attributes(layout, attribute)
+            observed.logits[0], observed.logits, layout.columns, held_attributes(scored, attribute)
         ).mean(2)
         flips.append(editing.flipped(observed.logits, layout.columns, attribute, value).double() @ weights)
         kept.append(same.double() @ weights)

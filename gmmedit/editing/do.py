@@ -1,0 +1,126 @@
+"""`edit --do`: requests, and edits of an attribute together with what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmmedit.artifacts import Artifact, RunSpec
+from gmmedit.causal.model import Acts
+from gmmedit.editing.request import Aim, Attributes, Request
+from gmmedit.editing.rows import render_rows
+from gmmedit.editing.session import EditSession
+from gmmedit.editors.counterfactual import CounterfactualEditor, values_of
+from gmmedit.errors import InputError
+from gmmedit.run.folder import RunFolder
+from gmmedit.run.graphs import AttributeGraph, read_graph
+
+Columns = list[tuple[Tensor, Acts]]  # strengths (N,) of each column of the result, and what is acted on
+
+
+@dataclass(frozen=True)
+class Causes:
+    """The graph of a run and its artifact."""
+
+    graph: AttributeGraph
+    artifact: Artifact
+
+    def mark(self, spec: RunSpec, request: Request) -> RunSpec:
+        """The specification of edits.h5 with the graph among its parents, and the descendants of what is acted on."""
+        names, acts = self.graph.names, acts_of(request, self.graph)
+        effects = sorted({node for act in acts for node in self.graph.model.descendants(act)})
+        config = dict(spec.config) | {"do": True, "descendants": [names[node] for node in effects]}
+        parents = dict(spec.parents) | {"graph": self.artifact.fingerprint}
+        return replace(spec, config=config, parents=parents, sizes=dict(spec.sizes) | {"A": len(names)})
+
+    def notes(self, request: Request) -> list[str]:
+        """A note on undirected edges at what is acted on: nothing follows along them."""
+        nodes = sorted({node for act in acts_of(request, self.graph) for node in act})
+        pairs = self.graph.undetermined(nodes)
+        if not pairs:
+            return []
+        shown = ", ".join(f"{a} - {b}" for a, b in pairs)
+        return [
+            f"nothing follows along edges of unknown direction ({shown}): gmmedit graph --require 'a->b' directs one"
+        ]
+
+
+def to_do(request: Request, do: Sequence[str], attr: Sequence[str], attributes: Attributes = ()) -> Request:
+    """A request whose aims are those of `--do NAME[=VALUE]`, parsed as `--attr` is.
+
+    InputError: it has strengths of its own or below 0, or is combined with what it does not support.
+    """
+    if attr:
+        message = "--do cannot be combined with --attr, which changes nothing but its attribute"
+        raise InputError(message, hint="give one of them, or edit twice with --out")
+    if request.directions:
+        raise InputError("--do cannot be combined with --direction", hint="give one of them, or edit twice with --out")
+    if request.target is not None:
+        raise InputError("--do cannot be combined with --target", hint="--alpha scales the whole edit")
+    for text in do:
+        if Aim.parse(text, attributes).strength is not None:
+            raise InputError(f"--do {text}: an act has no strength of its own", hint="--alpha scales the whole edit")
+    if min(request.alphas) < 0:
+        raise InputError(f"--do has no strength below 0, not {min(request.alphas):g}", hint="--do NAME=OTHER_VALUE")
+    return replace(request, do=True)
+
+
+def acts_of(request: Request, graph: AttributeGraph) -> list[Acts]:
+    """What is acted on, for each column of the result: all at once, or with `each` one after the other."""
+    ends = np.cumsum([len(values) for _, values in graph.attributes])
+    acts = []
+    for aim in request.aims:
+        category = aim.category(graph.attributes)
+        node = int(np.searchsorted(ends, category, "right"))
+        acts.append({node: category - int(ends[node]) + len(graph.attributes[node][1])})
+    if request.each:
+        return list(acts)
+    together = {node: value for act in acts for node, value in act.items()}
+    return [together] * len(request.alphas)
+
+
+def open_causes(run_folder: RunFolder, attributes: Sequence[tuple[str, Sequence[str]]]) -> Causes:
+    """The run's graph. InputError: it is missing, or of other attributes."""
+    artifact = run_folder.artifact("graph")
+    return Causes(read_graph(artifact, attributes), artifact)
+
+
+def edit_rows(
+    session: EditSession, causes: Causes, images: Sequence[int], request: Request, latent: Tensor,
+    photographs: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The datasets of one chunk of latents (N, L, D), as those of `--attr`, and the predicted values.
+
+    images: the numbers of the images, which seed their draws and noise. One image at a time: what follows differs.
+    photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
+    """
+    before = session.generate(latent)
+    values = values_of(torch.from_numpy(before[1]), session.model.layout)
+    editor = CounterfactualEditor(
+        session.make_editor(images[:1]), causes.graph.model, lambda x: x, session.settings.seed
+    )
+    alphas = [1.0] * len(request.alphas) if request.each else list(request.alphas)
+    targets = np.stack([editor.predict(values, acts, images) for acts in acts_of(request, causes.graph)])
+    moved = [
+        torch.cat([
+            move_one(session, images[row], editor, latent[row : row + 1], values[row], goals[row], alpha)
+            for row in range(len(latent))
+        ])
+        for goals, alpha in zip(targets, alphas, strict=True)
+    ]  # fmt: skip
+    scales = [torch.full((len(latent),), alpha) for alpha in alphas]
+    return render_rows(session, latent, before, moved, scales, scales, photographs) | {"targets": targets}
+
+
+def move_one(
+    session: EditSession, image: int, editor: CounterfactualEditor, latent: Tensor, values: np.ndarray,
+    targets: np.ndarray, strength: float,
+) -> Tensor:  # fmt: skip
+    """One latent (1, L, D) moved from its values (A,) to the targets (A,); unmoved if they are equal."""
+    own = replace(editor, mixture=replace(editor.mixture, images=(image,)))
+    x = session.chart.to_x(latent)
+    return session.chart.carry(latent, x + strength * own.offset_to(x, values, targets))
