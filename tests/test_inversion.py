@@ -19,7 +19,7 @@ from gmmedit.classifiers import load as load_classifier
 from gmmedit.config import InvertSettings, SampleSettings
 from gmmedit.editing.inversion import Inverter, rate_at
 from gmmedit.editing.inverter import open_inverter, with_own_errors
-from gmmedit.editing.pasting import paste_columns, paste_edits, weigh
+from gmmedit.editing.pasting import amount_of, paste_columns, paste_edits, weigh
 from gmmedit.encoders.catalogue import check_encoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig, read_encoder, save_encoder
 from gmmedit.errors import InputError
@@ -438,6 +438,9 @@ def test_as_much_of_a_photograph_is_kept_as_leaves_the_edit_its_effect() -> None
     assert torch.allclose(both[1], 0.5 * both[0], atol=1e-5)  # the weaker one in the same places
     away = pasted(slice(12, 20), [-one, -0.5 * one], sign=-1)
     assert torch.allclose(away, both)
+    columns = [(amount_of([], 1.5 * one, along=True), [])]  # along a direction no label is aimed at
+    along = paste_columns(edited[:1], unedited[None], photograph[None], 0.5, columns, lambda images: images[:, 0, 0, :1])
+    assert 0 < along[0, 0, 16, 16] < 0.15 and along[0, 0, 48, 48] > 0.49
 
 
 def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
