@@ -133,7 +133,8 @@ class Bench:
             edited = as_shown(session.renderer.generate(moved, session.space))
         column = names.index(name)
         pixels = [to_bytes(part) for part in (edited, again, image)]
-        pasted = from_bytes(session.paste(*pixels, torch.ones(1)))
+        one = torch.ones(1)
+        pasted = from_bytes(session.paste(pixels[0][None], *pixels[1:], [(one, [(category, one)])])[0][0])
         wanted, before, after = factors.attributes[0].clone(), self.values(again)[0], self.values(edited)[0]
         wanted[column] = ATTRIBUTES[name].index(value)
         shown = self.values(pasted)[0]

@@ -55,7 +55,7 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def options(command: Any) -> set[str]:
-    return {"--help"} | {name for parameter in command.params for name in parameter.opts}
+    return {"--help"} | {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def every_option(command: Any) -> set[str]:

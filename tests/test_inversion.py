@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import check, done, gmmedit, state
-from nvidia_pickles import random_network, write
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -20,7 +19,7 @@ from gmmedit.classifiers import load as load_classifier
 from gmmedit.config import InvertSettings, SampleSettings
 from gmmedit.editing.inversion import Inverter, rate_at
 from gmmedit.editing.inverter import open_inverter, with_own_errors
-from gmmedit.editing.pasting import paste_edits, weigh
+from gmmedit.editing.pasting import amount_of, paste_columns, paste_edits, weigh
 from gmmedit.encoders.catalogue import check_encoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig, read_encoder, save_encoder
 from gmmedit.errors import InputError
@@ -405,83 +404,43 @@ def test_where_an_edit_changes_nothing_the_photograph_stays() -> None:
     edited = unedited.clone()
     edited[..., 40:60, 40:60] = -edited[..., 40:60, 40:60].sign()  # a change as large as that of two samples
     unit, one = 0.5, torch.ones(1)
-    found = paste_edits(edited, unedited, photograph, unit, one)
+    found = paste_edits(edited, unedited, photograph, unit, one, 0.2)
     assert torch.equal(found[..., :30, :30], photograph[..., :30, :30])
     assert torch.allclose(found[..., 46:54, 46:54], edited[..., 46:54, 46:54], atol=1e-5)
-    assert torch.equal(paste_edits(edited, unedited, photograph, unit, 0 * one), photograph)
+    assert torch.equal(paste_edits(edited, unedited, photograph, unit, 0 * one, 0.2), photograph)
     half = unedited + 0.5 * (edited - unedited)
-    shares = [weigh(edited, unedited, unit * one), weigh(half, unedited, 0.5 * unit * one)]
+    shares = [weigh(edited, unedited, unit * one, 0.2), weigh(half, unedited, 0.5 * unit * one, 0.2)]
     assert torch.allclose(*shares, atol=1e-5)  # a weak edit is shown where the full one is
     large = [F.interpolate(images, scale_factor=4) for images in (edited, unedited, photograph)]
-    assert torch.allclose(paste_edits(*large, unit, one)[..., ::4, ::4], found, atol=0.35)
+    assert torch.allclose(paste_edits(*large, unit, one, 0.2)[..., ::4, ::4], found, atol=0.35)
 
 
-def test_an_edit_says_which_photographs_do_not_look_like_the_generators_images(inverted: Path, tmp_path: Path) -> None:
-    words = ("edit", "--run", inverted, "--config", inverted / "quick.yaml", "--attr", "smile", "--alpha", "0")
-    with artifacts.open(inverted / "inversions.h5") as found:
-        names, unlike = found.spec.config["files"], found["percentile"] == 1
-    expected = [name for name, far in zip(names, unlike, strict=True) if far]
-    assert "noise.png" in expected
-    (line,) = [
-        line for line in done(*words, "--inverted", "--out", tmp_path).stdout.splitlines() if "own sample" in line
-    ]
-    assert f"{len(expected)} of 4" in line and all(name in line for name in expected[:3])
-    with artifacts.open(tmp_path / "edits.h5") as edits:
-        assert any("own sample" in note for note in edits.attrs["notes"])
-    shown = done(*words, "--index", "0-1", "--out", tmp_path).stdout
-    assert "own sample" not in shown
+def test_as_much_of_a_photograph_is_kept_as_leaves_the_edit_its_effect() -> None:
+    """Two patches change, one a little: it is shown only where the label depends on it."""
+    photograph, unedited = torch.zeros(2, 1, 3, 64, 64)
+    edited = torch.zeros(2, 3, 64, 64)
+    edited[0, :, 8:24, 8:24], edited[0, :, 40:56, 40:56] = 0.15, 0.5  # .3 and 1 of the difference of two samples
+    edited[1] = 0.5 * edited[0]
+    one = torch.ones(1)
 
+    def pasted(place: slice, strengths: list[torch.Tensor], sign: float = 1) -> torch.Tensor:
+        def label(images: torch.Tensor) -> torch.Tensor:
+            return (0.5 + sign * images[:, :, place, place].mean((1, 2, 3)))[:, None].clamp(0, 1)
 
-def test_a_generator_without_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
-    """Samples are drawn where the result is written; a later command finds them there."""
-    place, quick = tmp_path / "new", inverted / "quick.yaml"
-    words = ("invert", folder / "face_1.png", "--gan", "avatars", "--out", place, "--config", quick)
-    done(*words)
-    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as before:
-        assert found.spec.parents["samples"] and found.spec.generator == before.spec.generator
-        assert found["error"][0] < found["start_error"][0] < 0.1
-    before = state(place)
-    assert "up to date" in done(*words).stdout
-    again = done("invert", folder / "face_1.png", "--run", place, "--config", quick, "--gan", "avatars").stdout
-    assert (
-        "up to date" in again
-        and before.items() >= {name: known for name, known in state(place).items() if name.endswith(".h5")}.items()
-    )
+        columns = [(strength.abs(), [(0, strength)]) for strength in strengths]
+        return paste_columns(edited, unedited[None], photograph[None], 0.5, columns, label)
 
-
-def test_inversions_beside_a_run(inverted: Path, folder: Path, tmp_path: Path) -> None:
-    before, place = state(inverted), tmp_path / "out"
-    words = ("invert", folder / "face_1.png", "--run", inverted, "--config", inverted / "quick.yaml", "--out", place)
-    assert str(place / "inversions.h5") in done(*words).stdout.replace("\n", "")
-    with artifacts.open(place / "inversions.h5") as found, artifacts.open(inverted / "inversions.h5") as others:
-        assert np.array_equal(found["latents"][0], others["latents"][1])
-    assert (place / "inversions" / "sheet.png").exists() and not (place / "samples.h5").exists()
-    assert {k: v for k, v in state(inverted).items() if k != "gmmedit.log"} == {
-        k: v for k, v in before.items() if k != "gmmedit.log"
-    }
-    foreign = tmp_path / "foreign"
-    (foreign / "inversions").mkdir(parents=True)
-    (foreign / "inversions" / "image_0.png").write_bytes(b"mine")
-    check(gmmedit(*words[:-1], foreign), "may be of another program", "choose another --out")
-    assert (foreign / "inversions" / "image_0.png").read_bytes() == b"mine"
-
-
-def test_generators_that_cannot_be_inverted_at_once(folder: Path, inverted: Path, tmp_path: Path) -> None:
-    other = write(tmp_path / "other.pkl", random_network(**TINY))
-    words = ("invert", folder / "face_0.png", "--run", inverted)
-    check(gmmedit(*words, "--gan", other), "holds samples of avatars, not of", "--out names another folder")
-    classes = write(tmp_path / "classes.pkl", random_network(**TINY, c_dim=3, embedding=8))
-    place = tmp_path / "new"
-    result = gmmedit("invert", folder / "face_0.png", "--gan", classes, "--out", place)
-    check(result, "needs a class", f"gmmedit sample --gan {classes} --class 0 --run {place}, then invert without --gan")
-    check(gmmedit(*words, "--gan", ""), "gan", "avatars")
-    check(gmmedit(*words, "--features", ""), "features: String should have at least 1 character", "auto")
-
-
-def test_edits_without_inversions(run: Path, inverted: Path) -> None:
-    check(gmmedit("edit", "--run", run, "--inverted", "--attr", "smile"), "inversions.h5", "gmmedit invert")
-    check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--index", "9"), "row 9", "--index 0-3")
-    check(gmmedit("edit", "--run", inverted, "--inverted", "--attr", "smile", "--seeds", "9"), "cannot be combined")
+    sweep = [one, 0.5 * one]
+    strict = pasted(slice(44, 52), sweep)
+    assert (strict[0, :, 12:20, 12:20] == 0).all() and (strict[0, :, 44:52, 44:52] > 0.49).all()
+    both = pasted(slice(12, 20), sweep)
+    assert (both[0, :, 12:20, 12:20] > 0.05).all()
+    assert torch.allclose(both[1], 0.5 * both[0], atol=1e-5)  # the weaker one in the same places
+    away = pasted(slice(12, 20), [-one, -0.5 * one], sign=-1)
+    assert torch.allclose(away, both)
+    columns = [(amount_of([], 1.5 * one, along=True), [])]  # along a direction no label is aimed at
+    along = paste_columns(edited[:1], unedited[None], photograph[None], 0.5, columns, lambda images: images[:, 0, 0, :1])
+    assert 0 < along[0, 0, 16, 16] < 0.15 and along[0, 0, 48, 48] > 0.49
 
 
 def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,16 @@ def edit_rows(
         for goals, alpha in zip(targets, alphas, strict=True)
     ]  # fmt: skip
     scales = [torch.full((len(latent),), alpha) for alpha in alphas]
-    return render_rows(session, latent, before, moved, scales, scales, photographs) | {"targets": targets}
+    columns = [
+        (scale, [(category_of(causes.graph, node, value), scale) for node, value in acts.items()])
+        for scale, acts in zip(scales, acts_of(request, causes.graph), strict=True)
+    ]
+    return render_rows(session, latent, before, moved, scales, columns, photographs) | {"targets": targets}
+
+
+def category_of(graph: AttributeGraph, node: int, value: int) -> int:
+    """The column among the K categories of a value of an attribute."""
+    return sum(len(values) for _, values in graph.attributes[:node]) + value
 
 
 def move_one(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmedit.editing.pasting import PastedColumn
 from gmmedit.editing.session import EditSession
 
 
@@ -15,7 +16,7 @@ def render_rows(
     before: tuple[np.ndarray, np.ndarray],
     moved: Sequence[Tensor],
     scales: Sequence[Tensor],
-    amounts: Sequence[Tensor],
+    pasted: Sequence[PastedColumn],
     photographs: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     """The datasets of one chunk of latents (N, L, D) and of each column of moved ones (N, L, D).
@@ -23,17 +24,14 @@ def render_rows(
     Args:
         before: `session.generate` of the latents.
         scales: the strength (N,) of each column.
-        amounts: how far each column moves (N,), where it is pasted.
+        pasted: how each column is pasted into photographs.
         photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
     """
     images, labels = before
     generated = [session.generate(latents) for latents in moved]
     if photographs is not None:
-        pasted = [
-            session.paste(pixels, images, photographs, amount)
-            for (pixels, _), amount in zip(generated, amounts, strict=True)
-        ]
-        generated = [(pixels, session.label(pixels)) for pixels in pasted]
+        edited = np.stack([pixels for pixels, _ in generated])
+        generated = list(zip(*session.paste(edited, images, photographs, pasted), strict=True))
         images, labels = photographs, session.label(photographs)
     return {
         "latent": latent.numpy(),

@@ -12,7 +12,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.classifiers import Classifier
 from gmmedit.config import EditSettings
 from gmmedit.editing.latents import read_latents
-from gmmedit.editing.pasting import paste_edits
+from gmmedit.editing.pasting import Move, PastedColumn, paste_columns
 from gmmedit.editing.request import LatentSpace
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
@@ -31,8 +31,6 @@ PIXELS_PER_CHUNK = 1 << 14  # small images are faster together; a single one is 
 MAX_CHUNK = 8  # images
 
 COMPARED, TOLERANCE = 8, 1e-3  # latents mapped to compare two mapping networks; largest difference of equal ones
-
-Move = tuple[int, Tensor]  # a category and the strength of each image (N,)
 
 
 @dataclass(frozen=True)
@@ -116,15 +114,26 @@ class EditSession:
         """Whether edits of photographs are pasted into them; not where a table labels: it cannot label the result."""
         return self.settings.paste and self.contrast is not None and self.classifier.sees_images
 
-    def paste(self, edited: np.ndarray, unedited: np.ndarray, photographs: np.ndarray, strengths: Tensor) -> np.ndarray:
-        """Edits pasted into photographs, see `paste_edits`; all uint8 (N, H, W, C), strengths (N,). One at a time."""
-        contrast = self.contrast or 0.0
-        columns = (*(from_bytes(images).split(1) for images in (edited, unedited, photographs)), strengths.split(1))
-        parts = [
-            paste_edits(after, before, photograph, contrast, strength)
-            for after, before, photograph, strength in zip(*columns, strict=True)
-        ]
-        return to_bytes(torch.cat(parts))
+    def paste(
+        self, edited: np.ndarray, unedited: np.ndarray, photographs: np.ndarray, columns: Sequence[PastedColumn]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Edits pasted into photographs, see `paste_columns`, and their labels (S, N, K).
+
+        edited uint8 (S, N, H, W, C), the others (N, H, W, C); columns: of each of the S edits. One by one.
+        """
+
+        def label(images: Tensor) -> Tensor:
+            return self.classifier.probabilities(as_shown(images).to(self.execution.device)).cpu()
+
+        pasted = np.empty_like(edited)
+        for i in range(len(photographs)):
+            own = [
+                (amount[i : i + 1], [(category, strength[i : i + 1]) for category, strength in moves])
+                for amount, moves in columns
+            ]
+            parts = from_bytes(edited[:, i]), from_bytes(unedited[i : i + 1]), from_bytes(photographs[i : i + 1])
+            pasted[:, i] = to_bytes(paste_columns(*parts, self.contrast or 0.0, own, label))
+        return pasted, np.stack([self.label(images) for images in pasted])
 
     def label(self, pixels: np.ndarray) -> np.ndarray:
         """The classifier's probabilities (N, K) of images uint8 (N, H, W, C), one at a time, as in `generate`."""

@@ -19,6 +19,7 @@ from gmmedit.editing.do import to_do
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
 from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
+from gmmedit.editing.pasting import amount_of
 from gmmedit.editing.request import Request
 from gmmedit.editing.rows import render_rows
 from gmmedit.editing.session import EditSession, Move, open_session
@@ -131,13 +132,8 @@ def edit_rows(
     before = session.generate(latent)
     columns = plan_columns(session, editor, request, aims, latent)
     moved = [move_all(session, editor, latent, moves, scale, mover) for scale, moves in columns]
-    amounts = [] if photographs is None else [strongest(moves) for _, moves in columns]
-    return render_rows(session, latent, before, moved, [scale for scale, _ in columns], amounts, photographs)
-
-
-def strongest(moves: list[Move]) -> Tensor:
-    """The largest strength (N,) of several moves, without signs."""
-    return torch.stack([strength.abs() for _, strength in moves]).amax(0)
+    pasted = [(amount_of(moves, scale, along=mover is not None), moves) for scale, moves in columns]
+    return render_rows(session, latent, before, moved, [scale for scale, _ in columns], pasted, photographs)
 
 
 def plan_columns(

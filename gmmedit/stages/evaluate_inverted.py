@@ -60,7 +60,8 @@ class Scoring:
             execution.stop.check()
             shown = self.render(self.session.move(editor, latent, [(category, torch.ones(1))]))
             if self.session.pastes:
-                shown = self.session.paste(shown, unedited, photograph[None], torch.ones(1))
+                one = torch.ones(1)
+                shown = self.session.paste(shown[None], unedited, photograph[None], [(one, [(category, one)])])[0][0]
             after = self.observe(shown)
             edited[0, category] = after[0].numpy()
             identity[0, category] = compare(feature, after[1])

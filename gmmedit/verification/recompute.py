@@ -10,6 +10,8 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.config import EditSettings
 from gmmedit.editing.identity import compare_identity
+from gmmedit.editing.pasting import PastedColumn, amount_of
+from gmmedit.editing.request import edited_columns
 from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
@@ -122,14 +124,9 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     images, labels = session.generate(torch.from_numpy(select_rows(edits, "latent", rows)))
     after = [session.generate(torch.from_numpy(latent)) for latent in select_rows(edits, "latents", rows)]
     if "photographs" in config:  # as they were: of later inversions none is pasted
-        before = images
-        images = select_rows(edits, "images_before", rows)
-        amounts = torch.from_numpy(select_rows(edits, "strengths", rows)) * strongest_aim(edits)
-        after = [
-            (pasted := session.paste(pixels, before, images, amount), session.label(pasted))
-            for (pixels, _), amount in zip(after, amounts, strict=True)
-        ]
-        labels = session.label(images)
+        before, images = images, select_rows(edits, "images_before", rows)
+        pasted = session.paste(np.stack([pixels for pixels, _ in after]), before, images, pasted_columns(edits, rows))
+        after, labels = list(zip(*pasted, strict=True)), session.label(images)
     again = {
         "images_before": images, "labels_before": labels,
         "images_after": np.stack([pixels for pixels, _ in after]),
@@ -141,10 +138,15 @@ def regenerate(edits: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     return again
 
 
-def strongest_aim(edits: Artifact) -> float:
-    """The largest strength of the aims of an edits.h5, without signs, by which its columns scale; 1 with --each."""
-    config = edits.spec.config
-    return 1.0 if config["each"] else max(abs(strength) for _, strength in config["attr"])
+def pasted_columns(edits: Artifact, rows: np.ndarray) -> list[PastedColumn]:
+    """How each column of an edits.h5 is pasted, with the strengths of these rows (N,)."""
+    config, along = edits.spec.config, "directions" in edits.spec.parents
+    scales = torch.from_numpy(select_rows(edits, "strengths", rows))
+    aims = [(category, aim[1]) for category, aim in zip(edited_columns(edits), config["attr"], strict=True)]
+    if config["each"]:
+        return [(scale.abs(), [(category, scale)]) for (category, _), scale in zip(aims, scales, strict=True)]
+    moves = [[(category, strength * scale) for category, strength in aims] for scale in scales]
+    return [(amount_of(each, scale, along), each) for each, scale in zip(moves, scales, strict=True)]
 
 
 def select_rows(artifact: Artifact, name: str, rows: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.discovery.reading import Directions
+from gmmedit.editing.pasting import amount_of
 from gmmedit.editing.request import Attributes
 from gmmedit.editing.session import EditSession, Move
 from gmmedit.editors.mixture import MixtureEditor
@@ -249,10 +250,9 @@ class Tab:
             return Edited(start, aims, latent, start.pixels, start.labels, final)
         pixels, labels = self.session.generate(latent)
         if start.generated is not None and start.photograph is not None:
-            strengths = [strength for _, strength in self.to_moves(aims, alpha)]
-            amount = torch.stack(strengths).abs().amax(0)
-            pixels = self.session.paste(pixels, start.generated[None], start.photograph[None], amount)
-            labels = self.session.label(pixels)
+            moves, alone = self.to_moves(aims, alpha), (start.generated[None], start.photograph[None])
+            columns = [(amount_of(moves, torch.full((1,), alpha)), moves)]
+            (pixels,), (labels,) = self.session.paste(pixels[None], *alone, columns)
         return Edited(start, aims, latent, pixels[0], labels[0], final)
 
     def remember(self, edited: Edited) -> None:
