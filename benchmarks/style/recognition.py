@@ -21,7 +21,7 @@ from style.drawing import draw_latents
 from style.variants import open_fonts, train_variant
 
 REAL, GENERATED = (100, 200), (0, 500, 2_000, 8_000)
-STEPS, BATCH, EVERY = 1_500, 64, 150
+STEPS, BATCH, EVERY = 800, 64, 100
 WIDTHS = (16, 32, 48)
 SHIFT = 0.06
 

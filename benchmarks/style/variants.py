@@ -26,7 +26,7 @@ class Variant:
 
 
 THREE, JOINT = SAAESettings(), SAAESettings(phases=(Phase("both", 1),))
-MAIN, CONTROL = 3_000, 600  # steps
+MAIN, CONTROL = 2_400, 600  # steps
 VARIANTS = {
     "main": Variant(MAIN, THREE),
     "three": Variant(CONTROL, THREE),
