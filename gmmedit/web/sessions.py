@@ -237,7 +237,7 @@ class Tab:
             return self.finish(start, aims, latent, True, alpha)
 
     def to_moves(self, start: Start, aims: Aims, alpha: float = 1.0) -> list[Move]:
-        """The attributes' aims at alpha times their strengths as `EditSession.move` takes them; of acts, all effects."""
+        """The aims of attributes at alpha times their strengths, for `EditSession.move`; of acts, all that follows."""
         scale, own = torch.full((1,), alpha), [aim for aim in aims if isinstance(aim, Aim)]
         acts = [Aim(aim.name, aim.value, None).category(self.attributes) for aim in aims if isinstance(aim, Act)]
         if acts and self.causes is not None:
