@@ -201,7 +201,7 @@ def variation(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> list
 def run_interventions(
     run: Path, n: int, polish: int, acts: Sequence[str], done: dict[str, Any], save: Callable[[], None]
 ) -> None:
-    """Every value of the attributes `acts` set in n unseen samples, by do-edits, isolated and conditional edits."""
+    """Every value of the attributes `acts` set in n unseen samples: do-edits, isolated and conditional edits."""
     own = model_of_samples(run)
     inputs = open_inputs(run, n, polish, true_model())
     judge, latent = inputs.judge, inputs.samples.latent

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import check, done, gmmedit, refuse, rewrite
+from small_run import write_run
 
 from gmmedit import artifacts
 from gmmedit.config import GraphSettings
@@ -220,3 +221,32 @@ def test_marks_are_written_both_ways_where_nothing_is_known(tmp_path: Path, tabl
         marks = graph["marks"]
         assert np.array_equal(marks, marks.T) and set(np.unique(marks)) == {0, UNDIRECTED}
         assert np.isnan(graph["frequency"]).all()
+
+
+def test_the_report_has_a_section_of_causes(tmp_path: Path, table: Path) -> None:
+    write_run(tmp_path, [(name, list(found)) for name, found in ATTRIBUTES.items()])
+    done("graph", "--run", tmp_path, "--table", table, "--tiers", TIERS, *FEW, "--quiet")
+    done("report", "--run", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="causes"' in page and "gender -&gt; beard" in page and "graph of the attributes" in page
+
+
+def test_an_evaluation_of_do_edits_counts_what_follows_as_no_collateral_change(
+    ordered: Path, little_work: None
+) -> None:
+    words = ("--mode", "do", "-n", 12, "--editors", "counterfactual,none", "--quiet")
+    config = ordered / "few.yaml"
+    config.write_text("evaluate: {starts: 2, polish: 0}\n")
+    done("evaluate", "--run", ordered, *words, "--config", config)
+    with artifacts.open(ordered / "evaluation.h5", "evaluation") as scored:
+        held = np.array(scored.attrs["held"])
+        gender, beard = NAMES.index("gender"), NAMES.index("beard")
+        assert not held[gender].any() and held[beard].sum() == len(NAMES) - 1
+        assert scored.spec.parents["graph"] == artifacts.file_fingerprint(ordered / "graph.h5")
+        assert np.allclose(scored["seen/none/2/one/predicted"].sum(1), len(NAMES))
+    rows = [json.loads(line) for line in (ordered / "evaluation.jsonl").read_text().splitlines()]
+    found = {(row["method"], row["metric"], row["attribute"]): row["value"] for row in rows}
+    assert found["counterfactual", "kept@1", "gender=male"] is None  # nothing had to stay
+    assert found["counterfactual", "effects@1", "beard=yes"] is None  # nothing follows
+    assert 0 <= found["counterfactual", "effects@1", "gender=male"] < 1
+    refuse(ordered, "evaluate", "--editors", "counterfactual", "-n", 12, "--force", says=("needs a graph",))

@@ -29,7 +29,7 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.web import server, uploads
 from gmmedit.web.bars import show_bars
-from gmmedit.web.controls import Control, edit_command, list_controls, to_aims, to_values
+from gmmedit.web.controls import Act, Control, edit_command, list_acts, list_controls, to_aims, to_values
 from gmmedit.web.downloads import write_image, write_projected
 from gmmedit.web.gate import COOKIE, Gate
 from gmmedit.web.sessions import Closed, Tab
@@ -145,6 +145,33 @@ def test_the_command_makes_the_same_files(tab: Tab, run: Path, tmp_path: Path, a
     done("export", "--run", run, "--edits", tmp_path / "edits.h5", "--as", "projected_w", "-o", tmp_path / "w.npz")
     projected = write_projected(tab, found)
     assert projected is not None and projected.read_bytes() == (tmp_path / "w.npz").read_bytes()
+
+
+def test_acts_stand_alone_and_their_command_makes_the_same_files(
+    tabs: Tabs, session: EditSession, own_run: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "labels.csv"
+    rows = [f"{a},{(a + b) % 2},{b}" for a in (0, 1) for b in (0, 0, 0, 0, 1) for _ in range(20)]
+    table.write_text("\n".join(["smile,glasses,bangs", *rows]))
+    done("graph", "--run", own_run, "--table", table, "--require", "smile->glasses", "--halves", 0, "--quiet")
+    execution = Execution()
+    with RunFolder(own_run, execution) as opened:
+        attributes = opened.artifact("mixture").attributes
+        tabs.causes = server.find_causes(opened, attributes)
+    tab, aims = tabs.find("a"), (Act("smile", "no"),)
+    controls = [*list_controls(tabs.attributes), *list_acts(tabs.attributes, True)]
+    start = tabs.draw(next(seed for seed in range(5, 40) if tabs.draw(seed).labels[1] > 0.5))
+    shown = to_values(controls, aims)
+    shown[0] = 0.6  # a slider beside it
+    assert to_aims(controls, shown) == aims and list_acts(tabs.attributes, False) == []
+    tab.choose(start)
+    found = tab.optimise_at(start, aims, 1.0) if tab.want(aims) else None
+    command = shlex.split(edit_command(own_run, start.source, aims, config(tmp_path)))
+    assert found is not None and command[2:6] == ["--seeds", str(start.number), "--do", "smile=no"]
+    done(*command[1:], "--out", tmp_path / "out", "--quiet")
+    with artifacts.open(tmp_path / "out" / "edits.h5", "edits") as edits:
+        assert np.array_equal(edits["images_after"][0, 0], found.pixels)
+        assert np.array_equal(edits["latents"][0], found.latent.numpy())
 
 
 def test_no_aims_give_the_unedited_image(tab: Tab, run: Path, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from gmmedit.artifacts import Artifact, RunSpec
-from gmmedit.causal.model import Acts
+from gmmedit.causal.model import Acts, CausalModel
 from gmmedit.editing.request import Aim, Attributes, Request
 from gmmedit.editing.rows import render_rows
 from gmmedit.editing.session import EditSession
-from gmmedit.editors.counterfactual import CounterfactualEditor, values_of
+from gmmedit.editors.counterfactual import list_goals, values_of
+from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
+from gmmedit.mixture import Layout
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import AttributeGraph, read_graph
 
@@ -100,14 +102,15 @@ def edit_rows(
     """
     before = session.generate(latent)
     values = values_of(torch.from_numpy(before[1]), session.model.layout)
-    editor = CounterfactualEditor(
-        session.make_editor(images[:1]), causes.graph.model, lambda x: x, session.settings.seed
-    )
     alphas = [1.0] * len(request.alphas) if request.each else list(request.alphas)
-    targets = np.stack([editor.predict(values, acts, images) for acts in acts_of(request, causes.graph)])
+    model, seed = causes.graph.model, session.settings.seed
+    targets = np.stack([
+        model.counterfactual(values, acts, images, seed) for acts in acts_of(request, causes.graph)
+    ])  # fmt: skip
+    editors = [session.make_editor([image]) for image in images]
     moved = [
         torch.cat([
-            move_one(session, images[row], editor, latent[row : row + 1], values[row], goals[row], alpha)
+            move_to(session, editors[row], latent[row : row + 1], values[row], goals[row], alpha)
             for row in range(len(latent))
         ])
         for goals, alpha in zip(targets, alphas, strict=True)
@@ -125,11 +128,27 @@ def category_of(graph: AttributeGraph, node: int, value: int) -> int:
     return sum(len(values) for _, values in graph.attributes[:node]) + value
 
 
-def move_one(
-    session: EditSession, image: int, editor: CounterfactualEditor, latent: Tensor, values: np.ndarray,
-    targets: np.ndarray, strength: float,
-) -> Tensor:  # fmt: skip
-    """One latent (1, L, D) moved from its values (A,) to the targets (A,); unmoved if they are equal."""
-    own = replace(editor, mixture=replace(editor.mixture, images=(image,)))
+def move_to(
+    session: EditSession, editor: MixtureEditor, latent: Tensor, values: np.ndarray, targets: np.ndarray, alpha: float
+) -> Tensor:
+    """One latent (1, L, D) moved from its values (A,) to the targets (A,), all at once; unmoved if they are equal."""
+    goals = list_goals(session.model.layout, values, targets)
+    return move_together(session, editor, latent, goals, alpha) if goals else latent
+
+
+def move_together(
+    session: EditSession, editor: MixtureEditor, latent: Tensor, goals: Sequence[int], alpha: float
+) -> Tensor:
+    """One latent (1, L, D) moved towards categories of different attributes at once, by one price."""
     x = session.chart.to_x(latent)
-    return session.chart.carry(latent, x + strength * own.offset_to(x, values, targets))
+    return session.chart.carry(latent, x + alpha * editor.joint_offset(x, goals))
+
+
+def predict_goals(
+    causes: CausalModel, labels: np.ndarray, acts: Sequence[int], image: int, seed: int
+) -> list[int]:  # fmt: skip
+    """The categories that an image of labels (K,) gets under acts, categories themselves, where it lacks them."""
+    layout = Layout(causes.sizes)
+    values = values_of(torch.from_numpy(labels)[None], layout)
+    targets = causes.counterfactual(values, dict(map(layout.locate, acts)), [image], seed)
+    return list_goals(layout, values[0], targets[0])

@@ -63,25 +63,21 @@ class CounterfactualEditor(Editor):
             node, value = self.layout.locate(goal)
             number = int.from_bytes(hashlib.sha256(row.numpy().tobytes()).digest()[:8], "little")
             wanted[place] = self.predict(values[place : place + 1], {node: value}, [number])[0]
-        moved, kinds = torch.zeros_like(x), [tuple(self.list_goals(*pair)) for pair in zip(values, wanted, strict=True)]
+        kinds = [tuple(list_goals(self.layout, *pair)) for pair in zip(values, wanted, strict=True)]
+        moved = torch.zeros_like(x)
         for kind in sorted({kind for kind in kinds if kind}):  # those that change the same are moved together
             places = [place for place, other in enumerate(kinds) if other == kind]
             moved[places] = self.mixture.joint_offset(x[places], list(kind))
         return moved
 
-    def offset_to(self, row: Tensor, values: np.ndarray, targets: np.ndarray) -> Tensor:
-        """The change (1, L, D) of one sample (1, L, D) from its values (A,) to the targets (A,), all at once."""
-        goals = self.list_goals(values, targets)
-        return self.mixture.joint_offset(row, goals) if goals else torch.zeros_like(row)
-
-    def list_goals(self, values: np.ndarray, targets: np.ndarray) -> list[int]:
-        """The categories of the targets (A,) that differ from the values (A,)."""
-        columns = self.layout.columns
-        return [columns[node].start + int(targets[node]) for node in np.flatnonzero(targets != values)]
-
     def predict(self, values: np.ndarray, acts: Acts, images: Sequence[int]) -> np.ndarray:
         """The values (N, A) under the acts, of samples of values (N, A) whose numbers determine their noise."""
         return self.causes.counterfactual(values, acts, images, self.seed)
+
+
+def list_goals(layout: Layout, values: np.ndarray, targets: np.ndarray) -> list[int]:
+    """The categories of the targets (A,) that differ from the values (A,)."""
+    return [layout.columns[node].start + int(targets[node]) for node in np.flatnonzero(targets != values)]
 
 
 def held_by_causes(causes: CausalModel) -> Tensor:

@@ -17,21 +17,25 @@ OPEN = "direction not known"
 
 
 def graph_report(path: Path) -> dict[str, Any]:
-    """Edges, attributes, lines and files of a graph.h5. InputError: it is missing or unreadable."""
+    """`describe_graph`, and the files beside a graph.h5. InputError: it is missing or unreadable."""
     with artifacts.open(path, "graph") as graph:
-        lines = list(graph.attrs.get("notes", []))
-        edges = list_edges(graph)
-        if any(edge["kind"] == OPEN for edge in edges):
-            lines.append(f"{OPEN}: no cause for edit --do; say what you know with --require 'a->b' or --tiers 'a<b'")
-        return {
-            "labels": graph.spec.n,
-            "source": graph.spec.config["source"],
-            "method": graph.spec.config["method"],
-            "edges": edges,
-            "attributes": list_attributes(graph),
-            "lines": lines,
-            "files": [str(path), str(path.with_suffix(".png")), str(path.with_suffix(".svg"))],
-        }
+        return describe_graph(graph) | {"files": [str(path.with_suffix(end)) for end in (".h5", ".png", ".svg")]}
+
+
+def describe_graph(graph: Artifact) -> dict[str, Any]:
+    """Edges, attributes and notes of a graph.h5."""
+    lines = list(graph.attrs.get("notes", []))
+    edges = list_edges(graph)
+    if any(edge["kind"] == OPEN for edge in edges):
+        lines.append(f"{OPEN}: no cause for edit --do; say what you know with --require 'a->b' or --tiers 'a<b'")
+    return {
+        "labels": graph.spec.n,
+        "source": graph.spec.config["source"],
+        "method": graph.spec.config["method"],
+        "edges": edges,
+        "attributes": list_attributes(graph),
+        "lines": lines,
+    }
 
 
 def list_edges(graph: Artifact) -> list[dict[str, Any]]:

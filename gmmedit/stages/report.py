@@ -11,6 +11,7 @@ from gmmedit.editors import catalogue as editors
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.page import render_document
 from gmmedit.report.examples import Example, examples_of, leading_editor
+from gmmedit.report.sections.causes import causes_section
 from gmmedit.report.sections.directions import directions_section
 from gmmedit.report.sections.edits import edits_section
 from gmmedit.report.sections.extremes import extremes_section
@@ -47,6 +48,7 @@ def run(folder: Path, execution: Execution, out: Path | None = None) -> tuple[Pa
             comparison_section(run_folder),
             labels_section(run_folder),
             fits_section(run_folder),
+            *causes_section(run_folder),
             *directions_section(run_folder),
             run_section(run_folder),
             reproduction_section(run_folder),

@@ -90,8 +90,53 @@ class DirectionControl:
         return self.neutral if aim is None else (aim.steps,)
 
 
-AnyAim = Aim | Along
-AnyControl = Control | DirectionControl
+@dataclass(frozen=True)
+class Act:
+    """A value that an attribute is given together with what follows from it, in place of all other aims."""
+
+    name: str
+    value: str
+
+    @property
+    def attribute(self) -> str:
+        """The name of its control."""
+        return f"do {self.name}"
+
+    def title(self) -> str:
+        """As in --do: `age=old`."""
+        return f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True)
+class ActControl:
+    """The choice of an attribute's value, from which others follow."""
+
+    name: str
+    values: tuple[str, ...]
+    neutral: tuple[Value, ...] = ("",)
+
+    @property
+    def attribute(self) -> str:
+        """See `Act.attribute`."""
+        return f"do {self.name}"
+
+    def aim(self, given: Values) -> Act | None:
+        """See `Control.aim`."""
+        return Act(self.name, str(given[0])) if given[0] else None
+
+    def show(self, aim: Act | None) -> tuple[Value, ...]:
+        """See `Control.show`."""
+        return self.neutral if aim is None else (aim.value,)
+
+
+AnyAim = Aim | Along | Act
+AnyControl = Control | DirectionControl | ActControl
+OPTIONS = {Aim: "--attr", Along: "--direction", Act: "--do"}
+
+
+def list_acts(attributes: Attributes, known: bool) -> list[ActControl]:
+    """The controls of acts; none where the run has no graph."""
+    return [ActControl(name, tuple(values)) for name, values in attributes if known and len(values) > 1]
 
 
 def list_directions(directions: Directions | None) -> list[DirectionControl]:
@@ -106,8 +151,9 @@ def list_controls(attributes: Attributes) -> list[Control]:
 
 
 def to_aims(controls: Sequence[AnyControl], values: Values) -> tuple[AnyAim, ...]:
-    """The aims that the values of all controls express, in the order of the controls."""
-    return tuple(aim for control, own in _shares(controls, values) if (aim := control.aim(own)))
+    """The aims that the values of all controls express, in the order of the controls; with acts these alone."""
+    aims = tuple(aim for control, own in _shares(controls, values) if (aim := control.aim(own)))
+    return tuple(aim for aim in aims if isinstance(aim, Act)) or aims
 
 
 def to_values(controls: Sequence[AnyControl], aims: Sequence[AnyAim]) -> list[Value]:
@@ -136,7 +182,7 @@ def edit_command(
         return ""
     words = ["gmmedit", "edit", *source]
     for aim in aims:
-        words += ["--direction" if isinstance(aim, Along) else "--attr", aim.title()]
+        words += [OPTIONS[type(aim)], aim.title()]
     given = ["--config", str(config)] if config else []
     commands = [[*command, *given] for command in (first, words) if command]
     return " && ".join(on_run(shlex.join(command), run) for command in commands)

@@ -15,9 +15,11 @@ import numpy as np
 from gmmedit.errors import GmmeditError
 from gmmedit.web.bars import show_bars
 from gmmedit.web.controls import (
+    Act,
     AnyAim,
     AnyControl,
     edit_command,
+    list_acts,
     list_controls,
     list_directions,
     to_aims,
@@ -35,6 +37,8 @@ LARGEST_SEED = 2**32 - 1
 WAITING = 32  # events in the queue; more are refused
 EXPIRY = (300, 3600)  # seconds between deletions of displayed images, and their age then
 FIRST, ONE_PASS, DONE = "the unedited image", "one pass; the optimised edit follows", "optimised, as gmmedit edit does"
+
+FOLLOWS = "do: with what follows from it, without the controls of attributes and directions"
 
 PROGRESS = gr.Progress()
 
@@ -57,7 +61,10 @@ class Page:
 
     def __init__(self, tabs: Tabs, run: Path, config: Path | None, title: str) -> None:
         self.tabs, self.run, self.config, self.attributes = tabs, run, config, tabs.attributes
-        self.controls: list[AnyControl] = [*list_controls(tabs.attributes), *list_directions(tabs.directions)]
+        acts = list_acts(tabs.attributes, tabs.causes is not None)
+        self.controls: list[AnyControl] = [
+            *list_controls(tabs.attributes), *list_directions(tabs.directions), *acts
+        ]  # fmt: skip
         gr.Markdown(f"## gmmedit\n{title}", elem_id="title")
         with gr.Row(elem_id="work"):
             with gr.Column(elem_id="images"):
@@ -242,7 +249,9 @@ class Page:
         """The values of the parts that an edit changes."""
         start, aims = edited.start, edited.aims
         text = (FIRST if not aims else DONE) if edited.final else ONE_PASS
-        names = [aim.attribute for aim in aims]
+        names = [aim.name if isinstance(aim, Act) else aim.attribute for aim in aims]
+        if names and isinstance(aims[0], Act):
+            text = f"{text}; {FOLLOWS}"
         bars = show_bars(self.attributes, start.labels.tolist(), edited.labels.tolist(), names)
         command = edit_command(self.run, start.source, aims, self.config, start.command)
         if edited.final:

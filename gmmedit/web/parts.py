@@ -9,7 +9,17 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from gmmedit.web.controls import FARTHEST, GREATEST, LEAST, PACE, STEP, AnyControl, DirectionControl
+from gmmedit.web.controls import (
+    FARTHEST,
+    GREATEST,
+    LEAST,
+    PACE,
+    STEP,
+    ActControl,
+    AnyControl,
+    Control,
+    DirectionControl,
+)
 
 CHOSEN = "(value, strength) => (value ? strength || 1 : 0)"  # the strength of a value that was chosen; "": as it is
 
@@ -23,20 +33,31 @@ def show_image(label: str) -> gr.Image:
 
 
 def lay_out_all(controls: Sequence[AnyControl]) -> list[Any]:
-    """The parts of all controls in their order; directions, where there are any, in a tab beside the attributes'."""
+    """The parts of all controls in their order; directions and acts, where there are any, in tabs of their own."""
     directions = [control for control in controls if isinstance(control, DirectionControl)]
-    attributes = [control for control in controls if not isinstance(control, DirectionControl)]
-    if not directions:
+    acts = [control for control in controls if isinstance(control, ActControl)]
+    attributes = [control for control in controls if isinstance(control, Control)]
+    if not directions and not acts:
         return [part for control in attributes for part in lay_out(control.attribute, control.values)]
     with gr.Tabs():
         with gr.Tab("attributes"):
             parts = [part for control in attributes for part in lay_out(control.attribute, control.values)]
-        with gr.Tab("directions"):
-            parts += [
-                gr.Slider(-FARTHEST, FARTHEST, 0, step=PACE, label=control.label, elem_classes="strength")
-                for control in directions
-            ]
+        if directions:
+            with gr.Tab("directions"):
+                parts += [
+                    gr.Slider(-FARTHEST, FARTHEST, 0, step=PACE, label=control.label, elem_classes="strength")
+                    for control in directions
+                ]
+        if acts:
+            with gr.Tab("do"):
+                parts += [lay_out_act(control) for control in acts]
     return parts
+
+
+def lay_out_act(control: ActControl) -> Any:
+    """The part of one act."""
+    choices = [("as it is", ""), *((value, value) for value in control.values)]
+    return gr.Dropdown(choices, value="", label=f"{control.name}, with what follows")
 
 
 def lay_out(attribute: str, values: Sequence[str]) -> list[Any]:

@@ -13,12 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gmmedit.causal.model import CausalModel
 from gmmedit.config import load
 from gmmedit.discovery.reading import Directions, read_directions
 from gmmedit.editing.inverter import open_inverter
 from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError, RunError
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.graphs import Attributes, read_graph
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.web.gate import Gate
 from gmmedit.web.style import CSS, HEAD
@@ -89,7 +91,7 @@ def run(
             directions = find_directions(run_folder)
             tabs = Tabs(
                 session, attributes, temporary, lambda: open_inverter(run_folder, settings.invert),
-                directions=directions,
+                directions=directions, causes=find_causes(run_folder, attributes),
             )  # fmt: skip
             name = (run_folder.samples.spec.generator or {}).get("name", "")
             token = None if host in LOCAL else secrets.token_urlsafe(16)
@@ -107,6 +109,13 @@ def find_directions(run_folder: RunFolder) -> Directions | None:
         return None
     found = read_directions(run_folder.artifact("directions"))
     return found if found.space == run_folder.fitted_space else None
+
+
+def find_causes(run_folder: RunFolder, attributes: Attributes) -> CausalModel | None:
+    """The causal model of the run's attributes; None: it has no graph. InputError: the graph cannot be used."""
+    if not run_folder.file("graph").exists():
+        return None
+    return read_graph(run_folder.artifact("graph"), attributes).model
 
 
 def make_page(tabs: Tabs, folder: Path, config: Path | None, title: str) -> Any:

@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmedit.causal.model import CausalModel
 from gmmedit.discovery.reading import Directions
+from gmmedit.editing.do import move_together, predict_goals
 from gmmedit.editing.pasting import amount_of
-from gmmedit.editing.request import Attributes
+from gmmedit.editing.request import Aim, Attributes
 from gmmedit.editing.session import EditSession, Move
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import GmmeditError, InputError
 from gmmedit.mixture.score import Score
-from gmmedit.web.controls import Along, AnyAim
+from gmmedit.web.controls import Act, Along, AnyAim
 
 MAX_UNDONE = 20  # edits that undo goes back
 MAX_KNOWN = 64  # offsets that an editor keeps
@@ -130,8 +132,9 @@ class Tab:
 
     def __init__(
         self, session: EditSession, attributes: Attributes, networks: threading.RLock, folder: Path,
-        directions: Directions | None = None,
+        directions: Directions | None = None, causes: CausalModel | None = None,
     ) -> None:  # fmt: skip
+        self.causes = causes
         self.attributes, self.networks, self.folder, self.directions = attributes, networks, folder, directions
         self.score: Watched | None = None
         self.session, self.optimised, found = session.in_one_pass(), session, session.optimisation
@@ -184,18 +187,18 @@ class Tab:
         """The edited latent (1, L, D), and whether it is the optimised one."""
         if not aims:
             return start.latent, True
-        moves = self.to_moves(aims)
+        moves = self.to_moves(start, aims)
         if not moves:
             return self.go_along(start.latent, aims), True
         if self.score is not None and self.optimising.acquire(blocking=False):  # else it is at work for other aims
             try:
-                return self.go_along(self.optimised.move(self.slow, start.latent, moves), aims), True
+                return self.go_along(self.move(self.optimised, self.slow, start, aims, moves), aims), True
             except Superseded:  # an offset would have to be found first
                 pass
             finally:
                 self.optimising.release()
         bound(self.quick)
-        return self.go_along(self.session.move(self.quick, start.latent, moves), aims), self.score is None
+        return self.go_along(self.move(self.session, self.quick, start, aims, moves), aims), self.score is None
 
     @torch.no_grad()
     def optimise(self, aims: Aims, patience: float = PATIENCE) -> Edited | None:
@@ -226,18 +229,28 @@ class Tab:
                 return None
             try:
                 bound(self.slow)
-                moves = self.to_moves(aims, alpha)
-                latent = self.optimised.move(self.slow, start.latent, moves) if moves else start.latent
+                moves = self.to_moves(start, aims, alpha)
+                latent = self.move(self.optimised, self.slow, start, aims, moves) if moves else start.latent
                 latent = self.go_along(latent, aims, alpha)
             except Superseded:
                 return None
         with self.networks:
             return self.finish(start, aims, latent, True, alpha)
 
-    def to_moves(self, aims: Aims, alpha: float = 1.0) -> list[Move]:
-        """The attributes' aims at alpha times their strengths as `EditSession.move` takes them."""
-        scale, own = torch.full((1,), alpha), [aim for aim in aims if not isinstance(aim, Along)]
+    def to_moves(self, start: Start, aims: Aims, alpha: float = 1.0) -> list[Move]:
+        """The aims of attributes at alpha times their strengths, for `EditSession.move`; of acts, all that follows."""
+        scale, own = torch.full((1,), alpha), [aim for aim in aims if isinstance(aim, Aim)]
+        acts = [Aim(aim.name, aim.value, None).category(self.attributes) for aim in aims if isinstance(aim, Act)]
+        if acts and self.causes is not None:
+            goals = predict_goals(self.causes, start.labels, acts, start.number, self.session.settings.seed)
+            return [(goal, scale) for goal in goals]
         return [(aim.category(self.attributes), (aim.strength or 0.0) * scale) for aim in own]
+
+    def move(self, session: EditSession, editor: MixtureEditor, start: Start, aims: Aims, moves: list[Move]) -> Tensor:
+        """The start's latent (1, L, D) after the moves; those of acts are one, as for `edit --do`."""
+        if any(isinstance(aim, Act) for aim in aims):
+            return move_together(session, editor, start.latent, [goal for goal, _ in moves], float(moves[0][1]))
+        return session.move(editor, start.latent, moves)
 
     def go_along(self, latent: Tensor, aims: Aims, alpha: float = 1.0) -> Tensor:
         """A latent (1, L, D) moved along the discovered directions that the aims name, after all attributes."""
@@ -250,7 +263,7 @@ class Tab:
             return Edited(start, aims, latent, start.pixels, start.labels, final)
         pixels, labels = self.session.generate(latent)
         if start.generated is not None and start.photograph is not None:
-            moves, alone = self.to_moves(aims, alpha), (start.generated[None], start.photograph[None])
+            moves, alone = self.to_moves(start, aims, alpha), (start.generated[None], start.photograph[None])
             columns = [(amount_of(moves, torch.full((1,), alpha)), moves)]
             (pixels,), (labels,) = self.session.paste(pixels[None], *alone, columns)
         return Edited(start, aims, latent, pixels[0], labels[0], final)

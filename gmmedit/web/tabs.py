@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gmmedit.causal.model import CausalModel
 from gmmedit.discovery.reading import Directions
 from gmmedit.editing.inversion import Inverter, Progress
 from gmmedit.editing.request import Attributes
@@ -30,9 +31,9 @@ class Tabs:
 
     def __init__(
         self, session: EditSession, attributes: Attributes, folder: Path, open_inverter: Callable[[], Inverter],
-        most: int = MAX_TABS, directions: Directions | None = None,
+        most: int = MAX_TABS, directions: Directions | None = None, causes: CausalModel | None = None,
     ) -> None:  # fmt: skip
-        self.directions = directions
+        self.directions, self.causes = directions, causes
         self.session, self.attributes, self.folder, self.most = session, attributes, folder, most
         self.open_inverter = open_inverter
         self.networks = threading.RLock()
@@ -47,7 +48,8 @@ class Tabs:
                 self.made += 1
                 folder = self.folder / f"page_{self.made}"
                 folder.mkdir(mode=0o700)
-                self.tabs[name] = Tab(self.session, self.attributes, self.networks, folder, self.directions)
+                own = (self.networks, folder, self.directions, self.causes)
+                self.tabs[name] = Tab(self.session, self.attributes, *own)
             self.tabs.move_to_end(name)
             surplus = [self.tabs.popitem(last=False)[1] for _ in range(len(self.tabs) - self.most)]
             found = self.tabs[name]
