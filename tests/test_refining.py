@@ -23,8 +23,8 @@ from gmmedit.mixture.objectives import (
     same_attribute,
     split_bands,
 )
-from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull, restore_layers
-from gmmedit.mixture.price import Price
+from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull, restore_layers, take_steps
+from gmmedit.mixture.price import LOOKS, Price
 from gmmedit.mixture.refining import Refinement, Weights, draw_categories
 from gmmedit.mixture.score import Score
 from gmmedit.mixture.surrogate import fit_surrogate
@@ -424,3 +424,24 @@ def test_layers_that_the_target_does_not_need_are_restored(world):
     assert (price(found) <= price(moved)).all() and (price(found) < price(moved)).any()
     arrived = price.parts(moved)[0] == 0
     assert (price.parts(found)[0][arrived] < 0.7).all()
+
+
+def test_what_one_look_alone_accepts_has_not_arrived(world):
+    """A classifier that sees the target in one way of disturbing, whatever the image: edits must satisfy the others."""
+    x, _, logits = world
+    rows, category = x[:40, None], torch.zeros(40, dtype=torch.long)
+
+    def gullible(rows: torch.Tensor, random: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        seen, images = pictured(rows, random)
+        if random is not None and random.initial_seed() == 2:
+            seen = seen + 50 * torch.eye(seen.shape[1])[0]
+        return seen, images
+
+    price = Price.of(gullible, rows, category, find_neighbours(x, logits), CONTRAST, PriceWeights(0.1))
+    free = rows.clone()
+    found = take_steps(price, lambda: free, [free], 2 * LOOKS, 0.2)
+    alone = torch.stack([price(found, step) for step in range(LOOKS)])
+    assert torch.allclose(price.in_all_looks(found), alone.mean(0))
+    assert (price.in_all_looks(found) <= price.in_all_looks(rows)).all(), "the start was among the places"
+    assert (price.parts(rows)[0] > 0.7).any() and (price.parts(rows, 2)[0] < 1e-3).all(), "which one look accepts"
+    assert (price.parts(found)[0] < 0.7).float().mean() > (price.parts(rows)[0] < 0.7).float().mean()

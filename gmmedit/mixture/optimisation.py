@@ -21,7 +21,7 @@ from gmmedit.mixture.combination import Combination
 from gmmedit.mixture.held import attribute_of
 from gmmedit.mixture.neighbours import Neighbours, PriceWeights
 from gmmedit.mixture.paths import measure_path
-from gmmedit.mixture.price import Price
+from gmmedit.mixture.price import LOOKS, Price
 from gmmedit.mixture.score import Score
 
 MEMBERS = 64  # neighbours that are combined
@@ -207,8 +207,12 @@ class Cheapest:
 
 
 def take_steps(price: Price, place: Callable[[], Tensor], parameters: list[Tensor], steps: int, rate: float) -> Tensor:
-    """The cheapest x (N, L, D) of the places met in Adam steps on the parameters; the rate falls to zero."""
-    best = Cheapest(price.x)
+    """The best x (N, L, D) of the places met in Adam steps on the parameters; the rate falls to zero.
+
+    Each step sees the images in one of LOOKS ways. Of the places that are the cheapest in one of them, and the last
+    one, the cheapest in all of them is taken: what only one way of seeing accepts has not arrived.
+    """
+    cheapest = [Cheapest(price.x) for _ in range(LOOKS)]
     with torch.enable_grad():
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -216,11 +220,12 @@ def take_steps(price: Price, place: Callable[[], Tensor], parameters: list[Tenso
         for step in range(steps):
             moved = place()
             prices = price(moved, step)
-            best.offer(moved, prices)
+            cheapest[step % LOOKS].offer(moved, prices)
             for parameter, gradient in zip(parameters, torch.autograd.grad(prices.sum(), parameters), strict=True):
                 parameter.grad = gradient
             adam.step(rate * (1 - step / steps))
+    best = Cheapest(price.x)
     with torch.no_grad():
-        moved = place()
-        best.offer(moved, price(moved, steps))
+        for candidate in (place(), *(look.found for look in cheapest[:steps])):
+            best.offer(candidate, price.in_all_looks(candidate))
     return best.found

@@ -12,7 +12,7 @@ from gmmedit.mixture.neighbours import LACKING, Neighbours, PriceWeights
 from gmmedit.mixture.objectives import band_change, edit_divergences, log_labels
 from gmmedit.mixture.score import Score
 
-LOOKS = 4  # disturbances of the images, the same for all edits
+LOOKS = 5  # ways of seeing an image, the same for all edits: as it is, and disturbed in four ways
 SHORT = math.log(2)  # nats: an edit that misses its target by more has not arrived
 
 
@@ -22,7 +22,7 @@ class Price:
 
     The target's distance from the probability that members of the component have, the change of held labels, and the
     change of the image; an edit that has not arrived costs more than any that has. Labels before and after are those of
-    images disturbed in the same way, one of LOOKS ways in each call, so that no label can depend on single pixels.
+    images seen in the same one of LOOKS ways in each call, so that no label can depend on single pixels.
 
     Attributes:
         score: coordinates x to logits and images.
@@ -33,7 +33,7 @@ class Price:
         weights: of its parts.
         logits: (N, K) of the unedited images.
         images: (N, C, H, W) the unedited images.
-        before: log-labels (N, K) of the unedited images in each of LOOKS ways.
+        before: log-labels (N, K) of the unedited images seen in each of LOOKS ways.
     """
 
     score: Score
@@ -54,13 +54,18 @@ class Price:
         """The price of edits of x (N, L, D); for the arguments see the class."""
         logits, images = score(x)
         layout = neighbours.layout
-        before = tuple(log_labels(score(x, look(step))[0], layout, "log") for step in range(LOOKS))
+        seen = [logits, *(score(x, look(step))[0] for step in range(1, LOOKS))]
+        before = tuple(log_labels(part, layout, "log") for part in seen)
         return cls(score, x, category, neighbours, contrast, weights, logits, images, before)
 
     def __call__(self, moved: Tensor, step: int = 0) -> Tensor:
         """The prices (N,) of the images moved to x (N, L, D), seen in the way of that step."""
         missed, broken, change = self.parts(moved, step)
         return self.weights.arrival * missed + broken + self.weights.picture * change + LACKING * (missed > SHORT)
+
+    def in_all_looks(self, moved: Tensor) -> Tensor:
+        """The mean price (N,) of the images seen in all ways: an edit arrives where they agree that it does."""
+        return torch.stack([self(moved, step) for step in range(LOOKS)]).mean(0)
 
     def parts(self, moved: Tensor, step: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """What `__call__` adds up, three (N,): how far targets were missed, the change of held labels, both in nats,
@@ -72,6 +77,6 @@ class Price:
         return missed, broken, band_change(self.images, images, self.contrast)
 
 
-def look(step: int) -> torch.Generator:
-    """The random numbers of a step's disturbance."""
-    return torch.Generator().manual_seed(step % LOOKS)
+def look(step: int) -> torch.Generator | None:
+    """The random numbers of a step's disturbance; None: it sees the image as it is."""
+    return torch.Generator().manual_seed(step % LOOKS) if step % LOOKS else None
