@@ -1,8 +1,8 @@
 """The contract of an editor, and what editors are made from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
@@ -98,6 +98,7 @@ class Material:
         optimisation: how edits are found for each image; None where gradients do not pass.
         seed: of random numbers.
         discovered: of directions.h5; None: the run has none.
+        codes: for categories that are units of the latent, the unit and its value; empty for most generators.
     """
 
     space: str
@@ -112,6 +113,7 @@ class Material:
     optimisation: Optimisation | None
     seed: int
     discovered: Discovered | None = None
+    codes: Mapping[int, tuple[int, float]] = field(default_factory=dict)
 
 
 class Unsuitable(InputError):
