@@ -139,12 +139,12 @@ def test_a_stopped_training_ends_with_the_same_bytes(tmp_path: Path) -> None:
 def test_what_a_command_trains_tells_the_sides_apart(tmp_path: Path) -> None:
     write_stripes(tmp_path / "data")
     words = ("--data", tmp_path / "data", "--attr", "side", "--size", 16, "--out", tmp_path / "out")
-    result = done("train", "ifcvae-gan", *words, "--images", 3_200)
+    result = done("train", "ifcvae-gan", *words, "--images", 2_400)
     path = tmp_path / "out" / "ifcvae-gan.safetensors"
     assert f"wrote {path}" in result.output and "accuracy side 1.000" in result.output
     facts = json.loads(done("inspect", path, "--json").output)
     assert facts["family"] == "IFcVAE-GAN" and facts["training_held_out_accuracy"] == {"side": 1.0}
-    assert facts["attributes"] == [["side", ["left", "right"]]] and facts["training_images_shown"] == 3_200
+    assert facts["attributes"] == [["side", ["left", "right"]]] and facts["training_images_shown"] == 2_400
     network = read_ifcvae(path)
     images = datasets.load(str(tmp_path / "data"), 16).images(range(8))
     sheet = make_sheet(network, images)
