@@ -16,13 +16,17 @@ CONFIG ?=
 FLAGS  ?=
 NPROC  ?=
 
+# Folder of `make factor`.
+FACTOR ?= runs/factor
+factor  = --run $(FACTOR)/run --config configs/factor.yaml
+
 # Settings of `make kill`.
 KILLS  ?= 200
 SEED   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean style causes FORCE
+.PHONY: help demo photos test page kill lint bench docs run report compare fuzz memory lock audit clean style causes factor FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +35,18 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 	@$(MAKE) --no-print-directory run RUN=runs/demo CONFIG=configs/demo.yaml EACH=yes \
 		ATTR='smile smile=no age glasses glasses=no hair_color=blond hair_color=black'
 	@echo "contact sheet: runs/demo/edits/sheet.png"
+
+factor: $(VENV)/.stamp ## train a small IFcVAE-GAN of avatars, run the five steps on it, compare its editor, into runs/factor (docs/systems.md)
+	$(BIN)/gmmedit train ifcvae-gan --data avatars-independent --attr smile,glasses --size 32 --images 64000 --out $(FACTOR)
+	$(BIN)/gmmedit sample --gan $(FACTOR)/ifcvae-gan.safetensors $(factor)
+	$(BIN)/gmmedit label --classifier $(FACTOR)/ifcvae-gan.safetensors $(factor)
+	$(BIN)/gmmedit fit-single $(factor)
+	$(BIN)/gmmedit fit-mixture $(factor)
+	$(BIN)/gmmedit edit --each --attr smile --attr smile=no --attr glasses --attr glasses=no $(factor)
+	$(BIN)/python benchmarks/factor_sheet.py $(FACTOR)/ifcvae-gan.safetensors --out $(FACTOR)/factor.png
+	$(BIN)/gmmedit train classifier --data avatars-independent --attr smile --attr glasses --size 32 --images 32000 --evaluator --out $(FACTOR)
+	$(BIN)/gmmedit compare --editors code,mixture,mean-difference,none --classifier $(FACTOR)/evaluator.safetensors $(factor)
+	@echo "sheets: $(FACTOR)/factor.png, $(FACTOR)/run/edits/sheet.png"
 
 photos: $(VENV)/.stamp ## invert and edit five renders and five real faces into runs/photos, half an hour (docs/photographs.md)
 	$(BIN)/python benchmarks/photos.py --out runs/photos $(FLAGS)

@@ -178,6 +178,34 @@ def train_bigan(
     print_written(path, quiet)
 
 
+@train.command("ifcvae-gan")
+def train_ifcvae_gan(
+    data: AnyData,
+    attr: Annotated[
+        list[str], typer.Option(help="Attribute of two values to factor out; several: repeat it, or A,B.")
+    ],
+    out: Out = Path("runs/train"), size: Size = None, images: Images = None,
+    device: Device = "cpu", seed: FitSeed = None, quiet: Quiet = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train an autoencoder that holds attributes apart from identity.
+
+    A stopped run resumes. The file, ifcvae-gan.safetensors, is for --gan, --classifier and invert --encoder.
+    """
+    from gmmedit.runtime.execution import prepare
+    from gmmedit.training.from_data import DataRequest
+    from gmmedit.training.ifcvae_from_data import train_ifcvae as run
+
+    names = [name.strip() for text in attr for name in text.split(",") if name.strip()]
+    with open_execution(None, device, 1, False, False, quiet) as execution:
+        prepare(execution)
+        path, used, facts = run(out, DataRequest(data, size, images, seed or 0), names, execution)
+    shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
+    measured = f"on {facts['held_out_images']} held-out images: accuracy {shares}, error {facts['held_out_error']:.4f}"
+    for line in [] if quiet else [*(f"note: {note}" for note in used.notes), measured]:
+        typer.echo(line)
+    print_written(path, quiet)
+
+
 @train.command("encoder")
 def train_encoder(
     run: Annotated[

@@ -1,8 +1,8 @@
 """The contract of an editor, and what editors are made from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
@@ -110,6 +110,7 @@ class Material:
         seed: of random numbers.
         discovered: of directions.h5; None: the run has none.
         causes: which attribute follows from which; None: the run has no graph, or it is not asked.
+        codes: for categories that are units of the latent, the unit and its value; empty for most generators.
     """
 
     space: str
@@ -125,6 +126,7 @@ class Material:
     seed: int
     discovered: Discovered | None = None
     causes: CausalModel | None = None
+    codes: Mapping[int, tuple[int, float]] = field(default_factory=dict)
 
 
 class Unsuitable(InputError):

@@ -45,6 +45,11 @@ class IFcVAEGenerator(Generator):
             row[:units] = [number >> unit & 1 for unit in range(units)]
         return torch.from_numpy(rows)
 
+    def name_labels(self, latents: Tensor) -> dict[str, list[str]]:
+        """See `Generator.name_labels`: the value nearer to each attribute's unit."""
+        chosen = (latents[:, : len(self.units)] > 0.5).T.tolist()
+        return {name: [values[yes] for yes in row] for (name, values), row in zip(self.units, chosen, strict=True)}
+
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """z unchanged: there is no W."""
         return z

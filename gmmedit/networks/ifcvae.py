@@ -21,6 +21,7 @@ from gmmedit.networks.layers import ResidualBlock, convolution
 KEY = "ifcvae-gan"
 MOST_ATTRIBUTES = 8  # their joint rates are stored
 MOST_WIDTHS = 7
+FINE = 8  # channels at full size, whose convolution leaves no grid of the doubling
 LIMIT = 6.0  # of the logarithm of z's variance: it stays finite early in the training
 
 
@@ -93,7 +94,7 @@ class IFcDecoder(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(convolution(n_in, n_out), ResidualBlock(n_out)) for n_in, n_out in pairwise(widths)
         )
-        self.to_image = convolution(widths[-1], 4 * config.image_shape[0])
+        self.to_pixels, self.to_image = convolution(widths[-1], 4 * FINE), convolution(FINE, config.image_shape[0])
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, K + nz) to images (N, C, S, S) in [-1, 1]."""
@@ -101,7 +102,8 @@ class IFcDecoder(nn.Module):
         x = self.first(x)
         for stage in self.stages:
             x = stage(F.interpolate(F.silu(x), scale_factor=2.0))
-        return F.pixel_shuffle(self.to_image(F.silu(x)), 2).float().tanh()
+        pixels = F.silu(F.pixel_shuffle(self.to_pixels(F.silu(x)), 2))
+        return self.to_image(pixels).float().tanh()
 
 
 class IFcVAE(nn.Module):
