@@ -12,7 +12,9 @@ from PIL import Image
 
 from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, CAUSAL_MODEL, sample_causal
+from gmmedit.editors.structural import StructuralEditor
 from gmmedit.errors import InputError
+from gmmedit.evaluation.latent_attributes import find_structure
 from gmmedit.networks.structural import StructuralEquations
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
@@ -138,10 +140,38 @@ def test_inspect_tells_of_the_training(trained: Path) -> None:
     assert facts["training_graph"] == "learned"
 
 
-def test_its_samples_are_labelled_by_itself(trained: Path, tmp_path: Path) -> None:
-    done("sample", "--run", tmp_path, "--gan", trained, "-n", 64, "--quiet")
-    done("label", "--run", tmp_path, "--classifier", trained, "--quiet")
-    assert (tmp_path / "labels.h5").exists()
+def test_the_steps_work_on_the_file(trained: Path, tmp_path: Path) -> None:
+    run = ("--run", tmp_path / "run", "--quiet")
+    (tmp_path / "quick.yaml").write_text(
+        "fit_single: {steps: 60, batch: 64, read: linear}\nfit_mixture: {steps: 2, batch: 8, precision: fp32}\n"
+        "invert: {own: 2}\ncompare: {starts: 2}\n"
+    )
+    quick = (*run, "--config", tmp_path / "quick.yaml")
+    done("sample", "--gan", trained, "-n", 200, *run)
+    done("label", "--classifier", trained, *run)
+    done("fit-single", *quick)
+    done("fit-mixture", *quick)
+    done("edit", "--attr", "smile", "--polish", 2, "--index", "0-1", *run)
+    done("invert", next((tmp_path / "run" / "edits").glob("image_0*.png")), "--steps", 0, *quick)
+    with artifacts.open(tmp_path / "run" / "inversions.h5") as inversions:
+        assert inversions.spec.config["encoder"] == str(trained), "the file's own encoder"
+    done("compare", "-n", 30, "--editors", "structural,none", "--classifier", trained, *quick)
+    with artifacts.open(tmp_path / "run" / "comparison.h5") as comparison:
+        assert comparison.attrs["editors"] == ["structural", "none"]
+
+
+def test_the_structural_editor_is_the_counterfactual(trained: Path) -> None:
+    generator = generators.load(str(trained))
+    structure = find_structure(generator, [(name, list(values)) for name, values in generator.causes])
+    assert structure is not None and structure.places[3] == (1, 1, 2) and len(structure.places) == 9
+    assert find_structure(generators.load("avatars"), [("smile", ["no", "yes"])]) is None
+    editor = StructuralEditor(structure)
+    w = generator.map(generator.draw(range(8)))
+    moved = editor.trajectory(w[:, None], 3)(1.0)[:, 0]
+    ones = torch.ones(8, dtype=torch.long)
+    assert torch.allclose(moved, generator.counterfactual(w, {1: ones}), atol=1e-6)
+    away = editor.edit(w[:, None], 3, torch.full((8,), -1.0))[:, 0]
+    assert torch.allclose(away, generator.counterfactual(w, {1: 0 * ones}), atol=1e-6)
 
 
 def test_samples_follow_an_intervention(trained: Path, tmp_path: Path) -> None:

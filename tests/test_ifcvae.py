@@ -16,7 +16,7 @@ from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.editors.base import Unsuitable
 from gmmedit.editors.catalogue import fit_editor
 from gmmedit.errors import InputError
-from gmmedit.evaluation.sweep import find_codes
+from gmmedit.evaluation.latent_attributes import find_codes
 from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig, read_ifcvae, save_ifcvae
 from gmmedit.networks.weights import starts_safetensors
 from gmmedit.runtime.execution import Execution

@@ -95,6 +95,15 @@ class Discovered:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """Causes in a generator's latents: `Generator.counterfactual`, and for each category the attribute's place among
+    the causes, the value, and how many values it has."""
+
+    counterfactual: Callable[[Tensor, Mapping[int, Tensor]], Tensor]
+    places: Mapping[int, tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
 class Material:
     """What editors are made from; all get the same samples and labels.
 
@@ -111,6 +120,7 @@ class Material:
         discovered: of directions.h5; None: the run has none.
         causes: which attribute follows from which; None: the run has no graph, or it is not asked.
         codes: for categories that are units of the latent, the unit and its value; empty for most generators.
+        structure: of a generator whose latents of this space hold causes; None: of others.
     """
 
     space: str
@@ -127,6 +137,7 @@ class Material:
     discovered: Discovered | None = None
     causes: CausalModel | None = None
     codes: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    structure: Structure | None = None
 
 
 class Unsuitable(InputError):

@@ -34,6 +34,7 @@ ENTRIES = {
     "counterfactual": Entry("gmmedit.editors.counterfactual:fit_counterfactual", from_run=True),
     "mixture-unrefined": Entry(f"{OURS}:fit_unrefined", from_run=True),
     "code": Entry("gmmedit.editors.code:fit_code"),
+    "structural": Entry("gmmedit.editors.structural:fit_structural"),
     "interfacegan": Entry(f"{BASELINES}.interfacegan:fit_interfacegan", needs=("sklearn.svm",)),
     "interfacegan-conditional": Entry(f"{BASELINES}.interfacegan:fit_conditional", needs=("sklearn.svm",)),
     "logistic": Entry(f"{BASELINES}.regressions:fit_logistic"),

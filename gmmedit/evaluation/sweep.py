@@ -33,9 +33,9 @@ from gmmedit.evaluation.judge import (
     make_judge,
     observe_samples,
 )
+from gmmedit.evaluation.latent_attributes import find_codes, find_structure
 from gmmedit.evaluation.metrics import editing, realism
 from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edits, observe_samples_alone
-from gmmedit.generators import Generator
 from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.graphs import read_graph
@@ -159,20 +159,10 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
         discovered=read_discovered(run) if "directions" in spec.parents else None,
         causes=read_graph(run.artifact("graph"), labels.attributes).model if settings.mode == "do" else None,
         codes=find_codes(renderer.generator, labels.attributes),
+        structure=find_structure(renderer.generator, labels.attributes) if space == "w" else None,
     )
     observed = observe_samples(judge, draw_unseen(renderer, space, settings))
     return SweepInputs(spec, material, judge, observed, settings)
-
-
-def find_codes(generator: Generator, attributes: Sequence[tuple[str, Sequence[str]]]) -> dict[int, tuple[int, float]]:
-    """Categories that are units of the generator's latent, matched by name: the unit, and the value for the category.
-
-    attributes: names and values of the labels, whose values are the categories in order.
-    """
-    names = [(name, value) for name, values in attributes for value in values]
-    units = [(name, value) for name, values in generator.units for value in values]
-    places = {named: (place // 2, float(place % 2)) for place, named in enumerate(units)}
-    return {category: places[named] for category, named in enumerate(names) if named in places}
 
 
 def interruptible(score: Score, stop: StopRequest) -> Score:
