@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.causal.mechanisms import Mechanism
 from gmmedit.causal.model import CausalModel
@@ -41,6 +43,14 @@ class AttributeGraph:
 def to_marks(edges: np.ndarray) -> np.ndarray:
     """Edges (A, A) as marks, uint8."""
     return np.where(edges & edges.T, UNDIRECTED, np.where(edges, DIRECTED, NONE)).astype(np.uint8)
+
+
+def read_directed(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Fingerprint of a graph.h5, and its directed edges as pairs of names, cause and effect. InputError: it is none."""
+    with artifacts.open(path, "graph") as graph:
+        names = [name for name, _ in graph.attributes]
+        pairs = np.argwhere(graph["marks"] == DIRECTED).tolist()
+        return graph.fingerprint, [(names[cause], names[effect]) for cause, effect in pairs]
 
 
 def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from gmmedit import artifacts
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
 from gmmedit.networks.bigan import BiGAN, BiGANConfig, save_bigan
+from gmmedit.run.graphs import read_directed
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
 from gmmedit.training.from_data import DataRequest, describe_training, open_data
@@ -50,9 +49,7 @@ def read_graph(graph: str) -> tuple[str, Edges]:
     """What identifies a graph, and its directed edges. InputError: missing, or no file of `gmmedit graph`."""
     if graph in ("learned", "none"):
         return graph, ()
-    with artifacts.open(Path(graph), "graph") as found:
-        names = [name for name, _ in found.attributes]
-        return found.fingerprint, [(names[cause], names[effect]) for cause, effect in np.argwhere(found["marks"] == 1)]
+    return read_directed(Path(graph))
 
 
 def size_bigan(
