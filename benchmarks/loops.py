@@ -142,8 +142,8 @@ class Loops:
             chart = folder.chart("single")
             problem = load_problem(folder, spec.config["space"], spec.config["held_out"], chart)
             score = Renderer(generator, SampleSettings()).make_score("w", chart, classifier, precision)
-            model = fit_mixture.start(folder.model("single"), problem, settings, generator.w_shape[0])
-            fit = fit_mixture.fit_of(model, problem, score, settings, spec.config["likelihood"])
+            model = fit_mixture.initialise_model(folder.model("single"), problem, settings, generator.w_shape[0])
+            fit = fit_mixture.make_fit(model, problem, score, settings, spec.config["likelihood"], None, None)
             w = torch.from_numpy(folder.samples.rows("w", 0, settings.batch)).to(self.device)
 
         def generate() -> Tensor:

@@ -76,7 +76,9 @@ def test_an_edit_without_an_attribute(run: Path) -> None:
         (["sample", "-n", "0"], ("sample.n: ", "(got 0)")),
         (["sample", "-n", "99999999999999999999"], ("sample.n: ",)),
         (["sample", "--psi", "nan"], ("sample.psi: ",)),
-        (["sample", "--device", "cuda:99"], ("cannot use device 'cuda:99'",)),
+        (["sample", "--device", "cuda:99"], ("cannot use device 'cuda:99'", "hint: --device cpu")),
+        (["label", "--device", "cuda:7"], ("cannot use device 'cuda:7'", "hint: --device cpu")),
+        (["fit-mixture", "--device", "gpu"], ("cannot use device 'gpu': no such kind of device", "--device cpu")),
         (["label", "--classifier", "avatar"], ("there is no classifier called 'avatar'", "did you mean 'avatars'?")),
         (["label", "--classifier", "gone.safetensors"], ("there is no classifier file gone.safetensors",)),
         (["fit-single", "--steps", "0"], ("fit_single.steps: ",)),
@@ -88,6 +90,18 @@ def test_an_edit_without_an_attribute(run: Path) -> None:
 )
 def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> None:
     refuse(run, *words, "--force", says=says)
+
+
+def test_a_card_that_is_not_there_among_others(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def zeros(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "CUDA error: invalid device ordinal\nGPU device may be out of range, do you have enough GPUs?"
+        )
+
+    monkeypatch.setattr("torch.zeros", zeros)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    says = ("cannot use device 'cuda:7': CUDA error: invalid device ordinal", "there are cuda:0, cuda:1")
+    refuse(run, "sample", "--device", "cuda:7", "--force", says=says)
 
 
 def test_settings_files(run: Path, tmp_path: Path) -> None:

@@ -25,9 +25,15 @@ from gmmedit.classifiers.image_networks import OpenedNetwork
 from gmmedit.classifiers.patchnet import PatchNet, PatchNetConfig
 from gmmedit.config import SampleSettings
 from gmmedit.editors.baselines import unsupervised
+from gmmedit.encoders import Encoder
+from gmmedit.encoders.bigan import BiGANEncoder
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig
+from gmmedit.encoders.ifcvae import IFcVAEEncoder
 from gmmedit.evaluation.metrics import editing, manifolds, realism
+from gmmedit.generators.bigan import BiGANGenerator
 from gmmedit.generators.custom import adapt_module
+from gmmedit.generators.ifcvae import IFcVAEGenerator
+from gmmedit.generators.saae import SAAEGenerator
 from gmmedit.mixture import Layout, optimisation
 from gmmedit.mixture.combination import Combination
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
@@ -38,6 +44,9 @@ from gmmedit.mixture.neighbours import Neighbours, PriceWeights
 from gmmedit.mixture.objectives import BANDS
 from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.writing import Correction
+from gmmedit.networks.bigan import BiGAN, BiGANConfig
+from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig
+from gmmedit.networks.saae import SAAE, SAAEConfig
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.disturbed import Draw, apply
 from gmmedit.run.rendering import Renderer, make_thumbnails, shrink_to_compare
@@ -53,10 +62,27 @@ ATTRIBUTES = (Attribute("smile", ("no", "yes")), Attribute("hair", ("black", "re
 PRECISIONS = [None, torch.bfloat16, torch.float16]
 GENERATORS: dict[str, Callable[[], generators.Generator]] = {
     **{name: (lambda name=name: generators.load(str(DATA / name))) for name in FILES},  # type: ignore[misc]
+    "BiGAN": lambda: BiGANGenerator(bigan()),
+    "IFcVAE-GAN": lambda: IFcVAEGenerator(ifcvae()),
+    "SAAE": lambda: SAAEGenerator(saae()),
     "a module": lambda: adapt_module(Painter(), "painter"),
     "a conditional module": lambda: adapt_module(Conditional(), "painter"),
     "a Generator of the user's own": lambda: adapt_module(own(), "own"),
 }
+
+
+def bigan() -> BiGAN:
+    config = BiGANConfig(tuple((a.name, a.values) for a in ATTRIBUTES), 16, (8, 8, 8), rest=5, attention=True)
+    return BiGAN(config).eval().requires_grad_(False)
+
+
+def ifcvae() -> IFcVAE:
+    config = IFcVAEConfig((("smile", ("no", "yes")),), 4, (3, 16, 16), widths=(8, 8), features=8)
+    return IFcVAE(config).eval().requires_grad_(False)
+
+
+def saae() -> SAAE:
+    return SAAE(SAAEConfig("letter", ("a", "b"), (1, 16, 16), style=4, width=8)).eval().requires_grad_(False)
 
 
 @pytest.fixture
@@ -187,6 +213,14 @@ def test_encoders(precision: torch.dtype | None) -> None:
         with torch.autocast("cuda", precision or torch.bfloat16, enabled=precision is not None):
             check_output(encoder.encode(on_card(ROWS, 3, 32, 32)), ROWS, LAYERS, DIM)
         check_output(chart.carry(on_card(ROWS, LAYERS, DIM), on_card(ROWS, LAYERS, DIM)), ROWS, LAYERS, DIM)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[:2], ids=str)
+@pytest.mark.parametrize("make", [lambda: BiGANEncoder(bigan()), lambda: IFcVAEEncoder(ifcvae())])
+def test_encoders_of_trained_systems(make: Callable[[], Encoder], precision: torch.dtype | None) -> None:
+    encoder = make()
+    with fake_card(), torch.autocast("cuda", precision or torch.bfloat16, enabled=precision is not None):
+        check_output(onto_card(encoder).encode(on_card(ROWS, 3, 16, 16)), ROWS, *encoder.latent_shape)
 
 
 # From latents to labels, as fits and edits ask for them

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import done
+from conftest import check, done, gmmedit
+from small_training import tiny_training  # noqa: F401
 from torch import Tensor, nn
 
 from gmmedit import artifacts
@@ -17,6 +18,7 @@ from gmmedit.run import optimisation
 from gmmedit.runtime import pieces
 from gmmedit.runtime.batching import in_tiles
 from gmmedit.runtime.pieces import within_memory
+from gmmedit.training.classifier import ClassifierTraining
 
 Score = Callable[..., tuple[Tensor, Tensor]]
 
@@ -182,3 +184,13 @@ def test_an_edit_in_pieces_moves_to_the_same_place(
     with artifacts.open(tmp_path / "whole/edits.h5") as one, artifacts.open(tmp_path / "pieces/edits.h5") as other:
         assert np.abs(one["latents"] - other["latents"]).max() < 1e-3
         assert np.abs(one["latents"] - one["latent"]).max() > 0.01
+
+
+@pytest.mark.usefixtures("tiny_training")
+def test_a_training_that_does_not_fit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(self: ClassifierTraining) -> dict[str, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(ClassifierTraining, "take_step", run_out)
+    result = gmmedit("train", "classifier", "--out", tmp_path / "out", "--quiet")
+    check(result, "classifier: out of memory for the 8 images of a step", "smaller images", code=1)

@@ -61,7 +61,10 @@ def prepare(execution: Execution) -> None:
         torch.zeros(1, device=execution.device).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
-        raise InputError(f"cannot use device {execution.device!r}: {reason}", hint="--device cpu") from error
+        reason = "no such kind of device" if reason.startswith("Expected one of") else reason
+        cards = torch.cuda.device_count()
+        hint = f"there {'is' if cards == 1 else 'are'} {', '.join(f'cuda:{i}' for i in range(cards))}" if cards else ""
+        raise InputError(f"cannot use device {execution.device!r}: {reason}", hint=hint or "--device cpu") from error
 
 
 def resolve_precision(precision: str, device: str) -> str:

@@ -17,7 +17,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, weights_only=True, map_location="cpu")  # on whatever device it was trained
         if not (isinstance(saved["settings"], dict) and isinstance(saved["logged"], int) and saved["logged"] >= 0):
             raise ValueError("no state of a training")
     except Exception as error:  # torch raises whatever the damage leads to

@@ -20,6 +20,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.batching import Memory, in_batches
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.schedules import share_kept, warm_cosine
@@ -168,7 +169,10 @@ class EncoderTraining(Trainer):
     @torch.no_grad()
     def measure_units(self, latents: Tensor) -> tuple[float, float]:
         """The mean difference of pixels, and squared distance of features, of the samples (N, D) and the next one."""
-        images = self.renderer.generate(latents, self.network.space)
+        (images,) = in_batches(
+            lambda rows: (self.renderer.generate(rows, self.network.space),), latents, MEASURED_ON, Memory()
+        )
+        images = images.to(self.device)
         contrast = float((images - images.roll(1, 0)).abs().mean())
         return contrast, 1.0 if self.classifier is None else float(self.feature_distance(images, images.roll(1, 0)))
 

@@ -5,7 +5,8 @@ samples*.png, and at the end NAME.safetensors. A training that was stopped or ki
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def run_training(
     signal asked for it; a checkpoint was saved.
     """
     path = out / f"{trainer.name}.safetensors"
-    with lock(path), writing(path):
+    with lock(path), writing(path), report_memory(trainer.name, trainer.batch):
         resume(trainer, out)
         for done in trainer:
             check_finite(trainer, done, out)
@@ -56,6 +57,18 @@ def run_training(
         show(trainer, out)
         save(path)
     return path
+
+
+@contextmanager
+def report_memory(name: str, batch: int) -> Iterator[None]:
+    """RunError: a step of so many images does not fit in memory."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        message = f"{name}: out of memory for the {batch} images of a step"
+        raise RunError(message, hint="use another --device, or smaller images") from error
 
 
 def resume(trainer: Trainer, out: Path) -> None:

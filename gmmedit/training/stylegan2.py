@@ -105,7 +105,7 @@ class GANTraining(Trainer):
         if state["phase"] != self.phase:
             self.build(state["phase"])
         super().load_state(state)
-        self.path_mean, self.pairs = state["path_mean"], state["pairs"]
+        self.path_mean, self.pairs = (state[name].to(self.device) for name in ("path_mean", "pairs"))
 
     def networks(self) -> dict[str, nn.Module]:
         """See `Trainer.networks`."""

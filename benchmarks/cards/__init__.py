@@ -1,0 +1,1 @@
+"""What benchmarks/gpu.py measures and checks on a graphics card."""
