@@ -1,10 +1,9 @@
-"""Images a second of one step of every training, in float32 and bfloat16, with weights in either memory order.
+"""Images a second of trainings on data, in float32 and bfloat16, with weights in either memory order.
 
     python benchmarks/training.py [--size 32] [--steps 12] [--threads 1]
 
-Noise images and random weights: the time of a step depends on neither. The memory order of the classifier and encoder
-is set by their forward pass, so only their weights are changed here. Seconds are of the processor, all threads
-together, so that other load on the machine matters little.
+Noise images and random weights: the time of a step depends on neither. Activations are in channels_last order in any
+case. Seconds are of the processor, all threads together, so that other load on the machine matters less.
 """
 
 import argparse
