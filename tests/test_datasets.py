@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_data import write_celeba, write_idx, write_images, write_table, write_typefaces
 
 from gmmedit import datasets
@@ -334,6 +335,16 @@ def test_huge_images_are_shrunk_before_they_become_floats(tmp_path: Path, monkey
     monkeypatch.setattr(folder, "MOST_PIXELS", 5000)
     shrunk = datasets.load(str(tmp_path), 16).images([0])
     assert shrunk.shape == exact.shape and 0 < (shrunk - exact).abs().mean() < 0.05
+
+
+def test_images_of_too_many_pixels_are_left_out(tmp_path: Path) -> None:
+    write_images(tmp_path, 16)
+    Image.new("1", (20_000, 5_000)).save(tmp_path / "wide.png")
+    data = datasets.load(str(tmp_path), 16)
+    assert data.images([16]).shape == (1, 3, 16, 16)
+    assert data.notes == (
+        "1 of 17 images left out: wide.png: 20000 x 5000 pixels, more than the 89,478,485 that are decoded",
+    )
 
 
 def test_names_and_files_that_are_no_data(tmp_path: Path) -> None:

@@ -200,13 +200,11 @@ def test_a_stopped_training_resumes_to_the_same_bytes(tmp_path: Path) -> None:
 
 def test_layers_get_their_own_deviations_one_after_the_other() -> None:
     training = make_training(images=16_000)
-    images, disturbed, x = training.draw_batch()
-    assert x.shape == (16, 10, training.chart.dim)
-    spread = x.std(1).mean(1)
-    assert (spread[::2] < 1e-4).all() and (spread[1::2] > 1e-4).all()  # every second has layers of its own
+    (images, disturbed, x), (_, _, apart) = training.draw_part(0), training.draw_part(1)
+    assert x.shape == apart.shape == (8, 10, training.chart.dim)
+    assert (x.std(1).mean(1) < 1e-4).all() and (apart.std(1).mean(1) > 1e-4).all()  # a part has layers of its own
     assert not torch.equal(images, disturbed)
-    losses = training.train_step(images, disturbed, x)
-    assert losses.keys() == {"coordinates"}, "no images are compared yet"
+    assert training.take_step().keys() == {"coordinates"}, "no images are compared yet"
     gradient = training.network.own.bias.grad.unflatten(0, (10, -1)).abs().sum(1)
     assert gradient[0] > 0 and (gradient[1:] == 0).all()
 

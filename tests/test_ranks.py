@@ -11,7 +11,7 @@ import pytest
 
 HARNESS = Path(__file__).with_name("wide_harness.py")
 
-TOGETHER = ("two_and_four",), ("killed", "stopped", "one_fails", "all_fail", "handed_out", "alone_again")
+TOGETHER = ("two_and_four",), ("killed", "stopped", "one_fails", "all_fail", "handed_out", "alone_again", "trainings")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks as on Linux")
 
@@ -53,6 +53,10 @@ def test_what_all_would_say_is_said_once() -> None:
 
 def test_a_slow_process_does_not_hold_the_others() -> None:
     assert outcome("handed_out") == "ok"
+
+
+def test_trainings_by_several_processes_end_with_the_bytes_of_one() -> None:
+    assert outcome("trainings") == "ok"
 
 
 def test_one_process_has_no_group() -> None:

@@ -66,6 +66,16 @@ def test_a_classifier_learns_a_folder_and_opens_again(tmp_path: Path) -> None:
     assert facts["training_held_out_images"] == len(held_out)
     assert facts["family"] == "classifier" and facts["training_images_shown"] == 4096
     assert f"on {len(held_out)} held-out images: side {share:.3f}" in result.output
+    assert "train longer" not in result.output
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_classifier_that_has_learned_nothing_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_stripes(tmp_path / "data")
+    words = ("train", "classifier", "--data", tmp_path / "data", "--attr", "side", "--size", 16, "--images", 8)
+    done(*words, "--out", tmp_path / "out")
+    (said,) = [message for message in caplog.messages if "train longer (--images)" in message]
+    assert said.startswith("note: side is right in 0.") and "its most frequent value alone" in said
 
 
 @pytest.mark.usefixtures("quick")

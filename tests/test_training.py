@@ -24,10 +24,11 @@ from gmmedit.pictures.pixels import to_bytes
 from gmmedit.runtime.execution import Execution
 from gmmedit.training import embedded
 from gmmedit.training import loop as runs
+from gmmedit.training.attribute_terms import pair_rates
 from gmmedit.training.base import Trainer
 from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.classifier import AVATARS, CRITIC
-from gmmedit.training.stylegan2 import GANTraining, pair_rates
+from gmmedit.training.stylegan2 import GANTraining
 from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
 SETTINGS = GANSettings(phases=((16, 32), (32, 16)), batch=8, pool=32, schedule=(Knot(0, 1, 0.2, 2), Knot(16, 0.5)))
@@ -129,7 +130,7 @@ def test_imbalance_favours_what_is_missing():
     columns = [len(values.values) for values in AVATARS]
     labels = torch.cat([torch.eye(n)[torch.zeros(8, dtype=torch.long)] for n in columns], 1).requires_grad_(True)
     for _ in range(50):  # nobody ever smiles
-        term = it.imbalance(labels)
+        term = it.terms.imbalance(labels)
     (gradient,) = torch.autograd.grad(term, labels)
     assert (gradient[:, 1] < gradient[:, 0]).all()
 

@@ -25,6 +25,7 @@ import kill_harness
 import torch
 import torch.distributed as dist
 from kill_harness import Progress, check_whole, finish, results, same, start, write_settings
+from small_data import write_images, write_table
 
 from gmmedit.errors import RunError
 from gmmedit.runtime import process_group as several
@@ -276,7 +277,33 @@ def alone_again(place: Path, calm: Path) -> None:
     assert launched.count() == 1 and not dist.is_initialized() and several.Processes().main
 
 
-TRIALS = (two_and_four, killed, stopped, one_fails, all_fail, handed_out, alone_again)
+def trainings(place: Path, calm: Path) -> None:
+    """Gradients are added up in the same order by one, two and four processes; and goes on after a kill."""
+    folder = fresh(place, "trained")
+    write_table(folder / "data" / "labels.csv", write_images(folder / "data", 96))
+    for name, words, counts in (
+        ("classifier", ("--data", "data", "--size", "16", "--images", "384"), (2, 4)),
+        ("stylegan2", ("--data", "data", "--size", "16", "--images", "48"), (2,)),
+        ("encoder", ("--gan", str(place / "world" / "generator.pkl"), "--images", "48"), (2,)),
+    ):
+        made = {"stylegan2": "generator"}.get(name, name)
+        for count in (1, *counts):
+            words_out = ("train", name, *words, "--out", f"{name}{count}")
+            if count == 2:  # after a few steps by one process that is killed
+                (pid,) = launch(1, words_out, folder)
+                wait_for((folder / f"{name}2" / f"{made}.checkpoint").exists)
+                os.kill(pid, signal.SIGKILL)
+                finish(pid)
+            found = ends(launch(count, words_out, folder), folder)
+            assert not any(code for code, _ in found), found
+            result = folder / f"{name}{count}" / f"{made}.safetensors"
+            assert result.read_bytes() == (folder / f"{name}1" / result.name).read_bytes(), f"{name} by {count}"
+    found = ends(launch(3, ("train", "classifier", "--data", "data", "--size", "16", "--out", "no"), folder), folder)
+    assert 2 in {code for code, _ in found}, found
+    assert "a step of this training has 4 parts" in "".join(output for _, output in found), found
+
+
+TRIALS = (two_and_four, killed, stopped, one_fails, all_fail, handed_out, alone_again, trainings)
 
 
 def harness() -> None:

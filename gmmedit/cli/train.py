@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -60,7 +60,7 @@ def train_stylegan2(
     from gmmedit.training.from_data import DataRequest
     from gmmedit.training.from_data import train_stylegan2 as run
 
-    with open_execution(None, device, 1, False, False, quiet) as execution:
+    with open_execution(None, device, 1, False, False, quiet, wide=True) as execution:
         prepare(execution)
         path, used = run(out, DataRequest(data, size, images, seed or 0), execution)
     for note in [] if quiet else used.notes:
@@ -91,7 +91,7 @@ def train_classifier(
     from gmmedit.training import embedded, from_data
 
     chosen = "evaluation" if evaluator else network
-    with open_execution(None, device, 1, False, False, quiet) as execution:
+    with open_execution(None, device, 1, False, False, quiet, wide=True) as execution:
         prepare(execution)
         if data == "avatars" and not (attr or size or images or seed is not None):
             path, lines = embedded.train_classifier(out, chosen, execution), []
@@ -100,12 +100,18 @@ def train_classifier(
         else:
             request = from_data.DataRequest(data, size, images, seed or 0)
             path, used, facts = from_data.train_classifier(out, request, attr or [], chosen == "evaluation", execution)
-            lines = [f"note: {note}" for note in used.notes]
-            shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
-            lines.append(f"accuracy on {facts['held_out_images']} held-out images: {shares}")
+            lines = [f"note: {note}" for note in used.notes] + describe_accuracy(facts)
     for line in [] if quiet else lines:
         typer.echo(line)
     print_written(path, quiet)
+
+
+def describe_accuracy(facts: dict[str, Any]) -> list[str]:
+    """A line on the held-out accuracy; none where another process has measured it."""
+    if "held_out_accuracy" not in facts:
+        return []
+    shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
+    return [f"accuracy on {facts['held_out_images']} held-out images: {shares}"]
 
 
 @train.command("saae")
@@ -231,7 +237,7 @@ def train_encoder(
     settings = EncoderSettings(seed=seed or 0)
     settings = replace(settings, images=images) if images else settings
     folder = out or run or Path("runs/train")
-    with open_execution(run, device, 1, False, False, quiet, trust) as execution:
+    with open_execution(run, device, 1, False, False, quiet, trust, wide=True) as execution:
         prepare(execution)
         with from_generator.open_networks(run, gan, execution) as (renderer, classifier):
             path = from_generator.train_encoder(folder, settings, renderer, classifier, execution)

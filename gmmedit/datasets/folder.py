@@ -5,7 +5,6 @@ of the list, so that rows keep their numbers, and is named in `notes`.
 """
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from gmmedit.datasets.checks import digest
 from gmmedit.datasets.resized import resize_square
 from gmmedit.datasets.table_columns import Column, read_columns
 from gmmedit.errors import InputError, RunError
+from gmmedit.runtime.image_files import open_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
 TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "labels.csv", "attributes.csv")
 CELEBA = "img_align_celeba"
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path", FILE)
@@ -113,7 +112,7 @@ class Folder(DataSet):
             return None
         try:
             return read_image(self.files[row], self.size)
-        except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError, Warning) as error:
+        except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.broken[row] = f"{self.files[row].name}: {reason}"
             if len(self.broken) > max(10, MOST_BROKEN * len(self)):
@@ -123,13 +122,11 @@ class Folder(DataSet):
 
 
 def read_image(path: Path, size: int | None) -> Tensor:
-    """An image file as RGB (3, H, W) in [-1, 1], square of `size` pixels if given. Raises what Pillow does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=FORMATS) as image:
-            if size:
-                image.draft("RGB", (2 * size, 2 * size))  # JPEG: decoded at a fraction of its size
-            whole = image.convert("RGB")
+    """An image file as RGB (3, H, W) in [-1, 1], square of `size` pixels if given. Errors as in `open_image`."""
+    with open_image(path) as image:
+        if size:
+            image.draft("RGB", (2 * size, 2 * size))  # JPEG: decoded at a fraction of its size
+        whole = image.convert("RGB")
     if size:
         most = max(1, min(whole.size) // (2 * size))
         whole = whole.reduce(min(most, math.ceil(math.sqrt(whole.width * whole.height / MOST_PIXELS))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gmmedit.errors import InputError
+from gmmedit.runtime.image_files import open_image
 from gmmedit.runtime.regular_files import check_regular
 
 Crop = Literal["center", "box", "none"]
 Colour = tuple[int, int, int]
 
-# What Pillow reads by itself: EPS would start another program.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif", ".jp2",
     ".heic", ".heif",  # refused with a hint
@@ -27,7 +25,6 @@ READ_HINT = "give PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF files"
 HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands in the first box of a file
 PLAIN = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")  # modes that Pillow converts exactly
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I")
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485  # 9,459 x 9,459
 LEAST_SIDE = 8  # pixels
 ASPECT_TOLERANCE = 0.02  # of width / height, for `none`
 
@@ -64,15 +61,13 @@ def read_photograph(source: Path | BinaryIO, name: str) -> Image.Image:
             return read_photograph(stream, name)
     refuse_heic(source, name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            Image.init()
-            image = Image.open(source, formats=[kind for kind in FORMATS if kind in Image.OPEN])  # AVIF is optional
+        image = open_image(source)
         check_size(image.size, name)
         image.load()
         upright = ImageOps.exif_transpose(image)
     except Image.DecompressionBombError as error:
-        raise too_large(name, "more than twice as many pixels as") from error
+        hint = "shrink it first; a generator's images have 1024 x 1024 pixels or fewer"
+        raise InputError(f"{name} has {error}", hint=hint) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not an image", hint=READ_HINT) from error
     except InputError:
@@ -93,19 +88,11 @@ def refuse_heic(stream: BinaryIO, name: str) -> None:
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
-    """InputError: an image of (width, height) has too few or too many pixels."""
+    """InputError: an image of (width, height) has too few pixels."""
     width, height = size
     if min(size) < LEAST_SIDE:
         message = f"{name} is {width} x {height} pixels: too small to invert"
         raise InputError(message, hint=f"give images of at least {LEAST_SIDE} pixels along each side")
-    if width * height > MOST_PIXELS:
-        raise too_large(name, f"{width} x {height} pixels, more than")
-
-
-def too_large(name: str, words: str) -> InputError:
-    """The error for an image of too many pixels."""
-    message = f"{name} has {words} the {MOST_PIXELS:,} that are decoded"
-    return InputError(message, hint="shrink it first; a generator's images have 1024 x 1024 pixels or fewer")
 
 
 def to_plain(image: Image.Image, name: str) -> Image.Image:

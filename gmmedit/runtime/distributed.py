@@ -61,6 +61,13 @@ class Processes:
         """
         return function(rows)
 
+    def gather_rows(self, part: Tensor) -> Tensor:
+        """Tensors (n, ...) of all processes, of the same shape, joined in their order (n * count, ...).
+
+        RunError: a process has ended.
+        """
+        return part
+
     def share(self, score: Score, tile: int) -> Score:
         """The same score, of which every process computes its share of the rows' tiles, forward and backward."""
         return score

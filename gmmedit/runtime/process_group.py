@@ -192,7 +192,7 @@ class ProcessGroup(Processes):
         return whole[self.rank * size : (self.rank + 1) * size]
 
     def gather_rows(self, part: Tensor) -> Tensor:
-        """The parts of all processes, joined in their order. RunError: a process has ended."""
+        """See `Processes.gather_rows`."""
         if not part.numel():
             return torch.cat([part] * self.count)
         if not self._grouped:

@@ -21,11 +21,11 @@ from gmmedit.networks.bigan import BiGAN, BiGANConfig
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.joint_critic import JointCritic, critic_loss, generator_loss
 from gmmedit.training.labelled import Labels
+from gmmedit.training.schedules import share_kept
 from gmmedit.training.structure import acyclicity, choose_edges, fit_equations
 
 SHEET_COLUMNS = 12
 HALF_LIFE = 10_000  # of the moving average, in images
-WARM = 0.05  # share of the training after which the average has its full half-life
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,7 @@ class BiGANTraining(Trainer):
 
     def update_average(self) -> None:
         """Move the average, faster at the beginning."""
-        half_life = min(HALF_LIFE, WARM * (self.step + 1) * self.batch)
-        move_average(self.average, self.network, 0.5 ** (self.batch / half_life))
+        move_average(self.average, self.network, share_kept(HALF_LIFE, (self.step + 1) * self.batch, self.batch))
 
     @torch.no_grad()
     def sheet(self) -> np.ndarray:

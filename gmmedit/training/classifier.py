@@ -21,8 +21,11 @@ from gmmedit.classifiers.patchnet import PatchNetConfig
 from gmmedit.classifiers.trained import NetworkConfig, TrainedNetwork
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, NUISANCES, sample_independent, shown
 from gmmedit.datasets.avatars.renderer import render
+from gmmedit.runtime.distributed import Processes
+from gmmedit.runtime.execution import ALONE
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.disturbances import Augmentation, StrongAugmentation
+from gmmedit.training.parts import Parts
 from gmmedit.training.schedules import share_kept, warm_cosine
 
 AVATARS = tuple(Attribute(name, values) for name, values in ATTRIBUTES.items())
@@ -77,6 +80,7 @@ NETWORKS = {
 }
 """What `gmmedit train classifier --network` trains: the file's name and the settings."""
 
+PARTS = 4  # of a step
 MILD = Augmentation(blur=0.7, noise=0.05, gain=0.03, bias=0.02, coarsest=0.75)
 
 
@@ -85,8 +89,12 @@ class ClassifierTraining(Trainer):
 
     stateful = ("network", "average", "adam")
 
-    def __init__(self, settings: ClassifierSettings, name: str, device: str = "cpu", bf16: bool = True):
+    def __init__(
+        self, settings: ClassifierSettings, name: str, device: str = "cpu", bf16: bool = True,
+        processes: Processes = ALONE,
+    ):  # fmt: skip
         self.settings, self.name, self.device, self.bf16 = settings, name, device, bf16
+        self.parts = Parts(processes, PARTS, settings.batch)
         self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -96,8 +104,14 @@ class ClassifierTraining(Trainer):
         self.adam = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
 
     @abstractmethod
-    def draw_batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """This step's disturbed images (N, 3, S, S), values (N, A) and nuisances (N, M) or None, on the CPU."""
+    def draw_part(self, part: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Disturbed images (N, 3, S, S), values (N, A) and nuisances (N, M) or None of a part of this step, on the
+        CPU."""
+
+    def random_of(self, part: int) -> tuple[int, torch.Generator]:
+        """A seed of this step's images, and a generator for what disturbs those of a part."""
+        draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step, part]).generate_state(2)
+        return int(draws), torch.Generator().manual_seed(int(disturbances))
 
     def networks(self) -> dict[str, nn.Module]:
         """See `Trainer.networks`."""
@@ -107,28 +121,26 @@ class ClassifierTraining(Trainer):
         """See `Trainer.take_step`; the accuracy is that on the step's images, mean over the attributes."""
         for group in self.adam.param_groups:
             group["lr"] = self.learning_rate()
-        loss, accuracy = self.train_step(*self.draw_batch())
+        figures = self.parts.set_gradients(self.network, lambda part: self.measure(*self.draw_part(part)))
+        self.adam.step()
         self.update_average()
-        return {"loss": loss, "accuracy": accuracy}
+        return dict(zip(("loss", "accuracy"), figures.tolist(), strict=True))
 
     def learning_rate(self) -> float:
         """That of the next step."""
         done = (self.step + 1) * self.settings.batch / self.settings.images
         return self.settings.lr * warm_cosine(done)
 
-    def train_step(self, images: Tensor, targets: Tensor, nuisances: Tensor | None) -> tuple[float, float]:
-        """One step of the optimiser; returns the loss and the mean accuracy before it."""
+    def measure(self, images: Tensor, targets: Tensor, nuisances: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The loss () of a part, and loss and accuracy (2,), the mean over the attributes."""
         images, targets = images.to(self.device), targets.to(self.device)
         columns, estimates = self.predict(self.find_worst(images, targets) if self.settings.radius else images)
         loss = self.label_loss(columns, targets)
         if self.settings.network.nuisances and nuisances is not None:
             errors = estimates.float() - nuisances.to(self.device)
             loss = loss + self.settings.nuisance_weight * errors.square().mean()
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
         right = torch.stack([c.argmax(dim=1) for c in columns], dim=1) == targets
-        return loss.item(), right.float().mean().item()
+        return loss, torch.stack([loss.detach(), right.float().mean()])
 
     def predict(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Logits (N, C) for each attribute, and the predicted nuisances (N, M)."""
@@ -167,12 +179,11 @@ class ClassifierTraining(Trainer):
 class AvatarClassifierTraining(ClassifierTraining):
     """Of avatars that are new in every step."""
 
-    def draw_batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """See `ClassifierTraining.draw_batch`."""
-        draws, disturbances = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
-        factors = sample_independent(self.settings.batch, int(draws))
+    def draw_part(self, part: int) -> tuple[Tensor, Tensor, Tensor]:
+        """See `ClassifierTraining.draw_part`."""
+        draws, generator = self.random_of(part)
+        factors = sample_independent(self.batch // self.parts.total, draws)
         nuisances = factors.numbers(self.settings.network.nuisances)
-        generator = torch.Generator().manual_seed(int(disturbances))
         return self.settings.augmentation(render(factors), generator), factors.attributes, nuisances
 
 

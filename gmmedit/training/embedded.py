@@ -11,7 +11,8 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import lock, publish
 from gmmedit.training.classifier import CRITIC, NETWORKS, AvatarClassifierTraining, ClassifierSettings
 from gmmedit.training.loop import run_training
-from gmmedit.training.stylegan2 import POOL_SEED, GANTraining, render_pool
+from gmmedit.training.pools import POOL_SEED, render_pool
+from gmmedit.training.stylegan2 import GANTraining
 from gmmedit.training.stylegan2_settings import GANSettings
 
 
@@ -48,5 +49,5 @@ def train_network(out: Path, name: str, settings: ClassifierSettings, execution:
 
     Errors as in `run_training`.
     """
-    training = AvatarClassifierTraining(settings, name, execution.device)
+    training = AvatarClassifierTraining(settings, name, execution.device, processes=execution.processes)
     return run_training(training, out, lambda path: embedded.save_network(training.average, path), execution)

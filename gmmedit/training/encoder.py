@@ -21,8 +21,11 @@ from gmmedit.encoders.convnet import ConvEncoder, EncoderConfig
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.batching import Memory, in_batches
+from gmmedit.runtime.distributed import Processes
+from gmmedit.runtime.execution import ALONE
 from gmmedit.spaces import Chart, fit_chart
 from gmmedit.training.base import Trainer, move_average
+from gmmedit.training.parts import Parts
 from gmmedit.training.schedules import share_kept, warm_cosine
 
 CHART_SAMPLES = 20_000
@@ -31,6 +34,7 @@ SEEDS = 1 << 31  # those of samples are above, where no stage draws
 LAYERS_UNTIL = 0.5  # share of the training after which every layer has its own deviation
 NOT_OF_IMAGES = ("gan", "n", "images")  # settings of samples.h5 that change no image
 IMAGES_FROM = 0.1  # share of the training from which on reconstructions are compared
+PARTS = 2  # of a step
 SHOWN = 12  # images of a sheet
 
 
@@ -64,7 +68,10 @@ class EncoderTraining(Trainer):
     name = "encoder"
     stateful = ("network", "average", "adam")
 
-    def __init__(self, settings: EncoderSettings, renderer: Renderer, classifier: Classifier | None):
+    def __init__(
+        self, settings: EncoderSettings, renderer: Renderer, classifier: Classifier | None, processes: Processes = ALONE
+    ):
+        self.parts = Parts(processes, PARTS, settings.batch)
         self.renderer, self.classifier = renderer, classifier
         self.settings = describe_networks(settings, renderer, classifier)
         self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
@@ -102,9 +109,10 @@ class EncoderTraining(Trainer):
         """See `Trainer.take_step`."""
         for group in self.adam.param_groups:
             group["lr"] = self.learning_rate()
-        losses = self.train_step(*self.draw_batch())
+        losses = self.parts.set_gradients(self.network, lambda part: self.measure(*self.draw_part(part))).tolist()
+        self.adam.step()
         self.update_average()
-        return losses
+        return dict(zip(("coordinates", "pixels", "features"), losses, strict=False))
 
     def learning_rate(self) -> float:
         """That of the next step."""
@@ -117,8 +125,11 @@ class EncoderTraining(Trainer):
         return rows if self.renderer.space.name == "z" else self.renderer.map(rows)
 
     @torch.no_grad()
-    def draw_batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """This step's images (N, C, H, W), disturbed copies of them, and their chart coordinates (N, L, D')."""
+    def draw_part(self, part: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, C, H, W) of a part of this step, disturbed copies of them, and their chart coordinates (N, L, D').
+
+        Random numbers are those of all parts, which cost little beside the images.
+        """
         settings = self.settings
         state = np.random.SeedSequence([settings.seed, self.step]).generate_state(settings.batch + 1)
         generator = torch.Generator().manual_seed(int(state[0]))
@@ -129,12 +140,14 @@ class EncoderTraining(Trainer):
             apart[::2] = 0
             apart = apart.to(x)[:, None, None]
             x = (1 - apart**2).sqrt() * x + apart * torch.randn(x.shape, generator=generator).to(x)
-        images = as_shown(self.renderer.generate(self.chart.from_x(x), self.network.space))
         noise = settings.noise * torch.rand(settings.batch, 1, 1, 1, generator=generator)
-        return images, images + (noise * torch.randn(images.shape, generator=generator)).to(images), x
+        noise = noise * torch.randn(settings.batch, *self.network.config.image_shape, generator=generator)
+        x, noise = x[part :: self.parts.total], noise[part :: self.parts.total]
+        images = as_shown(self.renderer.generate(self.chart.from_x(x), self.network.space))
+        return images, images + noise.to(images), x
 
-    def train_step(self, images: Tensor, disturbed: Tensor, x: Tensor) -> dict[str, float]:
-        """One step of the optimiser; returns the losses before it."""
+    def measure(self, images: Tensor, disturbed: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss () of a part, and its errors (1,) of coordinates, or (3,) of pixels and features too."""
         settings = self.settings
         common, own = self.network.coordinates(disturbed)
         layers = self.network.config.layers
@@ -143,16 +156,13 @@ class EncoderTraining(Trainer):
         own = torch.where(free[:, None], own, 0)
         found = common[:, None] + own
         coordinates = F.mse_loss(found, x)
-        loss, losses = coordinates + settings.deviation * own.square().mean(), {"coordinates": coordinates.item()}
+        loss, losses = coordinates + settings.deviation * own.square().mean(), [coordinates]
         if self.done >= IMAGES_FROM and self.renderer.generator.differentiable:
             again = self.renderer.generate(self.chart.from_x(found), self.network.space)
             pixels, features = self.compare(again, images)
             loss = loss + settings.pixels * pixels + settings.features * features
-            losses |= {"pixels": pixels.item(), "features": features.item()}
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
-        return losses
+            losses += [pixels, features]
+        return loss, torch.stack(losses).detach()
 
     def compare(self, found: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean difference of pixels and squared distance of features of two batches, in units of that of samples."""

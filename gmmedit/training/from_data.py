@@ -1,5 +1,6 @@
 """`gmmedit train stylegan2` and `train classifier` on any data set: settings sized to the images, and the results."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,13 @@ from gmmedit.generators.stylegan2 import StyleGAN2Config
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.classifier import ClassifierSettings
 from gmmedit.training.disturbances import Augmentation
-from gmmedit.training.labelled import LabelledTraining, choose_labels, measure_accuracy
+from gmmedit.training.labelled import LabelledTraining, choose_labels, hints_on_accuracy, measure_accuracy
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 from gmmedit.training.stylegan2 import GANTraining
 from gmmedit.training.stylegan2_settings import GANSettings, Knot
 
+log = logging.getLogger("gmmedit")
 SIZES = (16, 32, 64, 128, 256)
 FEWEST_IMAGES = 64  # of a generator's data: a tenth of what can be called a data set
 GAN_IMAGES = {16: 200_000, 32: 384_000, 64: 480_000, 128: 1_000_000, 256: 2_000_000}  # shown, unless asked otherwise
@@ -56,7 +58,9 @@ def train_stylegan2(out: Path, request: DataRequest, execution: Execution) -> tu
         raise InputError(f"{data.name} has {len(rows)} training images, at least {FEWEST_IMAGES} are needed", hint=hint)
     settings = size_generator(data, request)
     bf16 = gains_from_bf16(execution.device)
-    training = GANTraining(settings, Pixels(data, rows), device=execution.device, bf16=bf16)
+    training = GANTraining(
+        settings, Pixels(data, rows), device=execution.device, bf16=bf16, processes=execution.processes
+    )
     facts = describe_training("stylegan2", data, training.total, settings.seed)
     return run_training(
         training, out, lambda path: stylegan2.save_generator(training.average, path, facts), execution
@@ -75,12 +79,14 @@ def train_classifier(
     labels = choose_labels(data, attributes)
     name = "evaluator" if evaluator else "classifier"
     settings = size_classifier(data, labels.attributes, request, evaluator)
-    training = LabelledTraining(settings, data, labels, name, execution.device, gains_from_bf16(execution.device))
+    training = LabelledTraining(settings, data, labels, name, gains_from_bf16(execution.device), execution)
     facts = describe_training("classifier", data, training.total, settings.seed)
 
     def save(path: Path) -> None:
         shares, n = measure_accuracy(training.average, data, labels)
         facts.update({"held_out_accuracy": shares, "held_out_images": n})
+        for hint in hints_on_accuracy(shares, n, labels):
+            log.warning("note: %s", hint)
         embedded.save_network(training.average, path, facts)
 
     return run_training(training, out, save, execution), data, facts

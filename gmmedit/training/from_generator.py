@@ -25,7 +25,7 @@ def train_encoder(
 
     classifier: whose features are compared; None: only pixels and latents are. Errors as in `run_training`.
     """
-    training = EncoderTraining(settings, renderer, classifier)
+    training = EncoderTraining(settings, renderer, classifier, execution.processes)
     return run_training(training, out, lambda path: save_encoder(training.average, path), execution, LOG_EVERY)
 
 

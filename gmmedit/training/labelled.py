@@ -1,5 +1,6 @@
 """Training of a classifier of any labelled images, and its accuracy on those held out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,14 +12,17 @@ from gmmedit.classifiers.attributes import Attribute, check_addressable
 from gmmedit.classifiers.preprocessing import convert_channels
 from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets import DataSet
+from gmmedit.datasets.base import Batch
 from gmmedit.datasets.streaming import Ahead, RowOrder
 from gmmedit.errors import InputError, nearest
+from gmmedit.runtime.execution import Execution
 from gmmedit.training.classifier import ClassifierSettings, ClassifierTraining
 
 FEWEST_OF_A_VALUE = 8  # training images
 MOST_VALUES = 64  # of an attribute that is trained without being asked for
 MEASURED = 10_000  # held-out images, at most
 BATCH = 100
+SURE = 2.0  # standard errors above chance
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,24 @@ class LabelledTraining(ClassifierTraining):
     """Of a data set's images; every epoch is in another order, and disturbed anew."""
 
     def __init__(
-        self, settings: ClassifierSettings, data: DataSet, labels: Labels, name: str, device: str, bf16: bool
+        self, settings: ClassifierSettings, data: DataSet, labels: Labels, name: str, bf16: bool, execution: Execution
     ) -> None:
-        super().__init__(settings, name, device, bf16)
+        super().__init__(settings, name, execution.device, bf16, execution.processes)
         self.data, self.columns = data, [data.attributes.index(attribute) for attribute in labels.attributes]
         order = RowOrder(labels.train, settings.batch, settings.seed)
-        self.ahead = Ahead(lambda step: self.data.batch(order.at(step)))
+        total, mine = self.parts.total, self.parts.mine
+        self.ahead = Ahead(lambda step: {part: self.data.batch(order.at(step)[part::total]) for part in mine})
+        self.batches: dict[int, Batch] = {}  # of this step's parts
 
-    def draw_batch(self) -> tuple[Tensor, Tensor, None]:
-        """See `ClassifierTraining.draw_batch`."""
-        images, values, _ = self.ahead.get(self.step)
-        seed = int(np.random.SeedSequence([self.settings.seed, self.step]).generate_state(1)[0])
-        images = convert_channels(images, (3,))
-        images = self.settings.augmentation(images, torch.Generator().manual_seed(seed))
+    def take_step(self) -> dict[str, float]:
+        """See `Trainer.take_step`."""
+        self.batches = self.ahead.get(self.step)
+        return super().take_step()
+
+    def draw_part(self, part: int) -> tuple[Tensor, Tensor, None]:
+        """See `ClassifierTraining.draw_part`."""
+        images, values, _ = self.batches[part]
+        images = self.settings.augmentation(convert_channels(images, (3,)), self.random_of(part)[1])
         return images, values[:, self.columns], None
 
 
@@ -106,3 +115,21 @@ def measure_accuracy(network: TrainedNetwork, data: DataSet, labels: Labels) -> 
         right += (guesses == values[:, columns]).sum(dim=0)
     shares = (right / max(1, len(rows))).tolist()
     return {a.name: round(share, 4) for a, share in zip(labels.attributes, shares, strict=True)}, len(rows)
+
+
+def hints_on_accuracy(shares: dict[str, float], n: int, labels: Labels) -> list[str]:
+    """A line for each attribute that n held-out images are labelled with no better than with its most frequent value.
+
+    Better is by more than SURE standard errors of a share of n images.
+    """
+    hints = []
+    for attribute, column in zip(labels.attributes, labels.values[labels.held_out].T, strict=True):
+        if not n:
+            continue
+        chance = float(column.bincount().max()) / len(column)
+        if shares[attribute.name] <= chance + SURE * math.sqrt(chance * (1 - chance) / n):
+            hints.append(
+                f"{attribute.name} is right in {shares[attribute.name]:.3f} of the held-out images, and its most "
+                f"frequent value alone would be in {chance:.3f}: train longer (--images), or check the labels"
+            )
+    return hints

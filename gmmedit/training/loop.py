@@ -20,7 +20,7 @@ from gmmedit.pictures.curves import draw_curves
 from gmmedit.pictures.sheets import to_png
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.regular_files import read_json_lines
-from gmmedit.runtime.storage import lock, write_file
+from gmmedit.runtime.storage import write_file
 from gmmedit.training.base import Step, Trainer
 from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint, unusable
 
@@ -34,18 +34,21 @@ def run_training(
 ) -> Path:
     """Train to the end in `out`, from its checkpoint if there is one; the path of what `save` writes.
 
-    log_every: steps between two lines of the log; None: LOG_EVERY.
+    log_every: steps between two lines of the log; None: LOG_EVERY. Several processes take every step together; the
+    main one writes the files.
 
     InputError: the folder cannot be written, or its checkpoint is of other settings. RunError: the disk is full,
     another process trains there, or a loss is not finite any more: the checkpoint is the last good state. Stopped: a
     signal asked for it; a checkpoint was saved.
     """
-    path = out / f"{trainer.name}.safetensors"
-    with lock(path), writing(path), report_memory(trainer.name, trainer.batch):
-        resume(trainer, out)
+    path, processes = out / f"{trainer.name}.safetensors", execution.processes
+    with processes.lock(path), writing(path), report_memory(trainer.name, trainer.batch):
+        processes.main_first(lambda: resume(trainer, out))
         for done in trainer:
             check_finite(trainer, done, out)
             show_progress(trainer, done, execution)
+            if not processes.main:  # it ends with the main one
+                continue
             if trainer.step % (log_every or LOG_EVERY) == 0:
                 append_log(out / f"{trainer.name}.jsonl", log_line(done))
             if trainer.step % SHEET_EVERY == 0:  # before the checkpoint, after which it would not be made again
@@ -53,9 +56,10 @@ def run_training(
             if trainer.step % CHECKPOINT_EVERY == 0 or execution.stop.asked:
                 checkpoint(trainer, out)
             execution.stop.check()
-        checkpoint(trainer, out)
-        show(trainer, out)
-        save(path)
+        if processes.main:
+            checkpoint(trainer, out)
+            show(trainer, out)
+            save(path)
     return path
 
 
