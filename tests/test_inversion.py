@@ -426,7 +426,7 @@ def test_as_much_of_a_photograph_is_kept_as_leaves_the_edit_its_effect() -> None
             return (0.5 + sign * images[:, :, place, place].mean((1, 2, 3)))[:, None].clamp(0, 1)
 
         columns = [(strength.abs(), [(0, strength)]) for strength in strengths]
-        return paste_columns(edited, unedited[None], photograph[None], 0.5, columns, label)
+        return paste_columns(edited, unedited, photograph, 0.5, columns, label)
 
     sweep = [one, 0.5 * one]
     strict = pasted(slice(44, 52), sweep)
@@ -437,9 +437,7 @@ def test_as_much_of_a_photograph_is_kept_as_leaves_the_edit_its_effect() -> None
     away = pasted(slice(12, 20), [-one, -0.5 * one], sign=-1)
     assert torch.allclose(away, both)
     columns = [(amount_of([], 1.5 * one, along=True), [])]  # along a direction no label is aimed at
-    along = paste_columns(
-        edited[:1], unedited[None], photograph[None], 0.5, columns, lambda images: images[:, 0, 0, :1]
-    )
+    along = paste_columns(edited[:1], unedited, photograph, 0.5, columns, lambda images: images[:, 0, 0, :1])
     assert 0 < along[0, 0, 16, 16] < 0.15 and along[0, 0, 48, 48] > 0.49
 
 

@@ -29,7 +29,17 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.web import server, uploads
 from gmmedit.web.bars import show_bars
-from gmmedit.web.controls import Act, Control, edit_command, list_acts, list_controls, to_aims, to_values
+from gmmedit.web.controls import (
+    Act,
+    Along,
+    Control,
+    edit_command,
+    list_acts,
+    list_controls,
+    to_aims,
+    to_pasted,
+    to_values,
+)
 from gmmedit.web.downloads import write_image, write_projected
 from gmmedit.web.gate import COOKIE, Gate
 from gmmedit.web.sessions import Closed, Tab
@@ -298,6 +308,16 @@ def test_a_photograph(tabs: Tabs, tab: Tab, own_run: Path, tmp_path: Path) -> No
     done("invert", photograph, *shlex.split(first)[3:], "--quiet")
     done(*shlex.split(second)[1:], "--quiet")
     assert write_image(tab, found).read_bytes() == (own_run / "edits" / "image_0.png").read_bytes()
+
+
+def test_what_is_pasted_of_sliders_directions_and_acts() -> None:
+    attributes = [("smile", ["no", "yes"]), ("hair", ["black", "red", "grey"])]
+    amount, moves = to_pasted((Aim("smile", None, -0.5), Along(3, 2.0)), attributes, 0.5)
+    assert amount.tolist() == [0.5] and [(c, s.tolist()) for c, s in moves] == [(1, [-0.25])]
+    amount, moves = to_pasted((Along(3, 2.0),), attributes, 1.0)
+    assert amount.tolist() == [1.0] and moves == []
+    amount, moves = to_pasted((Act("hair", "grey"),), attributes, 0.25)
+    assert amount.tolist() == [0.25] and [(c, s.tolist()) for c, s in moves] == [(4, [0.25])]
 
 
 @pytest.mark.parametrize(

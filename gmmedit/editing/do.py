@@ -101,7 +101,8 @@ def edit_rows(
     photographs: uint8 (N, H, W, C), into which the edits are pasted; None: there are none.
     """
     before = session.generate(latent)
-    values = values_of(torch.from_numpy(before[1]), session.model.layout)
+    labels = before[1] if photographs is None else session.label(photographs)
+    values = values_of(torch.from_numpy(labels), session.model.layout)
     alphas = [1.0] * len(request.alphas) if request.each else list(request.alphas)
     model, seed = causes.graph.model, session.settings.seed
     targets = np.stack([

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gmmedit.discovery.reading import Directions
+from gmmedit.editing.pasting import PastedColumn, amount_of
 from gmmedit.editing.request import Aim, Attributes
 from gmmedit.runtime.commands import on_run
 
@@ -186,3 +189,16 @@ def edit_command(
     given = ["--config", str(config)] if config else []
     commands = [[*command, *given] for command in (first, words) if command]
     return " && ".join(on_run(shlex.join(command), run) for command in commands)
+
+
+def to_pasted(aims: Sequence[AnyAim], attributes: Attributes, alpha: float) -> PastedColumn:
+    """How an edit by the aims at alpha times their strengths is pasted into a photograph: as `gmmedit edit` does."""
+    scale = torch.full((1,), alpha)
+    moves = [
+        (Aim(aim.name, aim.value, None).category(attributes), scale)
+        if isinstance(aim, Act)
+        else (aim.category(attributes), (aim.strength or 0.0) * scale)
+        for aim in aims
+        if not isinstance(aim, Along)
+    ]
+    return amount_of(moves, scale, along=any(isinstance(aim, Along) for aim in aims)), moves

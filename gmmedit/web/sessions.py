@@ -19,13 +19,12 @@ from torch import Tensor
 from gmmedit.causal.model import CausalModel
 from gmmedit.discovery.reading import Directions
 from gmmedit.editing.do import move_together, predict_goals
-from gmmedit.editing.pasting import amount_of
 from gmmedit.editing.request import Aim, Attributes
 from gmmedit.editing.session import EditSession, Move
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import GmmeditError, InputError
 from gmmedit.mixture.score import Score
-from gmmedit.web.controls import Act, Along, AnyAim
+from gmmedit.web.controls import Act, Along, AnyAim, to_pasted
 
 MAX_UNDONE = 20  # edits that undo goes back
 MAX_KNOWN = 64  # offsets that an editor keeps
@@ -263,9 +262,8 @@ class Tab:
             return Edited(start, aims, latent, start.pixels, start.labels, final)
         pixels, labels = self.session.generate(latent)
         if start.generated is not None and start.photograph is not None:
-            moves, alone = self.to_moves(start, aims, alpha), (start.generated[None], start.photograph[None])
-            columns = [(amount_of(moves, torch.full((1,), alpha)), moves)]
-            (pixels,), (labels,) = self.session.paste(pixels[None], *alone, columns)
+            alone = start.generated[None], start.photograph[None]
+            (pixels,), (labels,) = self.session.paste(pixels[None], *alone, [to_pasted(aims, self.attributes, alpha)])
         return Edited(start, aims, latent, pixels[0], labels[0], final)
 
     def remember(self, edited: Edited) -> None:
