@@ -32,8 +32,10 @@ from gmmedit.datasets.streaming import RowOrder
 from gmmedit.evaluation.metrics.editing import wilson_interval
 from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig, Trunk, read_ifcvae
 from gmmedit.runtime.execution import Execution, prepare
+from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.ifcvae_from_data import train_ifcvae
+from gmmedit.training.ifcvae_gan import make_adversary, reparameterise
 from gmmedit.training.ifcvae_result import spread
 from gmmedit.training.ifcvae_settings import size_ifcvae
 from gmmedit.training.labelled import choose_labels
@@ -41,7 +43,6 @@ from gmmedit.training.labelled import choose_labels
 BATCH = 128
 PROBED, PROBE_STEPS = 8_000, 600  # training images of which a probe learns
 TRUNK_BATCH = 32
-COLUMNS = ("flipped", "kept", "drift", "worst", "pixels", "error", "probe", "head")
 
 
 def main() -> None:
@@ -83,7 +84,8 @@ def measure_run(
     rows = spread(data.held_out(), n)
     figures: dict[str, Any] = {"images": facts["images_shown"], "seconds": round(seconds), "n": len(rows)}
     figures["attributes"] = {name: measure_attribute(network, data, rows, name) for name in names}
-    figures["probe"] = probe(network, data, names, rows)
+    trained = read_trained(folder, network.config)
+    figures["probe"] = {kind: probe(trained, data, names, rows, kind == "draws") for kind in ("draws", "means")}
     figures["head"] = facts["held_out_accuracy"]
     kept.write_text(json.dumps(figures, indent=1) + "\n")
     return figures
@@ -158,42 +160,63 @@ def load(name: str) -> TrainedNetwork:
     return network
 
 
-def probe(network: IFcVAE, data: DataSet, names: list[str], rows: np.ndarray) -> dict[str, float]:
-    """Balanced accuracy on held-out rows of a fresh network that reads each attribute from z's mean; 0.5: nothing."""
+def probe(network: IFcVAE, data: DataSet, names: list[str], rows: np.ndarray, draws: bool) -> dict[str, float]:
+    """Balanced accuracy on held-out rows of a fresh network that reads each attribute from z; 0.5: nothing.
+
+    draws: of draws of z, which the decoder learned from; else of its mean, where details that are only seen with an
+    attribute are without noise. network: in the coordinates of the training.
+    """
     labels = choose_labels(data, names)
-    train = spread(labels.train, PROBED)
     columns = [data.attributes.index(attribute) for attribute in labels.attributes]
-    x, y = encode_identity(network, data, train, columns)
-    seen, truth = encode_identity(network, data, rows, columns)
-    mean, deviation = x.mean(0), x.std(0).clamp_min(1e-3)
-    x, seen = (x - mean) / deviation, (seen - mean) / deviation
-    torch.manual_seed(0)
-    reader = nn.Sequential(
-        nn.Linear(x.shape[1], 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, len(names))
-    )
+    seen, y = encode_identity(network, data, spread(labels.train, PROBED), columns)
+    unseen, truth = encode_identity(network, data, rows, columns)
+    random = torch.Generator().manual_seed(0)
+    pool = draw_identity(seen, random, draws)
+    mean, deviation = pool.mean(0), pool.std(0).clamp_min(1e-4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        reader = make_adversary(pool.shape[1], 128, len(names))
     adam = torch.optim.AdamW(reader.parameters(), lr=2e-3, weight_decay=0.02)
     weight = (1 - y.mean(0)) / y.mean(0)
-    for step in range(PROBE_STEPS):
-        chosen = torch.randint(len(x), (256,), generator=torch.Generator().manual_seed(step))
-        loss = F.binary_cross_entropy_with_logits(reader(x[chosen]), y[chosen], pos_weight=weight)
+    for _ in range(PROBE_STEPS):
+        chosen = torch.randint(len(seen), (256,), generator=random)
+        z = (draw_identity(seen[chosen], random, draws) - mean) / deviation
+        loss = F.binary_cross_entropy_with_logits(reader(z), y[chosen], pos_weight=weight)
         adam.zero_grad()
         loss.backward()
         adam.step()
-    guesses = (reader(seen) > 0).float()
-    right = (guesses == truth).float()
+    reader.eval()
+    guesses = reader((draw_identity(unseen, random, draws) - mean) / deviation) > 0
+    right = (guesses == (truth == 1)).float()
     shares = [(right[truth[:, i] == 1, i].mean() + right[truth[:, i] == 0, i].mean()) / 2 for i in range(len(names))]
     return {attribute.name: float(share) for attribute, share in zip(labels.attributes, shares, strict=True)}
 
 
+def draw_identity(moments: Tensor, random: torch.Generator, draws: bool) -> Tensor:
+    """Draws of z (n, nz) of means and log-variances (n, 2 nz), or the means."""
+    mean, log_variance = moments.chunk(2, dim=1)
+    return reparameterise(mean, log_variance, random) if draws else mean
+
+
 @torch.no_grad()
 def encode_identity(network: IFcVAE, data: DataSet, rows: np.ndarray, columns: list[int]) -> tuple[Tensor, Tensor]:
-    """z's mean (n, nz) of the rows, and their attributes (n, K)."""
+    """Means and log-variances of z (n, 2 nz) of the rows, and their attributes (n, K)."""
     parts = []
     for part in np.array_split(rows, -(-len(rows) // BATCH)):
         images, labels, _ = data.batch(part)
-        parts.append((network.encode(images)[:, network.config.blocks["identity"]], labels[:, columns].float()))
-    z, y = zip(*parts, strict=True)
-    return torch.cat(z), torch.cat(y)
+        mean, log_variance, _ = network.encoder(images)
+        parts.append((torch.cat([mean, log_variance], dim=1), labels[:, columns].float()))
+    moments, y = zip(*parts, strict=True)
+    return torch.cat(moments), torch.cat(y)
+
+
+def read_trained(folder: Path, config: IFcVAEConfig) -> IFcVAE:
+    """The result of a training in the coordinates of z in which it was trained, from its checkpoint."""
+    saved = read_checkpoint(folder / "ifcvae-gan.checkpoint")
+    assert saved is not None
+    network = IFcVAE(config)
+    network.load_state_dict(saved["average"])
+    return network.eval().requires_grad_(False)
 
 
 class Separate(nn.Module):
@@ -241,7 +264,7 @@ def measure_separate(request: DataRequest, names: list[str], kept: Path) -> dict
 def print_table(found: dict[str, dict[str, Any]]) -> None:
     """A line for each run and attribute, as in docs/systems.md."""
     print("| run | attribute | flipped to each value | others kept | drift, worst (floor), sd "
-          "| error to the true render / of the reconstruction | probe | labels |")  # fmt: skip
+          "| error to the true render / of the reconstruction | probe of draws, of means | labels |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for run, figures in found.items():
         for name, own in figures["attributes"].items():
@@ -252,7 +275,8 @@ def print_table(found: dict[str, dict[str, Any]]) -> None:
             print(
                 f"| {run} | {name} | {flips} | {own['kept']:.3f} | {own['drift']:.3f}, {own['worst']:.3f} "
                 f"({own['floor']:.3f}) | {own['pixels']:.4f} / {own['error']:.4f} = {own['pixels'] / own['error']:.2f} "
-                f"| {figures['probe'][name]:.3f} | {figures['head'][name]:.4f} |"
+                f"| {', '.join(f'{kind[name]:.3f}' for kind in figures['probe'].values())} "
+                f"| {figures['head'][name]:.4f} |"
             )
 
 

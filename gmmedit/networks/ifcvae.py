@@ -22,7 +22,7 @@ KEY = "ifcvae-gan"
 MOST_ATTRIBUTES = 8  # their joint rates are stored
 MOST_WIDTHS = 7
 FINE = 8  # channels at full size, whose convolution leaves no grid of the doubling
-LIMIT = 6.0  # of the logarithm of z's variance: it stays finite early in the training
+LIMIT = 8.0  # of the logarithm of z's variance: it stays finite early in the training
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,11 @@ class IFcVAETraining(Trainer):
         """See `Trainer.take_step`. Losses as in the settings; `leak` is the adversary's own cross-entropy."""
         images, values, _ = self.ahead.get(self.step)
         images, y = images.to(self.device), values[:, self.columns].float().to(self.device)
-        random = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([self.settings.seed, self.step]).generate_state(1)[0])
-        )
+        random = self.random(0)
         self.set_rates()
         with self.autocast():
             mean, log_variance, log_odds = self.network.encoder(images)
-        leak = self.step_adversary(mean.detach(), y)
+        leak = self.step_adversary(mean.detach(), log_variance.detach(), y)
         z = reparameterise(mean, log_variance, random)
         self.moments.update(z.detach())
         losses, fakes = self.step_network(images, y, z, (mean, log_variance, log_odds), random)
@@ -91,6 +89,11 @@ class IFcVAETraining(Trainer):
             losses["d_loss"] = self.step_discriminator(images, [fake.detach() for fake in fakes])
         self.update_average()
         return losses
+
+    def random(self, stream: int) -> torch.Generator:
+        """Random numbers of this step: of the networks (0), of the adversary (1)."""
+        seeds = np.random.SeedSequence([self.settings.seed, self.step]).generate_state(2)
+        return torch.Generator().manual_seed(int(seeds[stream]))
 
     def set_rates(self) -> None:
         """Set the optimisers' learning rates to those of the next step."""
@@ -108,12 +111,12 @@ class IFcVAETraining(Trainer):
         """The context of bf16 computation."""
         return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bf16)
 
-    def step_adversary(self, mean: Tensor, y: Tensor) -> float:
-        """Steps of the adversary on means of z (N, nz), which tell more than draws; its cross-entropy, log 2 where z
-        tells nothing."""
-        found = 0.0
+    def step_adversary(self, mean: Tensor, log_variance: Tensor, y: Tensor) -> float:
+        """Steps of the adversary on draws of z (N, nz) of its own; its cross-entropy, log 2 where z tells nothing."""
+        found, random = 0.0, self.random(1)
         for _ in range(self.settings.adversary_steps):
-            loss = F.binary_cross_entropy_with_logits(self.adversary(mean), y)
+            guess = self.adversary(reparameterise(mean, log_variance, random))
+            loss = F.binary_cross_entropy_with_logits(guess, y)
             self.a_adam.zero_grad()
             loss.backward()
             self.a_adam.step()
@@ -139,7 +142,7 @@ class IFcVAETraining(Trainer):
             "divergence": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
             "labels": F.binary_cross_entropy_with_logits(log_odds, y),
             "consistency": self.consistency(fakes[0], y) if settings.consistency else mean.new_zeros(()),
-            "adversary": self.confusion(mean) if settings.adversary else mean.new_zeros(()),
+            "adversary": self.confusion(z) if settings.adversary else mean.new_zeros(()),
             "gan": self.realism(fakes) if settings.gan else mean.new_zeros(()),
         }
         total = losses["reconstruction"] + sum(getattr(settings, name) * losses[name] for name in list(losses)[1:])
@@ -155,11 +158,11 @@ class IFcVAETraining(Trainer):
             _, _, log_odds = functional_call(self.network.encoder, held, (images,))
         return F.binary_cross_entropy_with_logits(log_odds, y)
 
-    def confusion(self, mean: Tensor) -> Tensor:
-        """How far the adversary, held as it is, is from answering one half: log 2 where means of z tell it nothing."""
+    def confusion(self, z: Tensor) -> Tensor:
+        """How far the adversary, held as it is, is from answering one half: log 2 where z (N, nz) tells it nothing."""
         held = {name: parameter.detach() for name, parameter in self.adversary.named_parameters()}
         self.adversary.eval()
-        guess = functional_call(self.adversary, held, (mean,))
+        guess = functional_call(self.adversary, held, (z,))
         self.adversary.train()
         return F.binary_cross_entropy_with_logits(guess, torch.full_like(guess, 0.5))
 

@@ -21,7 +21,7 @@ class IFcVAESettings:
     batch: int = 32
     lr: float = 1e-3  # of encoder, decoder and adversary: it rises, stays, and falls in the last two fifths
     d_lr: float = 0.002
-    divergence: float = 0.02  # weight of the divergence of z from N(0, I), mean over dims
+    divergence: float = 0.1  # weight of the divergence of z from N(0, I), mean over dims
     labels: float = 1.0  # weight of the encoder's cross-entropy
     consistency: float = (
         0.3  # weight of the cross-entropy of the attributes that the encoder infers from reconstructions
