@@ -21,8 +21,6 @@ from gmmedit.mixture import Layout
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import AttributeGraph, read_graph
 
-Columns = list[tuple[Tensor, Acts]]  # strengths (N,) of each column of the result, and what is acted on
-
 
 @dataclass(frozen=True)
 class Causes:
@@ -32,10 +30,10 @@ class Causes:
     artifact: Artifact
 
     def mark(self, spec: RunSpec, request: Request) -> RunSpec:
-        """The specification of edits.h5 with the graph among its parents, and the descendants of what is acted on."""
+        """The specification of edits.h5 with the graph among its parents, and what follows in each column."""
         names, acts = self.graph.names, acts_of(request, self.graph)
-        effects = sorted({node for act in acts for node in self.graph.model.descendants(act)})
-        config = dict(spec.config) | {"do": True, "descendants": [names[node] for node in effects]}
+        effects = [[names[node] for node in self.graph.model.descendants(act)] for act in acts]
+        config = dict(spec.config) | {"do": True, "descendants": effects}
         parents = dict(spec.parents) | {"graph": self.artifact.fingerprint}
         return replace(spec, config=config, parents=parents, sizes=dict(spec.sizes) | {"A": len(names)})
 
