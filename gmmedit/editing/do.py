@@ -17,7 +17,6 @@ from gmmedit.editing.session import EditSession
 from gmmedit.editors.counterfactual import list_goals, values_of
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.mixture import Layout
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import AttributeGraph, read_graph
 
@@ -143,10 +142,10 @@ def move_together(
 
 
 def predict_goals(
-    causes: CausalModel, labels: np.ndarray, acts: Sequence[int], image: int, seed: int
-) -> list[int]:  # fmt: skip
+    session: EditSession, causes: CausalModel, labels: np.ndarray, acts: Sequence[int], image: int
+) -> list[int]:
     """The categories that an image of labels (K,) gets under acts, categories themselves, where it lacks them."""
-    layout = Layout(causes.sizes)
+    layout = session.model.layout
     values = values_of(torch.from_numpy(labels)[None], layout)
-    targets = causes.counterfactual(values, dict(map(layout.locate, acts)), [image], seed)
+    targets = causes.counterfactual(values, dict(map(layout.locate, acts)), [image], session.settings.seed)
     return list_goals(layout, values[0], targets[0])
