@@ -239,12 +239,10 @@ class Tab:
 
     def to_moves(self, start: Start, aims: Aims, alpha: float = 1.0) -> list[Move]:
         """The aims of attributes at alpha times their strengths, for `EditSession.move`; of acts, all that follows."""
-        scale = torch.full((1,), alpha)
+        scale, labels = torch.full((1,), alpha), start.labels
         acts = [Aim(aim.name, aim.value, None).category(self.attributes) for aim in aims if isinstance(aim, Act)]
         if acts and self.causes is not None:
-            return [
-                (goal, scale) for goal in predict_goals(self.session, self.causes, start.labels, acts, start.number)
-            ]
+            return [(c, scale) for c in predict_goals(self.session, self.causes, labels, acts, start.number)]
         return [(a.category(self.attributes), (a.strength or 0.0) * scale) for a in aims if isinstance(a, Aim)]
 
     def move(self, session: EditSession, editor: MixtureEditor, start: Start, aims: Aims, moves: list[Move]) -> Tensor:
