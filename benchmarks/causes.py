@@ -39,8 +39,9 @@ from gmmedit.editors.counterfactual import fit_counterfactual, values_of
 from gmmedit.editors.mixture import fit_mixture
 from gmmedit.evaluation.judge import Judge, load_evaluators
 from gmmedit.evaluation.sweep import SweepInputs, load_inputs, run_spec
+from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import as_shown
-from gmmedit.pictures.sheets import contact_sheet, to_png
+from gmmedit.pictures.sheets import to_png, to_tile
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
 
@@ -237,16 +238,15 @@ def run_interventions(
 def make_sheet(isolated: Path, do: Path, out: Path) -> None:
     """Isolated edits and do-edits of the same faces side by side: each column of the one, then that of the other."""
     with artifacts.open(isolated / "edits.h5", "edits") as one, artifacts.open(do / "edits.h5", "edits") as two:
-        columns, images, captions = ["unedited"], [one["images_before"]], [[""] * one.spec.n]
-        for place, (first, second) in enumerate(
-            zip(one.spec.config["headings"], two.spec.config["headings"], strict=True)
-        ):
-            columns += [first, second]
-            images += [one["images_after"][place], two["images_after"][place]]
-            captions += [[""] * one.spec.n, [caption_changes(two, place, row) for row in range(two.spec.n)]]
-    sheet = contact_sheet(np.stack(images, 1), columns, [list(row) for row in zip(*captions, strict=True)],
-                          "isolated edits, and do-edits with what follows (below: what was predicted)")  # fmt: skip
-    out.write_bytes(to_png(sheet))
+        columns, rows = ["unedited"], [[[Cell(to_tile(pixels), [])]] for pixels in one["images_before"]]
+        for place, pair in enumerate(zip(one.spec.config["headings"], two.spec.config["headings"], strict=True)):
+            columns += pair
+            for row, parts in enumerate(rows):
+                changes = caption_changes(two, place, row).split(", ")
+                parts.append([Cell(to_tile(one["images_after"][place, row]), [])])
+                parts.append([Cell(to_tile(two["images_after"][place, row]), changes)])
+    title = "isolated edits, and do-edits with what follows (below: what was predicted)"
+    out.write_bytes(to_png(make_gallery([GalleryRow("", parts) for parts in rows], title, columns)))
     print(f"wrote {out}")
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import check, done, gmmedit, refuse, rewrite
-from small_run import write_run
 
 from gmmedit import artifacts
 from gmmedit.config import GraphSettings
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, sample_causal
+from gmmedit.editors.base import Editor
 from gmmedit.errors import InputError
+from gmmedit.report.sections.causes import causes_section
+from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import DIRECTED, UNDIRECTED
 from gmmedit.run.knowledge import parse_knowledge
+from gmmedit.runtime.execution import Execution
 from gmmedit.stages import graph as stage
 
 NAMES = list(ATTRIBUTES)
@@ -148,7 +151,7 @@ def test_a_do_edit_moves_what_follows_and_nothing_else(ordered: Path) -> None:
     assert "beard follows" in shown and "non-descendants kept" not in shown
     with artifacts.open(ordered / "edits.h5", "edits") as edits:
         targets, before = edits["targets"][0], values(edits["labels_before"])
-        assert edits.spec.config["descendants"] == [name for name in NAMES if name != "gender"]
+        assert edits.spec.config["descendants"] == [[name for name in NAMES if name != "gender"]]
         assert edits.spec.parents["graph"] == artifacts.file_fingerprint(ordered / "graph.h5")
         gender = NAMES.index("gender")
         assert (targets[:, gender] == 1).all()
@@ -167,7 +170,8 @@ def test_effects_do_not_move_their_causes(ordered: Path) -> None:
     shown = done(
         "edit", "--run", ordered, "--do", "beard", "--do", "age=old", "--each", "--polish", 0, "--index", "0-3"
     )
-    assert "glasses follows" in shown.output and "non-descendants kept" in shown.output
+    assert "do(age=old): glasses follows" in shown.output and "do(beard): glasses" not in shown.output
+    assert shown.output.count("non-descendants kept") == 2
     with artifacts.open(ordered / "edits.h5", "edits") as edits:
         targets, before = edits["targets"], values(edits["labels_before"])
         assert edits.spec.config["headings"] == ["do(beard)", "do(age=old)"]
@@ -224,17 +228,20 @@ def test_marks_are_written_both_ways_where_nothing_is_known(tmp_path: Path, tabl
 
 
 def test_the_report_has_a_section_of_causes(tmp_path: Path, table: Path) -> None:
-    write_run(tmp_path, [(name, list(found)) for name, found in ATTRIBUTES.items()])
-    done("graph", "--run", tmp_path, "--table", table, "--tiers", TIERS, *FEW, "--quiet")
-    done("report", "--run", tmp_path)
-    page = (tmp_path / "report.html").read_text()
+    done("graph", "--run", tmp_path, "--table", table, "--tiers", TIERS, "--quiet", *FEW)
+    with RunFolder(tmp_path, Execution()) as run_folder:
+        (section,) = causes_section(run_folder)
+    page = section.markup()
     assert 'id="causes"' in page and "gender -&gt; beard" in page and "graph of the attributes" in page
+    with RunFolder(tmp_path / "none", Execution()) as run_folder:
+        assert causes_section(run_folder) == []
 
 
 def test_an_evaluation_of_do_edits_counts_what_follows_as_no_collateral_change(
-    ordered: Path, little_work: None
+    ordered: Path, little_work: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("--mode", "do", "-n", 12, "--editors", "counterfactual,none", "--quiet")
+    monkeypatch.setattr(Editor, "strengths", (0.0, 1.0))
+    words = ("--mode", "do", "-n", 40, "--editors", "counterfactual,none", "--quiet")
     config = ordered / "few.yaml"
     config.write_text("evaluate: {starts: 2, polish: 0}\n")
     done("evaluate", "--run", ordered, *words, "--config", config)
@@ -249,4 +256,4 @@ def test_an_evaluation_of_do_edits_counts_what_follows_as_no_collateral_change(
     assert found["counterfactual", "kept@1", "gender=male"] is None  # nothing had to stay
     assert found["counterfactual", "effects@1", "beard=yes"] is None  # nothing follows
     assert 0 <= found["counterfactual", "effects@1", "gender=male"] < 1
-    refuse(ordered, "evaluate", "--editors", "counterfactual", "-n", 12, "--force", says=("needs a graph",))
+    refuse(ordered, "evaluate", "--editors", "counterfactual", "-n", 40, "--force", says=("needs a graph",))

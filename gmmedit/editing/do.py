@@ -17,11 +17,8 @@ from gmmedit.editing.session import EditSession
 from gmmedit.editors.counterfactual import list_goals, values_of
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
-from gmmedit.mixture import Layout
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import AttributeGraph, read_graph
-
-Columns = list[tuple[Tensor, Acts]]  # strengths (N,) of each column of the result, and what is acted on
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,10 @@ class Causes:
     artifact: Artifact
 
     def mark(self, spec: RunSpec, request: Request) -> RunSpec:
-        """The specification of edits.h5 with the graph among its parents, and the descendants of what is acted on."""
+        """The specification of edits.h5 with the graph among its parents, and what follows in each column."""
         names, acts = self.graph.names, acts_of(request, self.graph)
-        effects = sorted({node for act in acts for node in self.graph.model.descendants(act)})
-        config = dict(spec.config) | {"do": True, "descendants": [names[node] for node in effects]}
+        effects = [[names[node] for node in self.graph.model.descendants(act)] for act in acts]
+        config = dict(spec.config) | {"do": True, "descendants": effects}
         parents = dict(spec.parents) | {"graph": self.artifact.fingerprint}
         return replace(spec, config=config, parents=parents, sizes=dict(spec.sizes) | {"A": len(names)})
 
@@ -146,10 +143,10 @@ def move_together(
 
 
 def predict_goals(
-    causes: CausalModel, labels: np.ndarray, acts: Sequence[int], image: int, seed: int
-) -> list[int]:  # fmt: skip
+    session: EditSession, causes: CausalModel, labels: np.ndarray, acts: Sequence[int], image: int
+) -> list[int]:
     """The categories that an image of labels (K,) gets under acts, categories themselves, where it lacks them."""
-    layout = Layout(causes.sizes)
+    layout = session.model.layout
     values = values_of(torch.from_numpy(labels)[None], layout)
-    targets = causes.counterfactual(values, dict(map(layout.locate, acts)), [image], seed)
+    targets = causes.counterfactual(values, dict(map(layout.locate, acts)), [image], session.settings.seed)
     return list_goals(layout, values[0], targets[0])

@@ -18,7 +18,7 @@ def describe_effects(edits: Artifact, column: int) -> list[str]:
     before, after = values_of(edits, edits["labels_before"]), values_of(edits, edits["labels_after"][column])
     targets, lines = edits["targets"][column], []
     for node, (name, values) in enumerate(edits.attributes):
-        if name in edits.spec.config["descendants"]:
+        if name in edits.spec.config["descendants"][column]:
             wanted = targets[:, node] != before[:, node]
             share = (after[:, node] == targets[:, node]).mean()
             to = [f"{value} {int((targets[:, node] == place).sum())}" for place, value in enumerate(values)]
@@ -26,7 +26,7 @@ def describe_effects(edits: Artifact, column: int) -> list[str]:
                 f"{name} follows: {', '.join(to)}; changes in {int(wanted.sum())} of {len(targets)} images, "
                 f"{share:.0%} have what was predicted"
             )
-    held = [node for node, (name, _) in enumerate(edits.attributes) if name not in moved_names(edits)]
+    held = [node for node, (name, _) in enumerate(edits.attributes) if name not in moved_names(edits, column)]
     if held:
         kept = (after[:, held] == before[:, held]).mean()
         lines.append(f"non-descendants kept: {kept:.0%} of {', '.join(edits.attributes[node][0] for node in held)}")
@@ -48,10 +48,11 @@ def caption_changes(edits: Artifact, column: int, row: int) -> str:
     return ", ".join(named) or "as it is"
 
 
-def moved_names(edits: Artifact) -> set[str]:
-    """The attributes that are acted on, and their descendants."""
-    acted = {text.partition("=")[0] for text, _ in edits.spec.config["attr"]}
-    return acted | set(edits.spec.config["descendants"])
+def moved_names(edits: Artifact, column: int) -> set[str]:
+    """The attributes that are acted on in a column, and their descendants."""
+    config = edits.spec.config
+    acted = [text.partition("=")[0] for text, _ in config["attr"]]
+    return {*([acted[column]] if config["each"] else acted), *config["descendants"][column]}
 
 
 def values_of(edits: Artifact, labels: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ def edit_report(path: Path) -> dict[str, Any]:
         for s, heading in enumerate(config["headings"]):
             if config["each"] or s == len(after) - 1:
                 own = [targets[s]] if config["each"] else targets
-                verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits)}")
+                verdicts.append(f"{heading}: {_verdict(before, after[s], own, named, edits, s)}")
                 lines = [*describe_effects(edits, s), *describe_change(edits, s)]
                 changes += [f"{heading}: {line}" for line in lines]
         verdicts += edits.attrs.get("notes", [])
@@ -202,13 +202,15 @@ def name_images(index: np.ndarray, chosen: np.ndarray, what: str) -> list[str]:
     return [f"{len(rows)} of {len(index)} images {what}: images {shown}"] if rows else []
 
 
-def _verdict(before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact) -> str:
+def _verdict(
+    before: np.ndarray, after: np.ndarray, targets: list[int], named: dict[int, str], edits: Artifact, column: int
+) -> str:
     """The mean change of the target labels and of the held ones, from labels (N, K) before and after."""
     change = np.abs(after - before).mean(0)  # (K,)
     owner = [a for a, (_, values) in enumerate(edits.attributes) for _ in values]
     held = held_by_all(all_others_held(len(edits.attributes)), {owner[column] for column in targets})
     if "targets" in edits:
-        held = [a for a in held if edits.attributes[a][0] not in moved_names(edits)]
+        held = [a for a in held if edits.attributes[a][0] not in moved_names(edits, column)]
     others = [column for column in named if owner[column] in held]
     moved = (
         ", ".join(f"{named[t]} {(after[:, t] - before[:, t]).mean():+.2f}" for t in targets) or "no label is aimed at"

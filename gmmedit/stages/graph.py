@@ -93,16 +93,16 @@ def write_graph(
         learn_one, cells, halves, settings.seed, lambda done, total: execution.tick(done, total, "halves")
     )
     by_data = settings.orient == "data" or (settings.orient == "auto" and not labels.generated)
-    suggested = keep_stable(learned.edges, found, knowledge)
+    suggested = keep_stable(learned.edges, found, knowledge) if halves else learned.edges
     edges = suggested if by_data else keep_known(learned.edges, knowledge)
     if (suggested != edges).any():
         notes.append(SUGGESTED.format(int((suggested != edges).sum())))
     model = make_model(edges, cells, labels)
-    known = (lambda share: share) if halves else (lambda share: np.full_like(share, np.nan))
     arrays = {
         "marks": to_marks(edges), "required": knowledge.required.astype(np.uint8),
         "forbidden": knowledge.forbidden.astype(np.uint8),
-        "frequency": known(found.edge), "direction": known(found.direction),
+        "frequency": found.edge if halves else np.full_like(found.edge, np.nan),
+        "direction": found.direction if halves else np.full_like(found.edge, np.nan),
         "association": associations(cells),
         **({} if learned.weights is None else {"weights/edges": learned.weights}),
         **{f"mechanisms/{place}": each.table for place, each in enumerate(model.mechanisms)},

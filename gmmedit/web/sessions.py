@@ -133,8 +133,8 @@ class Tab:
         self, session: EditSession, attributes: Attributes, networks: threading.RLock, folder: Path,
         directions: Directions | None = None, causes: CausalModel | None = None,
     ) -> None:  # fmt: skip
-        self.causes = causes
-        self.attributes, self.networks, self.folder, self.directions = attributes, networks, folder, directions
+        self.attributes, self.networks, self.folder = attributes, networks, folder
+        self.directions, self.causes = directions, causes
         self.score: Watched | None = None
         self.session, self.optimised, found = session.in_one_pass(), session, session.optimisation
         if found is not None and found.steps:
@@ -238,12 +238,11 @@ class Tab:
 
     def to_moves(self, start: Start, aims: Aims, alpha: float = 1.0) -> list[Move]:
         """The aims of attributes at alpha times their strengths, for `EditSession.move`; of acts, all that follows."""
-        scale, own = torch.full((1,), alpha), [aim for aim in aims if isinstance(aim, Aim)]
+        scale, labels = torch.full((1,), alpha), start.labels
         acts = [Aim(aim.name, aim.value, None).category(self.attributes) for aim in aims if isinstance(aim, Act)]
         if acts and self.causes is not None:
-            goals = predict_goals(self.causes, start.labels, acts, start.number, self.session.settings.seed)
-            return [(goal, scale) for goal in goals]
-        return [(aim.category(self.attributes), (aim.strength or 0.0) * scale) for aim in own]
+            return [(c, scale) for c in predict_goals(self.session, self.causes, labels, acts, start.number)]
+        return [(a.category(self.attributes), (a.strength or 0.0) * scale) for a in aims if isinstance(a, Aim)]
 
     def move(self, session: EditSession, editor: MixtureEditor, start: Start, aims: Aims, moves: list[Move]) -> Tensor:
         """The start's latent (1, L, D) after the moves; those of acts are one, as for `edit --do`."""
