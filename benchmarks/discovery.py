@@ -53,7 +53,7 @@ VARIANTS = {
 CONTROLS = ("vae", "beta-vae")
 SHIFTS = (0.5, 1.0, 1.5, 2.0, 3.0)  # standard deviations of the prior
 PURE, TARGET = 0.5, 0.5
-MOVED = 48  # samples that every direction moves, both ways
+MOVED = 32  # samples that every direction moves, both ways
 ORACLE_STEPS, ORACLE_BATCH = 1500, 64
 
 
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--variants", default=",".join([*VARIANTS, *CONTROLS]))
-    for name, default in (("k", 12), ("steps", 500), ("candidate-steps", 300), ("groups", 6), ("repeats", 4),
+    for name, default in (("k", 12), ("steps", 500), ("candidate-steps", 300), ("groups", 8), ("repeats", 4),
                           ("vae-steps", 1000), ("most", 1000)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()

@@ -156,12 +156,12 @@ class DiscoverSettings(Section):
     steps: Positive = 1_500  # of the contrast
     groups: Several = 8  # directions in a step
     repeats: Several = 4  # samples that each of them moves
-    lr: Rate = 1e-3
+    lr: Rate = 2e-3
     shift: Rate = 3.0  # largest shift, in standard deviations of the prior
     decomposition: bool = True  # rotate the generator's own basis; False: all of the space
     loss: Literal["bce", "nce"] = "bce"
     flip: Annotated[float, Field(gt=0, le=1)] = 0.95  # similarity from which a negative counts as a positive; 1: none
-    entropy: Weight = 1.0  # weight of the entropy of a variation over the code's dimensions
+    entropy: Weight = 0.2  # weight of the entropy of a variation over the code's dimensions
     temperature: Rate = 0.1  # of the softmax in it
     precision: AutoPrecision = "auto"  # of generator and encoder while they are trained
 

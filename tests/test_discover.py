@@ -163,7 +163,9 @@ def test_contrast_by_hand() -> None:
     apart, same = torch.eye(2).repeat_interleave(2, 0), torch.tensor([0, 0, 1, 1])
     same = same[:, None] == same
     loss = contrast.contrast_loss(apart, same, "bce", 1.0)
-    assert loss.item() == pytest.approx((1 / 3) * np.log1p(np.exp(-1)) + (2 / 3) * np.log(2))
+    assert loss.item() == pytest.approx(np.log1p(np.exp(-5)), rel=1e-4)  # cosines 1 and 0, the middle between them
+    alike = contrast.contrast_loss(torch.ones(4, 1), same, "bce", 0.95)
+    assert alike.item() == pytest.approx(np.log(2), rel=1e-4)  # all the same, and flipped
     assert contrast.contrast_loss(apart[[0, 2, 1, 3]], same, "bce", 1.0) > loss
     right, wrong = (contrast.contrast_loss(rows, same, "nce", 1.0) for rows in (apart, apart[[0, 2, 1, 3]]))
     assert right < 0.01 < wrong
@@ -284,6 +286,18 @@ def test_a_generator_without_gradients_is_told_what_remains(
 def test_more_directions_than_dimensions_are_refused(unlabelled: Path, tmp_path: Path) -> None:
     run = copy_of(unlabelled, tmp_path)
     refuse(run, "discover", "-k", 60, says=("60 directions are more than the 6 dimensions of W", "-k 6"))
+
+
+def test_a_damaged_chart_or_encoder_is_refused(found: Path, tmp_path: Path) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    for change, reader in (
+        ({"chart/scale": arrays["chart/scale"][:3]}, read_directions),
+        ({"encoder/code.bias": np.zeros(9, np.float32)}, read_encoder),
+    ):
+        artifacts.write_whole(tmp_path / "directions.h5", spec, arrays | change, attrs)
+        with artifacts.open(tmp_path / "directions.h5") as damaged, pytest.raises(InputError, match=r"do(es)? not"):
+            reader(damaged)
 
 
 # Edits

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gmmedit.classifiers.preprocessing import resize
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
 from gmmedit.discovery.network import CodeConfig, make_network
 from gmmedit.training.base import Trainer
@@ -65,6 +66,7 @@ class CandidateTraining(Trainer):
         shape = (2 * channels, size[0], size[1])
         self.navigator = Navigator(random_directions(dim, dim, settings.seed), settings.k).to(device)
         self.reconstructor = make_network(CodeConfig(shape, settings.k + 1), settings.seed).to(device)
+        self.bank = latents.make_bank(self.reconstructor.config.input_size)
         self.adam = torch.optim.Adam([*self.navigator.parameters(), *self.reconstructor.parameters()], lr=settings.lr)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -75,14 +77,12 @@ class CandidateTraining(Trainer):
         """See `Trainer.take_step`: the cross-entropy, the error of the shift, and the share of directions told."""
         settings, latents = self.settings, self.latents
         random = step_random(settings.seed, FIRST, self.step)
-        x = latents.draw(settings.batch, random).to(latents.device)
+        x, before = self.bank.draw(settings.batch, random)
         chosen = torch.randint(settings.k, (settings.batch,), generator=random).to(latents.device)
         shifts = draw_shifts(settings.batch, settings.shift, random).to(latents.device)
         moved = x + shifts[:, None] * self.navigator()[chosen]
         with latents.autocast():
-            with torch.no_grad():
-                before = latents.generate(x)
-            after = latents.generate(moved)
+            after = resize(latents.generate(moved), self.reconstructor.config.input_size)
             answers = self.reconstructor(torch.cat([before, after], 1)).float()
         which = F.cross_entropy(answers[:, :-1], chosen)
         far = (answers[:, -1] - shifts).abs().mean()

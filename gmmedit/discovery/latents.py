@@ -7,13 +7,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmedit.classifiers.preprocessing import resize
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.rendering import Renderer
+from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution, autocast
 from gmmedit.spaces import Chart, Space
 
 LEAST_SHIFT = 0.5  # standard deviations of the prior: smaller shifts cannot be told from none
+
+
+BANK = 1024  # samples whose images are generated once; every shift starts at one of them
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Coordinates (B, D') of samples, and their images (B, C, h, w) as the networks see them."""
+
+    x: Tensor
+    images: Tensor
+
+    def draw(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Coordinates and images of n samples drawn at random."""
+        rows = torch.randint(len(self.x), (n,), generator=random).to(self.x.device)
+        return self.x[rows], self.images[rows]
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,14 @@ class Latents:
     def draw(self, n: int, random: torch.Generator) -> Tensor:
         """Coordinates (n, D') of samples drawn at random."""
         return self.x[torch.randint(len(self.x), (n,), generator=random)]
+
+    @torch.no_grad()
+    def make_bank(self, size: tuple[int, int]) -> Bank:
+        """The first samples and their images, resized to (height, width)."""
+        x = self.x[:BANK].to(self.device)
+        with self.autocast():
+            images = [resize(self.generate(rows).float(), size) for rows in x.split(TILE)]
+        return Bank(x, torch.cat(images))
 
     def autocast(self) -> torch.autocast:
         """The context in which the networks are trained."""

@@ -56,13 +56,22 @@ class Directions:
 
 
 def read_directions(artifact: Artifact) -> Directions:
-    """The directions of a directions.h5."""
+    """The directions of a directions.h5. InputError: its chart is missing or of another size, as in a damaged file."""
     steps = artifact["directions"] * artifact["scale"][:, None]
     names = tuple(f"{name}={value}" for name, values in artifact.attributes for value in values)
-    return Directions(
-        artifact.spec.config["space"], Chart.from_arrays(to_tensors(artifact.group("chart"))),
-        torch.from_numpy(steps), read_affinity(artifact), names,
-    )  # fmt: skip
+    affinity, arrays = read_affinity(artifact), to_tensors(artifact.group("chart"))
+    try:
+        chart = Chart.from_arrays(arrays)
+        there = tuple(tuple(part.shape) for part in (chart.mean, chart.axes, chart.scale, chart.slope))
+        dim, known = chart.axes.shape[0], steps.shape[1]
+        if there != ((dim,), (dim, known), (known,), ()):
+            raise ValueError(f"its parts have the shapes {there}")
+        if affinity is not None and affinity.shape[1] != len(names):
+            raise ValueError(f"affinity with {affinity.shape[1]} categories, not {len(names)}")
+    except (KeyError, IndexError, ValueError) as error:
+        message = f"{artifact.path}: the chart does not suit the directions: {error}"
+        raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
+    return Directions(str(artifact.spec.config["space"]), chart, torch.from_numpy(steps), affinity, names)
 
 
 def read_affinity(artifact: Artifact) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from gmmedit.editing.request import Aim, Attributes
 from gmmedit.runtime.commands import on_run
 
 LEAST, GREATEST, STEP = -1.0, 1.5, 0.05  # strengths of a slider
-FARTHEST, PACE = 3.0, 0.1  # steps along a direction, each way
+FARTHEST, PACE = 2.0, 0.1  # steps along a direction, each way
 DIGITS = 3  # of a strength, on the page and in the command
 
 Value = float | str | None  # of one control: a strength, or the name of a value
