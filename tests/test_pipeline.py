@@ -24,7 +24,8 @@ from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.neighbours import from_levels
 from gmmedit.pictures.pixels import as_shown
-from gmmedit.run.folder import RunFolder, read_model, to_tensors
+from gmmedit.run.fitted import read_model, to_tensors
+from gmmedit.run.folder import RunFolder
 from gmmedit.run.optimisation import find_neighbours
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import Chart, fit_chart
