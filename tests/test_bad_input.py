@@ -220,7 +220,7 @@ def test_what_stands_in_the_place_of_an_output_is_found_before_the_work(
     def work(*_: object) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("gmmedit.stages.edit.edit_rows", work)
+    monkeypatch.setattr("gmmedit.editing.job.EditJob.compute_rows", work)
     monkeypatch.setattr("gmmedit.stages.label.label_rows", work)
     (own_run / "edits").write_text("no folder")
     refuse(own_run, "edit", "--attr", "smile", says=("cannot write in the folder", "edits"))

@@ -18,8 +18,8 @@ from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.convnet import ConvNet, ConvNetConfig
 from gmmedit.classifiers.embedded import save_network
 from gmmedit.config import EditSettings, FitMixtureSettings, FitSingleSettings, LabelSettings, SampleSettings
+from gmmedit.editing.job import open_job
 from gmmedit.editing.request import Request
-from gmmedit.editing.session import EditSession, open_session
 from gmmedit.fitting.data import load_problem
 from gmmedit.fitting.edits import make_show
 from gmmedit.generators.stylegan2 import save_generator
@@ -216,22 +216,15 @@ def bare_step(
 def time_edit(run: Path, meter: Meter, subject: Subject, polish: int) -> dict[str, Any]:
     """Seconds of the edit of EDITED images once the networks are loaded, without PNGs."""
     with RunFolder(run, Execution(meter.device)) as folder:
-        session = open_session(folder, EditSettings(polish=polish))
-        _, latent = edit.select_latents(subject.request, folder, session)
-        category = subject.request.aims[0].category(folder.artifact("mixture").attributes)
+        job = open_job(folder, EditSettings(polish=polish), subject.request)
+        n, chunk = len(job.latent), job.session.chunk
 
-        def find(rows: Tensor) -> None:
-            for part in rows.split(session.chunk):
-                edit_part(session, subject.request, category, part)
+        @torch.no_grad()
+        def find(images: int) -> None:
+            for start in range(0, images, chunk):
+                job.compute_rows(start, min(start + chunk, images))
 
-        find(latent[: session.chunk])  # whatever is done once
-        seconds = timed(lambda: find(latent), meter.device)
-        memory = meter.megabytes(lambda: find(latent[: session.chunk]))
-    return {"images": len(latent), "at_once": session.chunk, "polish": polish, "seconds": seconds, "peak_mb": memory}
-
-
-@torch.no_grad()
-def edit_part(session: EditSession, request: Request, category: int, latent: Tensor) -> None:
-    """Find and generate the edits of some latents (N, L, D)."""
-    editor = session.make_editor(range(len(latent)))
-    edit.edit_rows(session, editor, request, [(category, 1.0)], latent)
+        find(chunk)  # whatever is done once
+        seconds = timed(lambda: find(n), meter.device)
+        memory = meter.megabytes(lambda: find(chunk))
+    return {"images": n, "at_once": chunk, "polish": polish, "seconds": seconds, "peak_mb": memory}
