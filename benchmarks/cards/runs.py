@@ -222,7 +222,7 @@ def time_edit(run: Path, meter: Meter, subject: Subject, polish: int) -> dict[st
 
         def find(rows: Tensor) -> None:
             for part in rows.split(session.chunk):
-                edit_part(session, subject.request, category, part)
+                edit_part(session, category, part)
 
         find(latent[: session.chunk])  # whatever is done once
         seconds = timed(lambda: find(latent), meter.device)
@@ -231,7 +231,8 @@ def time_edit(run: Path, meter: Meter, subject: Subject, polish: int) -> dict[st
 
 
 @torch.no_grad()
-def edit_part(session: EditSession, request: Request, category: int, latent: Tensor) -> None:
-    """Find and generate the edits of some latents (N, L, D)."""
+def edit_part(session: EditSession, category: int, latent: Tensor) -> None:
+    """Generate some latents (N, L, D), find their edits of strength 1, and generate those."""
+    session.generate(latent)
     editor = session.make_editor(range(len(latent)))
-    edit.edit_rows(session, editor, request, [(category, 1.0)], latent)
+    session.generate(session.move(editor, latent, [(category, torch.ones(len(latent)))]))
