@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 
 CARD = "cuda:0"
 Module = TypeVar("Module", bound=nn.Module)
@@ -77,6 +77,8 @@ def read(tensor: Tensor, index: Any) -> Tensor:
             continue
         else:
             part = torch.tensor(part, device=tensor.device) if isinstance(part, list) else part
+            if part.dtype == torch.bool:
+                raise DynamicOutputShapeException(torch.ops.aten.nonzero.default)
             assert part.device == tensor.device, f"an index on {part.device} of a tensor on {tensor.device}"
             chosen[dim] = part
         dim += 1
