@@ -307,7 +307,7 @@ def test_a_checkpoint_of_other_settings_is_refused():
 
 def test_the_worst_picture_is_near_and_worse():
     training = start(replace(LABELLING, network=TINY, radius=0.5))
-    images, values, _ = training.draw_batch()
+    images, values, _ = training.draw_part(0)
     worst = training.find_worst(images, values)
     assert (worst - images).flatten(1).norm(dim=1).max() <= 0.5 + 1e-4
     with torch.no_grad():
