@@ -6,6 +6,7 @@ discovery resumes.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from gmmedit.networks.weights import fingerprint_tensors
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import labelled_rows
 from gmmedit.run.precision import settle_precision
-from gmmedit.runtime.execution import Execution, prepare
+from gmmedit.runtime.execution import ALONE, Execution, prepare
 from gmmedit.runtime.storage import lock
 from gmmedit.spaces import first_non_finite, fit_chart
 
@@ -53,13 +54,15 @@ def run(folder: Path, settings: DiscoverSettings, execution: Execution) -> Path:
         spec = settle_precision(path, spec, execution)
         if execution.processes.main:  # the others end with it
             with lock(path):
-                discover(path, spec, run_folder, settings)
+                discover(path, spec, run_folder, settings, replace(execution, processes=ALONE))
     return path
 
 
-def discover(path: Path, spec: RunSpec, run_folder: RunFolder, settings: DiscoverSettings) -> None:
+def discover(
+    path: Path, spec: RunSpec, run_folder: RunFolder, settings: DiscoverSettings, execution: Execution
+) -> None:
     """Find the directions, from the last checkpoint if there is one, and write directions.h5 and the images."""
-    execution, folder = run_folder.execution, path.parent / FOLDER
+    folder = path.parent / FOLDER
     latents = load_latents(run_folder, settings, str(spec.resolved_config["precision"]))
     generator = latents.renderer.generator
     check_method(settings, latents, str(spec.config["gan"]))
