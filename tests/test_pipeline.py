@@ -284,7 +284,14 @@ def test_a_strip(run: Path, chart: Chart, edited: Edit) -> None:
     assert np.array_equal(edits["images_after"][2], edits["images_before"])
     # Along one line, further with greater strength, and beyond 1.
     steps = moved(chart, edits)
-    assert torch.allclose(steps[3], 0.5 * steps[4], atol=2e-3) and torch.allclose(steps[5], 1.5 * steps[4], atol=2e-3)
+    assert torch.allclose(steps[5], 1.5 * steps[4], atol=2e-3)
+    for half, whole in (
+        (3, 4),
+        (1, 0),
+    ):  # how far half of the edit is, labels and images decide (`gmmedit.mixture.paths`)
+        share = (steps[half] * steps[whole]).sum((1, 2)) / steps[whole].square().sum((1, 2))
+        assert ((share > 0) & (share < 1)).all()
+        assert torch.allclose(steps[half], share[:, None, None] * steps[whole], atol=2e-3)
     belief = read(run, edits["latents"], "glasses").mean(1)
     assert (np.diff(belief) > -1e-6).all() and belief[0] < belief[2] < belief[4]
 
