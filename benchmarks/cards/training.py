@@ -16,8 +16,10 @@ from gmmedit.runtime.signals import Stopped
 from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.embedded import train_generator
 from gmmedit.training.loop import run_training
-from gmmedit.training.stylegan2 import GANTraining, config_at, to_pixels
+from gmmedit.training.pools import to_pixels
+from gmmedit.training.stylegan2 import GANTraining
 from gmmedit.training.stylegan2_settings import EMBEDDED, GANSettings, Knot
+from gmmedit.training.stylegan2_terms import config_at
 
 LONGER = 4  # times the images at 64 pixels of the shipped weights' training
 TINY = StyleGAN2Config(resolution=16, channels=(8, 8, 8), z_dim=8, w_dim=8)
