@@ -112,7 +112,7 @@ def test_every_step(tmp_path: Path) -> None:
     network = random_network(resolution=16, channels=(8, 8, 6), z_dim=8, w_dim=8, mapping_layers=2, const_size=(4, 2))
     path, folder, quick = write(tmp_path / "human.pkl", network), tmp_path / "run", tmp_path / "quick.yaml"
     run, config = ("--run", folder), ("--config", quick, "--quiet")
-    quick.write_text(QUICK)
+    quick.write_text(QUICK.format(8))
     assert json.loads(done("inspect", path, "--json").stdout)["image_shape"] == [3, 16, 8]
     done("sample", *run, "--gan", path, "-n", 120, "--images")
     with artifacts.open(folder / "samples.h5") as samples:
