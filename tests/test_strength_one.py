@@ -239,3 +239,9 @@ def test_figures_at_strength_one_of_a_run(
         name = row["metric"].partition("@")[0]
         if name in COUNTED | SHARES and row["low"] is not None:
             assert 0 <= row["low"] <= row["high"] <= 1, row
+
+
+@pytest.mark.parametrize("samples", [0, 40])
+def test_a_value_without_edits_has_no_realism(samples: int) -> None:
+    found = observe_realism(torch.empty(0, 6), 0, torch.randn(samples, 6))
+    assert found["precision"].shape == (0,) and all(bool(found[name].isnan()) for name in ("recall", "coverage", "kid"))

@@ -96,8 +96,8 @@ def observe_realism(edited: Tensor, counted: int, reference: Tensor) -> Tensors:
     """
     unknown = torch.full((len(edited),), math.nan, dtype=torch.float64)
     found = dict.fromkeys(("precision", "density"), unknown)
-    found |= dict.fromkeys(("recall", "coverage", "kid"), unknown[0])
-    if len(reference) < FEWEST:
+    found |= dict.fromkeys(("recall", "coverage", "kid"), torch.tensor(math.nan, dtype=torch.float64))
+    if not len(edited) or len(reference) < FEWEST:
         return found
     found["precision"], found["density"] = manifolds.precision(edited, reference), manifolds.density(edited, reference)
     if counted < FEWEST:
