@@ -164,9 +164,10 @@ def train_bigan(
     size: Size = None, images: Images = None, device: Device = "cpu", seed: FitSeed = None,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train a generator whose first latent dims are attributes that cause one another.
+    """Train a generator of attributes that cause one another.
 
-    A stopped run resumes. The file, bigan.safetensors, is for --gan, --classifier and invert --encoder.
+    Its first latent dims are the attributes. A stopped run resumes. The file, bigan.safetensors, is for --gan,
+    --classifier and invert --encoder.
     """
     from gmmedit.runtime.execution import prepare
     from gmmedit.training.bigan_from_data import train_bigan as run

@@ -213,10 +213,13 @@ class RunFolder:
         return generator
 
     def check_generator(self, source: str) -> None:
-        """InputError: the generator of that name or file is not the one of samples.h5, or it cannot be loaded."""
+        """InputError: the generator that the user names is not the one of samples.h5, or it cannot be loaded."""
         if artifacts.network_source(source) == self.sample_settings.gan:
             return  # `generator` compares the weights
-        recorded, found = self.samples.spec.generator or {}, generators.load(source, self.execution.device)
+        recorded, found = (
+            self.samples.spec.generator or {},
+            generators.load(source, self.execution.device, trusted=True),
+        )
         if recorded.get("fingerprint") != found.fingerprint:
             message = f"{self.samples.path} holds samples of {recorded.get('name')}, not of {source}"
             raise InputError(message, hint="--out names another folder")
@@ -280,7 +283,7 @@ class RunFolder:
             return read_discriminator(find_file(self.sample_settings.gan), self.execution.device)
         from gmmedit.features import load_embedder  # with the readers of every kind of network
 
-        return load_embedder(name, self.execution.device, trusted)
+        return load_embedder(name, self.execution.device, trusted=trusted)
 
     def calibrate(self, classifier: Classifier) -> None:
         """Load the calibration recorded in labels.h5 into the labelling classifier, if it has one."""
