@@ -216,10 +216,8 @@ class RunFolder:
         """InputError: the generator that the user names is not the one of samples.h5, or it cannot be loaded."""
         if artifacts.network_source(source) == self.sample_settings.gan:
             return  # `generator` compares the weights
-        recorded, found = (
-            self.samples.spec.generator or {},
-            generators.load(source, self.execution.device, trusted=True),
-        )
+        found = generators.load(source, self.execution.device, trusted=True)
+        recorded = self.samples.spec.generator or {}
         if recorded.get("fingerprint") != found.fingerprint:
             message = f"{self.samples.path} holds samples of {recorded.get('name')}, not of {source}"
             raise InputError(message, hint="--out names another folder")
