@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gmmedit.classifiers.preprocessing import resize
 from gmmedit.encoders.base import Encoder
-from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.networks.layers import ResidualBlock, convolution
 from gmmedit.spaces import Chart
@@ -99,21 +98,15 @@ def save_encoder(encoder: ConvEncoder, path: Path) -> None:
 
 def read_encoder(path: Path) -> ConvEncoder:
     """The encoder in a file of `save_encoder`, on the CPU. InputError: missing, damaged, or another kind of file."""
-    config, tensors = weights.read_weights(path, KEY)
-    try:
-        chart = Chart(**{name: tensors[f"chart_{name}"].float() for name in FIELDS})
-        parsed = parse_config(config)
-        check_chart(chart, parsed)
-        with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
-            encoder = ConvEncoder(parsed, chart, weights.fingerprint_tensors(tensors))
-        encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
-    return encoder
+    return weights.read_network(path, KEY, build_encoder)
+
+
+def build_encoder(settings: dict[str, Any], tensors: dict[str, Tensor], fingerprint: str) -> ConvEncoder:
+    """The encoder of a configuration as its file holds it. KeyError, TypeError, ValueError: a wrong one."""
+    chart = Chart(**{name: tensors[f"chart_{name}"].float() for name in FIELDS})
+    config = parse_config(settings)
+    check_chart(chart, config)
+    return ConvEncoder(config, chart, fingerprint)
 
 
 def check_chart(chart: Chart, config: EncoderConfig) -> None:

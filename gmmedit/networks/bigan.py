@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.networks.structural import StructuralEquations, node_slices
 
@@ -220,19 +219,7 @@ def save_bigan(network: BiGAN, path: Path, training: Mapping[str, Any] | None = 
 
 def read_bigan(path: Path) -> BiGAN:
     """The networks in a file of `save_bigan`, on the CPU, frozen. InputError: damaged, or another kind of file."""
-    config, tensors = weights.read_weights(path, KEY)
-    try:
-        with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
-            network = BiGAN(parse_config(config), weights.fingerprint_tensors(tensors))
-        whole = {name: tensor if tensor.dtype == torch.bool else tensor.float() for name, tensor in tensors.items()}
-        network.load_state_dict(whole, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
-    return network.eval().requires_grad_(False)
+    return weights.read_network(path, KEY, lambda config, _, fingerprint: BiGAN(parse_config(config), fingerprint))
 
 
 def parse_config(settings: Mapping[str, Any]) -> BiGANConfig:

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.networks.layers import ResidualBlock, convolution
 
@@ -131,18 +130,7 @@ def save_ifcvae(network: IFcVAE, path: Path, training: Mapping[str, Any] | None 
 
 def read_ifcvae(path: Path) -> IFcVAE:
     """The networks in a file of `save_ifcvae`, on the CPU, frozen. InputError: damaged, or another kind of file."""
-    config, tensors = weights.read_weights(path, KEY)
-    try:
-        with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
-            network = IFcVAE(parse_config(config), weights.fingerprint_tensors(tensors))
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
-    return network.eval().requires_grad_(False)
+    return weights.read_network(path, KEY, lambda config, _, fingerprint: IFcVAE(parse_config(config), fingerprint))
 
 
 def parse_config(settings: Mapping[str, Any]) -> IFcVAEConfig:

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmmedit.errors import InputError
 from gmmedit.networks import weights
 
 KEY = "saae"
@@ -189,20 +188,11 @@ def save_saae(network: SAAE, path: Path, training: Mapping[str, Any] | None = No
 
 def read_saae(path: Path) -> SAAE:
     """The networks in a file of `save_saae`, on the CPU, frozen. InputError: damaged, or another kind of file."""
-    config, tensors = weights.read_weights(path, KEY)
-    try:
-        with torch.device("meta"):  # a received configuration may ask for any size; the tensors must have it
-            network = SAAE(parse_config(config), weights.fingerprint_tensors(tensors))
-        restored = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-        restored["templates"] = tensors["templates"].float() / TEMPLATE_LEVELS - 1
-        network.load_state_dict(restored, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=weights.HINT) from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
-    return network.eval().requires_grad_(False)
+
+    def restore(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return weights.to_single(tensors) | {"templates": tensors["templates"].float() / TEMPLATE_LEVELS - 1}
+
+    return weights.read_network(path, KEY, lambda config, _, mark: SAAE(parse_config(config), mark), restore)
 
 
 def parse_config(settings: Mapping[str, Any]) -> SAAEConfig:

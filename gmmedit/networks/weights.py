@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import check_utf8
 from gmmedit.runtime.storage import write_file
 
+N = TypeVar("N", bound=nn.Module)
+Build = Callable[[dict[str, Any], dict[str, Tensor], str], N]
+Restore = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 TRAINING = "training"  # in the configuration
 LONGEST_HEADER = 100_000_000  # bytes: the limit of safetensors
 HINT = "give the safetensors file of a network that gmmedit wrote"
@@ -50,6 +53,33 @@ def read_weights(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Tensor
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a {key} file that gmmedit wrote: {reason}", hint=HINT) from error
+
+
+def read_network(path: Path, key: str, build: Build[N], restore: Restore | None = None) -> N:
+    """The network in a file that `write_weights` made with this key, on the CPU, frozen, in evaluation mode.
+
+    build: makes it of its configuration, the stored tensors and the fingerprint, without memory for its own tensors,
+    since a received configuration may ask for any size; what it raises for a wrong one is reported. restore: stored
+    tensors to those of the network; None: numbers become float32. InputError: there is no such file, it is damaged, or
+    of another kind.
+    """
+    config, tensors = read_weights(path, key)
+    try:
+        with torch.device("meta"):
+            network = build(config, tensors, fingerprint_tensors(tensors))
+        network.load_state_dict((restore or to_single)(tensors), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=HINT) from error
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
+    return network.eval().requires_grad_(False)
+
+
+def to_single(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, those of floating point in float32."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def starts_safetensors(head: bytes) -> bool:
