@@ -194,7 +194,7 @@ def train_ifcvae_gan(
     out: Out = Path("runs/train"), size: Size = None, images: Images = None,
     device: Device = "cpu", seed: FitSeed = None, quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Train an autoencoder that holds attributes apart from identity.
+    """Train an autoencoder of attributes and identity.
 
     A stopped run resumes. The file, ifcvae-gan.safetensors, is for --gan, --classifier and invert --encoder.
     """
