@@ -22,7 +22,7 @@ from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.joint_critic import JointCritic, critic_loss, generator_loss
 from gmmedit.training.labelled import Labels
 from gmmedit.training.schedules import share_kept
-from gmmedit.training.structure import acyclicity, choose_edges, fit_equations
+from gmmedit.training.structure import choose_edges, fit_equations, structure_loss
 
 SHEET_COLUMNS = 12
 HALF_LIFE = 10_000  # of the moving average, in images
@@ -143,7 +143,9 @@ class BiGANTraining(Trainer):
             "regression": self.settings.regression * (self.estimate(generated) - latent).square().mean(),
         }
         if self.searching:
-            terms["structure"] = self.structure_loss(values)
+            done = self.step / (self.settings.search * self.steps)
+            prices = self.settings.sparsity, self.settings.cycles
+            terms["structure"] = structure_loss(self.network.equations, values, done, *prices)
         loss = game + torch.stack(list(terms.values())).sum()
         self.adam.zero_grad()
         loss.backward()
@@ -171,14 +173,6 @@ class BiGANTraining(Trainer):
             else:
                 total = total + F.cross_entropy(part, column)
         return total / len(self.network.equations.nodes)
-
-    def structure_loss(self, values: Tensor) -> Tensor:
-        """What the labels (N, A) say of the equations: likelihood, sparse edges, no cycles."""
-        strengths = self.network.equations.strengths()
-        done = self.step / (self.settings.search * self.steps)
-        weight = self.settings.cycles * 1e-3 ** (1 - done)
-        penalty = self.settings.sparsity * strengths.sum() + weight * acyclicity(strengths)
-        return penalty - self.network.equations.log_likelihood(values)
 
     @torch.no_grad()
     def fix_edges(self) -> None:

@@ -28,6 +28,18 @@ def acyclicity(strengths: Tensor) -> Tensor:
     return torch.matrix_exp(strengths.square()).diagonal().sum() - len(strengths)
 
 
+def structure_loss(
+    equations: StructuralEquations, values: Tensor, done: float, sparsity: float, cycles: float
+) -> Tensor:
+    """What labels (N, A) say of the equations while edges are learned: likelihood, few edges, no cycles.
+
+    done: share of the search; the price of cycles grows to `cycles` from a thousandth of that.
+    """
+    strengths = equations.strengths()
+    penalty = sparsity * strengths.sum() + cycles * 1e-3 ** (1 - done) * acyclicity(strengths)
+    return penalty - equations.log_likelihood(values)
+
+
 def choose_edges(strengths: Tensor, faint: float = FAINT) -> Tensor:
     """The edges (A, A) bool to keep: those that are not faint, without the faintest of every cycle."""
     kept = torch.where(strengths > faint, strengths, 0.0).fill_diagonal_(0)
