@@ -255,7 +255,8 @@ class Page:
         bars = show_bars(self.attributes, start.labels.tolist(), edited.labels.tolist(), names)
         command = edit_command(self.run, start.source, aims, self.config, start.command)
         if edited.final:
-            files = write_image(tab, edited), write_projected(tab, edited)
+            with tab.networks:  # two events may show the same image at once
+                files = write_image(tab, edited), write_projected(tab, edited)
             downloads = [gr.DownloadButton(value=file, interactive=file is not None) for file in files]
         else:
             downloads = [gr.DownloadButton(interactive=False)] * 2
