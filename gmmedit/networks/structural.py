@@ -1,12 +1,12 @@
 """Structural equations over attributes: the prior of a BiGAN whose first latent dims are causes and effects.
 
-An attribute of two values has one dim u, and the second value where u > 0; one of C > 2 values has C dims, and the
-value of the largest. Each dim is u = b + m W + e, where m says which values the attributes' causes have (-1 or 1 for
-two values, one-hot for more) and e is noise of its own: logistic for two values, Gumbel for more. So the labels follow
-logistic and multinomial regressions on their causes, P(second value | causes) = sigmoid(b + m W), and the noise of a
-latent can be computed back, e = u - b - m W, which is the abduction that counterfactuals need (Pearl 2009, section
-7.1). CCIG (Huang et al. 2024) and DEAR (Shen et al. 2022) have linear equations in Gaussian noise, which labels do not
-follow.
+An attribute of two values has one dim w, and the second value where w > 0; one of C > 2 values has C dims, and the
+value of the largest. w is u with a gap between the values, and u = b + m W + e, where m says which values the
+attribute's causes have (-1 or 1 for two values, one-hot for more) and e is noise of its own: logistic for two values,
+Gumbel for more. So the labels follow logistic and multinomial regressions on their causes, P(second value | causes) =
+sigmoid(b + m W), and the noise of a latent can be computed back, e = u - b - m W, which is the abduction that
+counterfactuals need (Pearl 2009, section 7.1). CCIG (Huang et al. 2024) and DEAR (Shen et al. 2022) have linear
+equations in Gaussian noise, which labels do not follow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 SHARPNESS = 2.0  # of the gradient of a message, which itself is a step
-MARGIN = 1.0  # in logits, by which an intervention sets a value
+MARGIN = 1.0  # in logits, by which an intervention sets a value at least, beside the gap
+EDGE = 1e-3  # in logits, between a latent in the gap and the border of its value
+GAP = 2.0  # in logits, by which latents of a value stay away from those of others: an image shows one of them
 
 
 def node_slices(counts: Sequence[int]) -> list[slice]:
@@ -83,14 +85,31 @@ class StructuralEquations(nn.Module):
         return torch.cat(parts, dim=1)
 
     def solve(self, noise: Tensor, held: Mapping[int, Tensor] | None = None) -> Tensor:
-        """The latents u (N, D) of this noise e. held: attributes that an intervention sets, and their dims (N, width).
+        """The latents w (N, D) of this noise e. held: attributes that an intervention sets, and their u (N, width).
 
         Of a graph without cycles the solution is exact after as many rounds as it has attributes.
         """
         weight, u = self.effective(), noise
         for _ in self.nodes:
             u = self.hold(self.bias + noise + self.messages(u) @ weight, held)
-        return u
+        return self.open_gap(u)
+
+    def open_gap(self, u: Tensor) -> Tensor:
+        """u (N, D) as latents w (N, D): each value away from the others by the GAP."""
+        return u + GAP * self.messages(u).detach()
+
+    def close_gap(self, w: Tensor) -> Tensor:
+        """The inverse of `open_gap`; latents w (N, D) in the gap are taken to its side of their value."""
+        parts = []
+        for node in self.nodes:
+            part = w[:, node]
+            if part.shape[1] == 1:
+                parts.append(part.sign() * (part.abs() - GAP).clamp(min=EDGE))
+                continue
+            top = nn.functional.one_hot(part.argmax(dim=1), part.shape[1]).bool()
+            rivals = part.masked_fill(top, -torch.inf).amax(dim=1, keepdim=True)
+            parts.append(torch.where(top, torch.maximum(part - GAP, rivals + EDGE), part))
+        return torch.cat(parts, dim=1)
 
     def hold(self, u: Tensor, held: Mapping[int, Tensor] | None) -> Tensor:
         """u (N, D) with the dims of the held attributes replaced."""
@@ -98,33 +117,35 @@ class StructuralEquations(nn.Module):
             return u
         return torch.cat([held.get(i, u[:, node]) for i, node in enumerate(self.nodes)], dim=1)
 
-    def abduct(self, u: Tensor) -> Tensor:
-        """The noise e (N, D) of latents u (N, D)."""
-        return u - self.bias - self.messages(u) @ self.effective()
+    def abduct(self, w: Tensor) -> Tensor:
+        """The noise e (N, D) of latents w (N, D)."""
+        return self.close_gap(w) - self.bias - self.messages(w) @ self.effective()
 
-    def values(self, u: Tensor) -> Tensor:
-        """The labels (N, A) of latents u (N, D)."""
-        parts = [u[:, node] for node in self.nodes]
+    def values(self, w: Tensor) -> Tensor:
+        """The labels (N, A) of latents w (N, D)."""
+        parts = [w[:, node] for node in self.nodes]
         chosen = [part.argmax(dim=1) if part.shape[1] > 1 else (part[:, 0] > 0).long() for part in parts]
         return torch.stack(chosen, dim=1)
 
     def set_values(self, u: Tensor, node: int, values: Tensor) -> Tensor:
-        """The dims (N, width) of an attribute, changed least so that it has the values (N,) by the MARGIN at least."""
+        """u (N, width) of an attribute with the values (N,), as clearly as it had others, by the MARGIN at least."""
         part = u[:, self.nodes[node]]
         if part.shape[1] == 1:
-            sign = 2.0 * values[:, None] - 1
-            return sign * (sign * part).clamp(min=MARGIN)
+            return (2.0 * values[:, None] - 1) * part.abs().clamp(min=MARGIN)
         wanted = nn.functional.one_hot(values, part.shape[1]).bool()
         rivals = part.masked_fill(wanted, -torch.inf).amax(dim=1, keepdim=True)
         return torch.where(wanted, torch.maximum(part, rivals + MARGIN), part)
 
-    def counterfactual(self, u: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
-        """Latents u (N, D) after attributes are set to values (N,): abduction, action, prediction.
+    def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
+        """Latents w (N, D) after attributes are set to values (N,): abduction, action, prediction.
 
-        Effects of the attributes follow with their own noise; all else stays.
+        Effects of the attributes follow with their own noise; all else keeps its bits, also where w is in the gap.
         """
+        u, noise, had = self.close_gap(w), self.abduct(w), self.values(w)
         held = {node: self.set_values(u, node, values) for node, values in changes.items()}
-        return self.solve(self.abduct(u), held)
+        changed = self.solve(noise, held)
+        same = self.values(changed) == had
+        return torch.where(same[:, self.owner], w, changed)
 
     def log_likelihood(self, values: Tensor) -> Tensor:
         """Mean log-probability of labels (N, A) given the labels of their causes, summed over the attributes."""
