@@ -180,6 +180,8 @@ def train_bigan(
     shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
     measured = f"on {facts['held_out_images']} held-out images: accuracy {shares}, error {facts['held_out_error']:.4f}"
     edges = f"edges: {', '.join(facts['edges']) or 'none'}"
+    if graph == "learned" and facts["edges"]:
+        edges += " (one of the graphs that fit: gmmedit graph says which directions labels tell)"
     for line in [] if quiet else [*(f"note: {note}" for note in used.notes), measured, edges]:
         typer.echo(line)
     print_written(path, quiet)

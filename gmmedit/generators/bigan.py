@@ -30,6 +30,12 @@ class BiGANGenerator(Generator):
         dim = self.config.dim
         return {"z": Space("z", dim, normal=True), "w": Space("w", dim, blocks=self.config.blocks)}
 
+    def name_labels(self, latents: Tensor) -> dict[str, list[str]]:
+        """See `Generator.name_labels`: the values of the causes, before any intervention."""
+        causes, _ = self.network.split(self.map(latents.to(self.device)))
+        chosen = self.network.equations.values(causes).T.tolist()
+        return {name: [values[value] for value in row] for (name, values), row in zip(self.causes, chosen, strict=True)}
+
     def map(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Noise z (N, D) to w (N, D); there is no truncation, since there is no mean w."""
         return self.network.map(z)

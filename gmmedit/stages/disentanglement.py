@@ -80,5 +80,8 @@ def fit_data(data: DataSet, shape: tuple[int, int, int], path: Path) -> DataSet:
     data = fit(data, height)
     if data.image_shape != shape:
         message = f"{path} encodes images of {height} x {width} pixels and {channels} channels"
-        raise InputError(f"{message}, {data.name} has {data.image_shape}", hint="--data shapes, or omit --size")
+        raise InputError(
+            f"{message}, {data.name} has {data.image_shape}",
+            hint="--data shapes, or images of that size and as many channels",
+        )
     return data
