@@ -132,6 +132,10 @@ def test_the_file_is_generator_encoder_and_classifier(trained: Path) -> None:
     assert generator.spaces["w"].blocks == {"causes": slice(0, 7), "rest": slice(7, w.shape[1])}
     images = generator.synthesize(w)
     assert images.shape == (4, 3, 16, 16)
+    named = generator.name_labels(generator.draw(range(4)))
+    assert named["gender"] == [
+        ("female", "male")[value] for value in generator.network.equations.values(w[:, :7])[:, 1]
+    ]
     assert encoder.encode(images).shape == (4, 1, w.shape[1])
     assert torch.allclose(encoder.encode(images[:1]), encoder.encode(images)[:1], atol=1e-5)  # rows are apart
     assert [(a.name, len(a.values)) for a in classifier.attributes] == [("smile", 2), ("gender", 2), ("hair_color", 5)]
@@ -186,8 +190,9 @@ def test_samples_follow_an_intervention(trained: Path, tmp_path: Path) -> None:
         assert np.array_equal(drawn["z"], male["z"])
     assert bool((after[:, 1] == 1).all()) and bool((before[:, 1] == 0).any())
     assert torch.equal(after[before[:, 1] == 1], before[before[:, 1] == 1])
-    for wrong, named in (("gender=men", "male"), ("gendre=male", "gender")):
-        result = gmmedit("sample", "--run", tmp_path / "x", "--gan", trained, "--do", wrong)
+    twice = ("gender=male", "--do", "gender=female")
+    for wrong, named in ((("gender=men",), "male"), (("gendre=male",), "gender"), (twice, "twice")):
+        result = gmmedit("sample", "--run", tmp_path / "x", "--gan", trained, "--do", *wrong)
         assert result.exit_code == 2 and named in result.output
     result = gmmedit("sample", "--run", tmp_path / "x", "--do", "gender=male")
     assert result.exit_code == 2 and "no causes" in result.output
@@ -196,6 +201,14 @@ def test_samples_follow_an_intervention(trained: Path, tmp_path: Path) -> None:
 def test_unknown_attributes_are_refused(tmp_path: Path) -> None:
     result = gmmedit("train", "bigan", "--attr", "smiel", "--out", tmp_path, "--size", 16)
     assert result.exit_code == 2 and "smile" in result.output
+
+
+def test_no_log_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("my notes")
+    (tmp_path / "bigan.jsonl").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(InputError, match="symbolic link"):
+        train(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "my notes"
 
 
 def test_data_without_labels_are_refused(tmp_path: Path) -> None:

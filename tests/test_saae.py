@@ -234,6 +234,21 @@ def test_generate_writes_a_labelled_data_set(trained: Path, fitted: Path, tmp_pa
     assert silent.exit_code == 2 and "--classifier" in silent.stderr
 
 
+def test_generate_writes_through_no_link_and_misses_no_image(trained: Path, tmp_path: Path) -> None:
+    mine, out = tmp_path / "mine.txt", tmp_path / "data"
+    mine.write_text("my notes")
+    out.mkdir()
+    (out / "labels.csv.partial").symlink_to(mine)
+    words = ("generate", "--gan", trained, "-n", 2, "--data-out", out)
+    result = gmmedit(*words)
+    assert result.exit_code == 2 and "symbolic link" in result.output and mine.read_text() == "my notes"
+    (out / "labels.csv.partial").unlink()
+    done(*words)
+    (out / "000001.png").unlink()
+    result = gmmedit(*words)
+    assert result.exit_code == 2 and "000001.png, which is missing" in result.output
+
+
 def test_settings_are_read_from_yaml(tmp_path: Path) -> None:
     path = tmp_path / "saae.yaml"
     path.write_text("phases: [{train: both, steps: 30}, {train: critic, steps: 10, lr: 0.5}]\nstyle: 8\n")

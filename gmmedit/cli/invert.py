@@ -64,6 +64,7 @@ def invert(
     """
     from gmmedit import config as settings
     from gmmedit.cli.tables import show_inversions
+    from gmmedit.editing.photographs import list_photographs
     from gmmedit.stages import invert as stage
 
     flags = {"space": space, "steps": steps, "crop": crop, "encoder": encoder, "features": features}
@@ -72,6 +73,7 @@ def invert(
         run, out = out, None  # a run folder of its own
     with suppress(Incomplete), open_execution(run, device, 1, force, restart, quiet, trust) as execution:
         if gan is not None:
+            list_photographs(images)  # refused before samples are drawn
             draw_samples(run, resolved.sample, execution)
         tuning = resolved.tune if tune else None
         path, refused = stage.run(run, resolved.invert, images, execution, landmarks, tuning, out)

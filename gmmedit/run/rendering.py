@@ -186,6 +186,8 @@ def find_changes(generator: Generator, settings: SampleSettings) -> dict[int, in
         values = generator.causes[names.index(name)][1]
         if value not in values:
             raise InputError(f"--do {text!r}: {name} has no value {value!r}", hint=nearest(value, values))
+        if names.index(name) in found:
+            raise InputError(f"--do {text!r}: {name} is set twice", hint="one value for each attribute")
         found[names.index(name)] = values.index(value)
     return found
 

@@ -116,6 +116,22 @@ def write_file(path: Path, content: bytes | memoryview, synced: bool = True) -> 
     publish(path, build, synced)
 
 
+def append_file(path: Path, content: bytes) -> None:
+    """Add to the end of a file, which is created if needed. OSError: it is a link, which might lead to any file."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(handle, "ab") as file:
+        file.write(content)
+
+
+def cut_file(path: Path, size: int) -> None:
+    """Cut a file to so many bytes. OSError: there is none, or it is a link, which might lead to any file."""
+    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(handle, size)
+    finally:
+        os.close(handle)
+
+
 def write_new(path: Path, content: bytes, force: bool) -> None:
     """Write a whole file, and create its folder. InputError: it exists with other contents, and `force` is off."""
     with writing(path):

@@ -24,7 +24,7 @@ from gmmedit.pictures.sheets import contact_sheet, to_png
 from gmmedit.run.prior import record_prior
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.storage import lock, write_file
+from gmmedit.runtime.storage import append_file, cut_file, lock, write_file
 
 TABLE, SETTINGS, SHEET = "labels.csv", "settings.json", "sheet.png"
 SHEET_ROWS, SHEET_COLUMNS = 8, 12
@@ -46,6 +46,7 @@ def run(folder: Path, settings: SampleSettings, classifier: str | None, executio
     with lock(path), writing(path):
         claim_folder(folder, describe_settings(renderer, network))
         if path.exists():
+            check_images(path)
             execution.kept.add(path)
             return path
         unfinished = path.with_name(f"{TABLE}.partial")
@@ -100,6 +101,15 @@ def read_settings(path: Path) -> dict[str, object]:
         raise InputError(f"{path} cannot be read", hint="choose another --data-out") from error
 
 
+def check_images(table: Path) -> None:
+    """InputError: an image that the finished table lists is not there any more."""
+    with table.open(encoding="utf-8", newline="") as file:
+        missing = [row[0] for row in list(csv.reader(file))[1:] if not (table.parent / row[0]).is_file()]
+    if missing:
+        message = f"{table} lists {missing[0]}, which is missing"
+        raise InputError(message, hint=f"generate into another --data-out, or remove {table.parent}")
+
+
 def cut_to_chunks(unfinished: Path) -> int:
     """Cut the unfinished table back to whole chunks of lines; how many images it lists."""
     if not unfinished.exists():
@@ -107,7 +117,7 @@ def cut_to_chunks(unfinished: Path) -> int:
     lines = unfinished.read_bytes().splitlines(keepends=True)
     whole = [line for line in lines if line.endswith(b"\n")]
     done = max(0, len(whole) - 1) // CHUNK * CHUNK
-    os.truncate(unfinished, sum(map(len, whole[: done + 1])) if done else 0)
+    cut_file(unfinished, sum(map(len, whole[: done + 1])) if done else 0)
     return done
 
 
@@ -182,5 +192,4 @@ def append_lines(path: Path, rows: list[Row]) -> None:
     """Add lines of a CSV to a file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    with path.open("ab") as file:
-        file.write(text.getvalue().encode())
+    append_file(path, text.getvalue().encode())

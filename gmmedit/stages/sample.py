@@ -26,6 +26,7 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
     prepare(execution)
     path, settings = folder / "samples.h5", record_prior(settings)
     renderer = Renderer(generators.load(settings.gan, execution.device, trusted=True), settings)
+    _ = renderer.prior  # refused before anything is written
     settings = settings.model_copy(update={"gan": artifacts.network_source(settings.gan)})
     spec = run_spec(renderer.generator, settings)
     if artifacts.is_up_to_date(path, spec, execution):

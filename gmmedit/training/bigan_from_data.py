@@ -8,7 +8,7 @@ import torch
 
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
-from gmmedit.networks.bigan import BiGAN, BiGANConfig, save_bigan
+from gmmedit.networks.bigan import MOST_ATTRIBUTES, BiGAN, BiGANConfig, save_bigan
 from gmmedit.run.graphs import read_directed
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
@@ -55,7 +55,10 @@ def read_graph(graph: str) -> tuple[str, Edges]:
 def size_bigan(
     data: DataSet, labels: Labels, request: DataRequest, graph: str, edges: tuple[tuple[int, int], ...], attention: bool
 ) -> BiGANSettings:
-    """Settings for images of that size and those attributes."""
+    """Settings for images of that size and those attributes. InputError: there are too many of them."""
+    if len(labels.attributes) > MOST_ATTRIBUTES:
+        message = f"{data.name} has {len(labels.attributes)} attributes, at most {MOST_ATTRIBUTES} can be causes"
+        raise InputError(message, hint="choose some with --attr")
     channels, size, _ = data.image_shape
     widths = tuple(max(NARROWEST, min(WIDEST, 1024 // 2**i)) for i in range(2, size.bit_length()))
     attributes = tuple((attribute.name, tuple(attribute.values)) for attribute in labels.attributes)

@@ -2,14 +2,13 @@
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gmmedit.errors import InputError
-from gmmedit.runtime.storage import write_file
+from gmmedit.runtime.storage import append_file, cut_file, write_file
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -43,10 +42,9 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
 def cut_log(path: Path, saved: dict[str, Any] | None) -> None:
     """Remove the log's lines of steps after the checkpoint, which will be repeated."""
     if path.exists():
-        os.truncate(path, min(saved["logged"] if saved else 0, path.stat().st_size))
+        cut_file(path, min(saved["logged"] if saved else 0, path.stat().st_size))
 
 
 def append_log(path: Path, values: dict[str, Any]) -> None:
     """Add a line to the log, as JSON."""
-    with path.open("a") as log:
-        log.write(json.dumps(values) + "\n")
+    append_file(path, f"{json.dumps(values)}\n".encode())
