@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from gmmedit.cli.output import print_logged, print_written
+from gmmedit.errors import printable
 
 if TYPE_CHECKING:
     from gmmedit.stages.verify import Check
@@ -208,7 +209,8 @@ def show_description(facts: dict[str, Any]) -> None:
             console.print(table)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
-            console.print(f"[bold]{key}[/bold]  {escape(text.strip())}", highlight=False, soft_wrap=True)
+            lines = "\n".join(map(printable, text.strip().split("\n")))  # a received file may hold control characters
+            console.print(f"[bold]{escape(printable(key))}[/bold]  {escape(lines)}", highlight=False, soft_wrap=True)
 
 
 def print_tables(parts: Sequence[Mapping[str, Any]]) -> None:
