@@ -219,4 +219,16 @@ def _verdict(
         return moved
     worst = max(others, key=lambda column: change[column])
     average = np.mean([change[column] for column in others])
-    return f"{moved}; other labels changed by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
+    text = f"{moved}; other labels changed by {average:.3f} on average, most {named[worst]} ({change[worst]:.3f})"
+    flips = count_flips(before, after, owner, held)
+    lost = ", ".join(f"{edits.attributes[a][0]} in {count}" for a, count in flips.items() if count)
+    return f"{text}; another value: {lost} of {len(before)} images" if lost else text
+
+
+def count_flips(before: np.ndarray, after: np.ndarray, owner: list[int], attributes: list[int]) -> dict[int, int]:
+    """In how many images the most probable value of each attribute changes, from labels (N, K) before and after.
+
+    owner: the attribute of each of the K categories.
+    """
+    columns = {a: [column for column, name in enumerate(owner) if name == a] for a in attributes}
+    return {a: int((before[:, c].argmax(1) != after[:, c].argmax(1)).sum()) for a, c in columns.items()}
