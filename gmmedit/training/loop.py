@@ -7,7 +7,7 @@ samples*.png, and at the end NAME.safetensors. A training that was stopped or ki
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,23 +85,41 @@ def resume(trainer: Trainer, out: Path) -> None:
     check_settings(saved["settings"], trainer.settings, path)
     try:
         trainer.load_state(saved)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if out_of_memory(error):
             raise
         raise unusable(path, error) from error
 
 
 def check_settings(there: dict[str, Any], settings: Any, path: Path) -> None:
-    """InputError: a checkpoint's settings are not these. A field that it lacks had its present default."""
-    defaults = {field.name: field.default for field in fields(settings)}
-    different = [
-        f"{key} is {old} there and {now} now"
-        for key, now in asdict(settings).items()
-        if (old := there.get(key, defaults[key])) != now
-    ]
+    """InputError: a checkpoint's settings are not these, or no settings. A field that it lacks had its default."""
+    known, present = default_settings(settings) | there, asdict(settings)
+    for key, now in present.items():
+        if key not in known or not alike(known[key], now):
+            reason = f"its setting {key} is missing or of another type"
+            raise unusable(path, ValueError(reason))
+    different = [f"{key} is {known[key]} there and {now} now" for key, now in present.items() if known[key] != now]
     if different:
         message = f"{path} was created with different settings: {summarise_differences(different)}"
         raise InputError(message, hint="choose another --out")
+
+
+def default_settings(settings: Any) -> dict[str, Any]:
+    """The defaults of the fields that have one, as in `asdict`."""
+    found = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    return {name: asdict(value) if is_dataclass(value) else value for name, value in found.items()}  # type: ignore[arg-type]
+
+
+def alike(old: Any, now: Any) -> bool:
+    """Whether two settings are of the same kind, also inside, so that they can be compared; None is like any."""
+    if isinstance(now, dict) and isinstance(old, dict):
+        return all(alike(old[key], now[key]) for key in old.keys() & now.keys())
+    if isinstance(now, list | tuple) and isinstance(old, list | tuple):
+        return all(map(alike, old, now))
+    if now is None and isinstance(old, dict | list | tuple):
+        return True
+    kinds = ((bool, int, float), (str,))
+    return old is None or any(isinstance(old, kind) and (now is None or isinstance(now, kind)) for kind in kinds)
 
 
 def checkpoint(trainer: Trainer, out: Path) -> None:
