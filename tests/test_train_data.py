@@ -17,6 +17,7 @@ from small_data import write_idx, write_images, write_table
 
 from gmmedit import classifiers, datasets, generators
 from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.discovery.training import read_history
 from gmmedit.errors import InputError
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
@@ -183,6 +184,21 @@ def test_a_checkpoint_without_a_setting_is_refused(tmp_path: Path) -> None:
     loop.check_settings({"data": "a"}, settings, tmp_path)
     with pytest.raises(InputError, match="cannot be read: its setting data is missing"):
         loop.check_settings({"lr": 0.1}, settings, tmp_path)
+
+
+def test_foreign_lines_of_a_log_are_skipped(tmp_path: Path) -> None:
+    good = {"images": 1, "contrast": 0.5, "entropy": 0.5, "told": 0.5, "images_per_second": 1.0}
+    others = [good | {"told": "x"}, good | {"told": None}, good | {"told": 10**400}, {"images": 3}]
+    lines = [json.dumps(line) for line in (good, *others, good | {"images": 2})]
+    log = tmp_path / "contrast.jsonl"
+    log.write_text("\n".join(["nothing", "[1]", *lines]) + "\n")
+    assert read_history(log)["told"] == [0.5, 0.5]
+    assert read_history(tmp_path / "none.jsonl")["told"] == []
+    settings = size_generator(datasets.load("shapes", 16), DataRequest("shapes"))
+    training = GANTraining(settings, np.zeros((8, 16, 16, 3), np.uint8))
+    log.rename(tmp_path / f"{training.name}.jsonl")
+    loop.show(training, tmp_path)
+    assert (tmp_path / f"{training.name}.png").exists()
 
 
 def make_plain(path: Path) -> None:

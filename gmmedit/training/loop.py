@@ -19,10 +19,9 @@ from gmmedit.errors import InputError, RunError, out_of_memory, summarise_differ
 from gmmedit.pictures.curves import draw_curves
 from gmmedit.pictures.sheets import to_png
 from gmmedit.runtime.execution import Execution
-from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
 from gmmedit.training.base import Step, Trainer
-from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint, unusable
+from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, read_log, save_checkpoint, unusable
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
 SHOWN_LOSSES = 2  # in a line of progress
@@ -58,8 +57,8 @@ def run_training(
             execution.stop.check()
         if processes.main:
             checkpoint(trainer, out)
-            show(trainer, out)
             save(path)
+            show(trainer, out)
     return path
 
 
@@ -166,11 +165,10 @@ def show(trainer: Trainer, out: Path, suffix: str = "") -> None:
     images = trainer.sheet()
     if images is not None:
         write_file(out / f"samples{suffix}.png", to_png(join_sheet(images)))
-    log = out / f"{trainer.name}.jsonl"
-    lines = read_json_lines(log, {"images"})[0] if log.exists() else []
-    if len(lines) > 1:
-        names = [name for name in lines[-1] if name not in NO_CURVE]
-        shown = [line for line in lines if all(name in line for name in names)]
+    lines = read_log(out / f"{trainer.name}.jsonl", {"images", "images_per_second"})
+    names = [name for name in lines[-1] if name not in NO_CURVE] if lines else []
+    shown = [line for line in lines if all(name in line for name in names)]
+    if names and len(shown) > 1:
         curves = {name: [float(line[name]) for line in shown] for name in names}
         write_file(out / f"{trainer.name}.png", to_png(draw_curves([line["images"] for line in shown], curves)))
 
