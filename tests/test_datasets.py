@@ -195,10 +195,26 @@ def test_corrupt_files_among_many_are_named_counted_and_replaced(tmp_path: Path)
     good = (tmp_path / "000003.png").read_bytes()
     (tmp_path / "000003.png").write_bytes(good[: len(good) // 2])
     data = datasets.load(str(tmp_path))
-    images, labels, _ = data.batch([3, 4])
+    assert isinstance(data, folder.Folder)
+    images, labels, _ = data.batch([3, data.read_row(3)[0]])
     assert torch.equal(images[0], images[1]) and labels[0].tolist() == labels[1].tolist()
     (note,) = data.notes
     assert note.startswith("1 of 24 images left out: 000003.png: ")
+
+
+def test_an_unreadable_image_is_replaced_by_one_that_trains_and_is_labelled(tmp_path: Path) -> None:
+    names = write_images(tmp_path)
+    held = datasets.load(str(tmp_path)).held_out().tolist()
+    wanted = held[0] - 1  # the row after it is held out, the next one has no label
+    lines = [f"{name},{'' if i == held[0] + 1 else 'ab'[i % 2]}" for i, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,kind", *lines]) + "\n")
+    for row in (wanted, held[0]):
+        (tmp_path / names[row]).write_bytes(b"nothing")
+    data = datasets.load(str(tmp_path))
+    assert isinstance(data, folder.Folder) and wanted not in held and held[0] + 2 not in held
+    assert data.read_row(wanted)[0] == held[0] + 2
+    assert data.read_row(held[0])[0] == held[1]
+    assert data.batch([wanted])[1].min() >= 0
 
 
 def test_a_folder_of_which_nothing_can_be_read(tmp_path: Path) -> None:

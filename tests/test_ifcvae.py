@@ -24,7 +24,7 @@ from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import ifcvae_from_data, ifcvae_settings, loop
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.ifcvae_from_data import train_ifcvae
-from gmmedit.training.ifcvae_gan import joint_rates
+from gmmedit.training.ifcvae_gan import Moments, joint_rates
 from gmmedit.training.ifcvae_result import make_sheet
 
 PAIRS = (("smile", ("no", "yes")), ("hat", ("none", "straw")))
@@ -113,6 +113,15 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step is logged and saved."""
     for name in ("LOG_EVERY", "CHECKPOINT_EVERY"):
         monkeypatch.setattr(loop, name, 1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, -1.0])
+def test_moments_of_a_diverged_training_draw_what_is_not_finite(value: float) -> None:
+    moments = Moments(3)
+    moments.covariance.fill_(value)
+    assert moments.draw(torch.ones(2, 3)).isnan().all()
+    moments.covariance.copy_(torch.eye(3))
+    assert moments.draw(torch.ones(2, 3)).tolist() == [[1.0] * 3] * 2
 
 
 @pytest.mark.usefixtures("tiny", "watched")

@@ -283,6 +283,11 @@ def make_sizes(path: Path) -> None:
     Image.new("RGB", (9, 9)).save(path / names[3])
 
 
+def make_unspeakable(path: Path) -> None:
+    lines = [f'{name},"{"a" if i % 2 else "b"}\nc"' for i, name in enumerate(write_images(path, 40))]
+    (path / "labels.csv").write_text("\n".join(["file,kind", *lines]) + "\n")
+
+
 def make_broken(path: Path) -> None:
     path.mkdir()
     (path / "broken.ttf").write_bytes(b"no typeface")
@@ -292,6 +297,7 @@ def make_broken(path: Path) -> None:
     ("make", "words", "message"),
     [
         (make_sizes, (), "images of different sizes"),
+        (make_unspeakable, ("--size", 16), "has a value of 'kind' called"),
         (make_broken, (), "0 of 1 typefaces can be used"),
         (make_few, (), "training typefaces, at least 8"),
         (make_unlabelled, ("--size", 16), "has no attribute"),

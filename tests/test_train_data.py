@@ -1,10 +1,12 @@
 """`train stylegan2` and `train classifier` on a user's images: what comes out opens, and resumes to the same bytes."""
 
+import copy
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, make_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from small_data import write_idx, write_images, write_table
 
 from gmmedit import classifiers, datasets, generators
 from gmmedit.classifiers.convnet import ConvNet
+from gmmedit.discovery.training import read_history
 from gmmedit.errors import InputError
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
@@ -140,6 +143,62 @@ def test_a_checkpoint_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="checkpoint cannot be read: it has no") as caught:
         loop.resume(training, tmp_path)
     assert "remove it" in caught.value.hint
+
+
+def shrink_optimiser(state: dict[str, Any]) -> None:
+    remembered = state["g_adam"]["state"][0]
+    remembered["exp_avg"] = torch.zeros(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.update(step="7"),
+        lambda state: state.update(step=-1),
+        lambda state: state.update(step=10**9),
+        lambda state: state.update(phase=99),
+        lambda state: state["settings"].update(batch="x"),
+        lambda state: state["settings"].update(batch=torch.zeros(3)),
+        lambda state: state["settings"].update(network=[1]),
+        shrink_optimiser,
+    ],
+)
+def test_a_damaged_state_is_refused(damage: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    settings = size_generator(datasets.load("shapes", 16), DataRequest("shapes"))
+    training = GANTraining(settings, np.zeros((8, 16, 16, 3), np.uint8))
+    for parameter in training.g.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    training.g_adam.step()
+    state = copy.deepcopy(training.state()) | {"logged": 0}
+    torch.save(state, tmp_path / f"{training.name}.checkpoint")
+    loop.resume(training, tmp_path)
+    damage(state)
+    torch.save(state, tmp_path / f"{training.name}.checkpoint")
+    with pytest.raises(InputError, match="checkpoint cannot be read: ") as caught:
+        loop.resume(training, tmp_path)
+    assert "remove it" in caught.value.hint and "MISSING" not in caught.value.message
+
+
+def test_a_checkpoint_without_a_setting_is_refused(tmp_path: Path) -> None:
+    settings = make_dataclass("Settings", [("data", str), ("lr", float, 0.1)])("a")
+    loop.check_settings({"data": "a"}, settings, tmp_path)
+    with pytest.raises(InputError, match="cannot be read: its setting data is missing"):
+        loop.check_settings({"lr": 0.1}, settings, tmp_path)
+
+
+def test_foreign_lines_of_a_log_are_skipped(tmp_path: Path) -> None:
+    good = {"images": 1, "contrast": 0.5, "entropy": 0.5, "told": 0.5, "images_per_second": 1.0}
+    others = [good | {"told": "x"}, good | {"told": None}, good | {"told": 10**400}, {"images": 3}]
+    lines = [json.dumps(line) for line in (good, *others, good | {"images": 2})]
+    log = tmp_path / "contrast.jsonl"
+    log.write_text("\n".join(["nothing", "[1]", *lines]) + "\n")
+    assert read_history(log)["told"] == [0.5, 0.5]
+    assert read_history(tmp_path / "none.jsonl")["told"] == []
+    settings = size_generator(datasets.load("shapes", 16), DataRequest("shapes"))
+    training = GANTraining(settings, np.zeros((8, 16, 16, 3), np.uint8))
+    log.rename(tmp_path / f"{training.name}.jsonl")
+    loop.show(training, tmp_path)
+    assert (tmp_path / f"{training.name}.png").exists()
 
 
 def make_plain(path: Path) -> None:

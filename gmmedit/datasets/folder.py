@@ -1,7 +1,7 @@
 """A folder of images with a table of labels: a CSV, or CelebA's `img_align_celeba` and `list_attr_celeba.txt`.
 
 Images are decoded when they are asked for. A file that turns out to be unreadable is replaced by the next readable one
-of the list, so that rows keep their numbers, and is named in `notes`.
+of the list that is as well labelled and no less trained on, so that rows keep their numbers, and is named in `notes`.
 """
 
 import math
@@ -43,6 +43,7 @@ class Folder(DataSet):
         self.attributes = tuple(column.attribute for column in columns)
         values = [column.values for column in columns]
         self.values = torch.from_numpy(np.stack(values, axis=1) if values else np.empty((len(files), 0), np.int64))
+        self.apart = np.isin(np.arange(len(self)), self.held_out())
         self.broken: dict[int, str] = {}
         self.image_shape = self.probe()
         listed = [(file.name, file.stat().st_size) for file in self.files]
@@ -93,18 +94,34 @@ class Folder(DataSet):
         return shape[0], shape[1], shape[2]
 
     def read_row(self, row: int) -> tuple[int, Tensor]:
-        """The row's image, or the next readable one's, and whose it is."""
-        for other in range(row, row + len(self)):
-            read = self.try_row(other % len(self))
+        """The row's image, or that of the first readable one of its stand-ins, and whose it is.
+
+        RunError: none can be read, or it is of another size.
+        """
+        for other in self.stand_ins(row):
+            read = self.try_row(other)
             if read is not None:
                 if tuple(read.shape) != self.image_shape:
-                    name = self.files[other % len(self)]
+                    name = self.files[other]
                     message = (
                         f"{name} is {read.shape[2]}x{read.shape[1]}, others {self.image_shape[2]}x{self.image_shape[1]}"
                     )
                     raise RunError(message, hint="--size 64 crops and resizes all of them")
-                return other % len(self), read
-        raise RunError(f"{self.name}: no image can be read any more", hint="check the disk")
+                return other, read
+        message = f"{self.name}: {self.broken[row]}, and no other image can stand in for it"
+        raise RunError(message, hint="check the disk, or add images with the same labels")
+
+    def stand_ins(self, row: int) -> Iterator[int]:
+        """The row, then those after it, in a circle, that have all the labels that it has.
+
+        They are held out if it is, and train if it trains; for a held-out one, those that train follow.
+        """
+        yield row
+        known = self.values[row] >= 0
+        for apart in (True, False) if self.apart[row] else (False,):
+            for other in (number % len(self) for number in range(row + 1, row + len(self))):
+                if self.apart[other] == apart and bool((self.values[other] >= 0)[known].all()):
+                    yield other
 
     def try_row(self, row: int) -> Tensor | None:
         """The row's image (C, H, W) in [-1, 1]; None: it cannot be read."""

@@ -20,10 +20,9 @@ from gmmedit.discovery.network import CodeNetwork
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.runtime.execution import Execution
-from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.training import loop
 from gmmedit.training.base import Trainer
-from gmmedit.training.checkpoints import read_checkpoint
+from gmmedit.training.checkpoints import read_checkpoint, read_log
 
 KEY = "discovery"
 LOG_EVERY = 10  # steps
@@ -152,7 +151,7 @@ def save_contrast(contrast: ContrastTraining, path: Path) -> None:
 
 def read_history(log: Path) -> dict[str, list[float]]:
     """The steps and losses of a training's log; empty if it took fewer than LOG_EVERY steps."""
-    lines = read_json_lines(log, {"images"})[0] if log.exists() else []
     names = ("contrast", "entropy", "told")
+    lines = read_log(log, {"images", *names})
     history: dict[str, list[float]] = {name: [float(line[name]) for line in lines] for name in names}
     return {"step": [float(LOG_EVERY * (i + 1)) for i in range(len(lines))], **history}

@@ -53,9 +53,14 @@ class Trainer(ABC):
         return members | {"step": self.step, "settings": asdict(self.settings)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Resume from a `state` of the same settings. KeyError or RuntimeError: it is of another network."""
+        """Resume from a `state` of the same settings. KeyError, ValueError, RuntimeError: it is of another network."""
         for name in self.stateful:
-            getattr(self, name).load_state_dict(state[name])
+            member = getattr(self, name)
+            member.load_state_dict(state[name])
+            if isinstance(member, torch.optim.Optimizer):
+                check_optimiser(member, name)
+        if type(state["step"]) is not int or not 0 <= state["step"] <= self.steps:
+            raise ValueError(f"its step {state['step']!r} is not one of 0 to {self.steps}")
         self.step = state["step"]
 
     def __iter__(self) -> Iterator[Step]:
@@ -64,6 +69,16 @@ class Trainer(ABC):
             losses = self.take_step()
             self.step += 1
             yield Step(self.step * self.batch, losses, self.batch / (time.perf_counter() - start))
+
+
+def check_optimiser(optimiser: torch.optim.Optimizer, name: str) -> None:
+    """ValueError: what it remembers of a parameter is not of the parameter's shape."""
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            for key, value in optimiser.state.get(parameter, {}).items():
+                wanted = torch.Size() if key == "step" else parameter.shape
+                if not isinstance(value, torch.Tensor) or value.shape != wanted:
+                    raise ValueError(f"{key} of {name} is not of the shape {tuple(wanted)}")
 
 
 @torch.no_grad()

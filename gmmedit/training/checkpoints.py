@@ -2,12 +2,14 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gmmedit.errors import InputError
+from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import append_file, cut_file, write_file
 
 
@@ -48,3 +50,17 @@ def cut_log(path: Path, saved: dict[str, Any] | None) -> None:
 def append_log(path: Path, values: dict[str, Any]) -> None:
     """Add a line to the log, as JSON."""
     append_file(path, f"{json.dumps(values)}\n".encode())
+
+
+def read_log(path: Path, names: set[str]) -> list[dict[str, float]]:
+    """The lines of a log, which may be missing, that have at least these names and hold finite numbers alone."""
+    lines = read_json_lines(path, names)[0] if path.exists() else []
+    return [line for line in lines if all(map(is_number, line.values()))]
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that fits a float, and is finite."""
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False

@@ -217,8 +217,9 @@ class Moments(nn.Module):
         self.covariance.lerp_(centred.T @ centred / len(z), share)
 
     def draw(self, noise: Tensor) -> Tensor:
-        """Standard normal noise (N, dims) as draws of z."""
-        return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
+        """Standard normal noise (N, dims) as draws of z; NaN, as losses then are, where the covariance is none."""
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        return self.mean + noise @ factor.masked_fill(failed > 0, torch.nan).T
 
 
 def make_adversary(dims: int, width: int, units: int) -> nn.Sequential:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from gmmedit.datasets import DataSet
+from gmmedit.errors import RunError
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.training.labelled import Labels
 
 MEASURED = 1_024  # held-out images, at most
 WHITENED = 4_096  # training images, at most, whose z get mean 0 and covariance 1
+DIVERGED = "train with another --seed in another --out, or check the data"
 
 
 @torch.no_grad()
@@ -21,14 +23,16 @@ def whiten_identity(network: IFcVAE, data: DataSet, labels: Labels) -> IFcVAE:
     """A copy in whose coordinates draws of training images' z have mean 0 and covariance 1, as the prior has.
 
     The divergence alone leaves them correlated. The linear layers that make z and that take it are changed, so that
-    encoding and decoding an image gives the same as before.
+    encoding and decoding an image gives the same as before. RunError: the training has diverged.
     """
     device = network.rates.device
     rows = np.array_split(spread(labels.train, WHITENED), 32)
     parts = [network.encoder(data.images(part).to(device)) for part in rows if len(part)]
     means = torch.cat([part[0] for part in parts]).double()
     variance = torch.cat([part[1] for part in parts]).double().exp().mean(0)
-    factor = torch.linalg.cholesky(torch.cov(means.T) + variance.diag())  # z = mean + factor x
+    factor, failed = torch.linalg.cholesky_ex(torch.cov(means.T) + variance.diag())  # z = mean + factor x
+    if failed or not factor.isfinite().all():
+        raise RunError("ifcvae-gan: its codes of the training images stopped being finite", hint=DIVERGED)
     whitened, units, size = copy.deepcopy(network), network.config.units, network.config.identity
     head, start = whitened.encoder.identity, whitened.decoder.start
     shifted = torch.cat([head.weight[:size], (head.bias[:size] - means.mean(0))[:, None]], dim=1).double()

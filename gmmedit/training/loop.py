@@ -7,7 +7,7 @@ samples*.png, and at the end NAME.safetensors. A training that was stopped or ki
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from gmmedit.errors import InputError, RunError, out_of_memory, summarise_differ
 from gmmedit.pictures.curves import draw_curves
 from gmmedit.pictures.sheets import to_png
 from gmmedit.runtime.execution import Execution
-from gmmedit.runtime.regular_files import read_json_lines
 from gmmedit.runtime.storage import write_file
 from gmmedit.training.base import Step, Trainer
-from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, save_checkpoint, unusable
+from gmmedit.training.checkpoints import append_log, cut_log, read_checkpoint, read_log, save_checkpoint, unusable
 
 CHECKPOINT_EVERY, SHEET_EVERY, LOG_EVERY = 250, 750, 100  # steps
 SHOWN_LOSSES = 2  # in a line of progress
@@ -58,8 +57,8 @@ def run_training(
             execution.stop.check()
         if processes.main:
             checkpoint(trainer, out)
-            show(trainer, out)
             save(path)
+            show(trainer, out)
     return path
 
 
@@ -85,23 +84,41 @@ def resume(trainer: Trainer, out: Path) -> None:
     check_settings(saved["settings"], trainer.settings, path)
     try:
         trainer.load_state(saved)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if out_of_memory(error):
             raise
         raise unusable(path, error) from error
 
 
 def check_settings(there: dict[str, Any], settings: Any, path: Path) -> None:
-    """InputError: a checkpoint's settings are not these. A field that it lacks had its present default."""
-    defaults = {field.name: field.default for field in fields(settings)}
-    different = [
-        f"{key} is {old} there and {now} now"
-        for key, now in asdict(settings).items()
-        if (old := there.get(key, defaults[key])) != now
-    ]
+    """InputError: a checkpoint's settings are not these, or no settings. A field that it lacks had its default."""
+    known, present = default_settings(settings) | there, asdict(settings)
+    for key, now in present.items():
+        if key not in known or not alike(known[key], now):
+            reason = f"its setting {key} is missing or of another type"
+            raise unusable(path, ValueError(reason))
+    different = [f"{key} is {known[key]} there and {now} now" for key, now in present.items() if known[key] != now]
     if different:
         message = f"{path} was created with different settings: {summarise_differences(different)}"
         raise InputError(message, hint="choose another --out")
+
+
+def default_settings(settings: Any) -> dict[str, Any]:
+    """The defaults of the fields that have one, as in `asdict`."""
+    found = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    return {name: asdict(value) if is_dataclass(value) else value for name, value in found.items()}  # type: ignore[arg-type]
+
+
+def alike(old: Any, now: Any) -> bool:
+    """Whether two settings are of the same kind, also inside, so that they can be compared; None is like any."""
+    if isinstance(now, dict) and isinstance(old, dict):
+        return all(alike(old[key], now[key]) for key in old.keys() & now.keys())
+    if isinstance(now, list | tuple) and isinstance(old, list | tuple):
+        return all(map(alike, old, now))
+    if now is None and isinstance(old, dict | list | tuple):
+        return True
+    kinds = ((bool, int, float), (str,))
+    return old is None or any(isinstance(old, kind) and (now is None or isinstance(now, kind)) for kind in kinds)
 
 
 def checkpoint(trainer: Trainer, out: Path) -> None:
@@ -148,11 +165,10 @@ def show(trainer: Trainer, out: Path, suffix: str = "") -> None:
     images = trainer.sheet()
     if images is not None:
         write_file(out / f"samples{suffix}.png", to_png(join_sheet(images)))
-    log = out / f"{trainer.name}.jsonl"
-    lines = read_json_lines(log, {"images"})[0] if log.exists() else []
-    if len(lines) > 1:
-        names = [name for name in lines[-1] if name not in NO_CURVE]
-        shown = [line for line in lines if all(name in line for name in names)]
+    lines = read_log(out / f"{trainer.name}.jsonl", {"images", "images_per_second"})
+    names = [name for name in lines[-1] if name not in NO_CURVE] if lines else []
+    shown = [line for line in lines if all(name in line for name in names)]
+    if names and len(shown) > 1:
         curves = {name: [float(line[name]) for line in shown] for name in names}
         write_file(out / f"{trainer.name}.png", to_png(draw_curves([line["images"] for line in shown], curves)))
 

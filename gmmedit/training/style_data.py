@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.attributes import Attribute, check_addressable
 from gmmedit.datasets import DataSet
 from gmmedit.datasets.glyphs import Glyphs
 from gmmedit.errors import InputError, nearest
@@ -140,7 +140,10 @@ def split_styles(data: DataSet, name: str | None) -> StyleData:
 
 
 def choose_content(data: DataSet, name: str | None) -> Attribute:
-    """The attribute of that name, or the first. InputError: there is none, or it has too many values."""
+    """The attribute of that name, or the first.
+
+    InputError: there is none, it has too many values, or edits could not name it or one of them.
+    """
     known = {attribute.name: attribute for attribute in data.attributes}
     if not known:
         raise InputError(
@@ -152,4 +155,5 @@ def choose_content(data: DataSet, name: str | None) -> Attribute:
     if len(chosen.values) > MOST_CONTENTS:
         message = f"{chosen.name} has {len(chosen.values)} values, content may have {MOST_CONTENTS}"
         raise InputError(message, hint="name another --attr")
+    check_addressable([chosen], data.name, "rename it in the data, or name another --attr")
     return chosen
