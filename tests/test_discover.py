@@ -254,6 +254,16 @@ def test_a_stopped_discovery_resumes_to_the_same_bytes(
     assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
 
 
+def test_images_that_a_stopped_run_lacks_are_made(found: Path, unlabelled: Path, tmp_path: Path) -> None:
+    run, images = copy_of(found, tmp_path), [f"direction_{number:02d}.png" for number in range(4)]
+    for name in ("direction_01.png", "sheet.png"):
+        (run / "directions" / name).unlink()
+    done("discover", "--run", run, "--config", unlabelled.parent / "small.yaml", "--quiet")
+    for name in (*images, "sheet.png"):
+        assert (run / "directions" / name).read_bytes() == (found / "directions" / name).read_bytes()
+    assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
+
+
 @pytest.mark.parametrize("method", ["sefa", "pca", "random", "shift"])
 def test_every_method_finds_orthonormal_directions(method: str, unlabelled: Path, tmp_path: Path) -> None:
     run = copy_of(unlabelled, tmp_path)

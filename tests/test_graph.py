@@ -59,6 +59,15 @@ def test_a_graph_of_true_labels_directs_nothing_on_its_own(tmp_path: Path, table
     assert (tmp_path / "graph.h5").read_bytes() == before
 
 
+def test_pictures_that_a_stopped_run_lacks_are_made(tmp_path: Path, table: Path) -> None:
+    words = ("graph", "--run", tmp_path, "--table", table, "--halves", 0, "--quiet")
+    done(*words)
+    before = (tmp_path / "graph.png").read_bytes()
+    (tmp_path / "graph.png").unlink()
+    done(*words)
+    assert (tmp_path / "graph.png").read_bytes() == before
+
+
 def test_what_the_user_knows_is_in_the_graph(ordered: Path) -> None:
     with artifacts.open(ordered / "graph.h5", "graph") as graph:
         marks, frequency = graph["marks"], graph["frequency"]
