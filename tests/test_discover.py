@@ -310,6 +310,35 @@ def test_a_damaged_chart_or_encoder_is_refused(found: Path, tmp_path: Path) -> N
             reader(damaged)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("directions", np.nan), ("directions", np.inf), ("scale", 0), ("scale", -1), ("scale", np.nan),
+        ("chart/slope", 0), ("chart/mean", np.nan), ("chart/axes", np.inf), ("chart/scale", 0),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_discovery_writes_are_refused(found: Path, tmp_path: Path, name: str, wrong: float) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {key: np.array(old[key]) for key in old.names}
+    arrays[name][(0,) * arrays[name].ndim] = wrong
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays, attrs)
+    with (
+        artifacts.open(tmp_path / "directions.h5") as damaged,
+        pytest.raises(InputError, match="scale|slope|hold") as told,
+    ):
+        read_directions(damaged)
+    assert "gmmedit discover --force" in told.value.hint
+
+
+def test_the_reason_of_an_unsuitable_encoder_is_told(found: Path, tmp_path: Path) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    wrong = {"encoder/code.bias": np.zeros(9, np.float32)}
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays | wrong, attrs)
+    with artifacts.open(tmp_path / "directions.h5") as damaged, pytest.raises(InputError, match=r"code\.bias"):
+        read_encoder(damaged)
+
+
 # Edits
 
 
