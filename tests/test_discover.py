@@ -20,6 +20,7 @@ from gmmedit.discovery.effects import label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
 from gmmedit.discovery.reading import read_directions, read_encoder
 from gmmedit.discovery.training import complete
+from gmmedit.editing.directions import open_mover
 from gmmedit.editing.steps import describe_directions, parse_directions
 from gmmedit.editors.base import Discovered, Unsuitable
 from gmmedit.editors.direction import fit_direction
@@ -374,6 +375,14 @@ def test_edits_without_labels_refuse_what_needs_them(found: Path, tmp_path: Path
     refuse(run, "edit", "--direction", "1", "--inverted", says=("no mixture.h5",))
     refuse(run, "edit", "--direction", "1", "--target", "0.9", says=("--direction cannot be combined",))
     refuse(run, "edit", "--direction", "1", "--index", "999", says=("row 999 is not in",))
+
+
+def test_hints_act_on_the_run_that_they_are_about(found: Path, tmp_path: Path) -> None:
+    with RunFolder(found, Execution()) as run, pytest.raises(InputError, match="directions of W") as told:
+        open_mover(run, ((0, 1.0),), "z")
+    assert told.value.hint == f"run: gmmedit discover --space z --force --run {found}"
+    words = ("sample", "--gan", "avatars", "-n", 2, "--run", tmp_path / "new")
+    check(gmmedit(*words, "--prior", "nosuch.h5"), "--prior nosuch.h5 does not exist", "give a mixture.h5")
 
 
 def test_directions_of_another_generator_are_refused(found: Path, own_run: Path) -> None:
