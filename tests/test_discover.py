@@ -377,6 +377,16 @@ def test_edits_without_labels_refuse_what_needs_them(found: Path, tmp_path: Path
     refuse(run, "edit", "--direction", "1", "--index", "999", says=("row 999 is not in",))
 
 
+def test_a_generator_without_a_name_is_told_by_its_fingerprint(found: Path, tmp_path: Path) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    spec = replace(spec, generator={"fingerprint": "0" * 64})
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays, attrs)
+    with artifacts.open(found / "samples.h5") as samples, artifacts.open(tmp_path / "directions.h5") as directions:
+        with pytest.raises(InputError, match="another generator than .*unnamed 0000"):
+            artifacts.check_parents(directions, samples=samples)
+
+
 def test_hints_act_on_the_run_that_they_are_about(found: Path, tmp_path: Path) -> None:
     with RunFolder(found, Execution()) as run, pytest.raises(InputError, match="directions of W") as told:
         open_mover(run, ((0, 1.0),), "z")
