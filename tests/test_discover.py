@@ -20,6 +20,7 @@ from gmmedit.discovery.effects import label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
 from gmmedit.discovery.reading import read_directions, read_encoder
 from gmmedit.discovery.training import complete
+from gmmedit.editing.directions import open_mover
 from gmmedit.editing.steps import describe_directions, parse_directions
 from gmmedit.editors.base import Discovered, Unsuitable
 from gmmedit.editors.direction import fit_direction
@@ -254,6 +255,16 @@ def test_a_stopped_discovery_resumes_to_the_same_bytes(
     assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
 
 
+def test_images_that_a_stopped_run_lacks_are_made(found: Path, unlabelled: Path, tmp_path: Path) -> None:
+    run, images = copy_of(found, tmp_path), [f"direction_{number:02d}.png" for number in range(4)]
+    for name in ("direction_01.png", "sheet.png"):
+        (run / "directions" / name).unlink()
+    done("discover", "--run", run, "--config", unlabelled.parent / "small.yaml", "--quiet")
+    for name in (*images, "sheet.png"):
+        assert (run / "directions" / name).read_bytes() == (found / "directions" / name).read_bytes()
+    assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
+
+
 @pytest.mark.parametrize("method", ["sefa", "pca", "random", "shift"])
 def test_every_method_finds_orthonormal_directions(method: str, unlabelled: Path, tmp_path: Path) -> None:
     run = copy_of(unlabelled, tmp_path)
@@ -300,6 +311,35 @@ def test_a_damaged_chart_or_encoder_is_refused(found: Path, tmp_path: Path) -> N
             reader(damaged)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("directions", np.nan), ("directions", np.inf), ("scale", 0), ("scale", -1), ("scale", np.nan),
+        ("chart/slope", 0), ("chart/mean", np.nan), ("chart/axes", np.inf), ("chart/scale", 0),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_discovery_writes_are_refused(found: Path, tmp_path: Path, name: str, wrong: float) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {key: np.array(old[key]) for key in old.names}
+    arrays[name][(0,) * arrays[name].ndim] = wrong
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays, attrs)
+    with (
+        artifacts.open(tmp_path / "directions.h5") as damaged,
+        pytest.raises(InputError, match="scale|slope|hold") as told,
+    ):
+        read_directions(damaged)
+    assert "gmmedit discover --force" in told.value.hint
+
+
+def test_the_reason_of_an_unsuitable_encoder_is_told(found: Path, tmp_path: Path) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    wrong = {"encoder/code.bias": np.zeros(9, np.float32)}
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays | wrong, attrs)
+    with artifacts.open(tmp_path / "directions.h5") as damaged, pytest.raises(InputError, match=r"code\.bias"):
+        read_encoder(damaged)
+
+
 # Edits
 
 
@@ -335,6 +375,24 @@ def test_edits_without_labels_refuse_what_needs_them(found: Path, tmp_path: Path
     refuse(run, "edit", "--direction", "1", "--inverted", says=("no mixture.h5",))
     refuse(run, "edit", "--direction", "1", "--target", "0.9", says=("--direction cannot be combined",))
     refuse(run, "edit", "--direction", "1", "--index", "999", says=("row 999 is not in",))
+
+
+def test_a_generator_without_a_name_is_told_by_its_fingerprint(found: Path, tmp_path: Path) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    spec = replace(spec, generator={"fingerprint": "0" * 64})
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays, attrs)
+    with artifacts.open(found / "samples.h5") as samples, artifacts.open(tmp_path / "directions.h5") as directions:
+        with pytest.raises(InputError, match="another generator than .*unnamed 0000"):
+            artifacts.check_parents(directions, samples=samples)
+
+
+def test_hints_act_on_the_run_that_they_are_about(found: Path, tmp_path: Path) -> None:
+    with RunFolder(found, Execution()) as run, pytest.raises(InputError, match="directions of W") as told:
+        open_mover(run, ((0, 1.0),), "z")
+    assert told.value.hint == f"run: gmmedit discover --space z --force --run {found}"
+    words = ("sample", "--gan", "avatars", "-n", 2, "--run", tmp_path / "new")
+    check(gmmedit(*words, "--prior", "nosuch.h5"), "--prior nosuch.h5 does not exist", "give a mixture.h5")
 
 
 def test_directions_of_another_generator_are_refused(found: Path, own_run: Path) -> None:

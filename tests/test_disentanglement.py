@@ -188,6 +188,8 @@ def test_the_command_prints_a_table(small: Path, tmp_path: Path) -> None:
     result = done("disentanglement", "--data", small, "--controls", "pca,random", "--out", tmp_path / "a.json")
     report = json.loads((tmp_path / "a.json").read_text())
     assert list(report["scores"]) == ["pca", "random"] and report["protocol"]["factors"][0] == "floor_hue"
+    done("disentanglement", "--data", small, "--controls", "random", "--out", tmp_path / "a.json", "--quiet")
+    assert list(json.loads((tmp_path / "a.json").read_text())["scores"]) == ["random"]
     assert "dci disentanglement" in result.stdout and "protocol quick: 200 and 100 of 60 images" in result.stdout
 
 
@@ -202,6 +204,26 @@ def test_the_published_protocol_is_the_fields() -> None:
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_refused(words: tuple[str, ...], says: str, small: Path) -> None:
     check(gmmedit("disentanglement", "--data", small, "--quiet", *words), says)
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (("--controls", "random,vea"), ("unknown control 'vea'", "did you mean 'vae'")),
+    (("--size", 7), ("--size 7 is not between 8 and 1024", "--data")),
+    (("--size", 9000), ("--size 9000 is not between", "--size 64")),
+    (("--out", "none/a.json"), ("no folder", "mkdir -p")),
+    (("--out", "."), ("is a folder", "scores.json")),
+    (("--out", "notes.txt"), ("is no result of gmmedit disentanglement", "another --out")),
+    (("--out", "list.json"), ("is no result of gmmedit disentanglement",)),
+])  # fmt: skip
+def test_what_is_wrong_is_told_before_anything_is_measured(
+    words: tuple[object, ...], says: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "load", None)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "list.json").write_text("[1]")
+    check(gmmedit("disentanglement", "--data", "shapes", *words), *says)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_data_without_factors_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from gmmedit.config import GraphSettings
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, sample_causal
 from gmmedit.editors.base import Editor
 from gmmedit.errors import InputError
+from gmmedit.report.graphs import graph_report
 from gmmedit.report.sections.causes import causes_section
 from gmmedit.run.folder import RunFolder
-from gmmedit.run.graphs import DIRECTED, UNDIRECTED
+from gmmedit.run.graphs import DIRECTED, UNDIRECTED, read_directed, read_graph
 from gmmedit.run.knowledge import parse_knowledge
 from gmmedit.runtime.execution import Execution
 from gmmedit.stages import graph as stage
@@ -57,6 +59,15 @@ def test_a_graph_of_true_labels_directs_nothing_on_its_own(tmp_path: Path, table
     assert "up to date" in done("graph", "--run", tmp_path, "--table", table, *FEW).output
     done("graph", "--run", tmp_path, "--table", table, "--force", *FEW)
     assert (tmp_path / "graph.h5").read_bytes() == before
+
+
+def test_pictures_that_a_stopped_run_lacks_are_made(tmp_path: Path, table: Path) -> None:
+    words = ("graph", "--run", tmp_path, "--table", table, "--halves", 0, "--quiet")
+    done(*words)
+    before = (tmp_path / "graph.png").read_bytes()
+    (tmp_path / "graph.png").unlink()
+    done(*words)
+    assert (tmp_path / "graph.png").read_bytes() == before
 
 
 def test_what_the_user_knows_is_in_the_graph(ordered: Path) -> None:
@@ -194,6 +205,10 @@ def test_nothing_follows_along_edges_of_unknown_direction(own_run: Path, table: 
         (("--do", "smile", "--target", "0.9"), ("cannot be combined with --target",)),
         (("--do", "smile:0.5"), ("no strength of its own", "--alpha")),
         (("--do", "smile", "--alpha", "-1"), ("no strength below 0",)),
+        (("--do", "smile:x"), ("--do smile:x: an act has no strength", "--alpha")),
+        (("--do", "=x"), ("--do '=x' cannot be parsed", "NAME[=VALUE], e.g. smile, hair_color=blond\n")),
+        (("--do", "age", "--do", "age=old"), ("--do age is given twice", "--each")),
+        (("--do", "age", "--each", "--alphas", "0,1"), ("--each cannot be combined", "--each --do smile --do age")),
         (("--do", "hat"), ("unknown attribute 'hat'",)),
         (("--do", "hair_color"), ("has 5 values",)),
     ],
@@ -212,6 +227,46 @@ def test_a_missing_graph_and_one_of_other_attributes(own_run: Path, tmp_path: Pa
     rewrite(own_run / "labels.h5", labels=lambda labels: labels[:, ::1])
     rewrite(own_run / "labels.h5", logits=lambda logits: logits + 1)
     check(gmmedit("edit", "--run", own_run, "--do", "smile", "--polish", 0), "another")
+
+
+@pytest.mark.parametrize("damage", ["shape", "cycle", "itself", "one way", "mechanism"])
+def test_a_damaged_graph_is_told(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "graph.h5"
+    (tmp_path / "labels.csv").write_text("a,b,c\n" + "0,1,0\n1,0,1\n1,1,0\n0,0,1\n" * 40)
+    done("graph", "--run", tmp_path, "--table", tmp_path / "labels.csv", "--halves", 0, "--quiet")
+    with artifacts.open(path) as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    marks = np.zeros((3, 3), np.uint8)
+    marks[{"cycle": ([0, 1, 2], [1, 2, 0]), "itself": ([1], [1])}.get(damage, ([0], [0]))] = DIRECTED
+    marks[0, 0] = 0
+    if damage == "one way":
+        marks[0, 1] = UNDIRECTED
+    name = "mechanisms/1" if damage == "mechanism" else "marks"
+    wrong = np.ones((3, 2)) / 2 if damage == "mechanism" else marks
+    if damage != "mechanism":
+        arrays |= {f"mechanisms/{place}": np.array([0.5, 0.5]) for place in range(3)}
+    arrays[name] = wrong
+    if damage == "shape":  # of two of the three attributes
+        spec = replace(spec, sizes={"A": 2})
+        arrays |= {name: array[:2, :2] for name, array in arrays.items() if array.shape == (3, 3)}
+    artifacts.write_whole(path, spec, arrays, attrs | {"forms": 3})
+    with artifacts.open(path) as graph, pytest.raises(InputError, match=f"/{name} is no part of a graph"):
+        read_graph(graph, graph.attributes)
+    with pytest.raises(InputError, match=f"/{name} is no part of a graph"):
+        read_directed(path)
+    with pytest.raises(InputError, match=f"/{name} is no part of a graph"):
+        graph_report(path)
+
+
+@pytest.mark.parametrize("forms", [3, None, {"a": 1}])
+def test_wrong_forms_of_mechanisms_are_not_told(tmp_path: Path, forms: object) -> None:
+    path = tmp_path / "graph.h5"
+    (tmp_path / "labels.csv").write_text("a,b\n" + "0,1\n1,0\n1,1\n0,0\n" * 40)
+    done("graph", "--run", tmp_path, "--table", tmp_path / "labels.csv", "--halves", 0, "--quiet")
+    with artifacts.open(path) as old:
+        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    artifacts.write_whole(path, spec, arrays, attrs | {"forms": forms})
+    assert [row["form"] for row in graph_report(path)["attributes"]] == ["", ""]
 
 
 def values(labels: np.ndarray) -> np.ndarray:

@@ -1,5 +1,8 @@
 """Whether artifacts belong together: the fingerprints that a child records, compared with its parents."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from gmmedit.artifacts.reading import Artifact
 from gmmedit.artifacts.spec import shorten
 from gmmedit.artifacts.stale import redo_hint
@@ -27,8 +30,13 @@ def check_parents(child: Artifact, **parents: Artifact) -> None:
 
 def _check_same_network(child: Artifact, parent: Artifact, part: str) -> None:
     theirs, ours = getattr(parent.spec, part), getattr(child.spec, part)
-    if theirs and ours and theirs["fingerprint"] != ours["fingerprint"]:
-        found, expected = (f"{record['name']} {shorten(record['fingerprint'])}" for record in (ours, theirs))
+    if theirs and ours and theirs.get("fingerprint") != ours.get("fingerprint"):
+        found, expected = (_describe(record) for record in (ours, theirs))
         message = f"{child.path} was made with another {part} than {parent.path}"
         hint = redo_hint(parent.path.parent, child.kind.name)
         raise InputError(f"{message} ({found}, expected {expected})", hint=hint)
+
+
+def _describe(network: Mapping[str, Any]) -> str:
+    """Name and fingerprint of a recorded network, as far as it has them."""
+    return f"{network.get('name') or 'unnamed'} {shorten(str(network.get('fingerprint') or 'without fingerprint'))}"

@@ -97,7 +97,7 @@ def disentanglement(
         Literal["quick", "published"],
         typer.Option(help="Sample counts: quick (default), or those of published tables, which take hours."),
     ] = "quick",
-    size: Annotated[int | None, typer.Option(min=8, help="Size of the images (default: the encoder's).")] = None,
+    size: Annotated[int | None, typer.Option(help="Size of the images (default: the encoder's).")] = None,
     vae_steps: Annotated[int, typer.Option(min=1, help="Batches of 64 images that a VAE is trained on.")] = 1_000,
     seed: FitSeed = None,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.", callback=expand_home)] = None,
@@ -112,7 +112,7 @@ def disentanglement(
     from gmmedit.stages import disentanglement as stage
 
     chosen = [] if controls == "none" else [name.strip() for name in controls.split(",")]
-    request = stage.DisentanglementRequest(data, encoder or [], chosen, protocol, size, seed or 0, vae_steps)
+    request = stage.DisentanglementRequest(data, encoder or [], chosen, protocol, size, out, seed or 0, vae_steps)
     with open_execution(None, device, 1, False, False, quiet) as execution:
         report = stage.run(request, execution)
     text = json.dumps(report, indent=1)

@@ -119,6 +119,7 @@ def edit(
         latents_space,
         inverted,
         direction or [],
+        "--do" if do else "--attr",
     )
     if do:
         request = stage.to_do(request, do, attr or [], known)

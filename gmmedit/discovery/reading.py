@@ -56,8 +56,11 @@ class Directions:
 
 
 def read_directions(artifact: Artifact) -> Directions:
-    """The directions of a directions.h5. InputError: its chart is missing or of another size, as in a damaged file."""
-    steps = artifact["directions"] * artifact["scale"][:, None]
+    """The directions of a directions.h5.
+
+    InputError: its chart is missing or of another size, or it holds numbers that no discovery writes.
+    """
+    steps = read_steps(artifact)
     names = tuple(f"{name}={value}" for name, values in artifact.attributes for value in values)
     affinity, arrays = read_affinity(artifact), to_tensors(artifact.group("chart"))
     try:
@@ -66,12 +69,32 @@ def read_directions(artifact: Artifact) -> Directions:
         dim, known = chart.axes.shape[0], steps.shape[1]
         if there != ((dim,), (dim, known), (known,), ()):
             raise ValueError(f"its parts have the shapes {there}")
+        check_chart(chart)
         if affinity is not None and affinity.shape[1] != len(names):
             raise ValueError(f"affinity with {affinity.shape[1]} categories, not {len(names)}")
     except (KeyError, IndexError, ValueError) as error:
         message = f"{artifact.path}: the chart does not suit the directions: {error}"
         raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
     return Directions(str(artifact.spec.config["space"]), chart, torch.from_numpy(steps), affinity, names)
+
+
+def read_steps(artifact: Artifact) -> np.ndarray:
+    """The directions (k, D') times their scales. InputError: they are not finite, or a scale is not above 0."""
+    rows, scale = artifact["directions"], artifact["scale"]
+    for name, sound in (("directions", np.isfinite(rows)), ("scale", np.isfinite(scale) & (scale > 0))):
+        if not sound.all():
+            message = f"{artifact.path}: /{name} holds numbers that no discovery writes"
+            raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
+    return rows * scale[:, None]
+
+
+def check_chart(chart: Chart) -> None:
+    """ValueError: a part of the chart is not finite, or it cannot be inverted."""
+    for name, part in chart.arrays().items():
+        if not part.isfinite().all():
+            raise ValueError(f"its {name} holds NaN or infinite numbers")
+    if not ((chart.scale > 0).all() and chart.slope > 0):
+        raise ValueError("its scale or slope is not above 0")
 
 
 def read_affinity(artifact: Artifact) -> np.ndarray | None:
@@ -93,7 +116,7 @@ def read_encoder(artifact: Artifact) -> CodeNetwork:
             encoder = CodeNetwork(config)
         encoder.load_state_dict(to_tensors(artifact.group("encoder")), assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
         message = f"{artifact.path}: encoder and configuration do not match: {reason}"
         raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
     return encoder.eval().requires_grad_(False)

@@ -25,8 +25,8 @@ def write_strips(folder: Path, latents: Latents, directions: Directions, executi
     """Write direction_NN.png and sheet.png into the folder; strips of earlier discoveries are deleted."""
     sheet, headings = [], [f"{step:+g}" if step else "sample" for step in STEPS]
     with writing(folder / "sheet.png"):
-        for old in [file for file in folder.iterdir() if OWN.fullmatch(file.name)]:
-            old.unlink()
+        folder.mkdir(exist_ok=True)
+        remove_strips(folder)
         for number, images in enumerate(render_strips(latents, directions, execution)):
             title = f"direction {directions.title(number)}; in steps"
             captions = [[""] * len(STEPS)] * SAMPLES
@@ -36,6 +36,20 @@ def write_strips(folder: Path, latents: Latents, directions: Directions, executi
         names = [[directions.title(number), *[""] * (len(STEPS) - 1)] for number in range(len(sheet))]
         whole = contact_sheet(np.stack(sheet), headings, names, "discovered directions; in steps")
         write_file(folder / "sheet.png", to_png(whole))
+
+
+def has_strips(folder: Path, count: int) -> bool:
+    """Whether the images of that many directions are there."""
+    names = ["sheet.png", *(f"direction_{number:02d}.png" for number in range(count))]
+    return all((folder / name).is_file() for name in names)
+
+
+def remove_strips(folder: Path) -> None:
+    """Delete the images of earlier discoveries."""
+    with writing(folder / "sheet.png"):
+        for old in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if old.name == "sheet.png" or OWN.fullmatch(old.name):
+                old.unlink()
 
 
 def render_strips(latents: Latents, directions: Directions, execution: Execution) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ from gmmedit.editing.steps import Amounts
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
+from gmmedit.runtime.commands import on_run
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def open_mover(run_folder: RunFolder, amounts: Amounts, space: str) -> Mover | N
     directions, last = read_directions(artifact), len(artifact["scale"]) - 1
     if directions.space != space:
         message = f"{artifact.path} holds directions of {directions.space.upper()}, the run edits in {space.upper()}"
-        raise InputError(message, hint=f"run: gmmedit discover --space {space} --force")
+        hint = f"run: {on_run(f'gmmedit discover --space {space} --force', artifact.path.parent)}"
+        raise InputError(message, hint=hint)
     number = max(number for number, _ in amounts)
     if number > last:
         raise InputError(f"there is no direction {number} in {artifact.path}", hint=f"--direction 0 to {last}")

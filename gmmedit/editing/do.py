@@ -61,8 +61,7 @@ def to_do(request: Request, do: Sequence[str], attr: Sequence[str], attributes: 
     if request.target is not None:
         raise InputError("--do cannot be combined with --target", hint="--alpha scales the whole edit")
     for text in do:
-        if Aim.parse(text, attributes).strength is not None:
-            raise InputError(f"--do {text}: an act has no strength of its own", hint="--alpha scales the whole edit")
+        Aim.parse(text, attributes, "--do")
     if min(request.alphas) < 0:
         raise InputError(f"--do has no strength below 0, not {min(request.alphas):g}", hint="--do NAME=OTHER_VALUE")
     return replace(request, do=True)

@@ -25,6 +25,8 @@ LatentSpace = Literal["z", "w", "w+"]  # of a file; W+ has one latent per layer
 LATENT_SPACES: tuple[LatentSpace, ...] = get_args(LatentSpace)
 Attributes = Sequence[tuple[str, Sequence[str]]]  # names and values, in the order of the K categories
 SYNTAX = "NAME[=VALUE][:STRENGTH], e.g. smile, hair_color=blond, glasses:-1"
+SYNTAX_OF_ACTS = "NAME[=VALUE], e.g. smile, hair_color=blond"
+Option = Literal["--attr", "--do"]  # that names an attribute
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,23 @@ class Aim:
     strength: float | None
 
     @classmethod
-    def parse(cls, text: str, attributes: Attributes = ()) -> "Aim":
+    def parse(cls, text: str, attributes: Attributes = (), option: Option = "--attr") -> "Aim":
         """Parse `smile`, `smile:0.6`, `smile=0.6`, `hair_color=blond` or `hair_color=blond:0.6`.
 
         A number after "=" is a strength, unless the attribute has a value of that name (`digit=7`). InputError: another
-        syntax, or a strength that is not a number in range.
+        syntax, or a strength that is not a number in range, or of an act (--do).
         """
         match = re.fullmatch(r"([^=:]+)(?:=([^=:]+))?(?::([^=:]+))?", text.strip())
         if not match:
-            raise InputError(f"--attr {text!r} cannot be parsed", hint=SYNTAX)
+            hint = SYNTAX if option == "--attr" else SYNTAX_OF_ACTS
+            raise InputError(f"{option} {text!r} cannot be parsed", hint=hint)
         name, value, strength = match.groups()
         named = value is not None and value.strip() in dict(attributes).get(name.strip(), ())
         if strength is None and value is not None and is_number(value) and not named:
             value, strength = None, value
-        parsed = None if strength is None else parse_strength(strength, f"--attr {text}")
+        if strength is not None and option == "--do":
+            raise InputError(f"--do {text}: an act has no strength of its own", hint="--alpha scales the whole edit")
+        parsed = None if strength is None else parse_strength(strength, f"{option} {text}")
         return cls(name.strip(), value and value.strip(), parsed)
 
     def category(self, attributes: Attributes) -> int:
@@ -114,8 +119,10 @@ class Request:
         latents_space: LatentSpace | None = None,
         inverted: bool = False,
         direction: Sequence[str] = (),
+        option: Option = "--attr",
     ) -> "Request":
-        """The request that the options of `gmmedit edit` make; attributes: those of the run.
+        """The request that the options of `gmmedit edit` make; attributes: those of the run; option: the one
+        that `attr` is of.
 
         InputError: nothing to edit, options that exclude each other, or an option that cannot be parsed.
         """
@@ -129,15 +136,16 @@ class Request:
         check_exclusive("--inverted, --seeds and --latents", inverted or None, seeds, latents)
         if each and (alphas is not None or target is not None):
             message = "--each cannot be combined with --alphas or --target"
-            raise InputError(message, hint="a strength for each: --each --attr smile:0.6 --attr age:1.5")
+            hint = "a strength for each: --each --attr smile:0.6 --attr age:1.5"
+            raise InputError(message, hint=hint if option == "--attr" else "--each --do smile --do age --alpha 0.6")
         if latents_space is not None and latents is None:
             raise InputError("--latents-space needs --latents", hint="--latents FILE")
         if target is not None and not 0 < target < 1:
             raise InputError(f"--target {target:g} is not between 0 and 1", hint="--target 0.9")
         if alpha is not None:
             check_strength(alpha, "--alpha")
-        aims, grid = scale_aims([Aim.parse(text, attributes) for text in attr], alpha, alphas, each)
-        if target is not None and (aims[0].strength or 0.0) <= 0:
+        aims, grid = scale_aims([Aim.parse(text, attributes, option) for text in attr], alpha, alphas, each, option)
+        if target is not None and option == "--attr" and (aims[0].strength or 0.0) <= 0:
             message = f"--target {target:g}: --attr {aims[0].title()} moves away from that label"
             raise InputError(message, hint=f"aim at the value itself: --attr {aims[0].attribute}=VALUE")
         make = partial(cls, aims, grid, each, target, directions=directions)
@@ -168,7 +176,7 @@ class Request:
 
 
 def scale_aims(
-    aims: Sequence[Aim], alpha: float | None, alphas: str | None, each: bool
+    aims: Sequence[Aim], alpha: float | None, alphas: str | None, each: bool, option: Option = "--attr"
 ) -> tuple[tuple[Aim, ...], tuple[float, ...]]:
     """The aims with a strength each, and the strengths of the columns: --alphas, else --alpha, else 1.
 
@@ -177,7 +185,7 @@ def scale_aims(
     """
     twice = [name for name, count in Counter(aim.attribute for aim in aims).items() if count > 1]
     if twice and not each:
-        raise InputError(f"--attr {twice[0]} is given twice", hint="--each edits one at a time")
+        raise InputError(f"{option} {twice[0]} is given twice", hint="--each edits one at a time")
     own = any(aim.strength is not None for aim in aims)
     single = 1.0 if own or alpha is None else alpha
     grid = (single,) if alphas is None else parse_grid(alphas)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
-from gmmedit.run.graphs import DIRECTED, NONE, UNDIRECTED
+from gmmedit.run.graphs import DIRECTED, NONE, UNDIRECTED, damaged, read_marks
 
 OPEN = "direction not known"
 
@@ -40,7 +40,7 @@ def describe_graph(graph: Artifact) -> dict[str, Any]:
 
 def list_edges(graph: Artifact) -> list[dict[str, Any]]:
     """Each edge: cause, effect (in the order of the attributes if not known), kind, frequencies, association."""
-    names, marks = [name for name, _ in graph.attributes], graph["marks"]
+    names, marks = [name for name, _ in graph.attributes], read_marks(graph)
     found = []
     for a, b in np.argwhere(marks != NONE).tolist():
         if marks[a, b] == UNDIRECTED and a > b:
@@ -59,13 +59,15 @@ def list_edges(graph: Artifact) -> list[dict[str, Any]]:
 
 def list_attributes(graph: Artifact) -> list[dict[str, Any]]:
     """Each attribute: its causes, the form of its mechanism, and for each true value how often the label is right."""
-    marks, forms, found = graph["marks"], graph.attrs.get("forms", []), []
+    marks, forms, found = read_marks(graph), graph.attrs.get("forms", []), []
     for place, (name, values) in enumerate(graph.attributes):
         key, right = f"confusion/{place}", None
         if key in graph:
+            if graph[key].shape != (len(values), len(values)):
+                raise damaged(graph, key)
             right = {value: float(share) for value, share in zip(values, graph[key].diagonal(), strict=True)}
         causes = [graph.attributes[row][0] for row in np.flatnonzero(marks[:, place] == DIRECTED)]
-        form = forms[place] if place < len(forms) else ""
+        form = str(forms[place]) if isinstance(forms, list) and place < len(forms) else ""
         found.append({"attribute": name, "causes": causes, "form": form, "right": right})
     return found
 

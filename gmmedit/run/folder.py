@@ -225,7 +225,7 @@ class RunFolder:
     @cached_property
     def renderer(self) -> Renderer:
         """The generator with the settings of samples.h5."""
-        return Renderer(self.generator, self.sample_settings)
+        return Renderer(self.generator, self.sample_settings, self.samples.path.parent)
 
     def tuned_renderer(self, source: str, trusted: bool) -> Renderer:
         """Another generator of the same latent spaces, with the settings of samples.h5.
@@ -241,7 +241,7 @@ class RunFolder:
             if found != wanted:
                 message = f"{source} has {found}, the run's generator has {wanted}"
                 raise InputError(message, hint="edit --gan needs a fine-tuned copy of the run's generator")
-        return Renderer(tuned, self.sample_settings.model_copy(update={"gan": source}))
+        return Renderer(tuned, self.sample_settings.model_copy(update={"gan": source}), self.samples.path.parent)
 
     @cached_property
     def classifier(self) -> Classifier:

@@ -46,11 +46,30 @@ def to_marks(edges: np.ndarray) -> np.ndarray:
 
 
 def read_directed(path: Path) -> tuple[str, list[tuple[str, str]]]:
-    """Fingerprint of a graph.h5, and its directed edges as pairs of names, cause and effect. InputError: it is none."""
+    """Fingerprint of a graph.h5, and its directed edges as pairs of names, cause and effect.
+
+    InputError: it is missing, or holds no graph.
+    """
     with artifacts.open(path, "graph") as graph:
         names = [name for name, _ in graph.attributes]
-        pairs = np.argwhere(graph["marks"] == DIRECTED).tolist()
+        pairs = np.argwhere(read_marks(graph) == DIRECTED).tolist()
         return graph.fingerprint, [(names[cause], names[effect]) for cause, effect in pairs]
+
+
+def read_marks(artifact: Artifact) -> np.ndarray:
+    """The marks (A, A) of a graph.h5. InputError: they are no graph of its attributes, or have other mechanisms."""
+    marks, count = artifact["marks"], len(artifact.attributes)
+    if marks.shape != (count, count) or not is_graph(marks):
+        raise damaged(artifact, "marks")
+    for own in range(count):
+        read_mechanism(artifact, own, np.flatnonzero(marks[:, own] == DIRECTED).tolist())
+    return marks
+
+
+def is_graph(marks: np.ndarray) -> bool:
+    """Whether marks (A, A) are those of some edges, without a cycle and without an attribute that causes itself."""
+    edges = marks != NONE
+    return bool((to_marks(edges) == marks).all()) and not edges.diagonal().any() and is_acyclic(directed(edges))
 
 
 def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
@@ -67,11 +86,9 @@ def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
             message = f"{artifact.path} is a graph of other attributes: {found}"
             raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
     places = [list(ours).index(name) for name, _ in artifact.attributes]  # of the graph's attributes in the run
-    marks = artifact["marks"]
+    marks = read_marks(artifact)
     edges = np.zeros((len(ours), len(ours)), bool)
     edges[np.ix_(places, places)] = marks != NONE
-    if (to_marks(edges)[np.ix_(places, places)] != marks).any() or not is_acyclic(directed(edges)):
-        raise damaged(artifact, "marks")
     tables = {place: uniform_mechanism(len(values)) for place, values in enumerate(ours.values())}
     for own, place in enumerate(places):
         parents = np.flatnonzero(marks[:, own] == DIRECTED).tolist()
@@ -97,7 +114,10 @@ def find_order(attribute: tuple[str, Sequence[str]], ours: Mapping[str, Sequence
 
 def read_mechanism(artifact: Artifact, own: int, parents: list[int]) -> np.ndarray:
     """The table of the graph's attribute `own` with these parents. InputError: it holds no such probabilities."""
-    table, sizes = artifact[f"mechanisms/{own}"], [len(values) for _, values in artifact.attributes]
+    sizes = [len(values) for _, values in artifact.attributes]
+    if f"mechanisms/{own}" not in artifact:
+        raise damaged(artifact, f"mechanisms/{own}")
+    table = artifact[f"mechanisms/{own}"]
     if table.shape != (*(sizes[parent] for parent in parents), sizes[own]):
         raise damaged(artifact, f"mechanisms/{own}")
     if not np.isfinite(table).all() or (table < 0).any() or (np.abs(table.sum(-1) - 1) > SUM).any():

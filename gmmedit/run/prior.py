@@ -20,6 +20,7 @@ from gmmedit.mixture.gaussians import Mixture
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.writing import least_change_write
 from gmmedit.run.fitted import read_chart, read_model
+from gmmedit.runtime.commands import on_run
 from gmmedit.spaces import Chart
 
 STREAM = 1  # of random numbers beside those of the generator's own draws
@@ -66,21 +67,25 @@ def draw_from(mixture: Mixture, source: np.random.RandomState) -> Tensor:
     return mixture.means[value] + draw_normal(source, len(factor)) @ factor.T
 
 
-def read_prior(path: Path, generator: str, recorded: str | None) -> MixturePrior:
+def read_prior(path: Path, generator: str, recorded: str | None, run: Path | None = None) -> MixturePrior:
     """The prior in a mixture.h5 or single.h5.
 
     generator, recorded: fingerprints of the generator that latents are for, and of the file as it was; None: not known.
+    run: whose latents were drawn from it; None: of no run.
     InputError: it is no such file, of another generator or of W, or has changed.
     """
     with artifacts.open(path) as fit:
         if fit.spec.kind not in FITS:
             raise InputError(f"{path} is a {fit.spec.kind} file, not a fit", hint="give a mixture.h5 or single.h5")
         if recorded not in (None, fit.fingerprint):
-            raise InputError(f"{path} has changed since latents were drawn from it", hint="run: gmmedit sample --force")
+            again = "gmmedit sample --force"
+            hint = f"run: {on_run(again, run) if run else again}"
+            raise InputError(f"{path} has changed since latents were drawn from it", hint=hint)
         if (fit.spec.generator or {}).get("fingerprint") != generator:
             raise InputError(f"{path} is a fit of another generator", hint="give a fit of this --gan")
         if fit.spec.config.get("space") != "z":
-            raise InputError(f"{path} was fitted in W, latents are drawn in Z", hint="gmmedit fit-single --space z")
+            refit = f"run: {on_run('gmmedit fit-single --space z --force', path.parent)}"
+            raise InputError(f"{path} was fitted in W, latents are drawn in Z", hint=refit)
         return MixturePrior(read_model(fit).eval(), read_chart(fit))
 
 
@@ -88,6 +93,9 @@ def record_prior(settings: SampleSettings) -> SampleSettings:
     """The settings with the fingerprint of the prior's file, if they name one. InputError: it is missing or damaged."""
     if settings.prior is None:
         return settings
-    with artifacts.open(Path(settings.prior)) as fit:
+    path = Path(settings.prior)
+    if path.stem not in FITS and not path.exists():  # else the error names the command that makes it
+        raise InputError(f"--prior {path} does not exist", hint="give a mixture.h5 or single.h5 of this --gan")
+    with artifacts.open(path) as fit:
         found = {"prior": artifacts.network_source(settings.prior), "prior_fingerprint": fit.fingerprint}
         return settings.model_copy(update=found)

@@ -36,6 +36,7 @@ class Renderer:
 
     generator: Generator
     settings: SampleSettings
+    run: Path | None = None  # the run folder of the samples; None: of no run
 
     def __post_init__(self) -> None:
         check_settings(self.generator, self.settings)
@@ -52,7 +53,7 @@ class Renderer:
         settings = self.settings
         if settings.prior is None:
             return None
-        return read_prior(Path(settings.prior), self.generator.fingerprint, settings.prior_fingerprint)
+        return read_prior(Path(settings.prior), self.generator.fingerprint, settings.prior_fingerprint, self.run)
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """One latent z for each seed (N, z_dim), on the CPU."""

@@ -18,7 +18,7 @@ from gmmedit.config import DiscoverSettings
 from gmmedit.discovery.effects import Effects, label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, check_count
 from gmmedit.discovery.reading import read_directions
-from gmmedit.discovery.strips import write_strips
+from gmmedit.discovery.strips import has_strips, remove_strips, write_strips
 from gmmedit.discovery.training import Found, find_directions
 from gmmedit.errors import InputError, RunError, refuse_link
 from gmmedit.fitting.data import resolve_space
@@ -50,6 +50,7 @@ def run(folder: Path, settings: DiscoverSettings, execution: Execution) -> Path:
             run_folder.artifact("labels")
         spec = run_spec(run_folder, settings)
         if artifacts.is_up_to_date(path, spec, execution):
+            add_missing_images(path, run_folder, settings, execution)
             return path
         spec = settle_precision(path, spec, execution)
         if execution.processes.main:  # the others end with it
@@ -80,9 +81,21 @@ def discover(
     config = found.encoder.config
     shape = {"image_shape": list(config.image_shape), "code": config.code, "features": config.features}
     facts = {"encoder": shape, "generator_before_and_after": before, "basis": found.basis and found.basis.source}
+    remove_strips(folder)  # those of earlier directions
     artifacts.write_whole(path, spec, arrays, facts)
     with artifacts.open(path, "directions") as artifact:
         write_strips(folder, latents, read_directions(artifact), execution)
+
+
+def add_missing_images(path: Path, run_folder: RunFolder, settings: DiscoverSettings, execution: Execution) -> None:
+    """Write the images of a finished directions.h5, if some are missing: a run was stopped before them."""
+    with artifacts.open(path, "directions") as artifact:
+        if not execution.processes.main or has_strips(path.parent / FOLDER, len(artifact["scale"])):
+            return
+        latents = load_latents(run_folder, settings, str(artifact.spec.resolved_config["precision"]))
+        refuse_link(path.parent / FOLDER)
+        with lock(path):
+            write_strips(path.parent / FOLDER, latents, read_directions(artifact), replace(execution, processes=ALONE))
 
 
 def load_latents(run_folder: RunFolder, settings: DiscoverSettings, precision: str) -> Latents:

@@ -3,20 +3,26 @@
 Reads a data set and, if one is given, the encoder of a directions.h5.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from gmmedit import artifacts, datasets
 from gmmedit.datasets import DataSet
 from gmmedit.datasets.resized import fit
-from gmmedit.discovery.controls import ControlSettings, make_control
+from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
 from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
 from gmmedit.discovery.reading import read_encoder
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, nearest, refuse_link
 from gmmedit.evaluation.metrics.extras import import_sklearn
 from gmmedit.runtime.execution import Execution, prepare
+
+SMALLEST, LARGEST = 8, 1024  # pixels of --size
+RESULT = ("data", "data_fingerprint", "seed", "protocol", "scores")  # keys of the JSON
+LONGEST_RESULT = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class DisentanglementRequest:
     controls: Sequence[str] = ()
     protocol: str = "quick"
     size: int | None = None
+    out: Path | None = None  # where the caller writes the result
     seed: int = 0
     vae_steps: int = 1_000
 
@@ -41,6 +48,7 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     prepare(execution)
     if not request.encoders and not request.controls:
         raise InputError("nothing to measure", hint="--encoder runs/default/directions.h5, or --controls")
+    check_request(request)
     import_sklearn("sklearn.ensemble", "DCI")
     protocol = PROTOCOLS[request.protocol]
     found: dict[str, Any] = {}
@@ -56,6 +64,42 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
         found[name] = measure(control, pool, request.seed, execution)
     return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed,
             "protocol": describe_protocol(pool), "scores": found}  # fmt: skip
+
+
+def check_request(request: DisentanglementRequest) -> None:
+    """InputError: an unknown control, a size out of range, or an `out` that cannot be written or is no such result."""
+    for name in request.controls:
+        if name not in NAMES:
+            raise InputError(f"unknown control {name!r}", hint=nearest(name, NAMES))
+    if request.size is not None and not SMALLEST <= request.size <= LARGEST:
+        message = f"--size {request.size} is not between {SMALLEST} and {LARGEST} pixels"
+        raise InputError(message, hint="--size 64, or leave it out: the size of the encoder's images, else of --data")
+    if request.out:
+        check_out(request.out)
+
+
+def check_out(path: Path) -> None:
+    """InputError: there is no such folder, or something else than an earlier result is there; an empty file may be."""
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}", hint=f"mkdir -p {quote(str(path.parent))}")
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder", hint=f"name a file: --out {quote(str(path / 'scores.json'))}")
+    refuse_link(path)
+    if path.exists() and not is_result(path):
+        message = f"--out {path} exists and is no result of gmmedit disentanglement"
+        raise InputError(message, hint="remove it, or choose another --out")
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is empty, or the JSON of an earlier measurement."""
+    if not path.is_file() or path.stat().st_size > LONGEST_RESULT:
+        return False
+    try:
+        text = path.read_text()
+        found = json.loads(text) if text else dict.fromkeys(RESULT)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= set(RESULT)
 
 
 def open_controls(

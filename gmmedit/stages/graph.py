@@ -68,6 +68,9 @@ def run(
         knowledge = parse_knowledge(settings, [name for name, _ in labels.attributes])
         spec = run_spec(run_folder, labels, settings)
         if artifacts.is_up_to_date(path, spec, execution):
+            if not all(place.is_file() for place in pictures_of(path)):  # a run was stopped before them
+                with lock(path):
+                    write_pictures(path)
             return path
         with lock(path):
             write_graph(path, spec, labels, knowledge, settings, execution)
@@ -109,8 +112,16 @@ def write_graph(
         **{f"confusion/{place}": each for place, each in enumerate(labels.confusions or [])},
     }  # fmt: skip
     facts = {"notes": notes, "forms": [each.form for each in model.mechanisms], "corrected": confusions is not None}
+    with writing(path.with_suffix(".png")):
+        for place in pictures_of(path):  # those of an earlier graph
+            place.unlink(missing_ok=True)
     artifacts.write_whole(path, spec, arrays, facts)
     write_pictures(path)
+
+
+def pictures_of(path: Path) -> list[Path]:
+    """The pictures beside a graph.h5."""
+    return [path.with_suffix(".png"), path.with_suffix(".svg")]
 
 
 def write_pictures(path: Path) -> None:
