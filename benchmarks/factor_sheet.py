@@ -21,7 +21,7 @@ from gmmedit.networks.ifcvae import IFcVAE, read_ifcvae
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.pictures.sheets import contact_sheet, to_png
 from gmmedit.runtime.storage import write_file
-from gmmedit.training.ifcvae_result import spread
+from gmmedit.training.labelled import spread
 
 ROWS = 8
 

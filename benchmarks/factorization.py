@@ -36,9 +36,8 @@ from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.ifcvae_from_data import train_ifcvae
 from gmmedit.training.ifcvae_gan import make_adversary, reparameterise
-from gmmedit.training.ifcvae_result import spread
 from gmmedit.training.ifcvae_settings import size_ifcvae
-from gmmedit.training.labelled import choose_labels
+from gmmedit.training.labelled import choose_labels, spread
 
 BATCH = 128
 PROBED, PROBE_STEPS = 8_000, 600  # training images of which a probe learns

@@ -6,12 +6,13 @@ from small_material import APART, LAYOUT, D, directions, drawn, edited, logits_o
 from torch import Tensor
 
 from gmmedit.editors import catalogue
-from gmmedit.editors.base import Editor, Material, import_extra
+from gmmedit.editors.base import Editor, Material
 from gmmedit.editors.baselines.interfacegan import fit_svm_normal, project_normals
 from gmmedit.editors.baselines.linear import REACH, LinearEditor, make_linear_editor
 from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.mixture import Layout
+from gmmedit.runtime.extras import import_extra
 from gmmedit.spaces import fit_affine_chart
 
 SUPERVISED = ("interfacegan", "logistic", "mean-difference")

@@ -1,5 +1,7 @@
 """The images that a request edits: rows of samples.h5 or inversions.h5, seeds, or a file of latents."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,12 +31,15 @@ def read_latents_of(request: Request, samples: Artifact, session: EditSession) -
     if request.latents is not None:
         latent = session.read_latents(request.latents, request.latents_space, samples.path.parent)
         return np.arange(len(latent)), latent
-    index = np.array(request.rows, dtype=np.int64)
     if request.source == "index":
-        if index.max() >= samples.spec.n:
-            raise InputError(
-                f"row {index.max()} is not in {samples.path}, which has {samples.spec.n} rows",
-                hint="--seeds edits latents of other seeds",
-            )
-        return index, torch.from_numpy(samples[session.space][index])
-    return index, session.draw_latents(request.rows)
+        return read_rows(samples, request.rows, session.space)
+    return np.array(request.rows, dtype=np.int64), session.draw_latents(request.rows)
+
+
+def read_rows(samples: Artifact, rows: Sequence[int], space: str) -> tuple[np.ndarray, Tensor]:
+    """Row numbers (N,) of samples.h5 and their latents (N, D). InputError: there is no such row."""
+    index = np.array(rows, dtype=np.int64)
+    if index.max() >= samples.spec.n:
+        message = f"row {index.max()} is not in {samples.path}, which has {samples.spec.n} rows"
+        raise InputError(message, hint="--seeds edits latents of other seeds")
+    return index, torch.from_numpy(samples[space][index])

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -142,12 +141,3 @@ class Material:
 
 class Unsuitable(InputError):
     """An editor that cannot work on this generator or in this space."""
-
-
-def import_extra(module: str, editor: str) -> Any:
-    """A module of an optional dependency. InputError: it is not installed; the hint says how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = error.name or module
-        raise InputError(f"{editor} needs the package {package}", hint="pip install 'gmmedit[baselines]'") from error

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gmmedit.editors.base import Editor, Material, import_extra
+from gmmedit.editors.base import Editor, Material
 from gmmedit.errors import InputError
+from gmmedit.runtime.extras import import_extra
 from gmmedit.runtime.registry import Registry
 
 

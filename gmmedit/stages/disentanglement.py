@@ -17,8 +17,8 @@ from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
 from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
 from gmmedit.discovery.reading import read_encoder
 from gmmedit.errors import InputError, nearest, refuse_link
-from gmmedit.evaluation.metrics.extras import import_sklearn
 from gmmedit.runtime.execution import Execution, prepare
+from gmmedit.runtime.extras import import_extra
 
 SMALLEST, LARGEST = 8, 1024  # pixels of --size
 RESULT = ("data", "data_fingerprint", "seed", "protocol", "scores")  # keys of the JSON
@@ -49,7 +49,7 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     if not request.encoders and not request.controls:
         raise InputError("nothing to measure", hint="--encoder runs/default/directions.h5, or --controls")
     check_request(request)
-    import_sklearn("sklearn.ensemble", "DCI")
+    import_extra("sklearn.ensemble", "DCI")
     protocol = PROTOCOLS[request.protocol]
     found: dict[str, Any] = {}
     encoders = {path: open_encoder(path) for path in request.encoders}

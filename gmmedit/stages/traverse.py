@@ -15,6 +15,7 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.editing.directions import Mover, open_mover
 from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
 from gmmedit.editing.request import Request
+from gmmedit.editing.selection import read_rows
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.pictures.video import check_video
@@ -62,14 +63,11 @@ def check_request(request: Request, folder: Path) -> None:
 
 def select_latents(request: Request, run_folder: RunFolder, mover: Mover) -> tuple[np.ndarray, Tensor]:
     """Row numbers or seeds (N,), and latents (N, L, D). InputError: a row is not in samples.h5."""
-    samples, space = run_folder.samples, mover.directions.space
-    index = np.array(request.rows, dtype=np.int64)
-    if request.source == "index" and index.max() >= samples.spec.n:
-        message = f"row {index.max()} is not in {samples.path}, which has {samples.spec.n} rows"
-        raise InputError(message, hint="--seeds edits latents of other seeds")
-    renderer = run_folder.renderer
-    drawn = request.source == "seeds"
-    latent = renderer.draw_latents(request.rows, space) if drawn else torch.from_numpy(samples[space][index])
+    renderer, space = run_folder.renderer, mover.directions.space
+    if request.source == "index":
+        index, latent = read_rows(run_folder.samples, request.rows, space)
+    else:
+        index, latent = np.array(request.rows, dtype=np.int64), renderer.draw_latents(request.rows, space)
     return index, renderer.to_layers(latent, space).contiguous()
 
 

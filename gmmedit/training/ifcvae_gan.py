@@ -20,9 +20,9 @@ from gmmedit.datasets.streaming import Ahead, RowOrder
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.discriminator import Discriminator
-from gmmedit.training.ifcvae_result import make_sheet, spread, whiten_identity
+from gmmedit.training.ifcvae_result import make_sheet, whiten_identity
 from gmmedit.training.ifcvae_settings import IFcVAESettings
-from gmmedit.training.labelled import Labels
+from gmmedit.training.labelled import Labels, spread
 from gmmedit.training.schedules import share_kept
 
 SHEET_COLUMNS = 12

@@ -11,7 +11,7 @@ from gmmedit.datasets import DataSet
 from gmmedit.errors import RunError
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.pictures.pixels import as_shown, to_bytes
-from gmmedit.training.labelled import Labels
+from gmmedit.training.labelled import Labels, spread
 
 MEASURED = 1_024  # held-out images, at most
 WHITENED = 4_096  # training images, at most, whose z get mean 0 and covariance 1
@@ -78,8 +78,3 @@ def make_sheet(network: IFcVAE, images: Tensor) -> np.ndarray:
     identity = torch.randn(len(images), network.config.identity, generator=random)
     rows.append(network.decoder(torch.cat([attributes, identity], dim=1).to(latents)))
     return np.stack([to_bytes(as_shown(row).cpu()) for row in rows])
-
-
-def spread(rows: np.ndarray, n: int) -> np.ndarray:
-    """At most n of the rows, evenly spread, in their order."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))] if len(rows) else rows

@@ -103,8 +103,7 @@ class LabelledTraining(ClassifierTraining):
 def measure_accuracy(network: TrainedNetwork, data: DataSet, labels: Labels) -> tuple[dict[str, float], int]:
     """The share of correct labels of held-out images by attribute, and of how many images (evenly spread, at most
     MEASURED)."""
-    n = len(labels.held_out)
-    rows = labels.held_out[np.unique(np.linspace(0, n - 1, min(n, MEASURED)).astype(int))] if n else labels.held_out
+    rows = spread(labels.held_out, MEASURED)
     device = next(network.parameters()).device
     right = torch.zeros(len(labels.attributes))
     columns = [data.attributes.index(attribute) for attribute in labels.attributes]
@@ -133,3 +132,8 @@ def hints_on_accuracy(shares: dict[str, float], n: int, labels: Labels) -> list[
                 f"frequent value alone would be in {chance:.3f}: train longer (--images), or check the labels"
             )
     return hints
+
+
+def spread(rows: np.ndarray, n: int) -> np.ndarray:
+    """At most n of the rows, evenly spread, in their order."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))] if len(rows) else rows

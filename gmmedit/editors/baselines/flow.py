@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable, import_extra
+from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Fit, generator_for
+from gmmedit.runtime.extras import import_extra
 
 COUPLINGS, HIDDEN = 4, (256, 256)
 STEPS, ROWS, RATE, DECAY = 3000, 256, 2e-3, 1.0

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gmmedit.editors.base import Material, import_extra
+from gmmedit.editors.base import Material
 from gmmedit.editors.baselines.linear import LinearEditor, make_linear_editor, target_scores
+from gmmedit.runtime.extras import import_extra
 
 EXTREMES = 0.02  # share of the samples on either side that the SVM is fitted to
 FEWEST = 50  # of them, where there are as many

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gmmedit.evaluation.metrics.extras import import_sklearn
+from gmmedit.runtime.extras import import_extra
 
 BINS = 20  # of the histogram of each code dimension, in MIG
 PRUNE = 0.05  # variance below which FactorVAE leaves a dimension out; the code is first scaled to a largest one of 1
@@ -95,7 +95,7 @@ def score_dci(train: Coded, test: Coded, trees: int = 100) -> DCI:
     A classifier of each factor is fitted on all dimensions of the code; its importances form the matrix. trees: of
     each; 100 in the published protocol. InputError: scikit-learn is missing.
     """
-    ensemble = import_sklearn("sklearn.ensemble", "DCI")
+    ensemble = import_extra("sklearn.ensemble", "DCI")
     columns, accuracies = [], []
     for f in range(train.factors.shape[1]):
         model = ensemble.GradientBoostingClassifier(n_estimators=trees, random_state=SEED)
@@ -158,7 +158,7 @@ def score_beta_vae(train: Voted, test: Voted) -> float:
     features: mean absolute differences of the codes of pairs that share one factor. InputError: scikit-learn is
     missing.
     """
-    linear_model = import_sklearn("sklearn.linear_model", "BetaVAE")
+    linear_model = import_extra("sklearn.linear_model", "BetaVAE")
     model = linear_model.LogisticRegression(random_state=SEED, max_iter=1000)
     scale = train.features.std() or 1.0
     model.fit(train.features / scale, train.fixed)
@@ -174,7 +174,7 @@ def separated_predictability(train: Coded, test: Coded) -> float:
     """
     if train.codes.shape[1] < 2:
         raise ValueError("SAP needs at least two code dimensions")
-    svm = import_sklearn("sklearn.svm", "SAP")
+    svm = import_extra("sklearn.svm", "SAP")
     scores = np.zeros((train.codes.shape[1], train.factors.shape[1]))
     for j, f in np.ndindex(*scores.shape):
         model = svm.LinearSVC(C=SVM_C, class_weight="balanced", random_state=SEED)
