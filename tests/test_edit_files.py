@@ -17,6 +17,7 @@ from conftest import check, done, gmmedit, refuse, untouched
 
 from gmmedit import artifacts, classifiers, generators
 from gmmedit.config import SampleSettings
+from gmmedit.editing import outputs
 from gmmedit.editing.latents import read_latents
 from gmmedit.editing.request import Aim, LatentSpace
 from gmmedit.errors import InputError, RunError
@@ -24,7 +25,6 @@ from gmmedit.generators import stylegan2
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime import storage as disk
-from gmmedit.stages import edit
 
 DATA = Path(__file__).parent / "data"
 Edit = Callable[..., artifacts.Artifact]
@@ -76,7 +76,7 @@ def test_images_are_written_while_the_lock_is_held(run: Path, tmp_path: Path, mo
     """Of a new edit, and of one that is done already."""
     words, real, refused = (
         ("edit", "--run", run, "--out", tmp_path, "--attr", "smile", "--polish", 0),
-        edit.write_images,
+        outputs.write_images,
         [],
     )
 
@@ -86,7 +86,7 @@ def test_images_are_written_while_the_lock_is_held(run: Path, tmp_path: Path, mo
         refused.append(title)
         return real(path, title)
 
-    monkeypatch.setattr(edit, "write_images", write)
+    monkeypatch.setattr(outputs, "write_images", write)
     for _ in range(2):
         done(*words, "--index", "1")
     assert refused == ["smile", "smile"] and not (tmp_path / "edits.h5.lock").exists()

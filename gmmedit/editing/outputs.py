@@ -1,23 +1,43 @@
 """The images beside an edits.h5: one PNG per image and strength, a contact sheet, an animation."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.editing.effects import caption_changes
 from gmmedit.editing.request import edited_columns
 from gmmedit.errors import InputError, refuse_link, writing
 from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
 from gmmedit.pictures.video import make_frame, to_video
-from gmmedit.runtime.storage import write_file
+from gmmedit.runtime.storage import lock, write_file
 
 MAX_ROWS = 16  # of a contact sheet
 OWN = re.compile(r"(image_(0|[1-9][0-9]*)(_[0-9]{2,})?\.png|animation\.webp)(\.tmp)?")  # names of an edit's images
 ANIMATED = 5  # number of strengths from which an animation is written
+
+
+def publish_edits(
+    path: Path, spec: RunSpec, write: Callable[[], None], title: str, elsewhere: bool, video: Path | None
+) -> None:
+    """Let `write` make edits.h5 unless it is finished, then write its images, and a video if one is asked for.
+
+    elsewhere: into a folder that is not the run's. InputError: it has images that no edit wrote, or cannot be written.
+    RunError: another process edits into the same folder.
+    """
+    with lock(path):  # two edits into one folder would mix their images
+        if elsewhere:
+            refuse_foreign(path)
+        make_image_folder(path)  # fails before the work if it cannot be created
+        if not artifacts.is_finished(path, spec, force=True):
+            write()
+        write_images(path, title)
+        if video:
+            write_video(path, video)
 
 
 def write_images(path: Path, title: str) -> list[Path]:

@@ -14,12 +14,11 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.config import EditSettings
 from gmmedit.editing.do import to_do
 from gmmedit.editing.job import EditJob, open_job
-from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
+from gmmedit.editing.outputs import publish_edits
 from gmmedit.editing.request import Request
 from gmmedit.pictures.video import check_video
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.storage import lock
 
 __all__ = ["Request", "run", "to_do"]
 
@@ -49,15 +48,7 @@ def run(
         job = open_job(run_folder, settings, request)
         spec = job.specify(run_folder.artifact("mixture"))
     path = (out or folder) / "edits.h5"
-    with lock(path):  # two edits into one folder would mix their images
-        if out:
-            refuse_foreign(path)
-        make_image_folder(path)  # fails before the work if it cannot be created
-        if not artifacts.is_finished(path, spec, force=True):
-            write_edits(path, spec, job)
-        write_images(path, request.title())
-        if video:
-            write_video(path, video)
+    publish_edits(path, spec, lambda: write_edits(path, spec, job), request.title(), out is not None, video)
     return path
 
 

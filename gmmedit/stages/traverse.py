@@ -13,7 +13,7 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.artifacts import RunSpec
 from gmmedit.editing.directions import Mover, open_mover
-from gmmedit.editing.outputs import make_image_folder, refuse_foreign, write_images, write_video
+from gmmedit.editing.outputs import publish_edits
 from gmmedit.editing.request import Request
 from gmmedit.editing.selection import read_rows
 from gmmedit.errors import InputError
@@ -21,7 +21,6 @@ from gmmedit.pictures.pixels import to_bytes
 from gmmedit.pictures.video import check_video
 from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.runtime.storage import lock
 
 
 @torch.no_grad()
@@ -42,15 +41,11 @@ def run(
         assert mover is not None  # the request has directions
         index, latent = select_latents(request, run_folder, mover)
         spec = run_spec(run_folder, request, mover, index, latent)
-        with lock(path):
-            if out:
-                refuse_foreign(path)
-            make_image_folder(path)
-            if not artifacts.is_finished(path, spec, force=True):
-                write_edits(path, spec, run_folder, request, mover, index, latent)
-            write_images(path, request.title())
-            if video:
-                write_video(path, video)
+
+        def write() -> None:
+            write_edits(path, spec, run_folder, request, mover, index, latent)
+
+        publish_edits(path, spec, write, request.title(), out is not None, video)
     return path
 
 
