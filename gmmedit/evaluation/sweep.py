@@ -48,7 +48,7 @@ from gmmedit.runtime.signals import Stopped, StopRequest
 
 SAVED_EVERY = 20  # seconds
 
-ScoredKind = Literal["evaluation", "comparison"]
+ScoredKind = Literal["evaluation", "do_evaluation", "comparison"]
 Arrays = dict[str, np.ndarray]
 
 
@@ -178,7 +178,7 @@ def interruptible(score: Score, stop: StopRequest) -> Score:
 def run_spec(
     kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings, graph: Artifact | None = None
 ) -> RunSpec:
-    """The specification of evaluation.h5 or comparison.h5; graph: of the mode "do"."""
+    """The specification of the file that is written; graph: of the mode "do"."""
     config = settings.model_dump(exclude={"mode"} if graph is None else None)  # as files of earlier versions
     return RunSpec(
         kind=kind,
@@ -214,7 +214,7 @@ def read_discovered(run: RunFolder) -> Discovered:
 
 def read_evaluated(path: Path, spec: RunSpec) -> Arrays:
     """For a comparison, the observations and costs in evaluation.h5, if its settings and samples are the same."""
-    if spec.kind == "evaluation" or not path.exists():
+    if spec.kind != "comparison" or not path.exists():
         return {}
     with artifacts.open(path, "evaluation") as evaluation:
         if observation_key(evaluation.spec) != observation_key(spec):
