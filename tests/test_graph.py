@@ -192,6 +192,18 @@ def test_effects_do_not_move_their_causes(ordered: Path) -> None:
         assert np.array_equal(targets[1][:, fixed], before[:, fixed])
 
 
+def test_a_weak_do_edit_lies_on_the_way_of_an_isolated_one(ordered: Path) -> None:
+    found = []
+    for way in ("--do", "--attr"):  # nothing follows from a beard
+        done("edit", "--run", ordered, way, "beard=yes", "--alpha", 0.5, "--polish", 2, "--index", "0-1", "--quiet")
+        with artifacts.open(ordered / "edits.h5", "edits") as edits:
+            found.append((edits["latents"][0], edits["latent"], values(edits["labels_before"])))
+    (did, start, before), (isolated, *_) = found
+    lacking = before[:, NAMES.index("beard")] == 0
+    assert lacking.any() and (did[lacking] != start[lacking]).any()
+    np.testing.assert_allclose(did[lacking], isolated[lacking], atol=1e-3)
+
+
 def test_nothing_follows_along_edges_of_unknown_direction(own_run: Path, table: Path) -> None:
     done("graph", "--run", own_run, "--table", table, *FEW)
     shown = done("edit", "--run", own_run, "--do", "gender=male", "--polish", 0, "--index", "0-1").output
