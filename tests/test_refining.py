@@ -23,7 +23,7 @@ from gmmedit.mixture.objectives import (
     same_attribute,
     split_bands,
 )
-from gmmedit.mixture.optimisation import Optimisation, find_own, optimise_between, restore_layers, take_steps
+from gmmedit.mixture.optimisation import Optimisation, optimise_in_hull, restore_layers, take_steps
 from gmmedit.mixture.price import LOOKS, Price
 from gmmedit.mixture.refining import Refinement, Weights, draw_categories
 from gmmedit.mixture.score import Score
@@ -301,39 +301,13 @@ def test_layers_move_inside_the_hull_of_the_image_and_its_neighbours(world):
     nearest = neighbours.find_nearest(
         x[:20, :4], x[:20, :4], logits[:20], thumbnails_of(x[:20]), category, PriceWeights(0.1), 5
     ).x
-    moved = optimise_between(price, nearest, x[:20, None], 30)  # between them and itself
+    moved = optimise_in_hull(price, nearest, 30)
     corners = torch.cat([x[:20, None], nearest], 1)  # (20, 6, DIM)
     for layer in moved.unbind(1):
         for place, hull in zip(layer, corners, strict=True):
             weights = torch.linalg.lstsq((hull[1:] - hull[0]).T, place - hull[0]).solution
             assert torch.allclose(hull[0] + weights @ (hull[1:] - hull[0]), place, atol=1e-3), "in its span"
             assert weights.min() > -1e-3 and weights.sum() < 1 + 1e-3, "and convex"
-
-
-def test_layers_move_along_differences_of_members_with_and_without_the_value(world):
-    x, labels, logits = world
-    rows, category = x[:20, None].expand(-1, 3, -1), draw_categories(LAYOUT, labels[:20], generator_for(7, 0))
-    neighbours = find_neighbours(x, logits)
-    price = Price.of(pictured, rows, category, neighbours, CONTRAST, PriceWeights(5.0))
-    there, here = (
-        neighbours.find_nearest(
-            x[:20, :4], x[:20, :4], logits[:20], thumbnails_of(x[:20]), goal, PriceWeights(5.0), 4
-        ).x
-        for goal in (category[:, None], find_own(price))
-    )
-    has = [neighbours.log_labels[(x == member).all(1)][0] for member in here[:, 0]]
-    assert all(row[goal] < -math.log(2) for row, goal in zip(has, category.tolist(), strict=True)), (
-        "they lack the value"
-    )
-    moved = optimise_between(price, there, here, 30)
-    corners = torch.cat([here, x[:20, None]], 1)
-    for layer in (moved - rows).unbind(1):
-        for change, to, back in zip(layer, there, corners, strict=True):
-            ways = (to[:, None] - back[None]).flatten(0, 1)
-            weights = torch.linalg.lstsq(ways.T, change).solution
-            assert torch.allclose(weights @ ways, change, atol=1e-3)
-    between = optimise_between(price, there, x[:20, None], 30)
-    assert price.in_all_looks(moved).mean() < price.in_all_looks(between).mean(), "cheaper than towards members alone"
 
 
 def test_several_targets_are_reached_at_once(world):

@@ -1,10 +1,9 @@
-"""Edits found image by image: the control vector zs is made of the component's own members.
+"""Edits found image by image: the control vector zs is a point of the component, made of its own members.
 
-Where every layer of the generator has a latent of its own (W+), an edit moves each of them by the difference between a
-convex combination of the image's neighbours that have the value and one of those that lack it: free steps arrive
-everywhere, and leave the manifold of the samples. One latent for all layers allows no such combination: there a few
-steps follow from the best of several simple edits, on the sphere that the prior lives on. Both minimise one price
-(``gmmedit.mixture.price``), and the cheapest step is kept.
+Where every layer of the generator has a latent of its own (W+), an edit moves each of them towards a convex combination
+of the image's neighbours: free steps arrive everywhere, and leave the manifold of the samples. One latent for all
+layers allows no such combination: there a few steps follow from the best of several simple edits, on the sphere that
+the prior lives on. Both minimise one price (``gmmedit.mixture.price``), and the cheapest step is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -28,7 +26,6 @@ from gmmedit.mixture.score import Score
 
 MEMBERS = 64  # neighbours that are combined
 WAYS = (2.0, 3.5, 6.0)  # logits of the share of the way to their mean, from one of which the steps start
-OWN = (-3.0, 3.0)  # logits of the share of what distinguishes the image from its own neighbours that is given up
 LIKENESS = -2.0  # logit of the share of a layer's difference from the mean that is given up, at first
 RESTORED = 2  # looks of which a layer is restored, of LOOKS
 SHARE_RATE = 0.15  # of Adam, for logits
@@ -87,16 +84,11 @@ class Optimisation:
             return self.combine(x, category, y, control)
         price = Price.of(self.score, x, category, self.neighbours, self.contrast, self.weights)
         thumbnails = self.neighbours.shrink(price.images)
-
-        def find_nearest(control: Tensor, category: Tensor, count: int) -> Tensor:
-            found = self.neighbours.find_nearest(y, control, price.logits, thumbnails, category, self.weights, count)
-            return found.x
-
+        count = MEMBERS if x.shape[1] > 1 else TRIED
+        nearest = self.neighbours.find_nearest(y, control, price.logits, thumbnails, category, self.weights, count).x
         if x.shape[1] > 1:
-            there, here = find_nearest(control, category, MEMBERS), find_nearest(y, find_own(price), MEMBERS)
-            return restore_layers(price, optimise_between(price, there, here, self.steps)) - x
-        starts = list_starts(price, written, find_nearest(control, category, TRIED))
-        return optimise_on_sphere(price, starts, self.steps) - x
+            return restore_layers(price, optimise_in_hull(price, nearest, self.steps)) - x
+        return optimise_on_sphere(price, list_starts(price, written, nearest), self.steps) - x
 
     def measure_path(self, x: Tensor, offset: Tensor, category: Tensor) -> Tensor:
         """See ``gmmedit.mixture.paths.measure_path``."""
@@ -113,45 +105,34 @@ class Optimisation:
         return self.combination(x, candidates, category) - x
 
 
-def find_own(price: Price) -> Tensor:
-    """The categories (N, G) of the targets' attributes that the price's images have."""
-    layout, goals = price.neighbours.layout, price.category.view(len(price.x), -1)
-    own = torch.stack([c.start + price.logits[:, c].argmax(1) for c in layout.columns], 1)  # (N, A)
-    return own.gather(1, attribute_of(layout).to(goals.device)[goals])
+def optimise_in_hull(price: Price, nearest: Tensor, steps: int) -> Tensor:
+    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - x) - t_l (x_l - x), for the price's x_l (N, L, D), mean x.
 
+    Adam steps on the weights a (a softmax) and the shares s and t (sigmoids) of each layer. With the same weights for
+    all layers fewer of the other labels are kept. t gives up what distinguishes a layer from the mean: nothing in a
+    sample, the likeness in an inversion, which therefore is kept as far as the target allows.
 
-def optimise_between(price: Price, there: Tensor, here: Tensor, steps: int) -> Tensor:
-    """x' (N, L, D) with x'_l = x_l + s_l (sum_k a_lk m_k - (1 - r_l) sum_k b_lk n_k - r_l x) - t_l (x_l - x).
-
-    The difference of two convex combinations, of members m of the target's component and of members n of the image's
-    own, both near the image, is what tells them apart; r gives up what distinguishes the image from its own neighbours,
-    as far as the target needs: at 1 the edit moves towards the m alone. Adam steps on the weights a and b (softmax) and
-    the shares s, r and t (sigmoids) of each layer, for the price's x_l (N, L, D) and their mean x. With the same
-    weights for all layers fewer of the other labels are kept. t gives up what distinguishes a layer from the mean:
-    nothing in a sample, the likeness in an inversion.
-
-    there, here: (N, M, D) the members m and n.
+    nearest: (N, M, D) the members m of the component.
     """
     x, middle = price.x, price.x.mean(1, keepdim=True)
-    to, back = (x.new_zeros(*x.shape[:2], members.shape[1]) for members in (there, here))
-    shares, own, given_up = (x.new_full(x.shape[:2], LIKENESS) for _ in range(3))
+    weights, shares = x.new_zeros(*x.shape[:2], nearest.shape[1]), x.new_zeros(x.shape[:2])
+    given_up = torch.full_like(shares, LIKENESS)
 
     def place() -> Tensor:
-        share, mine, lost = (part.sigmoid()[..., None] for part in (shares, own, given_up))
-        start = mine * middle + (1 - mine) * (back.softmax(2) @ here)
-        return x + share * (to.softmax(2) @ there - start) - lost * (x - middle)
+        way = weights.softmax(2) @ nearest - middle
+        return x + shares.sigmoid()[..., None] * way - given_up.sigmoid()[..., None] * (x - middle)
 
-    with torch.no_grad():  # how far, and how much of itself: along the way images change abruptly
-        found, least = [shares, own, given_up], x.new_full((len(x),), torch.inf)
-        for way, mine, alike in product(WAYS, OWN, (True, False)):
-            tried = (way, mine, LIKENESS if alike else way)
-            shares, own, given_up = (torch.full_like(shares, logit) for logit in tried)
-            prices = price(place())
-            cheaper = (prices < least)[:, None]
-            found = [torch.where(cheaper, *pair) for pair in zip((shares, own, given_up), found, strict=True)]
-            least = torch.minimum(prices, least)
-        shares, own, given_up = (part.clone() for part in found)
-    return take_steps(price, place, [to, back, shares, own, given_up], steps, SHARE_RATE)
+    with torch.no_grad():  # how far: along the way images change abruptly
+        found, least = (shares, given_up), x.new_full((len(x),), torch.inf)
+        for way in WAYS:
+            for lost in (LIKENESS, way):
+                shares, given_up = torch.full_like(shares, way), torch.full_like(shares, lost)
+                prices = price(place())
+                cheaper = (prices < least)[:, None]
+                found = torch.where(cheaper, shares, found[0]), torch.where(cheaper, given_up, found[1])
+                least = torch.minimum(prices, least)
+        shares, given_up = (part.clone() for part in found)
+    return take_steps(price, place, [weights, shares, given_up], steps, SHARE_RATE)
 
 
 @torch.no_grad()
@@ -197,8 +178,12 @@ def list_starts(price: Price, written: Tensor, nearest: Tensor) -> Iterable[Tens
     """Simple edits (N, 1, D) of the price's x: at several strengths the difference of the component's mean from that of
     the image's own value, and the fitted displacement `written` (N, 1, D); then the way to a few neighbours (N, M, D).
     """
-    x, means = price.x, price.neighbours.means
-    difference = (means[price.category.view(len(x), -1)] - means[find_own(price)]).sum(1, keepdim=True)
+    x, neighbours = price.x, price.neighbours
+    means, layout = neighbours.means, neighbours.layout
+    goals = price.category.view(len(x), -1)
+    own = torch.stack([c.start + price.logits[:, c].argmax(1) for c in layout.columns], 1)  # (N, A)
+    own = own.gather(1, attribute_of(layout).to(goals.device)[goals])
+    difference = (means[goals] - means[own]).sum(1, keepdim=True)
     for strength in STRENGTHS:
         yield x + strength * difference
         yield x + strength * written
