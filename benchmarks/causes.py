@@ -38,7 +38,8 @@ from gmmedit.editors.baselines.regressions import fit_mean_difference
 from gmmedit.editors.counterfactual import fit_counterfactual, values_of
 from gmmedit.editors.mixture import fit_mixture
 from gmmedit.evaluation.judge import Judge, load_evaluators
-from gmmedit.evaluation.sweep import SweepInputs, load_inputs, run_spec
+from gmmedit.evaluation.specification import run_spec
+from gmmedit.evaluation.sweep import SweepInputs, load_inputs
 from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.pictures.sheets import to_png, to_tile

@@ -103,6 +103,21 @@ def test_causal_samples_follow_the_table():
         assert seen == pytest.approx(expected, abs=5 * (expected / n) ** 0.5)
 
 
+def test_an_intervention_keeps_the_noise_and_changes_what_follows():
+    before, men = sample_causal(2_000, 3), sample_causal(2_000, 3, {"gender": "male"})
+    was_male = before.attributes[:, NAMES.index("gender")] == 1
+    assert torch.equal(columns(men)[was_male], columns(before)[was_male])
+    assert (men.attributes[:, NAMES.index("gender")] == 1).all()
+    beards = men.attributes[:, NAMES.index("beard")].double().mean()
+    assert beards == pytest.approx(0.62, abs=5 * (0.62 * 0.38 / 2_000) ** 0.5)
+    bearded = sample_causal(2_000, 3, {"beard": "yes"})  # causes nothing
+    others = [i for i in range(len(NAMES)) if NAMES[i] != "beard"]
+    assert torch.equal(bearded.attributes[:, others], before.attributes[:, others])
+    assert torch.equal(bearded.nuisances, before.nuisances)
+    with pytest.raises(ValueError):
+        sample_causal(1, 0, {"gender": "neither"})
+
+
 def test_independent_samples_are_independent_and_uniform():
     n = 40_000
     factors = sample_independent(n, seed=0)

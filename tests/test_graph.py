@@ -192,6 +192,18 @@ def test_effects_do_not_move_their_causes(ordered: Path) -> None:
         assert np.array_equal(targets[1][:, fixed], before[:, fixed])
 
 
+def test_a_weak_do_edit_lies_on_the_way_of_an_isolated_one(ordered: Path) -> None:
+    found = []
+    for way in ("--do", "--attr"):  # nothing follows from a beard
+        done("edit", "--run", ordered, way, "beard=yes", "--alpha", 0.5, "--polish", 2, "--index", "0-1", "--quiet")
+        with artifacts.open(ordered / "edits.h5", "edits") as edits:
+            found.append((edits["latents"][0], edits["latent"], values(edits["labels_before"])))
+    (did, start, before), (isolated, *_) = found
+    lacking = before[:, NAMES.index("beard")] == 0
+    assert lacking.any() and (did[lacking] != start[lacking]).any()
+    np.testing.assert_allclose(did[lacking], isolated[lacking], atol=1e-3)
+
+
 def test_nothing_follows_along_edges_of_unknown_direction(own_run: Path, table: Path) -> None:
     done("graph", "--run", own_run, "--table", table, *FEW)
     shown = done("edit", "--run", own_run, "--do", "gender=male", "--polish", 0, "--index", "0-1").output
@@ -300,15 +312,18 @@ def test_an_evaluation_of_do_edits_counts_what_follows_as_no_collateral_change(
     config = ordered / "few.yaml"
     config.write_text("evaluate: {starts: 2, polish: 0}\n")
     done("evaluate", "--run", ordered, *words, "--config", config)
-    with artifacts.open(ordered / "evaluation.h5", "evaluation") as scored:
+    with artifacts.open(ordered / "do_evaluation.h5", "do_evaluation") as scored:
         held = np.array(scored.attrs["held"])
         gender, beard = NAMES.index("gender"), NAMES.index("beard")
         assert not held[gender].any() and held[beard].sum() == len(NAMES) - 1
         assert scored.spec.parents["graph"] == artifacts.file_fingerprint(ordered / "graph.h5")
         assert np.allclose(scored["seen/none/2/one/predicted"].sum(1), len(NAMES))
-    rows = [json.loads(line) for line in (ordered / "evaluation.jsonl").read_text().splitlines()]
+    with RunFolder(ordered, Execution()) as run_folder:
+        (section,) = causes_section(run_folder)
+    assert "Scores of do-edits" in section.markup() and "counterfactual" in section.markup()
+    rows = [json.loads(line) for line in (ordered / "do_evaluation.jsonl").read_text().splitlines()]
     found = {(row["method"], row["metric"], row["attribute"]): row["value"] for row in rows}
     assert found["counterfactual", "kept@1", "gender=male"] is None  # nothing had to stay
     assert found["counterfactual", "effects@1", "beard=yes"] is None  # nothing follows
     assert 0 <= found["counterfactual", "effects@1", "gender=male"] < 1
-    refuse(ordered, "evaluate", "--editors", "counterfactual", "-n", 40, "--force", says=("needs a graph",))
+    refuse(ordered, "evaluate", "--editors", "counterfactual", "-n", 40, says=("needs a graph",))

@@ -492,7 +492,9 @@ def test_the_report_of_the_embedded_classifier(run: Path) -> None:
     pair = told["correlations"][0]
     assert pair["attributes"] == [attributes[0][0], attributes[1][0]]
     assert pair["correlation"] == pytest.approx(np.corrcoef(array[:, 1], array[:, 3])[0, 1], abs=1e-6)
+    assert pair["signed"] and not told["correlations"][-1]["signed"], "of hair_color there is no sign"
     text = done("label", "--run", run).stdout
+    assert f"{pair['correlation']:+.2f}" in text and f" {told['correlations'][-1]['correlation']:.2f}" in text
     assert "correlations" in text and "confidence" in text and text.endswith(f"{run / 'labels.h5'} is up to date\n")
 
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from gmmedit.mixture import Layout
+from gmmedit.mixture.components import Mixture
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
-from gmmedit.mixture.gaussians import Gaussians, Mixture
+from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.objectives import (
     label_loss,
     least_change,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.saae import SAAEGenerator
-from gmmedit.mixture.gaussians import Mixture
+from gmmedit.mixture.components import Mixture
 from gmmedit.run.prior import draw_from
 from gmmedit.training.saae_result import group_codes
 

@@ -206,6 +206,16 @@ EVALUATION = Kind(
     own_classifier=True,
 )
 
+DO_EVALUATION = Kind(
+    name="do_evaluation",
+    version=1,
+    command="gmmedit evaluate --mode do",
+    summary="The same for do-edits: what follows from an edit may change too; do_evaluation.jsonl holds the figures.",
+    rows=None,
+    fields=SCORES,
+    own_classifier=True,
+)
+
 COMPARISON = Kind(
     name="comparison",
     version=3,
@@ -266,6 +276,7 @@ IN_ORDER = (
     INVERSIONS,
     DIRECTIONS,
     EVALUATION,
+    DO_EVALUATION,
     COMPARISON,
     INVERTED_EVALUATION,
     STRIPS,

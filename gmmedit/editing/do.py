@@ -136,9 +136,13 @@ def move_to(
 def move_together(
     session: EditSession, editor: MixtureEditor, latent: Tensor, goals: Sequence[int], alpha: float
 ) -> Tensor:
-    """One latent (1, L, D) moved towards categories of different attributes at once, by one price."""
+    """One latent (1, L, D) moved towards categories of different attributes at once, by one price.
+
+    A strength between 0 and 1 is a place on the way, as in `EditSession.move`.
+    """
     x = session.chart.to_x(latent)
-    return session.chart.carry(latent, x + alpha * editor.joint_offset(x, goals))
+    share = editor.joint_shares(x, goals, torch.full((len(x),), alpha))
+    return session.chart.carry(latent, x + share[:, None, None] * editor.joint_offset(x, goals))
 
 
 def predict_goals(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gmmedit.editors.base import Coordinates, Editor, Material, Unsuitable
 from gmmedit.mixture.adam import generator_for
-from gmmedit.mixture.gaussians import Draw
+from gmmedit.mixture.components import Draw
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.paths import find_shares

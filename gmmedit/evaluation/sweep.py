@@ -5,17 +5,17 @@ which all figures are computed.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gmmedit import artifacts
-from gmmedit.artifacts import Artifact, RunSpec
+from gmmedit.artifacts import RunSpec
 from gmmedit.config import EvaluateSettings
 from gmmedit.discovery.reading import read_directions
 from gmmedit.editors import catalogue as editors
@@ -35,6 +35,7 @@ from gmmedit.evaluation.judge import (
 )
 from gmmedit.evaluation.latent_attributes import find_codes, find_structure
 from gmmedit.evaluation.metrics import editing, realism
+from gmmedit.evaluation.specification import Arrays, ScoredKind, read_evaluated, run_spec, with_directions
 from gmmedit.evaluation.strength_one import Starts, choose_strength, observe_edits, observe_samples_alone
 from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder, layout_of
@@ -47,9 +48,6 @@ from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.signals import Stopped, StopRequest
 
 SAVED_EVERY = 20  # seconds
-
-ScoredKind = Literal["evaluation", "comparison"]
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -175,59 +173,10 @@ def interruptible(score: Score, stop: StopRequest) -> Score:
     return checked_score
 
 
-def run_spec(
-    kind: ScoredKind, mixture: Artifact, networks: Evaluators, settings: EvaluateSettings, graph: Artifact | None = None
-) -> RunSpec:
-    """The specification of evaluation.h5 or comparison.h5; graph: of the mode "do"."""
-    config = settings.model_dump(exclude={"mode"} if graph is None else None)  # as files of earlier versions
-    return RunSpec(
-        kind=kind,
-        n=settings.n,
-        seed=settings.seed,
-        config=config
-        | {
-            "space": mixture.spec.config["space"],
-            "embedder": networks.embedder.fingerprint if networks.embedder else None,
-        },
-        parents={"mixture": mixture.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
-        generator=mixture.spec.generator,
-        classifier=artifacts.network_record(settings.classifier, networks.classifier.fingerprint),
-        attributes=mixture.spec.attributes,
-    )
-
-
-def with_directions(spec: RunSpec, run: RunFolder, names: Sequence[str]) -> RunSpec:
-    """The spec with directions.h5 as a parent, where there is one in the space of the mixture and an editor uses it."""
-    if "direction" not in names or not run.file("directions").exists():
-        return spec
-    directions = run.artifact("directions")
-    if directions.spec.config["space"] != run.fitted_space:
-        return spec
-    return replace(spec, parents={**spec.parents, "directions": directions.fingerprint})
-
-
 def read_discovered(run: RunFolder) -> Discovered:
     """The directions of directions.h5."""
     found = read_directions(run.artifact("directions"))
     return Discovered(found.chart, found.steps)
-
-
-def read_evaluated(path: Path, spec: RunSpec) -> Arrays:
-    """For a comparison, the observations and costs in evaluation.h5, if its settings and samples are the same."""
-    if spec.kind == "evaluation" or not path.exists():
-        return {}
-    with artifacts.open(path, "evaluation") as evaluation:
-        if observation_key(evaluation.spec) != observation_key(spec):
-            return {}
-        return {name: np.asarray(evaluation[name]) for name in evaluation.names if name.startswith(("seen/", "cost/"))}
-
-
-def observation_key(spec: RunSpec) -> tuple[object, ...]:
-    """What the observations of an editor depend on: parents, weights of the classifier, settings."""
-    config = spec.resolved_config | dict.fromkeys(("editors", "classifier", "features"))
-    classifier = spec.classifier["fingerprint"] if spec.classifier else None
-    parents = {name: parent for name, parent in spec.parents.items() if name != "directions"}  # ours do not use it
-    return parents, classifier, config
 
 
 def score_editor(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[], None], fits: Cost) -> None:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from gmmedit.mixture import Layout
 from gmmedit.mixture.combination import Combination
+from gmmedit.mixture.components import Draw
 from gmmedit.mixture.coordinates import Coordinates, FullSpace
-from gmmedit.mixture.gaussians import Draw, Gaussians
+from gmmedit.mixture.gaussians import Gaussians
 from gmmedit.mixture.writing import Correction, least_change_write
 
 

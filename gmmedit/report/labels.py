@@ -21,7 +21,8 @@ def label_report(path: Path) -> dict[str, Any]:
     """Statistics of the labelled samples as a dictionary ready for JSON.
 
     attributes: the rate of each value (share of samples in which it is the most probable) and the mean confidence;
-    correlations of all pairs of attributes; warnings about rare, constant or uncertain values; notes of `label`;
+    correlations of all pairs of attributes, `signed` where both have two values; warnings about rare, constant or
+    uncertain values; notes of `label`;
     samples: their number; robustness: as recorded by `label`, None for a table; tables: the same as text.
     """
     with artifacts.open(path, "labels") as labels:
@@ -39,9 +40,12 @@ def label_report(path: Path) -> dict[str, Any]:
             parts.append(part)
     bases = [basis(part) for part in parts]
     pairs = [
-        {"attributes": [one["attribute"], other["attribute"]], "correlation": correlation(bases[a], bases[b])}
+        {
+            "attributes": [one["attribute"], other["attribute"]], "correlation": correlation(bases[a], bases[b]),
+            "signed": parts[a].shape[1] == parts[b].shape[1] == 2,
+        }
         for (a, one), (b, other) in combinations(enumerate(attributes), 2)
-    ]
+    ]  # fmt: skip
     warnings = [text for pair in zip(attributes, parts, strict=True) for text in find_warnings(*pair)]
     return {
         "attributes": attributes, "correlations": pairs, "warnings": warnings, "notes": notes,
@@ -116,10 +120,15 @@ def format_tables(attributes: list[dict[str, Any]], pairs: list[dict[str, Any]])
         return [first]
     if len(attributes) > MAX_MATRIX:
         strongest = sorted(pairs, key=lambda pair: -abs(pair["correlation"]))[:MAX_PAIRS]
-        rows = [[*pair["attributes"], f"{pair['correlation']:+.2f}"] for pair in strongest]
+        rows = [[*pair["attributes"], format_correlation(pair)] for pair in strongest]
         columns = ["attribute", "attribute", "correlation"]
         return [first, {"title": "strongest correlations", "columns": columns, "rows": rows}]
     names = [attribute["attribute"] for attribute in attributes]
-    known = {tuple(pair["attributes"]): f"{pair['correlation']:+.2f}" for pair in pairs}
+    known = {tuple(pair["attributes"]): format_correlation(pair) for pair in pairs}
     rows = [[name, *(known.get((other, name), "") for other in names[:-1])] for name in names[1:]]
     return [first, {"title": "correlations", "columns": ["", *names[:-1]], "rows": rows}]
+
+
+def format_correlation(pair: dict[str, Any]) -> str:
+    """The correlation of two attributes, with its sign if it has one."""
+    return f"{pair['correlation']:+.2f}" if pair["signed"] else f"{pair['correlation']:.2f}"

@@ -15,8 +15,8 @@ from torch import Tensor
 from gmmedit import artifacts
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError
+from gmmedit.mixture.components import Mixture
 from gmmedit.mixture.coordinates import FullSpace
-from gmmedit.mixture.gaussians import Mixture
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.mixture.writing import least_change_write
 from gmmedit.run.fitted import read_chart, read_model

@@ -66,6 +66,7 @@ MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that ha
     "graph": (GraphSettings,),
     "directions": (DiscoverSettings,),
     "evaluation": (EvaluateSettings, FitSingleSettings),  # with the space of the mixture
+    "do_evaluation": (EvaluateSettings, FitSingleSettings),
     "comparison": (EvaluateSettings, FitSingleSettings),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,12 +132,15 @@ def counterfactual(factors: Factors, attribute: str, value: str) -> Factors:
     return Factors(changed, factors.details, factors.nuisances)
 
 
-def sample_causal(n: int, seed: int) -> Factors:
+def sample_causal(n: int, seed: int, acts: Mapping[str, str] | None = None) -> Factors:
     """Sample n avatars from `CAUSAL_MODEL`, with attributes about as correlated as in photographs.
 
-    Row i depends on the seed (>= 0) and i only, not on n.
+    Row i depends on the seed (>= 0) and i only, not on n. With `acts` (attribute -> value), row i is what row i of the
+    same seed would have been under the intervention: the same noise, whatever follows from the acts changed.
+    KeyError: there is no such attribute. ValueError: it has no such value.
     """
-    return _sample(n, seed, _causal)
+    fixed = {name: ATTRIBUTES[name].index(value) for name, value in (acts or {}).items()}
+    return _sample(n, seed, lambda uniform: _causal(uniform, fixed))
 
 
 def sample_independent(n: int, seed: int) -> Factors:
@@ -170,7 +173,7 @@ def _independent(uniform: Tensor) -> Factors:
     return Factors((choices * sizes).long(), details, nuisances)
 
 
-def _causal(uniform: Tensor) -> Factors:
+def _causal(uniform: Tensor, fixed: Mapping[str, int]) -> Factors:
     choices, details, nuisances = _split(uniform)
     names = list(ATTRIBUTES)
     attributes = torch.zeros(choices.shape, dtype=torch.long)
@@ -179,7 +182,7 @@ def _causal(uniform: Tensor) -> Factors:
         probabilities = torch.tensor(table)[given] if given else torch.tensor(table).expand(len(choices), -1)
         thresholds = probabilities.cumsum(1)[:, :-1]
         column = names.index(name)
-        attributes[:, column] = (choices[:, column, None] > thresholds).sum(1)
+        attributes[:, column] = fixed.get(name, (choices[:, column, None] > thresholds).sum(1))
     power = torch.tensor(HAIR_LENGTH_POWER)[attributes[:, names.index("gender")]]
     length = NUISANCES.index("hair_length")
     nuisances[:, length] = 2 * ((nuisances[:, length] + 1) / 2) ** power - 1

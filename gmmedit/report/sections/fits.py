@@ -43,11 +43,12 @@ def labels_section(run: RunFolder) -> Section:
 
 def correlation_map(names: list[str], pairs: list[dict]) -> Html:
     """A heat map of the correlations of all pairs of attributes."""
-    matrix = np.eye(len(names))
+    matrix, texts = np.eye(len(names)), [[""] * len(names) for _ in names]
     for pair in pairs:
         a, b = (names.index(name) for name in pair["attributes"])
         matrix[a, b] = matrix[b, a] = pair["correlation"]
-    texts = [["" if a == b else format_signed(matrix[a, b]) for b in range(len(names))] for a in range(len(names))]
+        value = pair["correlation"]
+        texts[a][b] = texts[b][a] = format_signed(value) if pair["signed"] else f"{value:.2f}"
     caption = (
         "Correlations of the labels. Orange: positive, blue: negative. For attributes with more than two values: the "
         "first canonical correlation, without a sign."
