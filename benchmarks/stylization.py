@@ -78,8 +78,10 @@ def measure_claims(options: argparse.Namespace, execution: Any) -> None:
         network = variants.train_variant(options.out, options.fonts, name, seed, execution)
         images = claims.generate(task, network)
         sheets.write_sheet(options.out / f"{name}-{seed}.png", task, images)
-        figures = claims.measure_images(task, images, evaluator) | claims.measure_codes(task, network, images)
-        remember(f"{name}-{seed}", figures)
+        swapped = claims.swap(task, network, images, evaluator)
+        sheets.write_matrices(options.out / f"{name}-{seed}-swaps.png", swapped)
+        figures = claims.measure_images(task, images, evaluator) | claims.measure_codes(task, network)
+        remember(f"{name}-{seed}", figures | claims.measure_swaps(*swapped))
     for line in log.read_text().splitlines():
         figures = json.loads(line)
         print(f"{figures.pop('name'):18}" + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))

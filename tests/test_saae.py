@@ -5,6 +5,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from small_data import write_idx, write_images, write_typefaces
 from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.datasets.glyphs import find_plainest
 from gmmedit.errors import InputError
+from gmmedit.fitting.data import check_values
 from gmmedit.networks.saae import SAAE, read_saae, save_saae
 from gmmedit.networks.saae_parts import SAAEConfig
 from gmmedit.run.folder import RunFolder
@@ -180,6 +183,13 @@ def test_styles_of_held_out_typefaces_are_measured(fonts: Path) -> None:
     wanted = (network(contents, strips) - targets).abs().mean() / 2
     assert facts["held_out_error"] == pytest.approx(float(wanted), abs=1e-4)
     assert describe_measures(facts)[1].startswith("note: ")  # untrained
+
+
+def test_a_group_without_samples_names_the_setting() -> None:
+    grouped = cast(artifacts.Artifact, SimpleNamespace(attributes=[("style", ("1", "2"))]))
+    with pytest.raises(InputError, match="0 of 40 samples are labelled style=2") as refusal:
+        check_values(grouped, torch.eye(2)[[0] * 40])
+    assert "groups in --config" in str(refusal.value.hint)
 
 
 def test_adaptive_normalisation_reads_the_code(fonts: Path, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import SAAESettings
-from style.drawing import draw_latents
+from style.drawing import PART, draw_latents
 
 IMAGES = 38_400  # that the SAAE sees
-SAMPLES = 10_000
+SAMPLES = (None, 10_000)  # of SAAE; None: as many as training images
 WIDTHS = (0.1, 0.14, 0.2, 0.28, 0.4)  # of the windows, pixels in [0, 1]
 SIDE, BORDER = 28, 2
 ROUNDS = 10
@@ -38,14 +38,16 @@ def run(fonts: str, out: Path, execution: Execution) -> None:
     held = data.held_out()
     train = data.images(np.setdiff1d(np.arange(len(data)), held))
     valid, test = data.images(held[::2]), data.images(held[1::2])
-    made, _ = draw_latents(SAAEGenerator(network), SAMPLES)
+    generator = SAAEGenerator(network)
+    made, _ = draw_latents(generator, max(filter(None, SAMPLES)))
+    encoded = torch.cat([generator.synthesize(part) for part in generator.draw(range(len(train))).split(PART)])
     kinds = {
         "training images": train, "k-means of training images": average_nearest(train, len(train) // 4),
-        "reconstructions of training images": reconstruct(network, train), "SAAE, styles of the mixture": made,
-    }  # fmt: skip
+        "reconstructions of training images": reconstruct(network, train), "SAAE, encoded styles": encoded,
+    } | {f"SAAE, styles of the mixture, {n or len(train)}": made[: n or len(train)] for n in SAMPLES}  # fmt: skip
     for name, samples in kinds.items():
         value, error, width = measure(samples, valid, test)
-        print(f"{name:36} {value:8.1f} +- {error:.1f}  ({len(samples)} windows of {width})")
+        print(f"{name:42} {value:8.1f} +- {error:.1f}  ({len(samples)} windows of {width})")
 
 
 def write_digits(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from gmmedit.training.from_data import DataRequest, train_classifier
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import Phase, SAAESettings
 
-CLASSIFIED = 48_000  # images that the evaluation classifier sees
+CLASSIFIED = 192_000  # images that the evaluation classifier sees
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ VARIANTS = {
     "joint": Variant(CONTROL, JOINT),
     "binary": Variant(CONTROL, SAAESettings(critic="binary")),
     "no-critic": Variant(CONTROL, SAAESettings(judgement=0.0)),
+    "adain": Variant(CONTROL, SAAESettings(decoder="adain")),
+    "judged": Variant(CONTROL, SAAESettings(judgement=1.2)),
 }
 
 
