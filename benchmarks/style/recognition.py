@@ -22,7 +22,7 @@ from style.drawing import draw_latents
 from style.variants import open_fonts, train_variant
 
 REAL, GENERATED = (100, 200), (0, 500, 2_000, 8_000)
-BATCH, CHECKS = 64, (25, 50, 100, 200, 400, 600)  # steps at which it is tested, the last one is the end
+BATCH, CHECKS = 64, (25, 50, 100, 200, 400)  # steps at which it is tested, the last one is the end
 WIDTHS = (16, 32, 48)
 AUGMENTATION = StrongAugmentation(ghost=0.0, blotches=0.0, shift=0.06)  # moved, bent, blurred, noisy
 

@@ -14,7 +14,7 @@ from gmmedit.training.from_data import DataRequest, train_classifier
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import Phase, SAAESettings
 
-CLASSIFIED = 192_000  # images that the evaluation classifier sees
+CLASSIFIED = 120_000  # images that the evaluation classifier sees
 
 
 @dataclass(frozen=True)
