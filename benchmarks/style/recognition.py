@@ -34,7 +34,7 @@ def run(fonts: str, out: Path, execution: Execution) -> None:
     known = {line["name"] for line in lines}
     held = data.held_out()
     test = data.images(held), data.labels(held)[:, 0]
-    generator = SAAEGenerator(train_variant(out, fonts, "main", 0, execution))
+    generator = SAAEGenerator(train_variant(out, fonts, "three", 0, execution))
     made, contents = draw_latents(generator, max(GENERATED))
     for real in REAL:
         for name, (more, n, kind) in make_sets(real).items():
@@ -58,7 +58,7 @@ def make_sets(real: int) -> dict[str, tuple[int, int, str]]:
     sets |= {f"{real} real, oversampled, + {n} generated": (0, n, "oversampled") for n in GENERATED[-1:]}
     sets |= {f"{real} real, augmented": (0, 0, "augmented")}
     sets |= {f"{real} real + {n} generated, augmented": (0, n, "augmented") for n in GENERATED[-1:]}
-    return sets | {f"{real} real + {n} more real": (n, 0, "") for n in GENERATED[1:]}
+    return sets | {f"{real} real + {n} more real": (n, 0, "") for n in GENERATED[2:]}
 
 
 def choose_rows(data: Glyphs, n: int) -> np.ndarray:
