@@ -63,10 +63,8 @@ def measure_claims(options: argparse.Namespace, execution: Any) -> None:
     known = {line["name"] for line in lines}
     wanted = [(name, int(seed)) for name in options.variants.split(",") for seed in options.seeds.split(",")]
     data = variants.open_fonts(options.fonts)
-    task, evaluator = (
-        claims.make_task(data),
-        variants.train_evaluator(options.out, options.fonts, options.classified, execution),
-    )
+    task = claims.make_task(data)
+    evaluator = variants.train_evaluator(options.out, options.fonts, options.classified, execution)
 
     def remember(name: str, figures: dict[str, float]) -> None:
         with log.open("a") as file:
