@@ -54,7 +54,7 @@ def train_variant(out: Path, fonts: str, name: str, seed: int, execution: Execut
 
 
 def train_evaluator(out: Path, fonts: str, images: int, execution: Execution) -> Classifier:
-    """A classifier of letters, of another shape and seed than any critic, that sees so many images of training typefaces."""
+    """A classifier of letters, of another shape and seed than any critic, that sees so many training images."""
     path = out / "evaluator" / "evaluator.safetensors"
     if not path.exists():
         request = DataRequest(fonts, images=images, seed=7)
