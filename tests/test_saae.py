@@ -22,6 +22,7 @@ from gmmedit.errors import InputError
 from gmmedit.fitting.data import check_values
 from gmmedit.networks.saae import SAAE, read_saae, save_saae
 from gmmedit.networks.saae_parts import SAAEConfig
+from gmmedit.networks.weights import read_training
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.prior import read_prior
 from gmmedit.runtime.execution import Execution
@@ -183,6 +184,19 @@ def test_styles_of_held_out_typefaces_are_measured(fonts: Path) -> None:
     wanted = (network(contents, strips) - targets).abs().mean() / 2
     assert facts["held_out_error"] == pytest.approx(float(wanted), abs=1e-4)
     assert describe_measures(facts)[1].startswith("note: ")  # untrained
+
+
+def test_the_command_prints_held_out_figures(fonts: Path, tmp_path: Path) -> None:
+    phases = "phases: [{train: both, steps: 2}]"
+    (tmp_path / "tiny.yaml").write_text(f"{phases}\nstyle: 6\nwidth: 6\ngroups: 2\nbatch: 6\n")
+    words = ("--data", fonts, "--size", 16, "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "out")
+    printed = done("train", "saae", *words).output
+    assert (
+        "difference to the true image, 36 of held-out styles: " in printed and "(nearest training typeface " in printed
+    )
+    told = read_training(tmp_path / "out" / "saae.safetensors", "saae") or {}
+    assert set(told["held_out_baselines"]) == {"nearest training typeface", "mean typeface"}
+    assert f"{told['held_out_error']:.3f}" in printed
 
 
 def test_a_group_without_samples_names_the_setting() -> None:

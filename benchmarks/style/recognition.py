@@ -49,7 +49,7 @@ def run(fonts: str, out: Path, execution: Execution) -> None:
                 file.write(json.dumps({"name": name, "accuracy": accuracy}) + "\n")
     for line in log.read_text().splitlines():
         found = json.loads(line)
-        print(f"{found['name']:34}" + "  ".join(f"{value:.3f}" for value in found["accuracy"]))
+        print(f"{found['name']:42}" + "  ".join(f"{value:.3f}" for value in found["accuracy"]))
 
 
 def make_sets(real: int) -> dict[str, tuple[int, int, str]]:

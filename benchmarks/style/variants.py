@@ -28,6 +28,7 @@ MAIN, CONTROL = 2_400, 600  # steps
 VARIANTS = {
     "main": Variant(MAIN, THREE),
     "three": Variant(CONTROL, THREE),
+    "half": Variant(CONTROL // 2, THREE),
     "joint": Variant(CONTROL, JOINT),
     "binary": Variant(CONTROL, SAAESettings(critic="binary")),
     "no-critic": Variant(CONTROL, SAAESettings(judgement=0.0)),
