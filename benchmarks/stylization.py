@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/stylization"))
     parser.add_argument("--variants", default="main,three,joint,binary")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--classified", type=int, default=120_000, help="images that the evaluation classifier sees")
     options = parser.parse_args()
     import torch
 
@@ -62,7 +63,8 @@ def measure_claims(options: argparse.Namespace, execution: Any) -> None:
     known = {line["name"] for line in lines}
     wanted = [(name, int(seed)) for name in options.variants.split(",") for seed in options.seeds.split(",")]
     data = variants.open_fonts(options.fonts)
-    task, evaluator = claims.make_task(data), variants.train_evaluator(options.out, options.fonts, execution)
+    task = claims.make_task(data)
+    evaluator = variants.train_evaluator(options.out, options.fonts, options.classified, execution)
 
     def remember(name: str, figures: dict[str, float]) -> None:
         with log.open("a") as file:
@@ -78,8 +80,10 @@ def measure_claims(options: argparse.Namespace, execution: Any) -> None:
         network = variants.train_variant(options.out, options.fonts, name, seed, execution)
         images = claims.generate(task, network)
         sheets.write_sheet(options.out / f"{name}-{seed}.png", task, images)
-        figures = claims.measure_images(task, images, evaluator) | claims.measure_codes(task, network, images)
-        remember(f"{name}-{seed}", figures)
+        swapped = claims.swap(task, network, images, evaluator)
+        sheets.write_matrices(options.out / f"{name}-{seed}-swaps.png", swapped)
+        figures = claims.measure_images(task, images, evaluator) | claims.measure_codes(task, network)
+        remember(f"{name}-{seed}", figures | claims.measure_swaps(*swapped))
     for line in log.read_text().splitlines():
         figures = json.loads(line)
         print(f"{figures.pop('name'):18}" + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))

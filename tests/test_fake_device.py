@@ -46,7 +46,8 @@ from gmmedit.mixture.optimisation import Optimisation
 from gmmedit.mixture.writing import Correction
 from gmmedit.networks.bigan import BiGAN, BiGANConfig
 from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig
-from gmmedit.networks.saae import SAAE, SAAEConfig
+from gmmedit.networks.saae import SAAE
+from gmmedit.networks.saae_parts import SAAEConfig
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.disturbed import Draw, apply
 from gmmedit.run.rendering import Renderer, make_thumbnails, shrink_to_compare

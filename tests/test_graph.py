@@ -132,6 +132,7 @@ def test_what_cannot_be(tmp_path: Path, table: Path, words: tuple[str, ...], say
 def test_unusable_labels(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
     path.write_text("a,b\n" + "0,1\n1,0\n" * 20)
+    check(gmmedit("graph", "--run", tmp_path, "--table", tmp_path), "is a folder, not a file")
     check(gmmedit("graph", "--run", tmp_path, "--table", path), "40 complete lines", "100")
     path.write_text("a,b,c\n" + "0,1,\n1,0,\n" * 80 + "0,0,1\n1,1,0\n")
     check(gmmedit("graph", "--run", tmp_path, "--table", path), "2 complete lines")

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ from small_data import write_idx, write_images, write_typefaces
 from gmmedit import artifacts, classifiers, datasets, encoders, generators
 from gmmedit.datasets.glyphs import find_plainest
 from gmmedit.errors import InputError
-from gmmedit.networks.saae import SAAE, SAAEConfig, read_saae, save_saae
+from gmmedit.fitting.data import check_values
+from gmmedit.networks.saae import SAAE, read_saae, save_saae
+from gmmedit.networks.saae_parts import SAAEConfig
+from gmmedit.networks.weights import read_training
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.prior import read_prior
 from gmmedit.runtime.execution import Execution
@@ -25,6 +30,7 @@ from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import loop, saae_result
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.saae import SAAETraining
+from gmmedit.training.saae_measures import describe_measures, measure_held_out
 from gmmedit.training.saae_result import group_codes, train_saae
 from gmmedit.training.saae_settings import Phase, SAAESettings, read_settings
 from gmmedit.training.style_data import GlyphStyles, split_styles
@@ -65,11 +71,11 @@ def stop_at(count: int) -> Execution:
 def test_it_resumes_to_the_same_bytes_across_phases(critic: str, fonts: Path, tmp_path: Path) -> None:
     request = DataRequest(str(fonts), 16, seed=3)
     settings = replace(TINY, critic=critic, loss="softmax" if critic == "multi" else "sigmoid")
-    whole, data = train_saae(tmp_path / "whole", request, settings, None, Execution())
+    whole, data, _ = train_saae(tmp_path / "whole", request, settings, None, Execution())
     for steps in (2, 1, 2):  # after 2, at the end of a phase, and after 3 and 5, within the others
         with pytest.raises(Stopped):
             train_saae(tmp_path / "broken", request, settings, None, stop_at(steps))
-    broken, _ = train_saae(tmp_path / "broken", request, settings, None, Execution())
+    broken, *_ = train_saae(tmp_path / "broken", request, settings, None, Execution())
     assert broken.read_bytes() == whole.read_bytes()
     for name in ("saae.png", "samples.png"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -107,7 +113,7 @@ def test_the_letters_of_a_strip_are_others_than_the_target(fonts: Path) -> None:
 def test_other_images_are_styles_of_their_own(tmp_path: Path) -> None:
     write_idx(tmp_path / "digits", "train", 120, zipped=False)
     settings = replace(TINY, phases=(Phase("both", 2),))
-    path, _ = train_saae(tmp_path / "out", DataRequest(str(tmp_path / "digits"), 16), settings, None, Execution())
+    path, *_ = train_saae(tmp_path / "out", DataRequest(str(tmp_path / "digits"), 16), settings, None, Execution())
     network = read_saae(path)
     assert network.config.content == "digit" and len(network.config.contents) == 10
     assert 100 < network.config.styles <= 120
@@ -142,11 +148,72 @@ def test_a_damaged_file_is_refused(trained: Path, tmp_path: Path) -> None:
     save_saae(network, tmp_path / "nan.safetensors")
     with pytest.raises(InputError, match="codes is not finite"):
         generators.load(str(tmp_path / "nan.safetensors"))
-    for change in ({"width": 7}, {"contents": ["A"]}, {"fold": 3}, {"image_shape": [1, 16]}, {"binary": 2}):
+    for change in (
+        {"width": 7}, {"contents": ["A"]}, {"fold": 3}, {"image_shape": [1, 16]}, {"binary": 2}, {"decoder": "b"},
+        {"content": "style"}, {"contents": ["A"] * 36},
+    ):  # fmt: skip
         config = {**json.loads(json.dumps(network.config.__dict__)), **change}
         save_file(tensors, tmp_path / "wrong.safetensors", {"saae": json.dumps(config)})
         with pytest.raises(InputError, match="do not match"):
             read_saae(tmp_path / "wrong.safetensors")
+
+
+@pytest.mark.parametrize(("part", "message"), [("spread", "not positive"), ("critic", "negative")])
+def test_a_file_of_impossible_spreads_is_refused(part: str, message: str, trained: Path, tmp_path: Path) -> None:
+    network = read_saae(trained)
+    spread = network.spread if part == "spread" else network.critic.layers[0][1].running_var
+    spread.view(-1)[0] = -0.5
+    save_saae(network, tmp_path / "impossible.safetensors")
+    for load in (generators.load, classifiers.load, encoders.load):
+        with pytest.raises(InputError, match=message):
+            load(str(tmp_path / "impossible.safetensors"))
+
+
+def test_styles_of_held_out_typefaces_are_measured(fonts: Path) -> None:
+    styles = GlyphStyles(datasets.load(str(fonts), 16))
+    targets, contents, strips = styles.held_out()
+    held = styles.data.held_out()
+    assert len(targets) == len(held) and strips.shape[3] == 4 * 16
+    assert torch.equal(contents, styles.data.labels(held)[:, 0])
+    mean = torch.stack([styles.glyphs.render(torch.arange(36), face.expand(36)) for face in styles.styles]).mean(0)
+    found = styles.baselines()
+    assert found["mean typeface"] == pytest.approx(float((mean[contents] - targets).abs().mean()) / 2, rel=1e-4)
+    assert found["nearest training typeface"] < found["mean typeface"]  # they differ by a scale alone
+    network = SAAETraining(TINY, styles, bf16=False).average
+    facts = measure_held_out(network, styles)
+    wanted = (network(contents, strips) - targets).abs().mean() / 2
+    assert facts["held_out_error"] == pytest.approx(float(wanted), abs=1e-4)
+    assert describe_measures(facts)[1].startswith("note: ")  # untrained
+
+
+def test_the_command_prints_held_out_figures(fonts: Path, tmp_path: Path) -> None:
+    phases = "phases: [{train: both, steps: 2}]"
+    (tmp_path / "tiny.yaml").write_text(f"{phases}\nstyle: 6\nwidth: 6\ngroups: 2\nbatch: 6\n")
+    words = ("--data", fonts, "--size", 16, "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "out")
+    printed = done("train", "saae", *words).output
+    assert (
+        "difference to the true image, 36 of held-out styles: " in printed and "(nearest training typeface " in printed
+    )
+    told = read_training(tmp_path / "out" / "saae.safetensors", "saae") or {}
+    assert set(told["held_out_baselines"]) == {"nearest training typeface", "mean typeface"}
+    assert f"{told['held_out_error']:.3f}" in printed
+
+
+def test_a_group_without_samples_names_the_setting() -> None:
+    grouped = cast(artifacts.Artifact, SimpleNamespace(attributes=[("style", ("1", "2"))]))
+    with pytest.raises(InputError, match="0 of 40 samples are labelled style=2") as refusal:
+        check_values(grouped, torch.eye(2)[[0] * 40])
+    assert "groups in --config" in str(refusal.value.hint)
+
+
+def test_adaptive_normalisation_reads_the_code(fonts: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, decoder="adain", phases=(Phase("both", 2),))
+    path, *_ = train_saae(tmp_path, DataRequest(str(fonts), 16), settings, None, Execution())
+    decoder = read_saae(path).decoder
+    maps, codes = torch.randn(2, 6, 4, 4), torch.randn(2, 6)
+    images = decoder(maps, codes)
+    assert images.shape == (2, 1, 16, 16) and not torch.allclose(images, decoder(maps, codes + 1))
+    assert torch.allclose(images, decoder(3 * maps + 5, codes), atol=1e-3)  # the maps' own moments are lost
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +355,11 @@ def make_unspeakable(path: Path) -> None:
     (path / "labels.csv").write_text("\n".join(["file,kind", *lines]) + "\n")
 
 
+def make_confused(path: Path) -> None:
+    lines = [f"{name},{'ab'[i % 2]}" for i, name in enumerate(write_images(path, 40))]
+    (path / "labels.csv").write_text("\n".join(["file,style", *lines]) + "\n")
+
+
 def make_broken(path: Path) -> None:
     path.mkdir()
     (path / "broken.ttf").write_bytes(b"no typeface")
@@ -298,6 +370,7 @@ def make_broken(path: Path) -> None:
     [
         (make_sizes, (), "images of different sizes"),
         (make_unspeakable, ("--size", 16), "has a value of 'kind' called"),
+        (make_confused, ("--size", 16), "calls its content 'style'"),
         (make_broken, (), "0 of 1 typefaces can be used"),
         (make_few, (), "training typefaces, at least 8"),
         (make_unlabelled, ("--size", 16), "has no attribute"),

@@ -13,16 +13,20 @@ from gmmedit.networks.saae import SAAE
 SHOWN = 4  # letters of a typeface that its style is read from
 SEED = 20_261_128  # of the choice of those letters
 PART = 128  # images at once
+READABLE = 0.9  # share of a typeface's true glyphs that the evaluation classifier reads, from which on it is readable
 STRANGE = 0.08  # difference from every training typeface, pixels in [0, 1], from which on a typeface is a stranger
 PROBE_STEPS, PROBE_HIDDEN = 400, 128
 
 
 @dataclass(frozen=True)
 class Task:
-    """Held-out typefaces (T,), all letters (K), the letters (T, K, SHOWN) that are shown for each, and true glyphs
-    (T, K, C, S, S); `known` are those of the training typefaces (M, K, C, S, S)."""
+    """Held-out styles (T,), all letters (K), the letters (T, K, SHOWN) that are shown for each, and true glyphs
+    (T, K, C, S, S); `known` are those of the training styles (M, K, C, S, S). A typeface of several pairs of colours is
+    there once, in the first."""
 
     data: Glyphs
+    held: Tensor
+    train: Tensor
     shown: Tensor
     true: Tensor
     known: Tensor
@@ -30,9 +34,9 @@ class Task:
     @property
     def strangers(self) -> Tensor:
         """Which held-out typefaces (T,) no training typeface resembles; of many families, one in eight is held out."""
-        flat = self.known.flatten(1)
-        apart = torch.stack([(flat - face).abs().mean(1).min() for face in self.true.flatten(1)])
-        return apart / 2 >= STRANGE
+        drawn = torch.from_numpy(self.data.drawn).flatten(1).float() / 255
+        held, train = (drawn[styles // self.data.variants] for styles in (self.held, self.train))
+        return torch.stack([(train - face).abs().mean(1).min() for face in held]) >= STRANGE
 
     @property
     def letters(self) -> int:
@@ -42,15 +46,15 @@ class Task:
 
 def make_task(data: Glyphs) -> Task:
     """The task on a data set's held-out typefaces."""
-    held = torch.unique(data.labels(data.held_out())[:, 1])
-    train = torch.tensor(np.setdiff1d(np.arange(len(data.drawn)), held.numpy()))
+    held = torch.unique(data.labels(data.held_out())[:, 1])[:: data.variants]
+    train = torch.tensor(np.setdiff1d(np.arange(len(data.drawn)) * data.variants, held.numpy()))
     letters = torch.arange(len(data.attributes[0].values))
     rng = np.random.default_rng(SEED)
     shown = np.empty((len(held), len(letters), SHOWN), np.int64)
     for face in range(len(held)):
         for letter in letters.tolist():
             shown[face, letter] = (letter + rng.permutation(np.arange(1, len(letters)))[:SHOWN]) % len(letters)
-    return Task(data, torch.from_numpy(shown), draw(data, held, letters), draw(data, train, letters))
+    return Task(data, held, train, torch.from_numpy(shown), draw(data, held, letters), draw(data, train, letters))
 
 
 def draw(data: Glyphs, faces: Tensor, letters: Tensor) -> Tensor:
@@ -71,20 +75,36 @@ def generate(task: Task, network: SAAE) -> Tensor:
 
 
 def copy_nearest(task: Task) -> Tensor:
-    """The glyphs (T, K, C, S, S) of the training typeface whose shown letters are nearest by pixels."""
+    """The glyphs (T, K, C, S, S) of the training typeface whose shown letters are nearest by pixels.
+
+    Of coloured glyphs, the shapes are compared without colours, and the copy has the true colours.
+    """
+    drawn = torch.from_numpy(task.data.drawn).float()
+    faces, held = task.train // task.data.variants, task.held // task.data.variants
+    known = drawn[faces]
     found = torch.empty_like(task.true)
-    for face in range(len(task.true)):
+    for face in range(len(held)):
         for letter in range(task.letters):
             shown = task.shown[face, letter]
-            distance = (task.known[:, shown] - task.true[face][shown]).abs().flatten(1).mean(1)
-            found[face, letter] = task.known[distance.argmin(), letter]
+            apart = (known[:, shown] - drawn[held[face]][shown]).abs().flatten(1).mean(1)
+            style = faces[apart.argmin()] * task.data.variants
+            found[face, letter] = recolour(task, torch.tensor([letter]), style, face)[0]
     return found
+
+
+def recolour(task: Task, letters: Tensor, style: Tensor, face: int) -> Tensor:
+    """The true glyphs (n, C, S, S) of letters (n,) of a style, in the colours of a held-out one."""
+    if not task.data.factors:
+        return task.data.render(letters, style.expand(len(letters)))
+    grey = torch.from_numpy(task.data.drawn[int(style) // task.data.variants][letters])[:, None].float() / 255
+    ink, paper = task.data.colours[task.held[face]][..., None, None]
+    return (ink + (paper - ink) * grey) * 2 - 1
 
 
 def baselines(task: Task) -> dict[str, Tensor]:
     """Glyphs (T, K, C, S, S) by what needs no network."""
     count = len(task.true)
-    plain = task.data.content(torch.arange(task.letters))
+    plain = task.data.content(torch.arange(task.letters)).expand(-1, task.true.shape[2], -1, -1)
     return {
         "nearest typeface": copy_nearest(task),
         "mean typeface": task.known.mean(0).expand(count, -1, -1, -1, -1),
@@ -94,18 +114,25 @@ def baselines(task: Task) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
+def read_letters(images: Tensor, evaluator: Classifier) -> Tensor:
+    """The letters (T, K) that the evaluation classifier reads in glyphs (T, K, C, S, S)."""
+    logits = torch.cat([evaluator.logits(part) for part in images.flatten(0, 1).split(PART)])
+    return logits.argmax(1).unflatten(0, images.shape[:2])
+
+
+@torch.no_grad()
 def measure_images(task: Task, images: Tensor, evaluator: Classifier) -> dict[str, float]:
     """Figures of glyphs (T, K, C, S, S).
 
     distance: mean absolute difference to the true glyph, pixels in [0, 1]; stranger: of typefaces that no training
-    typeface resembles. content: share that the evaluation
-    classifier reads as their letter. top1, top5: share whose typeface is the nearest, or among the five nearest, of the
-    held-out ones by pixels of that letter; typeface: by all its letters. contrast: mean distance of pixels from grey,
-    1 in black and white.
+    typeface resembles. content: share that the evaluation classifier reads as their letter; readable: of the typefaces
+    whose true glyphs it reads in READABLE; legible: of the letters whose true glyph it reads. top1, top5: share whose
+    typeface is the nearest, or among the five nearest, of the held-out ones by pixels of that letter; typeface: by all
+    its letters. contrast: mean distance of pixels from grey, 1 in black and white. Of coloured glyphs, ink and paper:
+    mean absolute error of these colours in [0, 1], medians of the pixels that are all of one of them in the true glyph.
     """
-    flat = images.flatten(0, 1)
-    logits = torch.cat([evaluator.logits(part) for part in flat.split(PART)])
-    right = logits.argmax(1) == torch.arange(task.letters).repeat(len(images))
+    right, legible = (read_letters(part, evaluator) == torch.arange(task.letters) for part in (images, task.true))
+    readable = legible.float().mean(1) >= READABLE
     apart = torch.stack([  # (T of the images, T of the true ones, K)
         (face[None] - task.true).abs().flatten(2).mean(2) for face in images
     ])  # fmt: skip
@@ -116,11 +143,29 @@ def measure_images(task: Task, images: Tensor, evaluator: Classifier) -> dict[st
         "distance": float(own.mean()) / 2,
         "stranger": float(own[task.strangers].mean()) / 2,
         "content": float(right.float().mean()),
+        "readable": float(right[readable].float().mean()),
+        "typefaces readable": float(readable.sum()),
+        "legible": float(right[legible].float().mean()),
         "top1": float((rank == 0).float().mean()),
         "top5": float((rank < 5).float().mean()),
         "typeface": float((whole.argmin(1) == torch.arange(len(images))).float().mean()),
         "contrast": float(images.abs().mean()),
-    }
+    } | (measure_colours(task, images) if task.data.factors else {})
+
+
+def measure_colours(task: Task, images: Tensor) -> dict[str, float]:
+    """See `measure_images`: ink and paper, of the letters that have such pixels."""
+    grey = torch.from_numpy(task.data.drawn)[task.held // task.data.variants]  # (T, K, S, S)
+    found: dict[str, list[Tensor]] = {"ink": [], "paper": []}
+    for face, glyphs in enumerate(images):
+        true = task.data.colours[task.held[face]] * 2 - 1  # (2, 3)
+        for part, colour, level in zip(found, true, (0, 255), strict=True):
+            masks = grey[face] == level
+            found[part] += [
+                (glyph[:, mask].median(1).values - colour).abs().mean() / 2
+                for glyph, mask in zip(glyphs, masks, strict=True) if mask.any()
+            ]  # fmt: skip
+    return {part: float(torch.stack(errors).mean()) for part, errors in found.items()}
 
 
 @torch.no_grad()
@@ -129,7 +174,7 @@ def encode_letters(network: SAAE, glyphs: Tensor) -> Tensor:
     return torch.cat([network.style(part) for part in glyphs.flatten(0, 1).split(PART)]).unflatten(0, glyphs.shape[:2])
 
 
-def measure_codes(task: Task, network: SAAE, images: Tensor) -> dict[str, float]:
+def measure_codes(task: Task, network: SAAE) -> dict[str, float]:
     """What the style's codes tell.
 
     letter_from_code: accuracy of a fresh probe (an MLP, trained on training typefaces) that reads from the code of one
@@ -142,13 +187,37 @@ def measure_codes(task: Task, network: SAAE, images: Tensor) -> dict[str, float]
     others = (letters[:, None] + places) % task.letters
     strips_known = torch.stack([codes[chosen].mean(1) for codes, chosen in zip(known, others, strict=True)])
     strips_held = torch.stack([codes[chosen].mean(1) for codes, chosen in zip(held, task.shown, strict=True)])
-    faces = held.mean(1)
-    made = encode_letters(network, images)
-    nearest = torch.cdist(made.flatten(0, 1), faces).argmin(1).unflatten(0, made.shape[:2])
     return {
         "letter_from_code": probe(known, held),
         "letter_from_strip": probe(strips_known, strips_held),
-        "code_top1": float((nearest == torch.arange(len(faces))[:, None]).float().mean()),
+    }
+
+
+def swap(task: Task, network: SAAE, images: Tensor, evaluator: Classifier) -> tuple[Tensor, Tensor]:
+    """What is found in generated glyphs (T, K, C, S, S) of every content in every style: two matrices of shares.
+
+    (K, K): of content k over all styles, what the evaluation classifier reads. (T, T): of style t over all contents,
+    whose code, the mean over a typeface's true letters, is nearest to that of the glyph.
+    """
+    letters = torch.nn.functional.one_hot(read_letters(images, evaluator), task.letters).float()  # (T, K, K)
+    faces = encode_letters(network, task.true).mean(1)
+    codes = encode_letters(network, images)
+    nearest = torch.cdist(codes.flatten(0, 1), faces).argmin(1).unflatten(0, codes.shape[:2])
+    return letters.mean(0), torch.nn.functional.one_hot(nearest, len(faces)).float().mean(1)
+
+
+def measure_swaps(content: Tensor, style: Tensor) -> dict[str, float]:
+    """Figures of the matrices of `swap`: code_top1: share of glyphs whose style is found by its code; content_kept: of
+    two glyphs of a content in different styles the share that is read alike; style_kept: of two glyphs of a style."""
+    n_styles, n_letters = len(style), len(content)
+    pairs = [
+        ((matrix * count).square().sum(1) - count) / (count * (count - 1))
+        for matrix, count in ((content, n_styles), (style, n_letters))
+    ]
+    return {
+        "code_top1": float(style.diagonal().mean()),
+        "content_kept": float(pairs[0].mean()),
+        "style_kept": float(pairs[1].mean()),
     }
 
 

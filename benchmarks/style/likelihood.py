@@ -19,10 +19,10 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import SAAESettings
-from style.drawing import draw_latents
+from style.drawing import PART, draw_latents
 
-IMAGES = 38_400  # that the SAAE sees
-SAMPLES = 10_000
+IMAGES = 25_600  # that the SAAE sees
+SAMPLES = (None, 10_000)  # of SAAE; None: as many as training images
 WIDTHS = (0.1, 0.14, 0.2, 0.28, 0.4)  # of the windows, pixels in [0, 1]
 SIDE, BORDER = 28, 2
 ROUNDS = 10
@@ -36,16 +36,19 @@ def run(fonts: str, out: Path, execution: Execution) -> None:
         train_saae(path.parent, DataRequest(str(folder), 32, IMAGES), SAAESettings(), None, execution)
     network, data = read_saae(path), datasets.load(str(folder), 32)
     held = data.held_out()
-    train = data.images(np.setdiff1d(np.arange(len(data)), held))
+    rows = np.setdiff1d(np.arange(len(data)), held)
+    train, digits = data.images(rows), data.labels(rows)[:, 0]
     valid, test = data.images(held[::2]), data.images(held[1::2])
-    made, _ = draw_latents(SAAEGenerator(network), SAMPLES)
+    generator = SAAEGenerator(network)
+    made, _ = draw_latents(generator, max(filter(None, SAMPLES)))
+    encoded = torch.cat([generator.synthesize(part) for part in generator.draw(range(len(train))).split(PART)])
     kinds = {
         "training images": train, "k-means of training images": average_nearest(train, len(train) // 4),
-        "reconstructions of training images": reconstruct(network, train), "SAAE, styles of the mixture": made,
-    }  # fmt: skip
+        "reconstructions of training images": reconstruct(network, train, digits), "SAAE, encoded styles": encoded,
+    } | {f"SAAE, styles of the mixture, {n or len(train)}": made[: n or len(train)] for n in SAMPLES}  # fmt: skip
     for name, samples in kinds.items():
         value, error, width = measure(samples, valid, test)
-        print(f"{name:36} {value:8.1f} +- {error:.1f}  ({len(samples)} windows of {width})")
+        print(f"{name:42} {value:8.1f} +- {error:.1f}  ({len(samples)} windows of {width})")
 
 
 def write_digits(folder: Path) -> Path:
@@ -60,10 +63,10 @@ def write_digits(folder: Path) -> Path:
 
 
 @torch.no_grad()
-def reconstruct(network: SAAE, images: Tensor) -> Tensor:
-    """What the encoders and the decoder make of images."""
-    latents = torch.cat([network.encode(part) for part in images.split(64)])
-    return torch.cat([SAAEGenerator(network).synthesize(part) for part in latents.split(128)])
+def reconstruct(network: SAAE, images: Tensor, digits: Tensor) -> Tensor:
+    """What the encoders and the decoder make of images (N, 1, S, S) of digits (N,)."""
+    parts = zip(digits.split(PART), images.split(PART), strict=True)
+    return torch.cat([network(digit, image) for digit, image in parts])
 
 
 def average_nearest(images: Tensor, count: int) -> Tensor:

@@ -1,7 +1,9 @@
 """Sheets of held-out typefaces: generated above true."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,6 +13,7 @@ from style.claims import Task
 
 FACES, LETTERS = 10, 18  # rows of pairs, columns
 SCALE = 2
+CELL = 6  # pixels of an entry of a matrix
 
 
 def write_sheet(path: Path, task: Task, images: Tensor) -> None:
@@ -21,3 +24,14 @@ def write_sheet(path: Path, task: Task, images: Tensor) -> None:
     pixels = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)[None]
     sheet = Image.fromarray(to_bytes(pixels)[0].squeeze(-1))
     sheet.resize((sheet.width * SCALE, sheet.height * SCALE), Image.Resampling.BICUBIC).save(path)
+
+
+def write_matrices(path: Path, matrices: Sequence[Tensor]) -> None:
+    """Write matrices of shares in [0, 1] side by side, 1 in black."""
+    cells = [np.kron(255 - (matrix.numpy() * 255).round(), np.ones((CELL, CELL))) for matrix in matrices]
+    sheet = Image.new("L", (sum(part.shape[1] for part in cells) + 2 * CELL, max(map(len, cells))), 255)
+    left = 0
+    for part in cells:
+        sheet.paste(Image.fromarray(part.astype(np.uint8)), (left, 0))
+        left += part.shape[1] + 2 * CELL
+    sheet.save(path)

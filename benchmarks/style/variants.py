@@ -14,8 +14,6 @@ from gmmedit.training.from_data import DataRequest, train_classifier
 from gmmedit.training.saae_result import train_saae
 from gmmedit.training.saae_settings import Phase, SAAESettings
 
-CLASSIFIED = 48_000  # images that the evaluation classifier sees
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -30,9 +28,12 @@ MAIN, CONTROL = 2_400, 600  # steps
 VARIANTS = {
     "main": Variant(MAIN, THREE),
     "three": Variant(CONTROL, THREE),
+    "half": Variant(CONTROL // 2, THREE),
     "joint": Variant(CONTROL, JOINT),
     "binary": Variant(CONTROL, SAAESettings(critic="binary")),
     "no-critic": Variant(CONTROL, SAAESettings(judgement=0.0)),
+    "adain": Variant(CONTROL, SAAESettings(decoder="adain")),
+    "judged": Variant(CONTROL, SAAESettings(judgement=1.2)),
 }
 
 
@@ -53,11 +54,11 @@ def train_variant(out: Path, fonts: str, name: str, seed: int, execution: Execut
     return read_saae(path)
 
 
-def train_evaluator(out: Path, fonts: str, execution: Execution) -> Classifier:
-    """A classifier of letters, of another shape and seed than any critic, trained on the training typefaces."""
+def train_evaluator(out: Path, fonts: str, images: int, execution: Execution) -> Classifier:
+    """A classifier of letters, of another shape and seed than any critic, that sees so many training images."""
     path = out / "evaluator" / "evaluator.safetensors"
     if not path.exists():
-        request = DataRequest(fonts, images=CLASSIFIED, seed=7)
+        request = DataRequest(fonts, images=images, seed=7)
         train_classifier(path.parent, request, ["letter"], True, execution)
     torch.set_num_threads(1)
     return classifiers.load(str(path))

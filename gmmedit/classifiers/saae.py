@@ -7,7 +7,7 @@ from torch import Tensor
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.preprocessing import convert_channels, resize
-from gmmedit.networks.saae import SAAE, read_saae
+from gmmedit.networks.saae import SAAE, STYLE, read_saae
 
 
 class SAAEClassifier(Classifier):
@@ -22,7 +22,7 @@ class SAAEClassifier(Classifier):
     def __init__(self, network: SAAE) -> None:
         super().__init__()
         self.network, self.fingerprint, config = network, network.fingerprint, network.config
-        self.attributes = [Attribute("style", tuple(str(number + 1) for number in range(config.groups)))]
+        self.attributes = [Attribute(STYLE, tuple(str(number + 1) for number in range(config.groups)))]
         channels, height, width = config.image_shape
         self.input_size, self.channels = (height, width), (channels,)
 

@@ -79,6 +79,7 @@ def is_number(text: str) -> bool:
 
 def read_table(path: Path) -> Sheet:
     """The table in a file. InputError: it cannot be read, or is not a table."""
+    check_regular(path, CSV_HINT)
     with path.open("rb") as file:
         start = file.read(8)
     sheet = read_hdf5(path) if start == b"\x89HDF\r\n\x1a\n" else read_text(path)

@@ -136,6 +136,7 @@ def train_saae(
 
     from gmmedit.runtime.execution import prepare
     from gmmedit.training.from_data import DataRequest
+    from gmmedit.training.saae_measures import describe_measures
     from gmmedit.training.saae_result import train_saae as run
     from gmmedit.training.saae_settings import read_settings
 
@@ -144,9 +145,9 @@ def train_saae(
     request = DataRequest(data, size, images, settings.seed if seed is None else seed)
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
-        path, used = run(out, request, settings, attr, execution)
-    for note in [] if quiet else used.notes:
-        typer.echo(f"note: {note}", err=True)
+        path, used, facts = run(out, request, settings, attr, execution)
+    for line in [] if quiet else [*(f"note: {note}" for note in used.notes), *describe_measures(facts)]:
+        typer.echo(line)
     print_written(path, quiet)
 
 

@@ -105,6 +105,8 @@ def check_values(labels: Artifact, scores: Tensor) -> None:
             if count < FEWEST_OF_A_VALUE:
                 message = f"{count} of {len(scores)} samples are labelled {name}={value}"
                 hint = f"use more samples, or a classifier without {name}"
+                if [*values] == [str(number) for number in range(1, len(values) + 1)]:  # groups that SAAE has found
+                    hint += f", or train it longer or with fewer {name}s: groups in --config of gmmedit train saae"
                 raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)
         start += len(values)
 

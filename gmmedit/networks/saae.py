@@ -1,14 +1,7 @@
-"""The networks of SAAE: encoders of content and style, a decoder of both, and the critic that judges them.
-
-After Zhao et al. 2017, "Stylized adversarial autoencoder for image generation" (ACM MM): three convolutions in each
-encoder, without down-sampling; style through a linear layer to a map; both maps side by side, half of the channels
-each; three convolutions in the decoder; a critic of three convolutions and two linear layers. Batch normalisation
-follows every convolution but the last of the decoder. Sizes are in no text: those of `SAAEConfig` are ours. Blocks of
-`fold` x `fold` pixels are channels of one place, so that nothing is lost and 3x3 convolutions see far.
-"""
+"""SAAE as one network, and its file: see `saae_parts` for encoders, decoders and critic."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,128 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.networks import weights
+from gmmedit.networks.saae_parts import DECODERS, ContentEncoder, Critic, SAAEConfig, StyleEncoder
 
 KEY = "saae"
-SLOPE = 0.2  # of the leaky ReLU
 MOST = 4096  # of any size in a file
 TEMPLATE_LEVELS = 127.5
-
-
-@dataclass(frozen=True)
-class SAAEConfig:
-    """The shape of the networks, and what they were trained on."""
-
-    content: str  # name of the attribute
-    contents: tuple[str, ...]  # its k values
-    image_shape: tuple[int, int, int]  # (channels, height, width)
-    content_channels: int = 1  # of the content images
-    styles: int = 1  # encoded styles of the training data that are stored
-    groups: int = 2  # of styles, that the classifier tells apart
-    style: int = 64  # dims of a style's code
-    width: int = 96  # channels of the content's map, and as many of the style's
-    fold: int = 4
-    critic_width: int = 48
-    critic_features: int = 128
-    binary: bool = False  # whether the critic only tells real from generated
-
-    @property
-    def latent(self) -> int:
-        """Dims of [content | style]."""
-        return len(self.contents) + self.style
-
-    @property
-    def blocks(self) -> dict[str, slice]:
-        """The parts of a latent."""
-        k = len(self.contents)
-        return {"content": slice(0, k), "style": slice(k, k + self.style)}
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(height, width) of the maps."""
-        _, height, width = self.image_shape
-        return height // self.fold, width // self.fold
-
-
-class Convolution(nn.Sequential):
-    """A 3x3 convolution, batch normalisation, leaky ReLU."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        layer = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(layer.weight, SLOPE)
-        super().__init__(layer, nn.BatchNorm2d(n_out), nn.LeakyReLU(SLOPE))
-
-
-class ContentEncoder(nn.Sequential):
-    """Content images (N, C', H, W) to maps (N, width, h, w)."""
-
-    def __init__(self, config: SAAEConfig) -> None:
-        n_in, width = config.content_channels * config.fold**2, config.width
-        super().__init__(
-            nn.PixelUnshuffle(config.fold), Convolution(n_in, width), Convolution(width, width),
-            Convolution(width, width),
-        )  # fmt: skip
-
-
-class StyleEncoder(nn.Module):
-    """Images in a style to its code (N, D); several of one style side by side are read one by one, and averaged."""
-
-    def __init__(self, config: SAAEConfig) -> None:
-        super().__init__()
-        self.size = config.image_shape[2]
-        n_in, width = config.image_shape[0] * config.fold**2, config.width
-        height, breadth = config.grid
-        self.maps = nn.Sequential(
-            nn.PixelUnshuffle(config.fold), Convolution(n_in, width), Convolution(width, width),
-            Convolution(width, width // 2),
-        )  # fmt: skip
-        self.code = nn.Linear(width // 2 * height * breadth, config.style)
-
-    def forward(self, strips: Tensor) -> Tensor:
-        """Strips (N, C, H, n W) in [-1, 1] to codes (N, D)."""
-        count = strips.shape[3] // self.size
-        images = torch.cat(strips.split(self.size, dim=3))  # letter by letter
-        maps = self.maps(images.contiguous(memory_format=torch.channels_last))
-        return self.code(maps.flatten(1)).float().unflatten(0, (count, -1)).mean(0)
-
-
-class Decoder(nn.Module):
-    """A content's map and a style's code to an image."""
-
-    def __init__(self, config: SAAEConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.shape = (width, *config.grid)
-        self.style_map = nn.Linear(config.style, width * config.grid[0] * config.grid[1])
-        self.layers = nn.Sequential(
-            Convolution(2 * width, width), Convolution(width, width),
-            nn.Conv2d(width, config.image_shape[0] * config.fold**2, 3, padding=1), nn.PixelShuffle(config.fold),
-        )  # fmt: skip
-
-    def forward(self, maps: Tensor, codes: Tensor) -> Tensor:
-        """Maps (N, width, h, w) and codes (N, D) to images (N, C, H, W) in [-1, 1]."""
-        style = F.leaky_relu(self.style_map(codes), SLOPE).unflatten(1, self.shape)
-        both = torch.cat([maps, style.to(maps.dtype)], dim=1).contiguous(memory_format=torch.channels_last)
-        return self.layers(both).float().tanh()
-
-
-class Critic(nn.Module):
-    """Images (N, C, H, W) to logits (N, k + 1) of the k contents and, last, of being generated; binary: (N, 1)."""
-
-    def __init__(self, config: SAAEConfig) -> None:
-        super().__init__()
-        channels, height, breadth = config.image_shape
-        width, outputs = config.critic_width, 1 if config.binary else len(config.contents) + 1
-        self.layers = nn.Sequential(
-            Convolution(channels, width // 2), nn.MaxPool2d(2), Convolution(width // 2, width),
-            Convolution(width, width), nn.Flatten(),
-            nn.Linear(width * (height // 2) * (breadth // 2), config.critic_features), nn.LeakyReLU(SLOPE),
-        )  # fmt: skip
-        self.out = nn.Linear(config.critic_features, outputs)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """See the class; a binary one gives the log-odds of being real."""
-        features = self.layers(images.contiguous(memory_format=torch.channels_last))
-        return self.out(features).float()
+STYLE = "style"  # the attribute that its classifier labels, so that content cannot be called so
 
 
 class SAAE(nn.Module):
@@ -152,7 +29,8 @@ class SAAE(nn.Module):
     def __init__(self, config: SAAEConfig, fingerprint: str = "") -> None:
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
-        self.content, self.style, self.decoder = ContentEncoder(config), StyleEncoder(config), Decoder(config)
+        self.content, self.style = ContentEncoder(config), StyleEncoder(config)
+        self.decoder = DECODERS[config.decoder](config)
         self.critic = Critic(config)
         _, height, width = config.image_shape
         self.register_buffer("templates", torch.zeros(len(config.contents), config.content_channels, height, width))
@@ -190,9 +68,19 @@ def read_saae(path: Path) -> SAAE:
     """The networks in a file of `save_saae`, on the CPU, frozen. InputError: damaged, or another kind of file."""
 
     def restore(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        check_spreads(tensors)
         return weights.to_single(tensors) | {"templates": tensors["templates"].float() / TEMPLATE_LEVELS - 1}
 
     return weights.read_network(path, KEY, lambda config, _, mark: SAAE(parse_config(config), mark), restore)
+
+
+def check_spreads(tensors: Mapping[str, Tensor]) -> None:
+    """ValueError: the variance of a batch normalisation is negative, or the styles' standard deviation not positive."""
+    negative = [name for name, tensor in tensors.items() if name.endswith("running_var") and (tensor < 0).any()]
+    if negative:
+        raise ValueError(f"{negative[0]} is negative")
+    if (tensors["spread"] <= 0).any():
+        raise ValueError("spread is not positive")
 
 
 def parse_config(settings: Mapping[str, Any]) -> SAAEConfig:
@@ -205,6 +93,10 @@ def parse_config(settings: Mapping[str, Any]) -> SAAEConfig:
     )  # fmt: skip
     if len(shape) != 3 or not isinstance(config.content, str) or type(config.binary) is not bool:
         raise ValueError("its settings are of wrong types")
+    if config.decoder not in DECODERS:
+        raise ValueError(f"there is no decoder {config.decoder!r}")
+    if config.content == STYLE or len(set(contents)) < len(contents):
+        raise ValueError("two attributes or two contents have the same name")
     if not all(type(size) is int and 1 <= size <= MOST for size in sizes) or len(contents) < 2 or config.groups < 2:
         raise ValueError("its sizes are out of range")
     if any(side % config.fold or side % 2 for side in shape[1:]):

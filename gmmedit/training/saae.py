@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.datasets.streaming import Ahead, RowOrder
-from gmmedit.networks.saae import SAAE, SAAEConfig
+from gmmedit.networks.saae import SAAE
+from gmmedit.networks.saae_parts import SAAEConfig
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.saae_settings import SAAESettings
@@ -39,7 +40,7 @@ class SAAETraining(Trainer):
         config = SAAEConfig(
             styles.content.name, tuple(styles.content.values), styles.data.image_shape, styles.templates.shape[1],
             len(self.whole), min(settings.groups, len(self.whole)), settings.style, settings.width, settings.fold,
-            binary=settings.critic == "binary",
+            binary=settings.critic == "binary", decoder=settings.decoder,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)

@@ -15,6 +15,7 @@ from gmmedit.training.from_data import DataRequest, describe_training, open_data
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 from gmmedit.training.saae import SAAETraining
+from gmmedit.training.saae_measures import measure_held_out
 from gmmedit.training.saae_settings import SAAESettings
 from gmmedit.training.style_data import split_styles
 
@@ -24,8 +25,9 @@ LARGEST = 64  # pixels of a side: every layer of the decoder works on whole imag
 
 def train_saae(
     out: Path, request: DataRequest, settings: SAAESettings, attr: str | None, execution: Execution
-) -> tuple[Path, DataSet]:
-    """Train an SAAE of a data set in `out`, resuming its checkpoint: the path of the networks, and the data.
+) -> tuple[Path, DataSet, dict[str, Any]]:
+    """Train an SAAE of a data set in `out`, resuming its checkpoint: the path of the networks, the data, what is stored
+    of the training.
 
     attr: the attribute that is content; None: the first. InputError: the data cannot be used. Other errors as in
     `run_training`.
@@ -39,7 +41,13 @@ def train_saae(
         settings = settings.lasting(max(1, request.images // settings.batch))
     training = SAAETraining(settings, styles, execution.device, gains_from_bf16(execution.device))
     facts = describe_training("saae", data, training.total, settings.seed) | describe_phases(settings)
-    return run_training(training, out, lambda path: save_saae(complete(training), path, facts), execution), data
+
+    def save(path: Path) -> None:
+        network = complete(training)
+        facts.update(measure_held_out(network, styles))
+        save_saae(network, path, facts)
+
+    return run_training(training, out, save, execution), data, facts
 
 
 def describe_phases(settings: SAAESettings) -> dict[str, Any]:

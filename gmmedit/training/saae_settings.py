@@ -35,6 +35,7 @@ class SAAESettings:
 
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = THREE_STEPS
     critic: Literal["multi", "binary"] = "multi"  # k contents and generated; real or generated
+    decoder: Literal["concatenated", "adain"] = "concatenated"  # the maps; or the code sets the channels' moments
     loss: Literal["sigmoid", "softmax"] = "sigmoid"  # of a multi-class critic's outputs; the paper has sigmoids
     reconstruction: Weight = 20.0  # weight of the mean absolute difference of pixels in [-1, 1]
     judgement: Weight = 0.4  # weight of the critic's term in the generator's loss
