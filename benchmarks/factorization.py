@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from factor_probe import read_identity
+
 from gmmedit import classifiers, datasets
 from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets import DataSet
@@ -35,14 +37,14 @@ from gmmedit.networks.alignment import Alignment
 from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig, Trunk, read_ifcvae
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.training.from_data import DataRequest
+from gmmedit.training.ifcvae_alignment import ALIGNED
 from gmmedit.training.ifcvae_from_data import train_ifcvae
-from gmmedit.training.ifcvae_gan import make_adversary, reparameterise
 from gmmedit.training.ifcvae_settings import size_ifcvae
 from gmmedit.training.labelled import choose_labels, spread
 
 BATCH = 128
 UNALIGNED = "-unaligned"
-PROBED, PROBE_STEPS = 8_000, 600  # training images of which a probe learns
+PROBED = 8_000  # training images of which a probe learns, none of those of the alignment
 TRUNK_BATCH = 32
 
 
@@ -165,55 +167,12 @@ def load(name: str) -> TrainedNetwork:
 
 
 def probe(network: IFcVAE, data: DataSet, names: list[str], rows: np.ndarray, draws: bool) -> dict[str, float]:
-    """Balanced accuracy on held-out rows of a fresh network that reads each attribute from the identity; 0.5: nothing.
-
-    draws: of draws of z, which the decoder learned from; else of its mean, where details that are only seen with an
-    attribute are without noise.
-    """
+    """`read_identity` of the attributes on held-out rows, by name."""
     labels = choose_labels(data, names)
     columns = [data.attributes.index(attribute) for attribute in labels.attributes]
-    seen, y = encode_identity(network, data, spread(labels.train, PROBED), columns)
-    unseen, truth = encode_identity(network, data, rows, columns)
-    random = torch.Generator().manual_seed(0)
-    pool = draw_identity(network, seen, random, draws)
-    mean, deviation = pool.mean(0), pool.std(0).clamp_min(1e-4)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        reader = make_adversary(pool.shape[1], 128, len(names))
-    adam = torch.optim.AdamW(reader.parameters(), lr=2e-3, weight_decay=0.02)
-    weight = (1 - y.mean(0)) / y.mean(0)
-    for _ in range(PROBE_STEPS):
-        chosen = torch.randint(len(seen), (256,), generator=random)
-        z = (draw_identity(network, seen[chosen], random, draws) - mean) / deviation
-        loss = F.binary_cross_entropy_with_logits(reader(z), y[chosen], pos_weight=weight)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    reader.eval()
-    guesses = reader((draw_identity(network, unseen, random, draws) - mean) / deviation) > 0
-    right = (guesses == (truth == 1)).float()
-    shares = [(right[truth[:, i] == 1, i].mean() + right[truth[:, i] == 0, i].mean()) / 2 for i in range(len(names))]
-    return {attribute.name: float(share) for attribute, share in zip(labels.attributes, shares, strict=True)}
-
-
-@torch.no_grad()
-def draw_identity(network: IFcVAE, found: Tensor, random: torch.Generator, draws: bool) -> Tensor:
-    """Identities (n, nz) of draws of z, or of its means; found: as `encode_identity` gives it."""
-    size = network.config.identity
-    mean, log_variance, attributes = found.tensor_split([size, 2 * size], dim=1)
-    return network.alignment(reparameterise(mean, log_variance, random) if draws else mean, attributes)
-
-
-@torch.no_grad()
-def encode_identity(network: IFcVAE, data: DataSet, rows: np.ndarray, columns: list[int]) -> tuple[Tensor, Tensor]:
-    """[means | log-variances | inferred attributes] of z (n, 2 nz + K) of the rows, and their attributes (n, K)."""
-    parts = []
-    for part in np.array_split(rows, -(-len(rows) // BATCH)):
-        images, labels, _ = data.batch(part)
-        mean, log_variance, log_odds = network.encoder(images)
-        parts.append((torch.cat([mean, log_variance, log_odds.sigmoid()], dim=1), labels[:, columns].float()))
-    found, y = zip(*parts, strict=True)
-    return torch.cat(found), torch.cat(y)
+    others = np.setdiff1d(labels.train, spread(labels.train, ALIGNED))
+    shares = read_identity(network, data, spread(others, PROBED), rows, columns, draws)
+    return {attribute.name: share for attribute, share in zip(labels.attributes, shares, strict=True)}
 
 
 class Separate(nn.Module):

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 
 class Alignment(nn.Module):
-    """An affine map of z for each value of each attribute, after one that makes the covariance of all images I.
+    """An affine map of z for each value of each attribute, then one that makes the covariance of all images I.
 
-    With v = factor^-1 (z - centre), the identity is B_k^-1 (v - b_k) for one attribute k after the other, where b_k and
-    B_k are those of the attribute's two values, weighted by its unit. New, it changes nothing.
+    z becomes centre + B_k^-1 (z - centre - b_k) for one attribute k after the other, where b_k and B_k are those of the
+    attribute's two values, weighted by its unit; the identity is factor^-1 (z - centre). New, it changes nothing.
     """
 
     centre: Tensor
@@ -25,13 +25,13 @@ class Alignment(nn.Module):
 
     def forward(self, z: Tensor, attributes: Tensor) -> Tensor:
         """z (N, nz) of images with attributes (N, K), in [0, 1], to identities (N, nz)."""
-        found = torch.linalg.solve_triangular(self.factor, (z - self.centre).T, upper=False).T
+        v = z - self.centre
         for unit, value in enumerate(attributes.clamp(0, 1).T):
-            found = self.align(found, unit, value)
-        return found
+            v = self.align(v, unit, value)
+        return torch.linalg.solve_triangular(self.factor, v.T, upper=False).T
 
     def align(self, v: Tensor, unit: int, value: Tensor) -> Tensor:
-        """The step of one attribute: v (N, nz), where the attribute is `value` (N,)."""
+        """The step of one attribute: centred z (N, nz), where the attribute is `value` (N,)."""
         scale = torch.lerp(self.scales[unit, 0], self.scales[unit, 1], value[:, None, None])
         return torch.linalg.solve_ex(scale, v - self.shift(unit, value))[0]
 
@@ -41,7 +41,8 @@ class Alignment(nn.Module):
 
     def restore(self, identity: Tensor, attributes: Tensor) -> Tensor:
         """The inverse: identities (N, nz), for images with attributes (N, K), to z (N, nz)."""
-        v = identity
+        v = identity @ self.factor.T
         for unit, value in reversed(list(enumerate(attributes.clamp(0, 1).T))):
-            v = self.shift(unit, value) + torch.lerp(v @ self.scales[unit, 0], v @ self.scales[unit, 1], value[:, None])
-        return self.centre + v @ self.factor.T
+            scaled = torch.lerp(v @ self.scales[unit, 0], v @ self.scales[unit, 1], value[:, None])
+            v = self.shift(unit, value) + scaled
+        return self.centre + v

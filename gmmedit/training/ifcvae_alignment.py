@@ -1,8 +1,8 @@
 """Closed-form end of an IFcVAE-GAN training: z gets the same mean and covariance for both values of each attribute.
 
-A Gaussian optimal transport (Knott and Smith 1984) from the draws of each value to those of all images, in the
-coordinates in which the latter are N(0, I), for one attribute after the other. Encoding and decoding an image gives the
-same as before; setting a unit moves z from one value's distribution to the other's.
+A Gaussian optimal transport (Knott and Smith 1984) from the draws of each value to those of all images, for one
+attribute after the other. Encoding and decoding an image gives the same as before; setting a unit moves z from one
+value's distribution to the other's.
 """
 
 import copy
@@ -17,7 +17,8 @@ from gmmedit.networks.alignment import Alignment
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.training.labelled import Labels, spread
 
-ALIGNED = 16_384  # training images, at most
+ALIGNED = 32_768  # training images, at most
+PAIRS = 2  # draws of z of each, and their mirror images at its mean
 BATCH = 128
 DIVERGED = "train with another --seed in another --out, or check the data"
 
@@ -39,41 +40,59 @@ def fit_alignment(alignment: Alignment, mean: Tensor, log_variance: Tensor, y: T
     RunError: their covariance is singular or not finite.
     """
     random = torch.Generator().manual_seed(0)
-    noise = torch.randn(mean.shape, generator=random).to(mean) * (0.5 * log_variance).exp()
-    draws = torch.cat([mean + noise, mean - noise]).double()
-    factor, failed = torch.linalg.cholesky_ex(torch.cov(draws.T))
-    if failed or not factor.isfinite().all():
-        raise RunError("ifcvae-gan: its codes of the training images stopped being finite", hint=DIVERGED)
+    noise = torch.randn((PAIRS, *mean.shape), generator=random).to(mean) * (0.5 * log_variance).exp()
+    draws = torch.cat([mean + noise, mean - noise]).flatten(0, 1).double()
+    centre, covariance = draws.mean(0), torch.cov(draws.T)
+    factor = decompose(covariance)
     alignment.double()
-    alignment.centre.copy_(draws.mean(0))
-    alignment.factor.copy_(factor)
-    v = torch.linalg.solve_triangular(factor, (draws - draws.mean(0)).T, upper=False).T
+    alignment.centre.copy_(centre)
+    v = draws - centre
     for unit, column in enumerate(y.T):
-        values = column.repeat(2)
         for value in (0, 1):
-            chosen = v[values == value]
-            if len(chosen):
-                shift, scale = describe(chosen, len(chosen) // 2)
+            chosen = column.repeat(2 * PAIRS) == value
+            if chosen.any():
+                shift, own = describe(v[chosen], int((column == value).sum()), factor)
+                scale = transport(covariance, own)
+                v[chosen] = torch.linalg.solve(scale, (v[chosen] - shift).T).T
                 alignment.shifts[unit, value], alignment.scales[unit, value] = shift, scale
-        v = alignment.align(v, unit, values.double())
+    alignment.factor.copy_(decompose(torch.cov(v.T)))
     alignment.float()
 
 
-def describe(v: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Mean (nz,) and symmetric root of the covariance (nz, nz) of one value's v (m, nz), which are of n images.
+def decompose(covariance: Tensor) -> Tensor:
+    """Its lower Cholesky factor. RunError: there is none."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if failed or not factor.isfinite().all():
+        raise RunError("ifcvae-gan: its codes of the training images stopped being finite", hint=DIVERGED)
+    return factor
 
-    Both are shrunk towards 0 and I, those of all images, by the share that the sampling error has in the difference
-    (James and Stein 1961; Ledoit and Wolf 2004, with the error that normal rows have).
+
+def describe(v: Tensor, n: int, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (nz,) and covariance (nz, nz) of one value's centred draws v (m, nz), which are of n images.
+
+    Both are shrunk towards those of all images, 0 and factor factor^T, by the share that the sampling error has in the
+    difference (James and Stein 1961; Ledoit and Wolf 2004, with the error that normal rows have).
     """
-    centred, whole = v - v.mean(0), torch.eye(v.shape[1]).to(v)
-    covariance = centred.T @ centred / len(v)
-    squares = covariance.square().sum()
-    shift = v.mean(0) * (1 - share(covariance.trace() / n, v.mean(0).square().sum()))
-    kept = 1 - share((covariance.trace().square() + squares) / n, (covariance - whole).square().sum())
-    sizes, directions = torch.linalg.eigh(torch.lerp(whole, covariance, kept))
-    return shift, (directions * sizes.clamp_min(0).sqrt()) @ directions.T
+    whitened = torch.linalg.solve_triangular(factor, v.T, upper=False).T
+    mean, covariance, whole = whitened.mean(0), torch.cov(whitened.T, correction=0), torch.eye(len(factor)).to(v)
+    error = (covariance.trace().square() + covariance.square().sum()) / n
+    kept = 1 - share(error, (covariance - whole).square().sum())
+    shift = factor @ mean * (1 - share(covariance.trace() / n, mean.square().sum()))
+    return shift, factor @ torch.lerp(whole, covariance, kept) @ factor.T
 
 
 def share(error: Tensor, difference: Tensor) -> Tensor:
     """The part of a squared difference that is a squared error, at most 1."""
     return (error / difference.clamp_min(torch.finfo(difference.dtype).tiny)).clamp(max=1)
+
+
+def transport(first: Tensor, second: Tensor) -> Tensor:
+    """The symmetric matrix that makes N(0, second) of N(0, first) with the least squared displacement."""
+    root, inverse = power(first, 0.5), power(first, -0.5)
+    return inverse @ power(root @ second @ root, 0.5) @ inverse
+
+
+def power(matrix: Tensor, exponent: float) -> Tensor:
+    """A power of a symmetric, positive definite matrix."""
+    sizes, directions = torch.linalg.eigh(matrix)
+    return (directions * sizes.clamp_min(torch.finfo(sizes.dtype).tiny) ** exponent) @ directions.T

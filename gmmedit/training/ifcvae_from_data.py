@@ -10,7 +10,7 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.training.from_data import FEWEST_IMAGES, DataRequest, describe_training, open_data
 from gmmedit.training.ifcvae_alignment import align_identity
 from gmmedit.training.ifcvae_gan import IFcVAETraining
-from gmmedit.training.ifcvae_result import measure_held_out
+from gmmedit.training.ifcvae_result import measure
 from gmmedit.training.ifcvae_settings import Ablation, size_ifcvae
 from gmmedit.training.labelled import choose_labels
 from gmmedit.training.loop import run_training
@@ -39,7 +39,7 @@ def train_ifcvae(
 
     def save(path: Path) -> None:
         network = align_identity(training.average, data, labels)
-        facts.update(measure_held_out(network, data, labels))
+        facts.update(measure(network, data, labels))
         save_ifcvae(network, path, facts)
 
     return run_training(training, out, save, execution), data, facts

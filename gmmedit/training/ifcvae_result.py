@@ -9,27 +9,20 @@ from torch import Tensor
 from gmmedit.datasets import DataSet
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.pictures.pixels import as_shown, to_bytes
-from gmmedit.training.labelled import Labels, spread
+from gmmedit.training.held_out import measure_held_out
+from gmmedit.training.labelled import Labels
 
 MEASURED = 1_024  # held-out images, at most
 
 
-@torch.no_grad()
-def measure_held_out(network: IFcVAE, data: DataSet, labels: Labels) -> dict[str, Any]:
-    """On held-out images, at most MEASURED: the share of correct labels by attribute, and the mean absolute error of
-    reconstructions, for pixels in [-1, 1]."""
-    rows = spread(labels.held_out, MEASURED)
-    columns, device = [data.attributes.index(attribute) for attribute in labels.attributes], network.rates.device
-    right, error = torch.zeros(len(columns)), 0.0
-    for part in np.array_split(rows, -(-len(rows) // 64)) if len(rows) else []:
-        images, values, _ = data.batch(part)
-        latents = network.encode(images.to(device))
-        units = network.config.units
-        right += ((latents[:, :units].cpu() > 0.5) == (values[:, columns] == 1)).sum(0)
-        error += float((network.decode(latents).cpu() - images).abs().mean((1, 2, 3)).sum())
-    n = max(1, len(rows))
-    shares = {a.name: round(share, 4) for a, share in zip(labels.attributes, (right / n).tolist(), strict=True)}
-    return {"held_out_accuracy": shares, "held_out_error": round(error / n, 5), "held_out_images": len(rows)}
+def measure(network: IFcVAE, data: DataSet, labels: Labels) -> dict[str, Any]:
+    """The figures of `measure_held_out`."""
+
+    def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
+        latents = network.encode(images.to(network.rates.device))
+        return (latents[:, : network.config.units] > 0.5).long(), network.decode(latents)
+
+    return measure_held_out(reconstruct, data, labels, MEASURED)
 
 
 @torch.no_grad()
