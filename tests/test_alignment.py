@@ -57,3 +57,13 @@ def test_transport_is_symmetric_and_arrives() -> None:
     moved = transport(a, b)
     assert torch.allclose(moved, moved.T) and torch.allclose(moved @ a @ moved.T, b)
     assert torch.allclose(transport(a, a), torch.eye(5).double())
+
+
+def test_restoring_within_an_autocast_is_as_exact_as_bfloat16() -> None:
+    mean, y = leaking(500)
+    alignment = Alignment(2, 4)
+    fit_alignment(alignment, mean, torch.full_like(mean, -9.0), y)
+    identity = alignment(mean, y.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        restored = alignment.restore(identity, y.float())
+    assert restored.dtype == torch.float32 and torch.allclose(restored, mean, atol=0.3, rtol=0.03)

@@ -1,8 +1,8 @@
 """Closed-form end of an IFcVAE-GAN training: z gets the same mean and covariance for both values of each attribute.
 
 A Gaussian optimal transport (Knott and Smith 1984) from the draws of each value to those of all images, for one
-attribute after the other. Encoding and decoding an image gives the same as before; setting a unit moves z from one
-value's distribution to the other's.
+attribute after the other, and again as attributes may go together. Encoding and decoding an image gives the same as
+before; setting a unit moves z from one value's distribution to the other's.
 """
 
 import copy
@@ -47,14 +47,15 @@ def fit_alignment(alignment: Alignment, mean: Tensor, log_variance: Tensor, y: T
     alignment.double()
     alignment.centre.copy_(centre)
     v = draws - centre
-    for unit, column in enumerate(y.T):
+    for step, (shifts, scales) in enumerate(zip(alignment.shifts, alignment.scales, strict=True)):
+        column = y[:, step % y.shape[1]]
         for value in (0, 1):
             chosen = column.repeat(2 * PAIRS) == value
             if chosen.any():
                 shift, own = describe(v[chosen], int((column == value).sum()), factor)
                 scale = transport(covariance, own)
                 v[chosen] = torch.linalg.solve(scale, (v[chosen] - shift).T).T
-                alignment.shifts[unit, value], alignment.scales[unit, value] = shift, scale
+                shifts[value], scales[value] = shift, scale
     alignment.factor.copy_(decompose(torch.cov(v.T)))
     alignment.float()
 
