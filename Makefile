@@ -37,7 +37,7 @@ demo: ## run the five steps on the embedded model, with a small fit, into runs/d
 	@echo "contact sheet: runs/demo/edits/sheet.png"
 
 factor: $(VENV)/.stamp ## train a small IFcVAE-GAN of avatars, run the five steps on it, compare its editor, into runs/factor (docs/systems.md)
-	$(BIN)/gmmedit train ifcvae-gan --data avatars-independent --attr smile,glasses --size 32 --images 64000 --out $(FACTOR)
+	$(BIN)/gmmedit train ifcvae-gan --data avatars-independent --attr smile,glasses --size 32 --images 32000 --out $(FACTOR)
 	$(BIN)/gmmedit sample --gan $(FACTOR)/ifcvae-gan.safetensors $(factor)
 	$(BIN)/gmmedit label --classifier $(FACTOR)/ifcvae-gan.safetensors $(factor)
 	$(BIN)/gmmedit fit-single $(factor)

@@ -45,14 +45,14 @@ def show_edits(network: IFcVAE, data: DataSet, rows: np.ndarray) -> tuple[list[s
     """Headings, images uint8 (rows, columns, S, S, C) and captions of a sheet."""
     images, labels, _ = data.batch(rows)
     latents = network.encode(images)
-    columns, shown = ["render", "reconstruction"], [images, network.decoder(latents)]
+    columns, shown = ["render", "reconstruction"], [images, network.decode(latents)]
     captions = [[""] * 2 for _ in rows]
     for unit, (name, values) in enumerate(network.config.attributes):
         place = [attribute.name for attribute in data.attributes].index(name)
         goal = 1 - labels[:, place]
         edited = latents.clone()
         edited[:, unit] = goal.float()
-        made = as_shown(network.decoder(edited))
+        made = as_shown(network.decode(edited))
         truth = [
             data.counterfactual([row], {name: values[value]}) for row, value in zip(rows, goal.tolist(), strict=True)
         ]

@@ -3,7 +3,8 @@
     python benchmarks/factorization.py runs/factor --images 96000 --runs full:0 no-adversary:0 conditional:0
     python benchmarks/factorization.py runs/factor --data avatars --runs full:0
 
-A run is ABLATION:SEED[:IMAGES]; trainings resume, and what is measured is kept in figures.json of each. On held-out
+A run is ABLATION:SEED[:IMAGES]; trainings resume, and what is measured is kept in figures.json of each. ABLATION with
+`-unaligned` at its end is the same training without the closed-form alignment at its end. On held-out
 renders, by networks that no training used: whether setting one unit flips the attribute (`avatars-eval`), both ways;
 how far it moves what is not named (`avatars-factors`, in deviations of each factor); the distance from the true
 counterfactual render beside that of the reconstruction; what a fresh probe reads of each attribute from z; and the
@@ -24,23 +25,26 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from factor_probe import read_identity
+
 from gmmedit import classifiers, datasets
 from gmmedit.classifiers.trained import TrainedNetwork
 from gmmedit.datasets import DataSet
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, DETAILS, SHOWN_WITH
 from gmmedit.datasets.streaming import RowOrder
 from gmmedit.evaluation.metrics.editing import wilson_interval
+from gmmedit.networks.alignment import Alignment
 from gmmedit.networks.ifcvae import IFcVAE, IFcVAEConfig, Trunk, read_ifcvae
 from gmmedit.runtime.execution import Execution, prepare
-from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
+from gmmedit.training.ifcvae_alignment import ALIGNED
 from gmmedit.training.ifcvae_from_data import train_ifcvae
-from gmmedit.training.ifcvae_gan import make_adversary, reparameterise
 from gmmedit.training.ifcvae_settings import size_ifcvae
 from gmmedit.training.labelled import choose_labels, spread
 
 BATCH = 128
-PROBED, PROBE_STEPS = 8_000, 600  # training images of which a probe learns
+UNALIGNED = "-unaligned"
+PROBED = 8_000  # training images of which a probe learns, none of those of the alignment
 TRUNK_BATCH = 32
 
 
@@ -61,9 +65,9 @@ def main() -> None:
     for text in options.runs:
         ablation, seed, *images = text.split(":")
         request = DataRequest(options.data, options.size, int(images[0]) if images else options.images, int(seed))
-        folder = options.out / f"{options.data}-{text.replace(':', '-')}"
+        folder = options.out / f"{options.data}-{text.replace(':', '-').replace(UNALIGNED, '')}"
         found[text] = measure_run(folder, request, names, ablation, options.n, execution)
-        print_table(found)
+    print_table(found)
     if options.separate:
         request = DataRequest(options.data, options.size, options.images, 0)
         print("separate network:", measure_separate(request, names, options.out / f"{options.data}-separate.json"))
@@ -74,17 +78,20 @@ def measure_run(
 ) -> dict[str, Any]:
     """Figures of one training by attribute, and in all; from figures.json where they are already there."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept, start = folder / "figures.json", time.monotonic()
+    aligned = not ablation.endswith(UNALIGNED)
+    kept, start = folder / f"figures{'' if aligned else UNALIGNED}.json", time.monotonic()
     if kept.exists():
         return json.loads(kept.read_text())
-    path, data, facts = train_ifcvae(folder, request, names, execution, ablation)  # type: ignore[arg-type]
+    parts = ablation.removesuffix(UNALIGNED)
+    path, data, facts = train_ifcvae(folder, request, names, execution, parts)  # type: ignore[arg-type]
     seconds = time.monotonic() - start
     network = read_ifcvae(path)
+    if not aligned:
+        network.alignment = Alignment(network.config.units, network.config.identity)
     rows = spread(data.held_out(), n)
     figures: dict[str, Any] = {"images": facts["images_shown"], "seconds": round(seconds), "n": len(rows)}
     figures["attributes"] = {name: measure_attribute(network, data, rows, name) for name in names}
-    trained = read_trained(folder, network.config)
-    figures["probe"] = {kind: probe(trained, data, names, rows, kind == "draws") for kind in ("draws", "means")}
+    figures["probe"] = {kind: probe(network, data, names, rows, kind == "draws") for kind in ("draws", "means")}
     figures["head"] = facts["held_out_accuracy"]
     kept.write_text(json.dumps(figures, indent=1) + "\n")
     return figures
@@ -113,7 +120,7 @@ def measure_attribute(network: IFcVAE, data: DataSet, rows: np.ndarray, name: st
         edited[:, unit] = goal.float()
         if int((edited != latents).sum(1).max()) != 1:
             raise AssertionError("an edit changed another unit")
-        before, after = network.decoder(latents), network.decoder(edited)
+        before, after = network.decode(latents), network.decode(edited)
         guesses, read = read_values(evaluator, after), read_factors(reader, after) - read_factors(reader, before)
         others = [i for i in range(len(ATTRIBUTES)) if i != column]
         parts.append({
@@ -160,62 +167,12 @@ def load(name: str) -> TrainedNetwork:
 
 
 def probe(network: IFcVAE, data: DataSet, names: list[str], rows: np.ndarray, draws: bool) -> dict[str, float]:
-    """Balanced accuracy on held-out rows of a fresh network that reads each attribute from z; 0.5: nothing.
-
-    draws: of draws of z, which the decoder learned from; else of its mean, where details that are only seen with an
-    attribute are without noise. network: in the coordinates of the training.
-    """
+    """`read_identity` of the attributes on held-out rows, by name."""
     labels = choose_labels(data, names)
     columns = [data.attributes.index(attribute) for attribute in labels.attributes]
-    seen, y = encode_identity(network, data, spread(labels.train, PROBED), columns)
-    unseen, truth = encode_identity(network, data, rows, columns)
-    random = torch.Generator().manual_seed(0)
-    pool = draw_identity(seen, random, draws)
-    mean, deviation = pool.mean(0), pool.std(0).clamp_min(1e-4)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        reader = make_adversary(pool.shape[1], 128, len(names))
-    adam = torch.optim.AdamW(reader.parameters(), lr=2e-3, weight_decay=0.02)
-    weight = (1 - y.mean(0)) / y.mean(0)
-    for _ in range(PROBE_STEPS):
-        chosen = torch.randint(len(seen), (256,), generator=random)
-        z = (draw_identity(seen[chosen], random, draws) - mean) / deviation
-        loss = F.binary_cross_entropy_with_logits(reader(z), y[chosen], pos_weight=weight)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    reader.eval()
-    guesses = reader((draw_identity(unseen, random, draws) - mean) / deviation) > 0
-    right = (guesses == (truth == 1)).float()
-    shares = [(right[truth[:, i] == 1, i].mean() + right[truth[:, i] == 0, i].mean()) / 2 for i in range(len(names))]
-    return {attribute.name: float(share) for attribute, share in zip(labels.attributes, shares, strict=True)}
-
-
-def draw_identity(moments: Tensor, random: torch.Generator, draws: bool) -> Tensor:
-    """Draws of z (n, nz) of means and log-variances (n, 2 nz), or the means."""
-    mean, log_variance = moments.chunk(2, dim=1)
-    return reparameterise(mean, log_variance, random) if draws else mean
-
-
-@torch.no_grad()
-def encode_identity(network: IFcVAE, data: DataSet, rows: np.ndarray, columns: list[int]) -> tuple[Tensor, Tensor]:
-    """Means and log-variances of z (n, 2 nz) of the rows, and their attributes (n, K)."""
-    parts = []
-    for part in np.array_split(rows, -(-len(rows) // BATCH)):
-        images, labels, _ = data.batch(part)
-        mean, log_variance, _ = network.encoder(images)
-        parts.append((torch.cat([mean, log_variance], dim=1), labels[:, columns].float()))
-    moments, y = zip(*parts, strict=True)
-    return torch.cat(moments), torch.cat(y)
-
-
-def read_trained(folder: Path, config: IFcVAEConfig) -> IFcVAE:
-    """The result of a training in the coordinates of z in which it was trained, from its checkpoint."""
-    saved = read_checkpoint(folder / "ifcvae-gan.checkpoint")
-    assert saved is not None
-    network = IFcVAE(config)
-    network.load_state_dict(saved["average"])
-    return network.eval().requires_grad_(False)
+    others = np.setdiff1d(labels.train, spread(labels.train, ALIGNED))
+    shares = read_identity(network, data, spread(others, PROBED), rows, columns, draws)
+    return {attribute.name: share for attribute, share in zip(labels.attributes, shares, strict=True)}
 
 
 class Separate(nn.Module):
@@ -261,22 +218,44 @@ def measure_separate(request: DataRequest, names: list[str], kept: Path) -> dict
 
 
 def print_table(found: dict[str, dict[str, Any]]) -> None:
-    """A line for each run and attribute, as in docs/systems.md."""
-    print("| run | attribute | flipped to each value | others kept | drift, worst (floor), sd "
-          "| error to the true render / of the reconstruction | probe of draws, of means | labels |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
+    """A line for each kind of run and attribute: shares of all its seeds, means of the other figures (and ranges)."""
+    print("| training | attribute | flipped to each value | others kept | drift | worst | error to the true render / "
+          "of the reconstruction | probe of draws | of means | labels |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    kinds: dict[str, list[dict[str, Any]]] = {}
     for run, figures in found.items():
-        for name, own in figures["attributes"].items():
-            flips = ", ".join(
-                f"{value} {one['share']:.3f} ({one['interval'][0]:.3f}-{one['interval'][1]:.3f})"
-                for value, one in own["flipped"].items()
-            )
-            print(
-                f"| {run} | {name} | {flips} | {own['kept']:.3f} | {own['drift']:.3f}, {own['worst']:.3f} "
-                f"({own['floor']:.3f}) | {own['pixels']:.4f} / {own['error']:.4f} = {own['pixels'] / own['error']:.2f} "
-                f"| {', '.join(f'{kind[name]:.3f}' for kind in figures['probe'].values())} "
-                f"| {figures['head'][name]:.4f} |"
-            )
+        kinds.setdefault(run.split(":")[0], []).append(figures)
+    for kind, runs in kinds.items():
+        for name in runs[0]["attributes"]:
+            own = [run["attributes"][name] for run in runs]
+            floor = np.mean([one["floor"] for one in own])
+            cells = [
+                f"{kind}, {len(runs)}" if len(runs) > 1 else kind, name, join_flips(own),
+                across([one["kept"] for one in own], 2), f"{across([one['drift'] for one in own], 2)} [{floor:.2f}]",
+                across([one["worst"] for one in own], 2), across([one["pixels"] / one["error"] for one in own], 2),
+                *(across([run["probe"][which][name] for run in runs], 2) for which in ("draws", "means")),
+                across([run["head"][name] for run in runs], 3),
+            ]  # fmt: skip
+            print(f"| {' | '.join(cells)} |")
+    errors = [run["attributes"][name]["error"] for run in found.values() for name in run["attributes"]]
+    print(f"errors of reconstructions: {min(errors):.4f} to {max(errors):.4f}")
+
+
+def join_flips(runs: list[dict[str, Any]]) -> str:
+    """The share flipped to each value in all runs together, with its interval of 95 %."""
+    words = []
+    for value in runs[0]["flipped"]:
+        n = sum(run["flipped"][value]["n"] for run in runs)
+        share = sum(run["flipped"][value]["share"] * run["flipped"][value]["n"] for run in runs) / n
+        low, high = wilson_interval(share, n)
+        words.append(f"{value} {share:.3f} ({low:.3f}-{high:.3f})")
+    return ", ".join(words)
+
+
+def across(figures: list[float], places: int) -> str:
+    """Their mean, and their range where it is seen."""
+    mean, low, high = (f"{figure:.{places}f}" for figure in (np.mean(figures), min(figures), max(figures)))
+    return mean if low == high else f"{mean} ({low}-{high})"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import ifcvae_from_data, ifcvae_settings, loop
 from gmmedit.training.from_data import DataRequest
+from gmmedit.training.ifcvae_alignment import fit_alignment
 from gmmedit.training.ifcvae_from_data import train_ifcvae
 from gmmedit.training.ifcvae_gan import Moments, joint_rates
 from gmmedit.training.ifcvae_result import make_sheet
@@ -32,13 +33,14 @@ CONFIG = IFcVAEConfig(PAIRS, identity=5, image_shape=(3, 16, 16), widths=(8, 8),
 
 
 def write_network(path: Path) -> IFcVAE:
-    """A random network whose own labels of its samples are yes about as often as no."""
+    """A random network whose own labels of its samples are yes about as often as no, with an alignment."""
     torch.manual_seed(0)
     network = IFcVAE(CONFIG)
+    fit_alignment(network.alignment, torch.randn(60, 5), torch.randn(60, 5) - 2, torch.randint(2, (60, 2)))
     network.rates.copy_(torch.tensor([0.5, 0.0, 0.2, 0.3]))
     with torch.no_grad():
         latents = torch.cat([torch.randint(2, (200, 2)).float(), torch.randn(200, 5)], 1)
-        log_odds = network.encoder(network.decoder(latents))[2]
+        log_odds = network.encoder(network.decode(latents))[2]
         head = network.encoder.attribute
         scale = 3 / log_odds.std(0)
         head.weight.mul_(scale[:, None])
@@ -53,7 +55,7 @@ def test_one_file_is_a_generator_an_encoder_and_a_classifier(tmp_path: Path) -> 
     generator, encoder, classifier = (room.load(str(path)) for room in (generators, encoders, classifiers))
     latents = generator.draw(range(6))
     images = generator.synthesize(latents)
-    assert images.shape == (6, 3, 16, 16) and torch.allclose(images, network.decoder(latents), atol=0.02)
+    assert images.shape == (6, 3, 16, 16) and torch.allclose(images, network.decode(latents), atol=0.02)
     blocks = generator.spaces["z"].blocks
     assert blocks == {"attribute": slice(0, 2), "identity": slice(2, 7)}
     found = encoder.encode(images)[:, 0]

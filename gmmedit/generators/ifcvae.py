@@ -13,7 +13,7 @@ from gmmedit.spaces import Space
 
 
 class IFcVAEGenerator(Generator):
-    """The decoder. The prior: attributes as frequent together as in the data, and a standard normal identity."""
+    """Its prior: attributes as frequent together as in the data, and a standard normal identity."""
 
     family = "IFcVAE-GAN"
     w_shape = None
@@ -22,7 +22,7 @@ class IFcVAEGenerator(Generator):
     def __init__(self, network: IFcVAE):
         super().__init__()
         self.config, self.fingerprint = network.config, network.fingerprint
-        self.decoder, self.units = network.decoder, network.config.attributes
+        self.network, self.units = network, network.config.attributes
         self.cumulative = network.rates.double().cumsum(0)
         self.z_dim = self.config.units + self.config.identity
         self.image_shape = self.config.image_shape
@@ -56,7 +56,7 @@ class IFcVAEGenerator(Generator):
 
     def synthesize(self, w: Tensor) -> Tensor:
         """Latents (N, K + nz), or (N, 1, K + nz), to images (N, C, S, S) in [-1, 1]."""
-        images: Tensor = self.decoder(w.flatten(1))
+        images: Tensor = self.network.decode(w.flatten(1))
         return images
 
 

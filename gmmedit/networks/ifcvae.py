@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.networks import weights
+from gmmedit.networks.alignment import Alignment
 from gmmedit.networks.layers import ResidualBlock, convolution
 
 KEY = "ifcvae-gan"
@@ -83,7 +84,7 @@ class IFcEncoder(nn.Module):
 
 
 class IFcDecoder(nn.Module):
-    """Latents [attribute | identity] to images."""
+    """Attributes and z, as the encoder gives them, to images."""
 
     def __init__(self, config: IFcVAEConfig):
         super().__init__()
@@ -96,7 +97,7 @@ class IFcDecoder(nn.Module):
         self.to_pixels, self.to_image = convolution(widths[-1], 4 * FINE), convolution(FINE, config.image_shape[0])
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, K + nz) to images (N, C, S, S) in [-1, 1]."""
+        """[attributes | z] (N, K + nz) to images (N, C, S, S) in [-1, 1]."""
         x = self.start(latents).unflatten(1, (-1, 4, 4)).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         for stage in self.stages:
@@ -106,7 +107,7 @@ class IFcDecoder(nn.Module):
 
 
 class IFcVAE(nn.Module):
-    """Both networks, and the joint rates of the attributes' values in the data."""
+    """Both networks, the coordinates of the identity, and the joint rates of the attributes' values in the data."""
 
     rates: Tensor
 
@@ -114,17 +115,26 @@ class IFcVAE(nn.Module):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
         self.encoder, self.decoder = IFcEncoder(config), IFcDecoder(config)
+        self.alignment = Alignment(config.units, config.identity)
         self.register_buffer("rates", torch.full((2**config.units,), 0.5**config.units))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) in [-1, 1] to latents (N, K + nz): the inferred attributes in [0, 1], and z's mean."""
+        """Images (N, C, S, S) in [-1, 1] to latents (N, K + nz): the inferred attributes in [0, 1], and the
+        identity of z's mean."""
         mean, _, log_odds = self.encoder(images)
-        return torch.cat([log_odds.sigmoid(), mean], dim=1)
+        attributes = log_odds.sigmoid()
+        return torch.cat([attributes, self.alignment(mean, attributes)], dim=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N, K + nz) of `encode` to images (N, C, S, S) in [-1, 1]."""
+        attributes, identity = latents.tensor_split([self.config.units], dim=1)
+        return self.decoder(torch.cat([attributes, self.alignment.restore(identity, attributes)], dim=1))
 
 
 def save_ifcvae(network: IFcVAE, path: Path, training: Mapping[str, Any] | None = None) -> None:
     """Write both networks, rounded to half precision, their configuration, and facts about the training."""
-    tensors = {name: tensor if name == "rates" else tensor.half() for name, tensor in network.state_dict().items()}
+    rounded = dict(network.named_parameters())
+    tensors = {name: tensor.half() if name in rounded else tensor for name, tensor in network.state_dict().items()}
     weights.write_weights(path, tensors, KEY, asdict(network.config), training)
 
 

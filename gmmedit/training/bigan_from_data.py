@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
@@ -13,7 +13,8 @@ from gmmedit.run.graphs import read_directed
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
 from gmmedit.training.from_data import DataRequest, describe_training, open_data
-from gmmedit.training.labelled import BATCH, MEASURED, Labels, choose_labels
+from gmmedit.training.held_out import measure_held_out
+from gmmedit.training.labelled import MEASURED, Labels, choose_labels
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 
@@ -75,25 +76,14 @@ def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
     return tuple((names.index(cause), names.index(effect)) for cause, effect in edges)
 
 
-@torch.no_grad()
 def measure(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, Any]:
-    """The edges, and on held-out images the encoder's accuracy by attribute and the mean error of reconstructions."""
-    rows = labels.held_out[:MEASURED]
-    columns = [data.attributes.index(attribute) for attribute in labels.attributes]
+    """The edges, and the figures of `measure_held_out`."""
     device = next(network.parameters()).device
-    right, error = torch.zeros(len(columns)), 0.0
-    for first in range(0, len(rows), BATCH):
-        images, values, _ = data.batch(rows[first : first + BATCH])
+
+    def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
         latent = network.encode(images.to(device))
-        guesses = network.equations.values(network.split(latent)[0]).cpu()
-        right += (guesses == values[:, columns]).sum(dim=0)
-        error += float((network.synthesize(latent).cpu() - images).abs().mean(dim=(1, 2, 3)).sum())
-    shares = (right / max(1, len(rows))).tolist()
+        return network.equations.values(network.split(latent)[0]), network.synthesize(latent)
+
     names = [attribute.name for attribute in labels.attributes]
-    found = network.equations.mask.nonzero().tolist()
-    return {
-        "held_out_images": len(rows),
-        "held_out_accuracy": {name: round(share, 4) for name, share in zip(names, shares, strict=True)},
-        "held_out_error": round(error / max(1, len(rows)), 4),
-        "edges": [f"{names[cause]}->{names[effect]}" for cause, effect in found],
-    }
+    edges = [f"{names[cause]}->{names[effect]}" for cause, effect in network.equations.mask.nonzero().tolist()]
+    return measure_held_out(reconstruct, data, labels, MEASURED) | {"edges": edges}

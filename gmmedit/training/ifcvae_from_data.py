@@ -8,8 +8,9 @@ from gmmedit.errors import InputError
 from gmmedit.networks.ifcvae import save_ifcvae
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.from_data import FEWEST_IMAGES, DataRequest, describe_training, open_data
+from gmmedit.training.ifcvae_alignment import align_identity
 from gmmedit.training.ifcvae_gan import IFcVAETraining
-from gmmedit.training.ifcvae_result import measure_held_out, whiten_identity
+from gmmedit.training.ifcvae_result import measure
 from gmmedit.training.ifcvae_settings import Ablation, size_ifcvae
 from gmmedit.training.labelled import choose_labels
 from gmmedit.training.loop import run_training
@@ -37,8 +38,8 @@ def train_ifcvae(
     facts = describe_training("ifcvae-gan", data, training.total, settings.seed)
 
     def save(path: Path) -> None:
-        network = whiten_identity(training.average, data, labels)
-        facts.update(measure_held_out(network, data, labels))
+        network = align_identity(training.average, data, labels)
+        facts.update(measure(network, data, labels))
         save_ifcvae(network, path, facts)
 
     return run_training(training, out, save, execution), data, facts

@@ -20,12 +20,14 @@ from gmmedit.datasets.streaming import Ahead, RowOrder
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.discriminator import Discriminator
-from gmmedit.training.ifcvae_result import make_sheet, whiten_identity
+from gmmedit.training.ifcvae_alignment import align_identity
+from gmmedit.training.ifcvae_result import make_sheet
 from gmmedit.training.ifcvae_settings import IFcVAESettings
 from gmmedit.training.labelled import Labels, spread
 from gmmedit.training.schedules import share_kept
 
 SHEET_COLUMNS = 12
+ALIGNED_FOR_SHEETS = 2_048  # training images, at most
 UNIT_PAIRS = 256  # training images whose mean difference is the unit of pixels
 WARM_UP, FALL = 0.02, 0.6  # shares of the training until which the rate rises, from which on it falls
 LAST_RATE = 0.05
@@ -69,7 +71,7 @@ class IFcVAETraining(Trainer):
     def sheet(self) -> np.ndarray:
         """See `Trainer.sheet`. Rows: images, reconstructions, those with each attribute's first and second value, and
         samples of the prior."""
-        network = whiten_identity(self.average, self.data, self.labels)
+        network = align_identity(self.average, self.data, self.labels, ALIGNED_FOR_SHEETS)
         return make_sheet(network, self.shown.to(self.device))
 
     def take_step(self) -> dict[str, float]:
