@@ -147,7 +147,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
     )  # fmt: skip
     material = Material(
         space=space,
-        latents=labelled_latents(run, space, fitted),
+        latents=labelled_latents(run, space, fitted, chart),
         labels=read_rows(labels, "labels", fitted),
         logits=read_rows(labels, "logits", fitted),
         layout=layout_of(labels),

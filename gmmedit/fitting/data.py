@@ -83,7 +83,7 @@ def load_problem(
     count = count_fitted(len(labelled), held_out)
     fitted, held = as_compact_index(labelled[:count]), as_compact_index(labelled[count:])
     chart = chart or make_chart(run.space(space), latents if inverted else latents[fitted], block)
-    latents = labelled_latents(run, space, np.arange(n)) if inverted else latents
+    latents = labelled_latents(run, space, np.arange(n), chart) if inverted else latents
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     without = n - len(labelled)
     notes = [f"{without} of {n} {what} have no label and are left out of the fit"] if without else []

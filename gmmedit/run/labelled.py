@@ -8,16 +8,20 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.hold_out import labels_photographs, read_rows
+from gmmedit.spaces import Chart
 
 
-def labelled_latents(run: RunFolder, space: str, rows: np.ndarray) -> Tensor:
+def labelled_latents(run: RunFolder, space: str, rows: np.ndarray, chart: Chart) -> Tensor:
     """The latents (M, D) of rows (M,), ascending, of labels.h5; of a photograph in W+, the mean of its layers.
+
+    The mean is one of chart coordinates: that of latents would lie where a mapping network maps nothing to.
 
     InputError: inversions.h5 is missing, another one, or of another space.
     """
     if not labels_photographs(run.labels):
         return read_rows(run.samples, space, rows)
-    return inverted_latents(run.artifact("inversions"), space)[rows].mean(1)
+    layers = inverted_latents(run.artifact("inversions"), space)[rows]
+    return chart.from_x(chart.to_x(layers).mean(1))
 
 
 def inverted_latents(inversions: Artifact, space: str) -> Tensor:

@@ -149,8 +149,8 @@ def affinity_of(run_folder: RunFolder, latents: Latents, directions: np.ndarray)
     labels = run_folder.labels
     rows = labelled_rows(labels)
     logits = torch.from_numpy(labels["logits"][rows])
-    x = latents.chart.to_x(labelled_latents(run_folder, latents.space.name, rows))
-    return label_affinity(x, torch.from_numpy(directions), logits, layout_of(labels))
+    labelled = labelled_latents(run_folder, latents.space.name, rows, latents.chart)
+    return label_affinity(latents.chart.to_x(labelled), torch.from_numpy(directions), logits, layout_of(labels))
 
 
 def run_spec(run_folder: RunFolder, settings: DiscoverSettings) -> RunSpec:

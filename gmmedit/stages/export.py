@@ -124,7 +124,7 @@ def measure_directions(request: ExportRequest, run_folder: RunFolder) -> dict[st
         run_folder.artifact("mixture").spec.config["space"],
     )
     rows = np.arange(min(SEARCHED, run_folder.labels.spec.n))
-    latents, layout = labelled_latents(run_folder, space, rows), model.layout
+    latents, layout = labelled_latents(run_folder, space, rows, chart), model.layout
     labels = read_rows(run_folder.labels, "labels", rows)
     editor, found = make_editor(run_folder, model, chart), {}
     for aim in request.aims:
