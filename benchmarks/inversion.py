@@ -129,6 +129,9 @@ class Bench:
         name, value = CATEGORIES[category]
         truth = as_shown(render(counterfactual(factors, name, value)))
         moved = session.move(session.make_editor([number]), latent, [(category, torch.ones(1))])
+        folder = self.log.with_suffix(".latents")
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / f"{number}.npz", latent=latent.numpy(), moved=moved.numpy())
         with torch.no_grad():
             edited = as_shown(session.renderer.generate(moved, session.space))
         column = names.index(name)

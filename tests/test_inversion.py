@@ -487,6 +487,11 @@ def test_edits_of_photographs_are_scored(inverted: Path, tmp_path: Path, monkeyp
     done(*words)
     assert calls == [0, 1, 2, 2, 3] and path.read_bytes() == whole
     assert "up to date" in done(*words).stdout
+    check(gmmedit(*words, "-n", 2), "--force")
+    assert "reconstructions of 2 photographs" in done(*words, "-n", 2, "--force").stdout
+    with artifacts.open(path) as scored:
+        assert scored.spec.config["files"] == ["face_0.png", "face_1.png"] and len(scored["logits"]) == 2
+    done("verify", path, "--run", place)
 
 
 # Tuning

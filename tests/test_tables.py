@@ -268,7 +268,7 @@ def test_keys_that_would_be_a_guess(tmp_path: Path) -> None:
         ("x,a\nseed1.png,0.1\nrow2.png,0.2\n", "line 3, x: 'row2.png' does not match the other names"),
         ("x,a\na/1.png,0.1\nb/1.png,0.2\n", "line 3, x: 1 occurs a second time"),
     ):
-        refused(written(tmp_path, text), says)
+        refused_for(written(tmp_path, text), 2, 0, says)
     written(tmp_path, "seed,a\n1,0.1\n")
     refused(described(tmp_path, "labels.csv", "by: row"), "seed holds the seed, not the row")
 

@@ -29,6 +29,7 @@ LABELS = Kind(
     version=3,
     command="gmmedit label",
     summary="The classifier's output for each sample's image rounded to 8 bits, whether images are stored or not. "
+    "With the parent `inversions` (`label --inverted`), rows are its photographs, and a table labels them. "
     "`robustness` in the root attribute `extra`: what disturbance the classifier bears, see docs/usage.md.",
     rows="N",
     fields=(

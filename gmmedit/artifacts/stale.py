@@ -1,6 +1,8 @@
 """Which steps of a run must be run again, because what they were made from has changed, and in which order."""
 
+import shlex
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from gmmedit.artifacts.provenance import file_fingerprint
@@ -25,7 +27,18 @@ def commands_to_redo(folder: Path, kinds: Iterable[str] = STEPS, known: Collecti
     for name in names:
         if name in known or not exists[name] or is_stale(folder / f"{name}.h5", name, redone):
             redone.append(name)
-    return [KINDS[name].command_on(folder, force=exists[name]) for name in redone]
+    return [command_of(folder, name, exists[name]) for name in redone]
+
+
+def command_of(folder: Path, name: str, exists: bool) -> str:
+    """The command line for an artifact of a run; labels of photographs are those of the same table again."""
+    command = KINDS[name].command_on(folder, force=exists)
+    if name != "labels" or not exists:
+        return command
+    with suppress(InputError), open_artifact(folder / "labels.h5", name) as labels:
+        if "inversions" in labels.spec.parents:
+            return f"{command} --inverted --classifier {shlex.quote(str(labels.spec.config.get('classifier')))}"
+    return command
 
 
 def is_stale(path: Path, kind: str, redone: Collection[str]) -> bool:

@@ -1,6 +1,7 @@
 """The contract of a classifier: an image goes in, labels come out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,13 @@ class Classifier(nn.Module, ABC):
 
     def rows(self, start: int, stop: int, first_seed: int) -> Tensor:
         """Logits (stop - start, K) of rows of a samples.h5 with the seeds `first_seed` + row; tables only."""
+        raise NotImplementedError
+
+    def join_files(self, files: Sequence[str]) -> None:
+        """From now on `rows` are photographs with the names of these files, whatever the seed; tables only.
+
+        InputError: it has no column of file names, or one of them is missing or repeated.
+        """
         raise NotImplementedError
 
     def left_out(self, n: int, first_seed: int) -> tuple[int, list[str]]:

@@ -1,6 +1,7 @@
 """Labels from a CSV or HDF5 table with one line per sample, in place of a classifier."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,13 +16,13 @@ from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
 from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells
 from gmmedit.classifiers.table_files import Sheet, read_table
-from gmmedit.classifiers.table_keys import ROW, find_key, is_key_column
+from gmmedit.classifiers.table_keys import Key, find_key, find_key_column, holds_files, is_key_column, join_files
 from gmmedit.errors import InputError
 from gmmedit.networks import fingerprint_files
 
 
 class Table(Classifier):
-    """Columns by name, one line for each row of samples.h5 or for each seed.
+    """Columns by name, one line for each row of samples.h5, for each seed or, after `join_files`, each photograph.
 
     A line with a missing label is ignored: a sample has all labels or is left out.
     """
@@ -39,12 +40,16 @@ class Table(Classifier):
         readouts = description.attributes or {}
         check_readouts(path, readouts, description.activation)
         used = {column for readout in readouts.values() for column in readout.outputs or ()}
-        self.key = find_key(sheet, description, used)
+        self.sheet, self.description = sheet, description
+        self.keys = [name for name in sheet.columns if name not in used]  # columns that may be the key
+        self.column = find_key_column(sheet, description.by, self.keys)
+        if not holds_files(sheet, self.column):
+            _ = self.key  # refused at once; file names may be those of photographs
         names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
         self.attributes = description.stated() or attributes_of_names(path, names)
         if not self.attributes:
             raise InputError(f"{path} has no column of labels", hint="add a column of probabilities for each attribute")
-        self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.key.column))
+        self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.column))
         reading = choose_reading(sheet, description)
         parts = []
         for attribute in self.attributes:
@@ -53,6 +58,15 @@ class Table(Classifier):
         self.lines = mask_incomplete_rows(torch.cat(parts, dim=1))  # logits (lines, K)
         self.calibration = make_calibration(description, self.attributes, str(path))
         self.fingerprint = combine_fingerprint(fingerprint_files(path), description)
+
+    @cached_property
+    def key(self) -> Key:
+        """What joins the lines to samples. InputError: keys are missing, repeated or not numbers."""
+        return find_key(self.sheet, self.description, self.column)
+
+    def join_files(self, files: Sequence[str]) -> None:
+        """The rows are the photographs of these names from now on. InputError: as `table_keys.join_files`."""
+        self.key = join_files(self.sheet, self.keys, files)
 
     def logits(self, images: Tensor) -> NoReturn:
         """InputError, always: a table has no answer for images."""
@@ -79,22 +93,19 @@ class Table(Classifier):
         empty = self.lines[places].isnan().any(1) & ~absent
         missing = int(absent.sum() + empty.sum())
         if missing == n:
-            span = f"{self.key.name(0, first_seed)} to {self.key.name(n - 1, first_seed)}"
-            message = f"{self.path} has no label for any of the {n} samples, {span}"
-            raise InputError(
-                message,
-                hint=f"its {self.key.by or ROW}s are {self.key.numbers.min()} to {self.key.numbers.max()}",
-            )
+            message = f"{self.path} has no label for any of the {n} {self.key.what}, {self.key.span(n, first_seed)}"
+            raise InputError(message, hint=self.key.hint())
         reasons = [
             f"{int(which.sum())} {reason} (first: {self.key.name(int(which.int().argmax()), first_seed)})"
             for which, reason in ((absent, "not in the table"), (empty, "with an empty cell"))
             if which.any()
         ]
         if reasons:
-            notes.append(f"{missing} of {n} samples have no label and are left out of fits: {', '.join(reasons)}")
+            left = f"{missing} of {n} {self.key.what} have no label and are left out of fits"
+            notes.append(f"{left}: {', '.join(reasons)}")
         others = len(self.lines) - int((~absent).sum())
         if others:
-            notes.append(f"{others} of {len(self.lines)} lines of {self.path.name} belong to no sample of this run")
+            notes.append(f"{others} of {len(self.lines)} lines of {self.path.name} belong to {self.key.nobody}")
         if self.skipped:
             notes.append(f"ignored in {self.path.name}, as not labels: {', '.join(self.skipped)}")
         return missing, notes

@@ -1,7 +1,7 @@
 """Find the sample of each line of a table."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,10 @@ IDENTIFIERS = (
 IMAGE_FILE = re.compile(r".*\.(png|jpe?g|webp|bmp|tiff?|gif)", re.IGNORECASE | re.DOTALL)
 NUMBERED = re.compile(r"(.*?)(\d{1,15})", re.DOTALL)
 HINT = "name the column row or seed, or give by: row or by: seed in a YAML file"
+HINT_OF_FILES = f"{HINT}; names of photographs: label --inverted"
+SHOWN_FILES = 3  # names in an error
 HINT_TO_NUMBER = "write one line for each sample, each with a number of its own"
+HINT_TO_NAME = "write one line for each photograph, each with the name of its file"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Key:
     by: str | None
     numbers: np.ndarray
     first: int = 0
+    what = "samples"  # that the lines are of
+    nobody = "no sample of this run"
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -53,6 +58,14 @@ class Key:
         """The table's name for a row of samples.h5, e.g. "seed 12"."""
         by = self.by or ROW
         return f"{by} {row + (first_seed if by == SEED else self.first)}"
+
+    def span(self, n: int, first_seed: int) -> str:
+        """The table's names for n samples, from the first to the last."""
+        return f"{self.name(0, first_seed)} to {self.name(n - 1, first_seed)}"
+
+    def hint(self) -> str:
+        """What the table names instead of samples that it does not name."""
+        return f"its {self.by or ROW}s are {self.numbers.min()} to {self.numbers.max()}"
 
     def check(self, n: int, first_seed: int) -> list[str]:
         """Notes on how the numbers are understood, if the table does not tell.
@@ -75,12 +88,30 @@ class Key:
         return [f"numbers in {self.column} are read as rows of samples.h5"]
 
 
-def find_key(sheet: Sheet, description: Description, labels: Collection[str]) -> Key:
-    """What joins the table to the samples; `labels` are columns that the description uses as labels.
+@dataclass(frozen=True)
+class FileKey(Key):
+    """The photograph of each line, by its name: `numbers` are places in `files`, below 0 for lines of no photograph."""
 
-    InputError: a column of the description is missing, or keys are missing, repeated, or not numbers.
-    """
-    column = find_key_column(sheet, description.by, [name for name in sheet.columns if name not in labels])
+    files: tuple[str, ...] = ()
+    first_name: str = ""  # in the table
+    what = "photographs"
+    nobody = "no photograph of inversions.h5"
+
+    def name(self, row: int, first_seed: int) -> str:
+        """The photograph's name."""
+        return self.files[row]
+
+    def span(self, n: int, first_seed: int) -> str:
+        """The names of the first photographs."""
+        return ", ".join([*self.files[:SHOWN_FILES], *(["..."] if n > SHOWN_FILES else [])])
+
+    def hint(self) -> str:
+        """Which names the table holds."""
+        return f"name the files as inversions.h5 does; the first in column {self.column} is {self.first_name}"
+
+
+def find_key(sheet: Sheet, description: Description, column: str | None) -> Key:
+    """What joins the table to the samples, by the numbers in its key column. InputError: as `read_numbers`."""
     if column is None:
         return Key(sheet.path, None, ROW, np.arange(len(sheet)))
     word, numbers = read_numbers(sheet, column)
@@ -108,6 +139,11 @@ def is_key_column(sheet: Sheet, column: str) -> bool:
     texts = sheet.texts.get(column, {})
     files = len(texts) == len(sheet) and all(map(IMAGE_FILE.fullmatch, texts.values()))
     return normalise_name(column) in (ROW, SEED, *IDENTIFIERS) or files
+
+
+def holds_files(sheet: Sheet, column: str | None) -> bool:
+    """Whether a key column names image files."""
+    return any(map(IMAGE_FILE.fullmatch, sheet.texts.get(column or "", {}).values()))
 
 
 def normalise_name(column: str) -> str:
@@ -149,11 +185,38 @@ def parse_file_names(sheet: Sheet, column: str) -> tuple[str | None, np.ndarray]
     odd = next((place for place, word in enumerate(words) if word is None or word != words[0]), None)
     if odd is not None:
         message = f"{sheet.where(odd, column)}: {sheet.cell(column, odd)!r} does not match the other names"
-        raise InputError(message, hint=HINT)
+        raise InputError(message, hint=HINT_OF_FILES)
     numbers = np.array([int(match[2]) for match in found if match])
     check_unique(sheet, column, numbers)
     word = normalise_name(words[0] or "")
     return word if word in (ROW, SEED) else None, numbers
+
+
+def join_files(sheet: Sheet, names: list[str], files: Sequence[str]) -> FileKey:
+    """What joins the table to photographs of these names: the first of the columns `names` that holds file names.
+
+    A name is that of `files`; one with a folder may also be that of the file alone. InputError: there is no such
+    column, a cell of it is empty, or two lines name the same photograph.
+    """
+    column = next((name for name in names if name in sheet.texts and is_key_column(sheet, name)), None)
+    if column is None:
+        message = f"{sheet.path} has no column of file names"
+        raise InputError(message, hint="add a column file with the name of each photograph")
+    texts = sheet.texts[column]
+    places = {name: place for place, name in enumerate(files)}
+    numbers = np.empty(len(sheet), np.int64)
+    for line in range(len(sheet)):
+        if line not in texts:
+            shown = "an empty cell" if np.isnan(sheet.columns[column][line]) else sheet.cell(column, line)
+            raise InputError(f"{sheet.where(line, column)}: {shown} is not a file name", hint=HINT_TO_NAME)
+        name = texts[line]
+        numbers[line] = places.get(name, places.get(name.replace("\\", "/").rpartition("/")[2], -1 - line))
+    first = np.unique(numbers, return_index=True)[1]
+    if len(first) < len(numbers):
+        line = int(np.setdiff1d(np.arange(len(numbers)), first)[0])
+        message = f"{sheet.where(line, column)}: {texts[line]} occurs a second time"
+        raise InputError(message, hint=HINT_TO_NAME)
+    return FileKey(sheet.path, column, ROW, numbers, files=tuple(files), first_name=texts[0])
 
 
 def file_stem(name: str) -> str:

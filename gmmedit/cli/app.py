@@ -114,6 +114,9 @@ def label(
     from_images: Annotated[
         bool, typer.Option("--from-images", help="Label the images that sample --images stored.")
     ] = False,
+    inverted: Annotated[
+        bool, typer.Option("--inverted", help="Label the photographs of inversions.h5 by a table of their file names.")
+    ] = False,
     precision: FullPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Step 2: generate and classify the images -> labels.h5."""
@@ -123,7 +126,7 @@ def label(
 
     resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
-        path = stage.run(run, resolved.label, execution, from_images)
+        path = stage.run(run, resolved.label, execution, from_images, inverted)
     show_labels(path, quiet, json_, path in execution.kept)
 
 

@@ -40,7 +40,10 @@ Features = Annotated[
 def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: EditorSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
-    n: Unseen = None, editors: Editors = None, classifier: Evaluator = None, features: Features = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Number of evaluation samples; with --inverted: of photographs.")
+    ] = None,
+    editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     inverted: Annotated[
         bool, typer.Option("--inverted", help="Score edits of the photographs of inversions.h5 instead.")
     ] = False,
@@ -54,15 +57,18 @@ def evaluate(
     from gmmedit import config as settings
     from gmmedit.cli.tables import show_inverted_scores, show_scores
     from gmmedit.stages import evaluate as stage
-    from gmmedit.stages import evaluate_inverted as inverted_stage
+    from gmmedit.stages import evaluate_inverted
 
     if inverted and editors:
         raise InputError("--editors cannot be combined with --inverted", hint="edits are those of edit --inverted")
-    chosen = {"n": n, "editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
-    chosen |= {"precision": precision, "mode": mode}
+    chosen = {"editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
+    chosen |= {"precision": precision, "mode": mode} | ({} if inverted else {"n": n})
     resolved = settings.load(config, evaluate=chosen)
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=not inverted) as execution:
-        path = (inverted_stage if inverted else stage).run(run, resolved.evaluate, execution)
+        if inverted:
+            path = evaluate_inverted.run(run, resolved.evaluate, execution, n)
+        else:
+            path = stage.run(run, resolved.evaluate, execution)
     (show_inverted_scores if inverted else show_scores)(path, quiet, json_, path in execution.kept)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.labelled import inverted_latents
 from gmmedit.run.tuned import find_tuned
 
 SHOWN_FILES = 3  # photographs that a note names
@@ -27,11 +28,7 @@ def read_inverted(inversions: Artifact, rows: tuple[int, ...], space: str) -> tu
     if index.max() >= inversions.spec.n:
         message = f"row {index.max()} is not in {inversions.path}, which has {inversions.spec.n} rows"
         raise InputError(message, hint=f"--index 0-{inversions.spec.n - 1}")
-    there = "z" if inversions.spec.config["space"] == "z" else "w"
-    if there != space:
-        message = f"{inversions.path} holds latents of {there.upper()}, the run edits in {space.upper()}"
-        raise InputError(message, hint=f"invert again with --space {'z' if space == 'z' else 'w+'} --force")
-    return index, torch.from_numpy(inversions["latents"][index])
+    return index, inverted_latents(inversions, space)[torch.from_numpy(index)]
 
 
 def describe_unlike(inversions: Artifact, index: np.ndarray) -> list[str]:

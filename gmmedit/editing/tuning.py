@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.config import TuneSettings
-from gmmedit.editing.inversion import Inverter
+from gmmedit.editing.inversion import Inverter, rate_at
 from gmmedit.generators import Generator
 from gmmedit.run.rendering import Renderer
 
@@ -39,6 +39,8 @@ def tune(inverter: Inverter, latents: Tensor, pixels: np.ndarray, settings: Tune
             adam.zero_grad()
             for loss in losses_at(step, inverter, renderer, latents, pixels, settings):
                 loss.backward()
+            for group in adam.param_groups:
+                group["lr"] = settings.lr * rate_at(step, settings.steps)
             adam.step()
             inverter.execution.tick(step + 1, settings.steps, "tuning")
     changed = {name: value for name, value in tuned.named_parameters() if value.requires_grad}

@@ -41,6 +41,7 @@ from gmmedit.mixture.score import Score
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.graphs import read_graph
 from gmmedit.run.hold_out import first_unseen, fitted_rows, read_rows
+from gmmedit.run.labelled import labelled_latents
 from gmmedit.run.optimisation import make_optimisation
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.cost import Cost, cost_of_fits, measure_cost
@@ -134,7 +135,7 @@ def check_names(names: list[str]) -> list[str]:
 
 def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: EvaluateSettings) -> SweepInputs:
     """The inputs from the artifacts of a run. InputError: networks have changed, or do not fit together."""
-    samples, labels, config = run.samples, run.labels, run.artifact("mixture").spec.config
+    labels, config = run.labels, run.artifact("mixture").spec.config
     space, renderer = config["space"], run.renderer
     judge = make_judge(settings, networks, space, run)
     chart, model, fitted = run.chart(), run.model(), fitted_rows(labels, config["held_out"])
@@ -144,7 +145,7 @@ def load_inputs(spec: RunSpec, run: RunFolder, networks: Evaluators, settings: E
     )  # fmt: skip
     material = Material(
         space=space,
-        latents=read_rows(samples, space, fitted),
+        latents=labelled_latents(run, space, fitted, chart),
         labels=read_rows(labels, "labels", fitted),
         logits=read_rows(labels, "logits", fitted),
         layout=layout_of(labels),

@@ -12,7 +12,8 @@ from gmmedit.errors import InputError, nearest
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows
+from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows, labels_photographs
+from gmmedit.run.labelled import labelled_latents
 from gmmedit.runtime.commands import on_run
 from gmmedit.spaces import Chart, Space, first_non_finite, fit_block_chart, fit_chart
 
@@ -56,18 +57,22 @@ def load_problem(
 ) -> Problem:
     """Read and check latents and labels; fit the chart, of one block if it is named, on the fitted rows.
 
+    Where photographs are labelled, they are the rows of the fit, and the chart is that of all samples.
+
     InputError: files that do not belong together, non-finite latents, too few samples, or too few of one value; no such
     block.
     """
     samples, labels = run.samples, run.labels
-    n = samples.spec.n
-    if n < FEWEST:
+    n, inverted = labels.spec.n, labels_photographs(labels)
+    what = "photographs" if inverted else "samples"
+    if samples.spec.n < FEWEST:
         command = on_run("gmmedit sample -n 5000 --force", samples.path.parent)
-        raise InputError(f"{samples.path} holds {n} samples, a fit needs {FEWEST}", hint=f"run: {command}")
+        message = f"{samples.path} holds {samples.spec.n} samples, a fit needs {FEWEST}"
+        raise InputError(message, hint=f"run: {command}")
     labelled = labelled_rows(labels)
     if len(labelled) < FEWEST:
-        message = f"{labels.path} has labels of {len(labelled)} samples, a fit needs {FEWEST}"
-        raise InputError(message, hint="run gmmedit label with a table that labels more samples")
+        message = f"{labels.path} has labels of {len(labelled)} {what}, a fit needs {FEWEST}"
+        raise InputError(message, hint=f"run gmmedit label with a table that labels more {what}")
     latents = torch.from_numpy(samples[space])
     row = first_non_finite(latents)
     if row is not None:
@@ -77,10 +82,11 @@ def load_problem(
     check_values(labels, scores[as_compact_index(labelled)])
     count = count_fitted(len(labelled), held_out)
     fitted, held = as_compact_index(labelled[:count]), as_compact_index(labelled[count:])
-    chart = chart or make_chart(run.space(space), latents[fitted], block)
+    chart = chart or make_chart(run.space(space), latents if inverted else latents[fitted], block)
+    latents = labelled_latents(run, space, np.arange(n), chart) if inverted else latents
     x, logits = chart.to_x_(latents), torch.from_numpy(labels["logits"])
     without = n - len(labelled)
-    notes = [f"{without} of {n} samples have no label and are left out of the fit"] if without else []
+    notes = [f"{without} of {n} {what} have no label and are left out of the fit"] if without else []
     return Problem(
         chart, layout_of(labels),
         x[fitted], scores[fitted], logits[fitted], x[held], scores[held], held_out, notes,

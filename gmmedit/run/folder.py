@@ -24,7 +24,7 @@ from gmmedit.generators import Generator
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.fitted import read_chart, read_model
-from gmmedit.run.hold_out import check_unseen
+from gmmedit.run.hold_out import check_unseen, labels_photographs
 from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.run.tuned import is_tuned, read_tuned
@@ -86,8 +86,13 @@ class RunFolder:
 
     @staticmethod
     def check_parents(child: Artifact, parents: Mapping[str, Artifact]) -> None:
-        """InputError: `child` was made from other artifacts than `parents`, or evaluated on fitted samples."""
+        """InputError: `child` was made from other artifacts than `parents`, or evaluated on fitted samples.
+
+        Photographs that are labelled may have been inverted with earlier labels.
+        """
         named = {name: parent for name, parent in parents.items() if name in child.spec.parents}
+        if child.kind.name == "inversions" and "labels" in named and labels_photographs(named["labels"]):
+            del named["labels"]
         artifacts.check_parents(child, **named)
         if "samples" in parents:
             check_unseen(child, parents["samples"])

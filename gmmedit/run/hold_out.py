@@ -15,6 +15,11 @@ def count_fitted(n: int, held_out: float) -> int:
     return n - max(1, round(held_out * n))
 
 
+def labels_photographs(labels: Artifact) -> bool:
+    """Whether the rows of labels.h5 are photographs of inversions.h5, not samples."""
+    return "inversions" in labels.spec.parents
+
+
 def labelled_rows(labels: Artifact) -> np.ndarray:
     """The rows of samples.h5 that have a label, (M,) int64, ascending; a table may not label all.
 

@@ -25,6 +25,7 @@ from gmmedit.fitting.data import resolve_space
 from gmmedit.networks.weights import fingerprint_tensors
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import labelled_rows
+from gmmedit.run.labelled import labelled_latents
 from gmmedit.run.precision import settle_precision
 from gmmedit.runtime.execution import ALONE, Execution, prepare
 from gmmedit.runtime.storage import lock
@@ -148,7 +149,8 @@ def affinity_of(run_folder: RunFolder, latents: Latents, directions: np.ndarray)
     labels = run_folder.labels
     rows = labelled_rows(labels)
     logits = torch.from_numpy(labels["logits"][rows])
-    return label_affinity(latents.x[rows], torch.from_numpy(directions), logits, layout_of(labels))
+    labelled = labelled_latents(run_folder, latents.space.name, rows, latents.chart)
+    return label_affinity(latents.chart.to_x(labelled), torch.from_numpy(directions), logits, layout_of(labels))
 
 
 def run_spec(run_folder: RunFolder, settings: DiscoverSettings) -> RunSpec:

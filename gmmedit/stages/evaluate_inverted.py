@@ -90,8 +90,8 @@ def compare(features: Tensor, others: Tensor) -> float:
 
 
 @torch.no_grad()
-def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
-    """Write folder/inverted_evaluation.h5, and its figures beside it.
+def run(folder: Path, settings: EvaluateSettings, execution: Execution, most: int | None = None) -> Path:
+    """Write folder/inverted_evaluation.h5 of at most so many photographs, the first, and its figures beside it.
 
     InputError: an artifact or network is missing or has changed, or the photographs were inverted in another space.
     """
@@ -99,16 +99,17 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution) -> Path:
     path = folder / "inverted_evaluation.h5"
     with RunFolder(folder, execution) as run_folder:
         mixture, inversions = run_folder.artifact("mixture"), run_folder.artifact("inversions")
-        index, latents = read_inverted(inversions, (), run_folder.fitted_space)
+        first = tuple(range(min(most or inversions.spec.n, inversions.spec.n)))
+        index, latents = read_inverted(inversions, first, run_folder.fitted_space)
         evaluators = load_evaluators(settings, run_folder)
         named = {"classifier": evaluation_classifier_of(settings, run_folder.labels)}
         settings = settings.model_copy(update=named)
         session = open_session(run_folder, edit_settings(run_folder, settings))
-        spec = run_spec(mixture, inversions, evaluators, settings, session)
+        spec = run_spec(mixture, inversions, evaluators, settings, session, len(index))
         if not artifacts.is_up_to_date(path, spec, execution):
             scoring = Scoring(session, open_judge(run_folder, evaluators, settings, session), layout_of(mixture))
             notes = [*session.notes, *scoring.judge.notes, *describe_unlike(inversions, index)]
-            write_scores(path, spec, scoring, inversions["images"], session.to_layers(latents), notes)
+            write_scores(path, spec, scoring, inversions["images"][index], session.to_layers(latents), notes)
     write_inverted_figures(path)
     return path
 
@@ -147,14 +148,15 @@ def write_scores(
 
 
 def run_spec(
-    mixture: Artifact, inversions: Artifact, networks: Evaluators, settings: EvaluateSettings, session: EditSession
-) -> RunSpec:
-    """The specification of inverted_evaluation.h5."""
+    mixture: Artifact, inversions: Artifact, networks: Evaluators, settings: EvaluateSettings, session: EditSession,
+    n: int,
+) -> RunSpec:  # fmt: skip
+    """The specification of inverted_evaluation.h5 of the first n photographs."""
     used = {"classifier", "features", "polish", "picture", "precision", "seed"}
     config = settings.model_dump(include=used) | {
         "space": mixture.spec.config["space"],
         "embedder": networks.embedder.fingerprint if networks.embedder else None,
-        "files": inversions.spec.config["files"],
+        "files": inversions.spec.config["files"][:n],
         "paste": session.pastes,
     }
     if session.settings.gan:
@@ -164,7 +166,7 @@ def run_spec(
         }
     return RunSpec(
         kind="inverted_evaluation",
-        n=inversions.spec.n,
+        n=n,
         seed=settings.seed,
         config=config,
         sizes={"K": layout_of(mixture).categories},

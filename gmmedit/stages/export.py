@@ -24,6 +24,8 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError, nearest
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.hold_out import read_rows
+from gmmedit.run.labelled import labelled_latents
 from gmmedit.run.optimisation import make_optimisation
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import write_new
@@ -121,8 +123,9 @@ def measure_directions(request: ExportRequest, run_folder: RunFolder) -> dict[st
         run_folder.model(),
         run_folder.artifact("mixture").spec.config["space"],
     )
-    latents = torch.from_numpy(run_folder.samples.rows(space, 0, SEARCHED))
-    labels, layout = torch.from_numpy(run_folder.labels.rows("labels", 0, SEARCHED)), model.layout
+    rows = np.arange(min(SEARCHED, run_folder.labels.spec.n))
+    latents, layout = labelled_latents(run_folder, space, rows, chart), model.layout
+    labels = read_rows(run_folder.labels, "labels", rows)
     editor, found = make_editor(run_folder, model, chart), {}
     for aim in request.aims:
         category = aim.category(run_folder.labels.attributes)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.artifacts import RunSpec
+from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.attributes import check_addressable
 from gmmedit.classifiers.preprocessing import conversion_notes
@@ -67,11 +67,15 @@ class LabelledImages:
         return logits
 
 
-def run(folder: Path, settings: LabelSettings, execution: Execution, from_images: bool = False) -> Path:
+def run(
+    folder: Path, settings: LabelSettings, execution: Execution, from_images: bool = False, inverted: bool = False
+) -> Path:
     """Write folder/labels.h5: probabilities and logits (N, K) of every category, and thumbnails of the images.
 
-    from_images: classify the images stored in samples.h5, with the same result as generating them. InputError: the
-    classifier is missing, does not take the images, or gives invalid labels; labels.h5 has other settings.
+    from_images: classify the images stored in samples.h5, with the same result as generating them. inverted: the rows
+    are the photographs of inversions.h5, labelled by a table that names their files. InputError: the classifier is
+    missing, does not take the images, or gives invalid labels; labels.h5 has other settings; the table names other
+    photographs, or one twice.
     """
     prepare(execution)
     path = folder / "labels.h5"
@@ -81,12 +85,14 @@ def run(folder: Path, settings: LabelSettings, execution: Execution, from_images
         classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
-        spec = run_spec(run_folder, classifier, settings)
+        if inverted:
+            join_photographs(classifier, name, run_folder.artifact("inversions"))
+        spec = run_spec(run_folder, classifier, settings, inverted)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
         images = open_images(run_folder, classifier, settings.precision, from_images)
         classify_rows = make_row_classifier(run_folder, classifier, images)
-        attributes = collect_attributes(run_folder, classifier, name)
+        attributes = collect_attributes(run_folder, classifier, name, spec.n)
         attributes |= calibrate(classifier, lambda n: classify_rows(0, n)[0], spec.n, execution.processes)
         attributes |= examine_classifier(images, spec.n) if images else {}
         with artifacts.open_rows(path, spec, execution, attributes) as out:
@@ -104,9 +110,17 @@ def resolve_classifier(classifier: str, gan: str) -> str:
     return entry.classifier
 
 
-def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSettings) -> RunSpec:
+def join_photographs(classifier: Classifier, name: str, inversions: Artifact) -> None:
+    """Make the table's rows those of inversions.h5. InputError: it is no table, or `Classifier.join_files` fails."""
+    if classifier.sees_images:
+        message = f"label --inverted needs a table of labels, {name} classifies images"
+        raise InputError(message, hint="--classifier labels.csv with a column of file names; or omit --inverted")
+    classifier.join_files(inversions.spec.config["files"])
+
+
+def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSettings, inverted: bool) -> RunSpec:
     """The specification of labels.h5."""
-    samples = run_folder.samples
+    samples, rows = run_folder.samples, run_folder.artifact("inversions") if inverted else run_folder.samples
     attributes = [(attribute.name, attribute.values) for attribute in classifier.attributes]
     sizes: dict[str, artifacts.Size] = {"K": sum(len(values) for _, values in attributes)}
     if classifier.sees_images:
@@ -115,11 +129,11 @@ def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSetti
         sizes |= {"t_h": height, "t_w": width, "C": channels}
     return RunSpec(
         kind="labels",
-        n=samples.spec.n,
+        n=rows.spec.n,
         seed=samples.spec.seed,
         config=settings.model_dump(),
         sizes=sizes,
-        parents={"samples": samples.fingerprint},
+        parents={"samples": samples.fingerprint} | ({"inversions": rows.fingerprint} if inverted else {}),
         generator=samples.spec.generator,
         classifier=artifacts.network_record(settings.classifier, classifier.fingerprint),
         attributes=attributes,
@@ -161,13 +175,12 @@ def make_row_classifier(run_folder: RunFolder, classifier: Classifier, images: L
     return classify_rows
 
 
-def collect_attributes(run_folder: RunFolder, classifier: Classifier, name: str) -> dict[str, object]:
-    """Attributes of labels.h5: notes, and the number of samples that a table does not label.
+def collect_attributes(run_folder: RunFolder, classifier: Classifier, name: str, n: int) -> dict[str, object]:
+    """Attributes of labels.h5: notes, and the number of its n rows that a table does not label.
 
     InputError: it labels none, or the classifier does not take the channels of the images.
     """
-    samples = run_folder.samples
-    unlabelled, notes = classifier.left_out(samples.spec.n, samples.spec.seed)
+    unlabelled, notes = classifier.left_out(n, run_folder.samples.spec.seed)
     if classifier.sees_images:
         notes = [*notes, *conversion_notes(classifier.channels, name, run_folder.generator.image_shape[0])]
     return ({"unlabelled": unlabelled} if unlabelled else {}) | ({"notes": notes} if notes else {})

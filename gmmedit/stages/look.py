@@ -18,7 +18,7 @@ from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import to_bytes
 from gmmedit.pictures.sheets import to_png, to_tile
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import labelled_rows
+from gmmedit.run.hold_out import labelled_rows, labels_photographs
 from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock, write_file
@@ -62,7 +62,8 @@ def run(folder: Path, k: int, execution: Execution) -> list[Path]:
         first = rows[:FIRST].tolist()
         shown = {*first, *(row for value in values for row in (*value.most, *value.least))}
         tiles = draw_tiles(run_folder, samples, sorted(shown))
-    title = f"{len(rows)} samples labelled by {(labels.spec.classifier or {}).get('name', 'nobody')}"
+    what = "photographs" if labels_photographs(labels) else "samples"
+    title = f"{len(rows)} {what} labelled by {(labels.spec.classifier or {}).get('name', 'nobody')}"
     by_value = [value_row(value, probabilities[:, value.column], len(rows), tiles) for value in values]
     sheets = {
         "sheet.png": make_gallery(by_value, f"{title}; below each image: probability of the value, row", PARTS),
@@ -94,7 +95,9 @@ def find_values(labels: Artifact, probabilities: np.ndarray, rows: np.ndarray, k
 
 
 def draw_tiles(run_folder: RunFolder, samples: Artifact, rows: list[int]) -> Tiles:
-    """The images of these samples in the size of a sheet, stored or generated."""
+    """The images of these samples, stored or generated, or of photographs, in the size of a sheet."""
+    if labels_photographs(run_folder.labels):
+        return dict(zip(rows, map(to_tile, run_folder.artifact("inversions")["images"][rows]), strict=True))
     if "images" in samples and bytes_of(samples) <= LARGEST_READ:
         return dict(zip(rows, map(to_tile, samples["images"][rows]), strict=True))
     renderer, execution = run_folder.renderer, run_folder.execution

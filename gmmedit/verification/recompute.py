@@ -16,6 +16,7 @@ from gmmedit.editing.session import open_session
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, to_bytes
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.hold_out import labels_photographs
 from gmmedit.run.rendering import make_thumbnails
 from gmmedit.runtime.execution import autocast
 
@@ -96,6 +97,8 @@ def relabel(labels: Artifact, rows: np.ndarray, run: RunFolder) -> Arrays:
     classifier, renderer = run.classifier, run.renderer
     recomputed: Arrays = {}
     if not classifier.sees_images:
+        if labels_photographs(labels):
+            classifier.join_files(require(run, "inversions").spec.config["files"])
         logits = torch.cat([classifier.rows(row, row + 1, samples.spec.seed) for row in rows.tolist()])
     else:
         space = renderer.space.name
