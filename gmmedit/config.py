@@ -149,11 +149,12 @@ class DiscoverSettings(Section):
     """How directions are found without labels, and how the encoder that reads them is trained."""
 
     k: Annotated[int, Field(ge=2, le=4096)] = 32
-    method: Literal["contrastive", "sefa", "pca", "shift", "random"] = "contrastive"
+    method: Literal["contrastive", "varimax", "sefa", "pca", "shift", "random"] = "contrastive"
+    encoder: Literal["auto", "contrast", "regression"] = "auto"  # auto: regression for varimax, else contrast
     space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
     seed: Seed = 0
     candidate_steps: Annotated[int, Field(ge=0, le=10**7)] = 500  # of the latent-shift reconstructor; 0: no candidates
-    steps: Positive = 1_500  # of the contrast
+    steps: Positive = 1_500  # of the encoder
     groups: Several = 8  # directions in a step
     repeats: Several = 4  # samples that each of them moves
     lr: Rate = 2e-3
@@ -163,6 +164,7 @@ class DiscoverSettings(Section):
     flip: Annotated[float, Field(gt=0, le=1)] = 0.95  # similarity from which a negative counts as a positive; 1: none
     entropy: Weight = 0.2  # weight of the entropy of a variation over the code's dimensions
     temperature: Rate = 0.1  # of the softmax in it
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9  # likeness of the places that change, from which a code is shared
     precision: AutoPrecision = "auto"  # of generator and encoder while they are trained
 
 

@@ -18,8 +18,10 @@ from gmmedit.discovery.candidates import Navigator
 from gmmedit.discovery.decomposition import decompose, orthonormal, principal_directions
 from gmmedit.discovery.effects import label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
-from gmmedit.discovery.reading import read_directions, read_encoder
+from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, share_codes
+from gmmedit.discovery.reading import nearest_label, read_directions, read_encoder
 from gmmedit.discovery.training import complete
+from gmmedit.discovery.varimax import varimax_directions
 from gmmedit.editing.directions import open_mover
 from gmmedit.editing.steps import describe_directions, parse_directions
 from gmmedit.editors.base import Discovered, Unsuitable
@@ -160,6 +162,37 @@ def test_principal_components_of_z_are_those_of_the_images() -> None:
     assert torch.allclose(rows @ rows.T, torch.eye(3), atol=1e-4)
 
 
+def test_varimax_parts_what_a_rotation_has_mixed() -> None:
+    """Of three bands that change by their own direction each, turned at random, the bands are found again."""
+    latents, mixed = latents_of(Ramp()), random_directions(3, 3, 4) @ torch.eye(5)[:3]
+    assert mixed.abs().amax(1).min() < 0.9
+    found = varimax_directions(latents, mixed, Execution())
+    assert sorted(found.abs().argmax(1).tolist()) == [0, 1, 2]
+    assert torch.allclose(found.abs().amax(1), torch.ones(3), atol=1e-3)
+    assert torch.allclose(found @ found.T, torch.eye(3), atol=1e-5)
+
+
+def test_directions_that_change_the_same_places_share_a_code() -> None:
+    latents = latents_of(Ramp())
+    maps = changed_places(latents, torch.eye(5)[[0, 1, 2]], Execution())
+    assert maps.shape == (3, 256)
+    assert maps[1].reshape(16, 16)[5:10].min() > 0 == maps[1].reshape(16, 16)[:5].max()
+    twice = torch.cat([maps, 4 * maps[:1]])
+    assert share_codes(twice, 0.9) == ((0, 3), (1,), (2,))
+    assert share_codes(twice, 1.0) == ((0,), (1,), (2,), (3,))
+    assert share_codes(torch.ones(4, 5) + torch.eye(4, 5), 1e-9) == ((0,), (1,), (2,), (3,))  # none alike
+    assert len(share_codes(maps[:1].repeat(4, 1), 0.9)) == 2
+
+
+def test_a_reader_learns_coordinates(unlabelled: Path) -> None:
+    with RunFolder(unlabelled, Execution()) as run:
+        latents = Latents(run.renderer, run.space("w"), *chart_and_x(run), "fp32")
+        reader = ReaderTraining(ReaderSettings("x", ((0, 2), (1,)), 0, 60, 32, 3e-3), latents, torch.eye(3, 6))
+        errors = [step.losses["unexplained"] for step in reader]
+    assert np.mean(errors[-5:]) < 0.7 * np.mean(errors[:3])
+    assert reader.encoder(torch.zeros(2, 3, 16, 16)).shape == (2, 2)
+
+
 def test_contrast_by_hand() -> None:
     apart, same = torch.eye(2).repeat_interleave(2, 0), torch.tensor([0, 0, 1, 1])
     same = same[:, None] == same
@@ -255,6 +288,39 @@ def test_a_stopped_discovery_resumes_to_the_same_bytes(
     assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
 
 
+def test_a_stopped_reader_resumes_to_the_same_bytes(
+    unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--config", unlabelled.parent / "small.yaml", "--method", "varimax", "--quiet")
+    whole, run = shutil.copytree(unlabelled, tmp_path / "whole"), copy_of(unlabelled, tmp_path)
+    done("discover", "--run", whole, *words)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 1)
+    step = ReaderTraining.take_step
+
+    def failing(self: ReaderTraining) -> dict[str, float]:
+        if self.step == 4:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(ReaderTraining, "take_step", failing)
+    assert gmmedit("discover", "--run", run, *words).exit_code != 0
+    monkeypatch.setattr(ReaderTraining, "take_step", step)
+    done("discover", "--run", run, *words)
+    assert (run / "directions.h5").read_bytes() == (whole / "directions.h5").read_bytes()
+    with artifacts.open(run / "directions.h5") as artifact:
+        assert read_encoder(artifact)(torch.zeros(2, 3, 16, 16)).shape[1] <= 4
+        assert not {"candidates/directions"} & set(artifact.names)
+
+
+def test_a_contrast_may_be_followed_by_a_regression(found: Path, unlabelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "read.yaml").write_text(SETTINGS.replace("k: 4", "k: 4, encoder: regression"))
+    run = copy_of(unlabelled, tmp_path)
+    done("discover", "--run", run, "--config", tmp_path / "read.yaml", "--quiet")
+    with artifacts.open(run / "directions.h5") as artifact, artifacts.open(found / "directions.h5") as contrast:
+        same = np.abs(artifact["directions"] @ contrast["directions"].T)
+        assert np.allclose(np.sort(same, 1)[:, -1], 1, atol=1e-4)
+
+
 def test_images_that_a_stopped_run_lacks_are_made(found: Path, unlabelled: Path, tmp_path: Path) -> None:
     run, images = copy_of(found, tmp_path), [f"direction_{number:02d}.png" for number in range(4)]
     for name in ("direction_01.png", "sheet.png"):
@@ -265,7 +331,7 @@ def test_images_that_a_stopped_run_lacks_are_made(found: Path, unlabelled: Path,
     assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
 
 
-@pytest.mark.parametrize("method", ["sefa", "pca", "random", "shift"])
+@pytest.mark.parametrize("method", ["varimax", "sefa", "pca", "random", "shift"])
 def test_every_method_finds_orthonormal_directions(method: str, unlabelled: Path, tmp_path: Path) -> None:
     run = copy_of(unlabelled, tmp_path)
     done("discover", "--run", run, "--config", unlabelled.parent / "small.yaml", "--method", method, "--steps", 2)
@@ -289,7 +355,7 @@ def test_a_generator_without_gradients_is_told_what_remains(
 ) -> None:
     monkeypatch.setattr(Generator, "differentiable", False)
     run = copy_of(unlabelled, tmp_path)
-    refuse(run, "discover", "-k", 4, "--method", method, says=("no gradients", "--method sefa, pca or random"))
+    refuse(run, "discover", "-k", 4, "--method", method, says=("no gradients", "--method varimax, sefa, pca or random"))
     if method == "shift":
         done("discover", "--run", run, "-k", 4, "--method", "random", "--steps", 1, "--quiet")
 
@@ -421,6 +487,13 @@ def test_directions_of_a_labelled_run(own_run: Path) -> None:
         cosines = measure_cosines(run, run.artifact("directions"))
         (section,) = directions_section(run)
     assert cosines.min() >= 0 and cosines.max() <= 1.0001 and "cosine" in str(section.contents).lower()
+
+
+def test_away_from_one_of_two_values_is_towards_the_other() -> None:
+    names = ("smile=no", "smile=yes", "hair=red", "hair=black", "hair=grey")
+    assert nearest_label(names, np.array([-0.6, 0.6, 0.1, 0.2, 0.3])) == ("smile=yes", 0.6)
+    assert nearest_label(names, np.array([0.6, -0.6, 0.1, 0.2, 0.3])) == ("smile=no", 0.6)
+    assert nearest_label(names, np.array([0.1, -0.1, 0.1, -0.2, 0.1])) == ("hair=black", -0.2)
 
 
 def test_the_editor_takes_the_direction_of_a_label() -> None:

@@ -198,6 +198,19 @@ def test_the_published_protocol_is_the_fields() -> None:
     assert PUBLISHED.factor_batches == PUBLISHED.beta_batches == (10_000, 5_000, 64)
 
 
+def test_a_file_of_shapes3d_goes_through_the_published_protocol(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer images and trees, since the protocol's take minutes; it draws from all images, not held-out ones."""
+    fewer = replace(SMALL, name="published", pool=PUBLISHED.pool)
+    monkeypatch.setitem(protocol.PROTOCOLS, "published", fewer)
+    words = ("--data", small, "--protocol", "published", "--controls", "pca", "--json")
+    report = json.loads(done("disentanglement", *words).stdout)
+    assert report["data"] == "shapes3d" and report["protocol"]["name"] == "published"
+    assert report["protocol"]["images"] == 60 and report["protocol"]["pool"] == 0
+    assert report["scores"]["pca"]["dci_informativeness"] > 0.5
+
+
 @pytest.mark.parametrize(("words", "says"), [
     (("--controls", "none"), "nothing to measure"),
     (("--controls", "pca,vea"), "unknown control 'vea'"),

@@ -167,10 +167,10 @@ DIRECTIONS = Kind(
         Field("change", ("k",), "f4", "mean absolute change of the pixels by one standard deviation of the prior"),
         Field("affinity", ("k", "K"), "f4", "correlation of the coordinate with each category's score", optional=True),
         Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
-        Field("encoder/*", (), "any", "weights of the encoder, from images to codes (N, k)"),
+        Field("encoder/*", (), "any", "weights of the encoder, from images to codes (N, J)"),
         Field("candidates/*", (), "any", "candidates/directions (k, X): of the latent-shift reconstructor"),
         Field("basis/*", (), "any", "basis/rows (X, X) and basis/values (X): of the semantic decomposition"),
-        Field("history/*", (), "any", "steps and losses of the contrast, T values each"),
+        Field("history/*", (), "any", "steps and losses of the encoder, T values each"),
     ),
 )
 

@@ -27,8 +27,9 @@ from gmmedit.cli.options import (
 from gmmedit.cli.output import open_execution, print_written
 
 METHOD = (
-    "contrastive (default): all three stages; shift: the candidates alone; sefa: the generator's own basis; pca: "
-    "GANSpace; random. The last three need no gradients."
+    "contrastive (default): all three stages; shift: the candidates alone; varimax: the generator's own basis, turned "
+    "so that each direction changes few pixels; sefa: that basis itself; pca: GANSpace; random. The last four need no "
+    "gradients."
 )
 
 
@@ -37,12 +38,12 @@ def discover(
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     k: Annotated[int | None, typer.Option("-k", help="Number of directions (default: 32).")] = None,
     method: Annotated[
-        Literal["contrastive", "sefa", "pca", "shift", "random"] | None, typer.Option(help=METHOD)
+        Literal["contrastive", "varimax", "sefa", "pca", "shift", "random"] | None, typer.Option(help=METHOD)
     ] = None,
     space: Annotated[
         Literal["auto", "z", "w"] | None, typer.Option(help="Latent space; auto (default): w if there is one.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the contrast (default: 1500).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the encoder (default: 1500).")] = None,
     precision: AutoPrecision = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Find directions without labels -> directions.h5, strips.

@@ -6,6 +6,7 @@ eigenvalue is what one standard deviation of the prior changes. For generators w
 matrix where there is one, else the Jacobian of the images.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,15 +67,21 @@ def factorise_gram(gram: Tensor, source: Literal["styles", "first layer", "jacob
 
 
 def measure_gram(latents: Latents, execution: Execution) -> Tensor:
-    """J'J (D', D') of the images by the coordinates, averaged over samples; differences need no gradients."""
+    """J'J (D', D') of the images by the coordinates, averaged over samples."""
     dim = latents.x.shape[1]
-    gram, nudges = torch.zeros(dim, dim, dtype=torch.float64), NUDGE * torch.eye(dim)
-    for x in latents.draw(MEASURED_ON, step_random(0, 2)):
-        execution.stop.check()
-        images = shrink(latents.render(torch.cat([x + nudges, x - nudges]), execution), SIDE).flatten(1).double()
-        jacobian = (images[:dim] - images[dim:]) / (2 * NUDGE)
-        gram += jacobian @ jacobian.T / jacobian.shape[1]
+    gram = torch.zeros(dim, dim, dtype=torch.float64)
+    for slopes in measure_slopes(latents, torch.eye(dim), MEASURED_ON, execution):
+        gram += slopes @ slopes.T / slopes.shape[1]
     return gram / MEASURED_ON
+
+
+def measure_slopes(latents: Latents, rows: Tensor, samples: int, execution: Execution) -> Iterator[Tensor]:
+    """Of each sample the change (k, P) of its pixels by a unit along directions (k, D'); needs no gradients."""
+    for x in latents.draw(samples, step_random(0, 2)):
+        execution.stop.check()
+        moved = torch.cat([x + NUDGE * rows, x - NUDGE * rows])
+        images = shrink(latents.render(moved, execution), SIDE).flatten(1).double()
+        yield (images[: len(rows)] - images[len(rows) :]) / (2 * NUDGE)
 
 
 def principal_directions(latents: Latents, k: int, execution: Execution) -> Tensor:

@@ -16,8 +16,6 @@ from gmmedit.runtime.execution import Execution, autocast
 from gmmedit.spaces import Chart, Space
 
 LEAST_SHIFT = 0.5  # standard deviations of the prior: smaller shifts cannot be told from none
-
-
 BANK = 1024  # samples whose images are generated once; every shift starts at one of them
 
 
@@ -58,9 +56,9 @@ class Latents:
         return self.x[torch.randint(len(self.x), (n,), generator=random)]
 
     @torch.no_grad()
-    def make_bank(self, size: tuple[int, int]) -> Bank:
-        """The first samples and their images, resized to (height, width)."""
-        x = self.x[:BANK].to(self.device)
+    def make_bank(self, size: tuple[int, int], count: int = BANK) -> Bank:
+        """The first `count` samples and their images, resized to (height, width)."""
+        x = self.x[:count].to(self.device)
         with self.autocast():
             images = [resize(self.generate(rows).float(), size) for rows in x.split(TILE)]
         return Bank(x, torch.cat(images))

@@ -1,6 +1,6 @@
 """What directions.h5 holds, as objects: directions with their scales and names, and the encoder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from gmmedit.artifacts import Artifact
 from gmmedit.discovery.network import MOST_CODES, MOST_FEATURES, CodeConfig, CodeNetwork
 from gmmedit.errors import InputError
+from gmmedit.networks.weights import assemble
 from gmmedit.run.fitted import to_tensors
 from gmmedit.spaces import Chart
 
@@ -47,12 +48,11 @@ class Directions:
         """The number, and the label that the direction goes with, if there is one: "3 smile=yes (.62)"."""
         if self.affinity is None:
             return str(number)
-        column = int(np.abs(self.affinity[number]).argmax())
-        strength = float(self.affinity[number, column])
+        name, strength = nearest_label(self.names, self.affinity[number])
         if abs(strength) < NAMED_FROM:
             return str(number)
         away = "" if strength > 0 else "not "
-        return f"{number} {away}{self.names[column]} ({abs(strength):.2f})"
+        return f"{number} {away}{name} ({abs(strength):.2f})"
 
 
 def read_directions(artifact: Artifact) -> Directions:
@@ -104,19 +104,31 @@ def read_affinity(artifact: Artifact) -> np.ndarray | None:
 
 def read_encoder(artifact: Artifact) -> CodeNetwork:
     """The encoder of a directions.h5, frozen, on the CPU. InputError: its configuration does not match its weights."""
-    found: Any = artifact.attrs.get("encoder")
     try:
-        config = CodeConfig(tuple(found["image_shape"]), found["code"], found["features"])
-        sizes = (*config.image_shape, config.code, config.features)
-        if len(config.image_shape) != 3 or not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError("its sizes are no positive whole numbers")
-        if config.code > MOST_CODES or config.features > MOST_FEATURES:
-            raise ValueError("it is larger than any that gmmedit writes")
-        with torch.device("meta"):
-            encoder = CodeNetwork(config)
-        encoder.load_state_dict(to_tensors(artifact.group("encoder")), assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        message = f"{artifact.path}: encoder and configuration do not match: {reason}"
+        return assemble(lambda: CodeNetwork(read_config(artifact)), lambda: to_tensors(artifact.group("encoder")))
+    except ValueError as error:
+        message = f"{artifact.path}: encoder and configuration do not match: {error}"
         raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
-    return encoder.eval().requires_grad_(False)
+
+
+def read_config(artifact: Artifact) -> CodeConfig:
+    """The shape of the encoder. KeyError, TypeError, ValueError: there is none, or none that gmmedit writes."""
+    found: Any = artifact.attrs.get("encoder")
+    config = CodeConfig(tuple(found["image_shape"]), found["code"], found["features"])
+    sizes = (*config.image_shape, config.code, config.features)
+    if len(config.image_shape) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError("its sizes are no positive whole numbers")
+    if config.code > MOST_CODES or config.features > MOST_FEATURES:
+        raise ValueError("it is larger than any that gmmedit writes")
+    return config
+
+
+def nearest_label(names: Sequence[str], correlations: np.ndarray) -> tuple[str, float]:
+    """The category (of names, "smile=yes") that correlates most with a direction, by absolute value, and how much.
+
+    Away from one of two values is towards the other. correlations: (K,).
+    """
+    column = int(np.abs(correlations).argmax())
+    name, strength = names[column], float(correlations[column])
+    others = [other for other in names if other != name and other.split("=")[0] == name.split("=")[0]]
+    return (others[0], -strength) if strength < 0 and len(others) == 1 else (name, strength)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
-from gmmedit.discovery.reading import read_affinity
+from gmmedit.discovery.reading import nearest_label, read_affinity
 
 UNTOLD = 0.5  # share of variations told apart at the end, below which more steps help
 
@@ -35,8 +35,8 @@ def direction_rows(artifact: Artifact) -> list[dict[str, Any]]:
             "correlation": None,
         }
         if affinity is not None:
-            best = int(np.abs(affinity[number]).argmax())
-            row |= {"label": names[best], "correlation": float(affinity[number, best])}
+            label, correlation = nearest_label(names, affinity[number])
+            row |= {"label": label, "correlation": correlation}
         rows.append(row)
     return rows
 
@@ -50,4 +50,7 @@ def describe_training(artifact: Artifact) -> list[str]:
         lines.append(f"the encoder tells {told:.0%} of the variations apart after {config['steps']} steps")
         if told < UNTOLD:
             lines.append("warning: it tells few of them apart: use fewer directions (-k), or more --steps")
+    if len(history.get("unexplained", ())):
+        codes, left = artifact.attrs["encoder"]["code"], float(np.mean(history["unexplained"][-10:]))
+        lines.append(f"the encoder's {codes} codes leave {left:.0%} of the coordinates unexplained")
     return lines

@@ -1,10 +1,11 @@
 """The three stages one after the other, with their files in a folder: checkpoints, logs, curves, weights.
 
 candidates.safetensors holds the candidates of stage 1, basis.safetensors the generator's basis of stage 2,
-contrast.safetensors the directions and the encoder of stage 3. A stopped training resumes from its checkpoint.
+contrast.safetensors (reader.safetensors, by regression) the directions and the encoder of stage 3. A stopped training
+resumes from its checkpoint.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from gmmedit.discovery.contrast import ContrastSettings, ContrastTraining
 from gmmedit.discovery.decomposition import Basis, decompose, orthonormal, principal_directions
 from gmmedit.discovery.latents import Latents, random_directions
 from gmmedit.discovery.network import CodeNetwork
+from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, share_codes
+from gmmedit.discovery.varimax import varimax_directions
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.runtime.execution import Execution
@@ -26,6 +29,7 @@ from gmmedit.training.checkpoints import read_checkpoint, read_log
 
 KEY = "discovery"
 LOG_EVERY = 10  # steps
+LOSSES = {"contrast": ("contrast", "entropy", "told"), "reader": ("unexplained",)}  # kept of each training
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Found:
     candidates: Tensor | None
     basis: Basis | None
     encoder: CodeNetwork
-    history: Mapping[str, list[float]]  # of the contrast; `step` and the losses
+    history: Mapping[str, list[float]]  # of the encoder; `step` and the losses
 
 
 def find_directions(
@@ -48,17 +52,57 @@ def find_directions(
     """
     candidates = find_candidates(latents, settings, identity, folder, execution)
     basis = find_basis(latents, settings, folder, execution)
-    start = starting_directions(latents, settings, candidates, basis, execution)
-    digest = weights.fingerprint_tensors({"start": start})[:16]
+    directions = starting_directions(latents, settings, candidates, basis, execution)
+    trainer: ContrastTraining | ReaderTraining
+    reads = encoder_of(settings) == "regression"
+    if settings.method == "contrastive" or not reads:
+        trainer = train_contrast(latents, settings, identity, directions, folder, execution)
+        directions = trainer.directions()
+    if reads:
+        trainer = train_reader(latents, settings, identity, directions, folder, execution)
+    encoder = trainer.encoder.eval().requires_grad_(False)
+    history = read_history(folder / f"{trainer.name}.jsonl", LOSSES[trainer.name])
+    return Found(directions, candidates, basis, encoder, history)
+
+
+def encoder_of(settings: DiscoverSettings) -> str:
+    """How the encoder is trained: "contrast" or "regression"."""
+    if settings.encoder != "auto":
+        return settings.encoder
+    return "regression" if settings.method == "varimax" else "contrast"
+
+
+def train_contrast(
+    latents: Latents, settings: DiscoverSettings, identity: str, start: Tensor, folder: Path, execution: Execution
+) -> ContrastTraining:
+    """Stage 3: the encoder, and directions turned with it if the method is "contrastive"."""
     chosen = ContrastSettings(
-        f"{identity} {digest}", settings.k, settings.method == "contrastive", settings.seed, settings.steps,
+        f"{identity} {digest_of(start)}", settings.k, settings.method == "contrastive", settings.seed, settings.steps,
         settings.groups, settings.repeats, settings.lr, settings.shift, settings.loss, settings.flip, settings.entropy,
         settings.temperature,
     )  # fmt: skip
     contrast = ContrastTraining(chosen, latents, start)
-    run_stage(contrast, folder, lambda path: save_contrast(contrast, path), execution)
-    encoder = contrast.encoder.eval().requires_grad_(False)
-    return Found(contrast.directions(), candidates, basis, encoder, read_history(folder / "contrast.jsonl"))
+    run_stage(contrast, folder, lambda path: save_encoder(contrast, contrast.directions(), path), execution)
+    return contrast
+
+
+def train_reader(
+    latents: Latents, settings: DiscoverSettings, identity: str, directions: Tensor, folder: Path, execution: Execution
+) -> ReaderTraining:
+    """Stage 3 by regression: the encoder that reads coordinates along the directions (k, D')."""
+    codes = share_codes(changed_places(latents, directions, execution), settings.share)
+    chosen = ReaderSettings(
+        f"{identity} {digest_of(directions)}", codes, settings.seed, settings.steps,
+        2 * settings.groups * settings.repeats, settings.lr,
+    )  # fmt: skip
+    reader = ReaderTraining(chosen, latents, directions)
+    run_stage(reader, folder, lambda path: save_encoder(reader, directions, path), execution)
+    return reader
+
+
+def digest_of(directions: Tensor) -> str:
+    """What tells directions from others."""
+    return weights.fingerprint_tensors({"start": directions})[:16]
 
 
 def find_candidates(
@@ -82,7 +126,7 @@ def find_candidates(
 
 def find_basis(latents: Latents, settings: DiscoverSettings, folder: Path, execution: Execution) -> Basis | None:
     """Stage 2: the generator's basis; None: the method does without."""
-    if settings.method != "sefa" and not (settings.method == "contrastive" and settings.decomposition):
+    if settings.method not in ("sefa", "varimax") and not (settings.method == "contrastive" and settings.decomposition):
         return None
     basis = decompose(latents, execution)
     tensors = {"rows": basis.rows, "values": basis.values}
@@ -96,13 +140,15 @@ def starting_directions(
 ) -> Tensor:
     """Where the contrast starts: orthonormal rows of which the first k are the directions.
 
-    Of the full method: the first k of the basis, turned so that they are as near to the candidates as their span
+    Of "contrastive": the first k of the basis, turned so that they are as near to the candidates as their span
     allows (A = S Q, Q the polar factor of the candidates' coordinates). Without the decomposition: the candidates and
     the rest of the space, into which they may turn.
     """
     k, dim = settings.k, latents.x.shape[1]
     if settings.method == "pca":
         return principal_directions(latents, k, execution)
+    if settings.method == "varimax" and basis is not None:
+        return varimax_directions(latents, basis.rows[:k], execution)
     if settings.method == "random":
         return random_directions(k, dim, settings.seed)
     if settings.method == "contrastive" and candidates is not None and basis is not None:
@@ -143,15 +189,14 @@ def run_stage(trainer: Trainer, folder: Path, save: Callable[[Path], None], exec
     loop.run_training(trainer, folder, save, execution, LOG_EVERY)
 
 
-def save_contrast(contrast: ContrastTraining, path: Path) -> None:
+def save_encoder(trainer: ContrastTraining | ReaderTraining, directions: Tensor, path: Path) -> None:
     """Write the directions and the encoder."""
-    tensors = {f"encoder.{name}": value for name, value in contrast.encoder.state_dict().items()}
-    weights.write_weights(path, tensors | {"directions": contrast.directions()}, KEY, asdict(contrast.settings))
+    tensors = {f"encoder.{name}": value for name, value in trainer.encoder.state_dict().items()}
+    weights.write_weights(path, tensors | {"directions": directions}, KEY, asdict(trainer.settings))
 
 
-def read_history(log: Path) -> dict[str, list[float]]:
+def read_history(log: Path, names: Sequence[str]) -> dict[str, list[float]]:
     """The steps and losses of a training's log; empty if it took fewer than LOG_EVERY steps."""
-    names = ("contrast", "entropy", "told")
     lines = read_log(log, {"images", *names})
     history: dict[str, list[float]] = {name: [float(line[name]) for line in lines] for name in names}
     return {"step": [float(LOG_EVERY * (i + 1)) for i in range(len(lines))], **history}

@@ -65,15 +65,29 @@ def read_network(path: Path, key: str, build: Build[N], restore: Restore | None 
     """
     config, tensors = read_weights(path, key)
     try:
-        with torch.device("meta"):
-            network = build(config, tensors, fingerprint_tensors(tensors))
-        network.load_state_dict((restore or to_single)(tensors), assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise InputError(f"{path}: weights and configuration do not match: {reason}", hint=HINT) from error
+        network = assemble(
+            lambda: build(config, tensors, fingerprint_tensors(tensors)), lambda: (restore or to_single)(tensors)
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: weights and configuration do not match: {error}", hint=HINT) from error
     bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if bad:
         raise InputError(f"{path}: {bad[0]} is not finite", hint="train it again, in another --out")
+    return network
+
+
+def assemble(build: Callable[[], N], stored: Callable[[], Mapping[str, Tensor]]) -> N:
+    """The network that `build` makes, without memory for tensors of its own, with those of `stored`, frozen.
+
+    It is in evaluation mode. ValueError: either of them fails, or they do not match; it says why, in one line.
+    """
+    try:
+        with torch.device("meta"):
+            network = build()
+        network.load_state_dict(stored(), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        raise ValueError(reason) from error
     return network.eval().requires_grad_(False)
 
 

@@ -117,7 +117,7 @@ def check_method(settings: DiscoverSettings, latents: Latents, gan: str) -> None
     check_count(settings.k, latents.x.shape[1], words)
     if settings.method in TRAINED and not latents.renderer.generator.differentiable:
         message = f"{gan} has no gradients, which --method {settings.method} needs"
-        raise InputError(message, hint="--method sefa, pca or random: they need none")
+        raise InputError(message, hint="--method varimax, sefa, pca or random: they need none")
 
 
 def identity_of(spec: RunSpec) -> str:
