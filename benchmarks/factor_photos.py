@@ -144,9 +144,11 @@ def train_reader(data: DataSet, labels: Labels, config: IFcVAEConfig, seed: int)
     return reader.eval().requires_grad_(False)
 
 
-@torch.no_grad()
 def measure(network: IFcVAE, data: DataSet, labels: Labels, reader: Reader) -> dict[str, Any]:
-    """Counts of right labels and of edits that arrive, mean errors and changes of pixels in [-1, 1], probes."""
+    """Counts of right labels and of edits that arrive, mean errors and changes of pixels in [-1, 1], probes.
+
+    Networks are frozen, so that only the probe learns.
+    """
     images, values, _ = data.batch(labels.held_out)
     y = values[:, 0]
     latents = network.encode(images)
