@@ -4,7 +4,7 @@
     python benchmarks/factor_editors.py runs/factor -n 40 --other runs/default --steps 100
 
 `code` encodes once, sets the attribute's unit and decodes once. The mixture of the same model edits the same latents
-(`invert --steps 0`, `edit --inverted`), decoded as they are, and as `edit` pastes what changes into the render. `--other`
+(`invert --steps 0`, `edit --inverted`), decoded as they are, and as `edit` pastes changes into the render. `--other`
 is a run of another generator of avatars, of its own size, to which the same renders are inverted with STEPS steps, and
 whose edits are pasted. Every render is edited to the other value of each attribute. Read by `avatars-eval`, which no
 training used.
