@@ -4,9 +4,10 @@
     python benchmarks/factor_editors.py runs/factor -n 40 --other runs/default --steps 100
 
 `code` encodes once, sets the attribute's unit and decodes once. The mixture of the same model edits the same latents
-(`invert --steps 0`, `edit --inverted`); `--other` is a run of another generator of avatars, of its own size, to which
-the same renders are inverted with STEPS steps. Every render is edited to the other value of each attribute. Read by
-`avatars-eval`, which no training used.
+(`invert --steps 0`, `edit --inverted`), decoded as they are, and as `edit` pastes changes into the render. `--other`
+is a run of another generator of avatars, of its own size, to which the same renders are inverted with STEPS steps, and
+whose edits are pasted. Every render is edited to the other value of each attribute. Read by `avatars-eval`, which no
+training used.
 """
 
 import argparse
@@ -51,8 +52,10 @@ def main() -> None:
     images = data.images(rows)
     latents = network.encode(images)
     report("code", data, rows, names, network.decode(latents), set_units(network, latents, names))
-    found = edit_run(options.folder / "run", write_renders(images, options.folder / "renders"), 0, names)
-    report("mixture, the same latents", data, rows, names, *found)
+    run = options.folder / "run"
+    before, pasted = edit_run(run, write_renders(images, options.folder / "renders"), 0, names)
+    report("mixture, the same latents", data, rows, names, before, decode_edits(network, run, names))
+    report("the same, pasted into the render", data, rows, names, before, pasted)
     if options.other:
         with artifacts.open(options.other / "samples.h5") as samples:
             size = samples["images"].shape[1]
@@ -90,6 +93,15 @@ def edit_run(run: Path, renders: Path, steps: int, names: list[str]) -> tuple[Te
     with artifacts.open(run / "inversions.h5") as found, artifacts.open(run / "edits.h5") as edits:
         before, after = to_images(found["reconstructions"]), map(to_images, edits["images_after"])
         return before, dict(zip(wanted, after, strict=True))
+
+
+@torch.no_grad()
+def decode_edits(network: IFcVAE, run: Path, names: list[str]) -> Edited:
+    """The images of the edited latents of a run's edits.h5, as they are, not pasted into the photographs."""
+    with artifacts.open(run / "edits.h5") as edits:
+        latents = torch.from_numpy(np.asarray(edits["latents"])).flatten(2)
+    wanted = [(name, value) for name in names for value in (0, 1)]
+    return {place: network.decode(some) for place, some in zip(wanted, latents, strict=True)}
 
 
 def to_images(pixels: np.ndarray) -> Tensor:

@@ -106,8 +106,8 @@ def measure_fold(out: Path, data: DataSet, people: np.ndarray, fold: int, images
 
     network = read_ifcvae(run_training(training, folder, save, Execution()))
     figures = measure(network, data, labels, train_reader(data, labels, settings.network, fold))
-    write_file(folder / "sheet.png", to_png(make_sheet(network, data, labels)))
     kept.write_text(json.dumps(figures, indent=1) + "\n")
+    write_file(folder / "sheet.png", to_png(make_sheet(network, data, labels)))
     return figures
 
 
@@ -144,9 +144,11 @@ def train_reader(data: DataSet, labels: Labels, config: IFcVAEConfig, seed: int)
     return reader.eval().requires_grad_(False)
 
 
-@torch.no_grad()
 def measure(network: IFcVAE, data: DataSet, labels: Labels, reader: Reader) -> dict[str, Any]:
-    """Counts of right labels and of edits that arrive, mean errors and changes of pixels in [-1, 1], probes."""
+    """Counts of right labels and of edits that arrive, mean errors and changes of pixels in [-1, 1], probes.
+
+    Networks are frozen, so that only the probe learns.
+    """
     images, values, _ = data.batch(labels.held_out)
     y = values[:, 0]
     latents = network.encode(images)
@@ -192,7 +194,7 @@ def make_sheet(network: IFcVAE, data: DataSet, labels: Labels) -> Image.Image:
         shown.append(network.decode(edited))
     pixels = np.stack([to_bytes(as_shown(column)) for column in shown], axis=1)
     headings = ["photograph", "reconstruction", "glasses=no", "glasses=yes"]
-    return contact_sheet(headings, pixels, [[""] * 4 for _ in rows], "People that no training saw")
+    return contact_sheet(pixels, headings, [[""] * 4 for _ in rows], "People that no training saw")
 
 
 def print_figures(found: list[dict[str, Any]]) -> None:
