@@ -1,12 +1,14 @@
 """Inversion of renders that no training has seen, and edits after it against the true counterfactual renders.
 
     python benchmarks/inversion.py --run runs/w --out runs/inversion -n 100 [--prior 0] [--encoder none] [--tune]
+    python benchmarks/inversion.py --run runs/w --out runs/inversion -n 100 --again  # figures anew of stored latents
     python benchmarks/inversion.py --out runs/inversion --table  # all that was measured there, on the same renders
 
 `--run`: a run folder of the embedded generator with samples.h5 to mixture.h5. Every render is inverted, one attribute
 of it is edited at strength 1, as it is and pasted into the render (`edit --inverted`), and compared with the render of
-the same factors with the other value. Prints the figures, and writes a line for each image to OUT/NAME.jsonl; what is
-there is not done again.
+the same factors with the other value. Prints the figures, and writes a line for each image to OUT/NAME.jsonl, and the
+latents before and after the edit to OUT/NAME.latents; what is there is not done again. `--again` writes the figures of
+the same latents to OUT/NAME-again.jsonl, after a change of how edits are pasted or measured.
 """
 
 import argparse
@@ -54,12 +56,15 @@ def main() -> None:
     parser.add_argument("--prior", type=float, default=InvertSettings().prior)
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--tune", action="store_true", help="tune the generator around each image (a minute each)")
+    parser.add_argument("--again", action="store_true", help="measure the stored latents again, find none")
     parser.add_argument("--no-edits", action="store_true")
     parser.add_argument("--table", action="store_true", help="print a table of the files in --out, measure nothing")
     options = parser.parse_args()
     if options.table:
         print_table(options.out)
         return
+    if options.again and (options.tune or options.no_edits):
+        parser.error("--again measures edits by the run's generator")
     torch.set_num_threads(1)
     execution = Execution()
     prepare(execution)
@@ -67,12 +72,14 @@ def main() -> None:
     name = f"steps{options.steps}-prior{options.prior:g}-{Path(options.encoder).stem}{'-tuned' * options.tune}"
     options.out.mkdir(parents=True, exist_ok=True)
     with RunFolder(options.run, execution) as run:
-        bench = Bench(run, open_inverter(run, settings), options.out / f"{name}.jsonl", options.tune)
+        bench = Bench(run, open_inverter(run, settings), options.out / f"{name}.jsonl", options.tune, options.again)
         own = [bench.invert_own(i) for i in range(options.own)]
         began, rows = time.monotonic(), []
         for number in range(options.first, options.first + options.n):
             if time.monotonic() - began > options.seconds:
                 break
+            if options.again and ("render", number) not in bench.stored:
+                continue
             rows.append(bench.measure(number, not options.no_edits))
     print(json.dumps({"name": name} | summarise(rows, own), indent=1))
 
@@ -80,12 +87,17 @@ def main() -> None:
 class Bench:
     """Measures image by image, and remembers what it measured."""
 
-    def __init__(self, run: RunFolder, inverter: Inverter, log: Path, tuned: bool) -> None:
+    def __init__(self, run: RunFolder, inverter: Inverter, log: Path, tuned: bool, again: bool) -> None:
         self.run, self.inverter, self.log, self.tuned = run, inverter, log, tuned
         self.judge = classifiers.load("avatars-eval")
         self.session = open_session(run, EditSettings())
-        lines = log.read_text().splitlines() if log.exists() else []
-        self.known = {(row["kind"], row["number"]): row for row in map(json.loads, lines)}
+        self.latents = log.with_suffix(".latents")
+        self.latents.mkdir(exist_ok=True)
+        self.known = read_log(log)
+        self.stored = dict[tuple[str, int], dict]()  # what was found earlier and is measured again
+        if again:
+            self.log = log.with_stem(f"{log.stem}-again")
+            self.stored, self.known = self.known, read_log(self.log)
 
     def remember(self, row: dict) -> dict:
         self.known[row["kind"], row["number"]] = row
@@ -96,6 +108,8 @@ class Bench:
     def invert_own(self, number: int) -> dict:
         if ("own", number) in self.known:
             return self.known["own", number]
+        if ("own", number) in self.stored:
+            return self.remember(self.stored["own", number])
         found = self.inverter.invert_pixels(self.inverter.generate_seeds([OWN_SEED + number])[0])
         return self.remember({"kind": "own", "number": number, "start": found.start_error, "error": found.error})
 
@@ -105,33 +119,45 @@ class Bench:
             return self.known["render", number]
         factors = sample_causal(number + 1, SEED)[number : number + 1]
         image = as_shown(render(factors))
-        found = self.inverter.invert_pixels(to_bytes(image)[0])
-        session, latent = self.session, found.latent[None]
+        session, found, moved = self.session, dict[str, float](), None
+        if ("render", number) in self.stored:
+            found = {name: self.stored["render", number][name] for name in ("start", "density")}
+            with np.load(self.latents / f"{number}.npz") as arrays:
+                latent, moved = (torch.from_numpy(arrays[name]) for name in ("latent", "moved"))
+        else:
+            inverted = self.inverter.invert_pixels(to_bytes(image)[0])
+            latent, found = inverted.latent[None], {"start": inverted.start_error, "density": inverted.density}
         if self.tuned:
-            session = self.tune(latent, found.image)
+            session = self.tune(latent, to_bytes(image)[0])
         with torch.no_grad():
             again = as_shown(session.renderer.generate(latent, session.space))
         row = {
-            "kind": "render", "number": number, "start": found.start_error, "density": found.density,
+            "kind": "render", "number": number, **found,
             "error": error(again, image), "kept": float((self.values(again) == self.values(image)).all()),
             "labels": float((self.values(again) == self.values(image)).float().mean()),
         }  # fmt: skip
-        return self.remember(row | (self.edit(number, factors, image, again, latent, session) if edits else {}))
+        if edits:
+            category = self.choose(number, factors)
+            if moved is None:
+                moved = session.move(session.make_editor([number]), latent, [(category, torch.ones(1))])
+                np.savez(self.latents / f"{number}.npz", latent=latent.numpy(), moved=moved.numpy())
+            row |= self.edit(category, factors, image, again, moved, session)
+        return self.remember(row)
 
-    def edit(
-        self, number: int, factors: Factors, image: Tensor, again: Tensor, latent: Tensor, session: EditSession
-    ) -> dict:
-        """The figures of one edit at strength 1."""
+    def choose(self, number: int, factors: Factors) -> int:
+        """The next category whose value the render has not."""
         category = number % len(CATEGORIES)
-        names = list(ATTRIBUTES)
         while self.has(factors, category):
             category = (category + 1) % len(CATEGORIES)
+        return category
+
+    def edit(
+        self, category: int, factors: Factors, image: Tensor, again: Tensor, moved: Tensor, session: EditSession
+    ) -> dict:
+        """The figures of one edit at strength 1, of the latents (1, L, D) that it leads to."""
+        names = list(ATTRIBUTES)
         name, value = CATEGORIES[category]
         truth = as_shown(render(counterfactual(factors, name, value)))
-        moved = session.move(session.make_editor([number]), latent, [(category, torch.ones(1))])
-        folder = self.log.with_suffix(".latents")
-        folder.mkdir(exist_ok=True)
-        np.savez(folder / f"{number}.npz", latent=latent.numpy(), moved=moved.numpy())
         with torch.no_grad():
             edited = as_shown(session.renderer.generate(moved, session.space))
         column = names.index(name)
@@ -173,6 +199,12 @@ class Bench:
     def has(self, factors: Factors, category: int) -> bool:
         name, value = CATEGORIES[category]
         return bool(factors.attributes[0, list(ATTRIBUTES).index(name)] == ATTRIBUTES[name].index(value))
+
+
+def read_log(log: Path) -> dict[tuple[str, int], dict]:
+    """The lines of a log, if there is one, by kind and number."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return {(row["kind"], row["number"]): row for row in map(json.loads, lines)}
 
 
 def error(images: Tensor, others: Tensor, where: Tensor | None = None) -> float:

@@ -125,8 +125,8 @@ class TuneSettings(Section):
     """How a copy of the generator is tuned around inverted latents (Roich et al. 2021, "Pivotal tuning")."""
 
     steps: Annotated[int, Field(ge=1, le=100_000)] = 350
-    lr: Rate = 3e-4
-    locality: Weight = 1.0  # weight of the change of other latents' images, in units of the difference of two samples
+    lr: Rate = 2e-3  # rises and falls as that of the inversion
+    locality: Weight = 0.1  # weight of the change of other latents' images, in units of the difference of two samples
 
 
 class GraphSettings(Section):

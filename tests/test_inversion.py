@@ -37,7 +37,7 @@ from gmmedit.training.from_generator import train_encoder
 
 FEW = InvertSettings(steps=6, own=0, lr=0.02)
 TINY = {"resolution": 16, "channels": (8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
-QUICK = "invert: {own: 2, steps: 4, lr: 0.02}\ntune: {steps: 3}\nedit: {polish: 0}\n"
+QUICK = "invert: {own: 2, steps: 4, lr: 0.02}\ntune: {steps: 3, lr: 3.0e-4, locality: 1}\nedit: {polish: 0}\n"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from gmmedit.run.rendering import shrink_to_compare
 KEPT = (0.4, 0.3, 0.2, 0.1)
 UNGUIDED = (0.2,)  # without a label that is aimed at: along a direction
 BORDER = 0.4  # above them the edit is shown alone
-EFFECT = 0.95  # of the change of the labels that are aimed at must stay
+EFFECT = 0.99  # of the change of the labels that are aimed at must stay
 SOFT = 1 / 64  # of the longer side of the image, at least a pixel at COMPARED_SIDE: standard deviation of the border
 WEAKEST = 0.1  # strength below which the limits fall no further: changes are then those of rounding
 
