@@ -96,7 +96,7 @@ def recolour(task: Task, letters: Tensor, style: Tensor, face: int) -> Tensor:
     """The true glyphs (n, C, S, S) of letters (n,) of a style, in the colours of a held-out one."""
     if not task.data.factors:
         return task.data.render(letters, style.expand(len(letters)))
-    grey = torch.from_numpy(task.data.drawn[int(style) // task.data.variants][letters])[:, None].float() / 255
+    grey = torch.from_numpy(task.data.drawn[int(style) // task.data.variants][letters.numpy()])[:, None].float() / 255
     ink, paper = task.data.colours[task.held[face]][..., None, None]
     return (ink + (paper - ink) * grey) * 2 - 1
 

@@ -22,7 +22,8 @@ def write_sheet(path: Path, task: Task, images: Tensor) -> None:
     letters = torch.linspace(0, task.letters - 1, LETTERS).round().long()
     rows = [part[face][letters] for face in faces for part in (images, task.true)]
     pixels = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)[None]
-    sheet = Image.fromarray(to_bytes(pixels)[0].squeeze(-1))
+    levels = to_bytes(pixels)[0]
+    sheet = Image.fromarray(levels if levels.shape[2] == 3 else levels[..., 0])
     sheet.resize((sheet.width * SCALE, sheet.height * SCALE), Image.Resampling.BICUBIC).save(path)
 
 
