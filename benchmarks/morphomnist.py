@@ -32,11 +32,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from gmmedit import datasets
 from gmmedit.config import GraphSettings
 from gmmedit.datasets.idx import read_idx
-from gmmedit.networks.bigan import BiGAN, read_bigan
+from gmmedit.networks.bigan import BiGAN, parse_config, read_bigan
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import StopRequest, stoppable
 from gmmedit.stages import graph
 from gmmedit.training.bigan_from_data import train_bigan
+from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
 
 HELD_OUT = 2_000
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--images", type=int, help="shown in training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--partial", action="store_true", help="measure the checkpoint of a training that goes on")
     parser.add_argument("-n", type=int, default=HELD_OUT, help="held-out images that are edited")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,7 +147,7 @@ def main() -> None:
         if options.command == "floor":
             print_floor(options.data)
         elif options.command == "measure":
-            measure(options.data, options.out, options.n)
+            measure(options.data, options.out, open_network(options.out, options.partial), options.n)
     if options.command == "train":
         train(options.data, options.out, options.images, options.seed)
 
@@ -245,10 +247,22 @@ class Acts:
         return self.network.counterfactual(w, {place: self.share(name, values)})
 
 
-def measure(folder: Path, out: Path, n: int) -> None:
-    """Print the figures of a trained file, write them to out/figures.json and a sheet to out/acts.png."""
+def open_network(out: Path, partial: bool) -> BiGAN:
+    """The trained networks in out, or, of a training that was stopped, their moving average so far."""
+    if not partial:
+        return read_bigan(out / "bigan.safetensors")
+    saved = read_checkpoint(out / "bigan.checkpoint")
+    assert saved is not None, f"{out} has no checkpoint"
+    network = BiGAN(parse_config(saved["settings"]["network"]))
+    network.load_state_dict(saved["average"])
+    print(f"after {saved['step'] * saved['settings']['batch']} images")
+    return network.eval().requires_grad_(False)
+
+
+def measure(folder: Path, out: Path, network: BiGAN, n: int) -> None:
+    """Print the figures of a trained network, write them to out/figures.json and a sheet to out/acts.png."""
     data = datasets.load(str(split_data(folder, out)), 32)
-    acts = Acts(read_bigan(out / "bigan.safetensors"), data, n)
+    acts = Acts(network, data, n)
     judge, figures = Predictors(folder / "predictors.safetensors"), {}
     show("unedited", compare(judge.read(acts.images, acts.truth.intensity), acts.truth))
     read = acts.encode(acts.images)

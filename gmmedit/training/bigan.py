@@ -219,7 +219,7 @@ class BiGANTraining(Trainer):
         edges = choose_edges(self.network.equations.strengths())
         for network in (self.network, self.average):
             network.equations.mask.copy_(edges)
-            set_noise(network.equations, self.targets)
+            set_noise(network.equations, self.targets.to(self.device))
 
     def update_average(self) -> None:
         """Move the average, faster at the beginning."""
