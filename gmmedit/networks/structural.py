@@ -202,6 +202,7 @@ class StructuralEquations(nn.Module):
     def set_values(self, u: Tensor, node: int, values: Tensor) -> Tensor:
         """u (N, width) of an attribute with the values (N,), as clearly as it had others, by the MARGIN at least.
 
+        Of many values, the wanted one and the one that it had exchange their dims: no image has two values clearly.
         Values of a number are in units of its range, within [0, 1].
         """
         part = u[:, self.nodes[node]]
@@ -209,9 +210,12 @@ class StructuralEquations(nn.Module):
             return self.numbers.score(values.to(part)[:, None])
         if part.shape[1] == 1:
             return (2.0 * values[:, None] - 1) * part.abs().clamp(min=MARGIN)
+        top = part.argmax(dim=1, keepdim=True)
+        exchanged = part.scatter(1, top, part.gather(1, values[:, None]))  # the value that it had gets the wanted one's
+        exchanged = exchanged.scatter(1, values[:, None], part.amax(dim=1, keepdim=True))
         wanted = nn.functional.one_hot(values, part.shape[1]).bool()
-        rivals = part.masked_fill(wanted, -torch.inf).amax(dim=1, keepdim=True)
-        return torch.where(wanted, torch.maximum(part, rivals + MARGIN), part)
+        rivals = exchanged.masked_fill(wanted, -torch.inf).amax(dim=1, keepdim=True)
+        return torch.where(wanted, torch.maximum(exchanged, rivals + MARGIN), exchanged)
 
     def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
         """Latents w (N, D) after attributes are set to values (N,): abduction, action, prediction.
