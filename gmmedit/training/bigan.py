@@ -26,8 +26,8 @@ from gmmedit.training.structure import choose_edges, fit_equations, set_noise, s
 
 SHEET_COLUMNS = 12
 HALF_LIFE = 10_000  # of the moving average, in images
-RAMP = 0.1  # share of the training in which the weight of consistency grows: the encoder must read first
-NUMBER = 5.0  # weight of a number's squared error beside the cross-entropies
+RAMP = 0.2  # share of the training in which the weight of consistency grows: the encoder must read first
+NUMBER = 2.0  # weight of a number's squared error beside the cross-entropies
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class BiGANSettings:
     lr: float = 4e-4
     critic_lr: float = 4e-4
     structure_lr: float = 5e-3
-    labels: float = 5.0  # weights of the terms
+    game: float = 1.0  # weights of the terms
+    labels: float = 5.0
     reconstruction: float = 10.0
     regression: float = 1.0
     consistency: float = 0.0  # of images whose causes were exchanged with those of others, as the encoder reads them
@@ -141,7 +142,7 @@ class BiGANTraining(Trainer):
         latent = self.network.scale(self.network.map(normal))
         generated = self.network.synthesis(latent)
         encoded, mean, log_variance = self.sample_latents(images, values, spread)
-        game = generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean()
+        game = self.settings.game * (generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean())
         terms = {
             "labels": self.settings.labels * self.label_loss(mean, log_variance, values),
             "reconstruction": self.settings.reconstruction * (self.network.synthesis(encoded) - images).abs().mean(),

@@ -22,7 +22,12 @@ from gmmedit.training.precision import gains_from_bf16
 IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
-OF_NUMBERS = {"critic_lr": 1e-4, "reconstruction": 20.0, "consistency": 1.0}  # small changes of a number must be seen
+OF_NUMBERS = {
+    "critic_lr": 1e-4,
+    "game": 0.25,
+    "reconstruction": 20.0,
+    "consistency": 1.0,
+}  # small changes of a number must be seen
 Edges = Sequence[tuple[str, str]]
 
 
