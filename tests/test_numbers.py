@@ -198,6 +198,16 @@ def test_a_table_beside_idx_files_gives_numbers(digits: Path, tmp_path: Path) ->
         datasets.load(str(wrong))
 
 
+def test_arrays_have_measures(tmp_path: Path) -> None:
+    _, thick, _ = draw_truth(40)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels, thickness=thick, kind=np.arange(40) % 2)
+    data = datasets.load(str(tmp_path / "a.npz"))
+    assert [a.name for a in data.attributes] == ["thickness", "kind"] and data.factors == ("thickness",)
+    factors = data.batch([3, 1])[2]
+    assert factors is not None and factors[:, 0].numpy() == pytest.approx(thick[[3, 1]])
+
+
 def test_a_graph_of_a_table_takes_numbers_by_their_classes(tmp_path: Path) -> None:
     digit, thick, bright = draw_truth(1_000)
     with (tmp_path / "table.csv").open("w", newline="") as file:
