@@ -178,7 +178,7 @@ def test_a_typeface_without_a_letter_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_and_its_table(tmp_path: Path) -> None:
     data = open_folder(tmp_path)
     named = {a.name: a.values for a in data.attributes if a.scale is None}
-    assert named == {"glasses": ("no", "yes"), "kind": ("a", "b", "c")} and data.factors == ("measure",)
+    assert named == {"glasses": ("no", "yes"), "kind": ("a", "b", "c")} and data.factors == ("height",)
     assert data.labels([4, 5])[:, :2].tolist() == [[0, 1], [1, 2]]
     assert ((data.images([9])[0, 0] + 1) * 127.5).round().unique().tolist() == [9]
     assert data.image_shape == (3, 16, 20) and datasets.load(str(tmp_path), 8).image_shape == (3, 8, 8)
