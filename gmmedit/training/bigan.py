@@ -187,23 +187,26 @@ class BiGANTraining(Trainer):
             mixed[:, node] = encoded[:, node].roll(place + 1, dims=0)
             wanted[:, place] = values[:, place].roll(place + 1)
         recognition = self.network.recognition.requires_grad_(False)
-        mean, log_variance = (part.float() for part in recognition(self.network.synthesis(mixed)))
+        mean = recognition(self.network.synthesis(mixed))[0].float()
         recognition.requires_grad_(True)
         (causes, rest), (_, had) = self.network.split(mean), self.network.split(mixed)
-        spreads = self.network.split(log_variance)[0].detach()
-        return self.label_loss(causes, spreads, wanted) + (rest - had).square().mean()
+        return self.label_loss(causes, None, wanted) + (rest - had).square().mean()
 
-    def label_loss(self, causes: Tensor, log_variance: Tensor, values: Tensor) -> Tensor:
+    def label_loss(self, causes: Tensor, log_variance: Tensor | None, values: Tensor) -> Tensor:
         """Cross-entropy of labels (N, A) under the causes (N, D) as logits, mean over the attributes.
 
-        Of numbers the squared error in deviations, times NUMBER, and for the spread alone the normal density.
+        Of numbers the squared error in deviations, times NUMBER, and for the spread alone, if it is given, the normal
+        density.
         """
         equations, total = self.network.equations, causes.new_zeros(())
         if equations.places:
-            numbers, spreads = equations.take_numbers(causes), equations.take_numbers(log_variance)
-            squares = (numbers - equations.numbers.standardise(values[:, equations.places])).square()
-            density = (squares.detach() * (-spreads).exp() + spreads) / 2
-            total = total + (NUMBER * squares + density).mean(dim=0).sum()
+            squares = (
+                equations.take_numbers(causes) - equations.numbers.standardise(values[:, equations.places])
+            ).square()
+            total = total + NUMBER * squares.mean(dim=0).sum()
+            if log_variance is not None:
+                spreads = equations.take_numbers(log_variance)
+                total = total + (squares.detach() * (-spreads).exp() + spreads).mean(dim=0).sum() / 2
         for place, (node, column) in enumerate(zip(equations.nodes, values.T, strict=True)):
             part = causes[:, node]
             if place in equations.places:

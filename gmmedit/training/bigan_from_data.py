@@ -25,7 +25,7 @@ WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
 OF_NUMBERS = {
     "critic_lr": 1e-4,
-    "game": 0.25,
+    "game": 0.05,
     "reconstruction": 20.0,
     "consistency": 1.0,
 }  # small changes of a number must be seen
