@@ -49,7 +49,8 @@ class BiGANSettings:
     structure_lr: float = 5e-3
     game: float = 1.0  # weights of the terms
     labels: float = 5.0
-    reconstruction: float = 10.0
+    reconstruction: float = 10.0  # of the mean absolute difference
+    squares: float = 0.0  # of the mean squared one: the best single image of digits by absolute differences is black
     regression: float = 1.0
     consistency: float = 0.0  # of images whose causes were exchanged with those of others, as the encoder reads them
     sparsity: float = 0.02
@@ -145,7 +146,7 @@ class BiGANTraining(Trainer):
         game = self.settings.game * (generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean())
         terms = {
             "labels": self.settings.labels * self.label_loss(mean, log_variance, values),
-            "reconstruction": self.settings.reconstruction * (self.network.synthesis(encoded) - images).abs().mean(),
+            "reconstruction": self.reconstruction_loss(self.network.synthesis(encoded) - images),
             "regression": self.settings.regression * (self.estimate(generated) - latent).square().mean(),
         }
         if self.settings.consistency:
@@ -175,6 +176,11 @@ class BiGANTraining(Trainer):
     def estimate(self, images: Tensor) -> Tensor:
         """The encoder's means (N, D) of images, scaled."""
         return self.network.scale(self.network.recognition(images)[0].float())
+
+    def reconstruction_loss(self, difference: Tensor) -> Tensor:
+        """Of differences (N, C, H, W) of pixels in [-1, 1]."""
+        loss = self.settings.reconstruction * difference.abs().mean()
+        return loss + self.settings.squares * difference.square().mean() if self.settings.squares else loss
 
     def consistency_loss(self, encoded: Tensor, values: Tensor) -> Tensor:
         """How far the encoder reads other causes than those set, and another rest, in images of the encoder's latents

@@ -23,12 +23,8 @@ from gmmedit.training.precision import gains_from_bf16
 IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
-OF_NUMBERS = {
-    "critic_lr": 1e-4,
-    "game": 0.05,
-    "reconstruction": 20.0,
-    "consistency": 1.0,
-}  # small changes of a number must be seen
+OF_NUMBERS = {"critic_lr": 1e-4, "game": 0.1, "consistency": 1.0}  # where attributes are numbers
+OF_GREY = {"squares": 50.0}  # by absolute differences alone, the generator of digits becomes black and stays so
 Edges = Sequence[tuple[str, str]]
 
 
@@ -75,9 +71,8 @@ def size_bigan(
     scales = tuple(attribute.scale for attribute in labels.attributes)
     network = BiGANConfig(attributes, size, widths, REST, channels, attention, scales=scales if any(scales) else ())
     settings = BiGANSettings(request.seed, network, data.fingerprint, request.images or IMAGES, graph, edges)
-    if not network.scales:
-        return settings
-    return replace(settings, **OF_NUMBERS)  # type: ignore[arg-type]
+    terms = (OF_GREY if channels == 1 else {}) | (OF_NUMBERS if network.scales else {})
+    return replace(settings, **terms)  # type: ignore[arg-type]
 
 
 def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
