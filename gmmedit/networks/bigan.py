@@ -132,7 +132,7 @@ class Synthesis(nn.Module):
             if self.attention is not None and i == len(self.blocks) - 1:
                 x = self.attention(x)
             x = block(x, latent)
-        return torch.tanh(self.end(F.silu(x)))
+        return torch.tanh(self.end(F.silu(x)).float())  # in half precision it would be -1 exactly, without a gradient
 
 
 class Trunk(nn.Module):

@@ -50,7 +50,7 @@ class BiGANSettings:
     game: float = 1.0  # weights of the terms
     labels: float = 5.0
     reconstruction: float = 10.0  # of the mean absolute difference
-    squares: float = 0.0  # of the mean squared one: the best single image of digits by absolute differences is black
+    entropy: float = 0.0  # of the mean cross-entropy, which has gradients also where the generator's tanh has none
     regression: float = 1.0
     consistency: float = 0.0  # of images whose causes were exchanged with those of others, as the encoder reads them
     sparsity: float = 0.02
@@ -146,7 +146,7 @@ class BiGANTraining(Trainer):
         game = self.settings.game * (generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean())
         terms = {
             "labels": self.settings.labels * self.label_loss(mean, log_variance, values),
-            "reconstruction": self.reconstruction_loss(self.network.synthesis(encoded) - images),
+            "reconstruction": self.reconstruction_loss(self.network.synthesis(encoded), images),
             "regression": self.settings.regression * (self.estimate(generated) - latent).square().mean(),
         }
         if self.settings.consistency:
@@ -177,10 +177,14 @@ class BiGANTraining(Trainer):
         """The encoder's means (N, D) of images, scaled."""
         return self.network.scale(self.network.recognition(images)[0].float())
 
-    def reconstruction_loss(self, difference: Tensor) -> Tensor:
-        """Of differences (N, C, H, W) of pixels in [-1, 1]."""
-        loss = self.settings.reconstruction * difference.abs().mean()
-        return loss + self.settings.squares * difference.square().mean() if self.settings.squares else loss
+    def reconstruction_loss(self, made: Tensor, images: Tensor) -> Tensor:
+        """Of reconstructions and images (N, C, H, W) in [-1, 1]; as shares of white for the cross-entropy."""
+        loss = self.settings.reconstruction * (made - images).abs().mean()
+        if not self.settings.entropy:
+            return loss
+        with torch.autocast(self.device.partition(":")[0], enabled=False):
+            shares, wanted = ((each.float().clamp(-1, 1) + 1) / 2 for each in (made, images))
+            return loss + self.settings.entropy * F.binary_cross_entropy(shares, wanted)
 
     def consistency_loss(self, encoded: Tensor, values: Tensor) -> Tensor:
         """How far the encoder reads other causes than those set, and another rest, in images of the encoder's latents

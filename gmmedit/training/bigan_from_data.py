@@ -24,7 +24,7 @@ IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
 OF_NUMBERS = {"critic_lr": 1e-4, "game": 0.1, "consistency": 1.0}  # where attributes are numbers
-OF_GREY = {"squares": 50.0}  # by absolute differences alone, the generator of digits becomes black and stays so
+OF_GREY = {"entropy": 20.0}  # by differences alone, the generator of digits becomes black and stays so
 Edges = Sequence[tuple[str, str]]
 
 
