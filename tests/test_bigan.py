@@ -83,6 +83,9 @@ def test_one_of_many_values_is_set(equations: StructuralEquations, value: int) -
     u, hair = draw(equations, 50), NAMES.index("hair_color")
     changed = equations.counterfactual(u, {hair: torch.full((50,), value)})
     assert bool((equations.values(changed)[:, hair] == value).all())
+    part, before = (equations.close_gap(w)[:, equations.nodes[hair]] for w in (changed, u))
+    clear = part.topk(2).values.diff().abs() + 1e-3 >= before.topk(2).values.diff().abs()
+    assert bool(clear.all()), "as clearly as it had another value"
 
 
 def test_chosen_edges_have_no_cycle() -> None:

@@ -36,7 +36,9 @@ ALLOWED = {
     "fitting": RUN,
     "editing": RUN | {"discovery", "fitting", "editors", "pictures"},
     "evaluation": RUN | {"discovery", "fitting", "editors", "pictures"},
-    "training": GROUND | NETWORKS | {"config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
+    "training": GROUND
+    | NETWORKS
+    | {"causal", "config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
     "discovery": RUN | {"datasets", "editors", "evaluation", "pictures", "training"},
     "report": RUN | {"discovery", "fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},

@@ -59,6 +59,9 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(pool):
         second.load_state(copy.deepcopy(first.state()))
         assert len(list(second)) == 6 - done
         assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(second), strict=True))
+    for wrong in (-1, 2, True, "1"):  # a negative place would be one from the end
+        with pytest.raises(ValueError, match="its phase"):
+            second.load_state(first.state() | {"phase": wrong})
 
 
 def test_another_network_trains_without_a_critic():

@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmmedit.errors import InputError
+from gmmedit.networks.scales import Scale as Scale
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """What can be labelled, e.g. `Attribute("smile", ("no", "yes"))`: exactly one of its C_a values holds."""
+    """What can be labelled, e.g. `Attribute("smile", ("no", "yes"))`: exactly one of its C_a values holds.
+
+    scale: of a number, whose values are classes of equal frequency; None: it is none.
+    """
 
     name: str
     values: tuple[str, ...]
+    scale: Scale | None = None
 
 
 def check_attributes(attributes: Sequence[Attribute], where: str) -> None:

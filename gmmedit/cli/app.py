@@ -94,6 +94,7 @@ def sample(
 ) -> None:  # fmt: skip
     """Step 1: draw latents from the prior -> samples.h5."""
     from gmmedit import config as settings
+    from gmmedit.cli.tables import show_readings
     from gmmedit.stages import sample as stage
 
     flags: dict[str, object] = {"gan": gan, "n": n, "seed": seed, "psi": psi, "images": images, "prior": prior}
@@ -102,6 +103,8 @@ def sample(
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.sample, execution)
     print_written(path, quiet, path in execution.kept)
+    if resolved.sample.do and not quiet:
+        show_readings(path)
 
 
 @app.command()

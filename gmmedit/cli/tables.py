@@ -33,6 +33,15 @@ SHOWN_INVERSIONS = 40  # rows of a table
 CELL_MARGIN = 3  # width of a cell beyond its text: a border and two blanks
 
 
+def show_readings(path: Path) -> None:
+    """Print what the encoder of the generator's own file reads in samples that an intervention made."""
+    from gmmedit import artifacts
+
+    with artifacts.open(path, "samples") as samples:
+        for line in samples.attrs.get("reading", []):
+            typer.echo(line)
+
+
 def show_labels(path: Path, quiet: bool, as_json: bool, kept: bool = False) -> None:
     """Print the rates, confidence and correlations of labels.h5, and warnings about values that cannot be fitted."""
     from gmmedit.report.labels import describe_robustness, label_report

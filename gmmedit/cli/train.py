@@ -180,6 +180,9 @@ def train_bigan(
         path, used, facts = run(out, request, attr or [], graph, attention, execution)
     shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
     measured = f"on {facts['held_out_images']} held-out images: accuracy {shares}, error {facts['held_out_error']:.4f}"
+    if "held_out_off" in facts:
+        off = ", ".join(f"{name} {error:.3g}" for name, error in facts["held_out_off"].items())
+        measured += f"; numbers are off by {off}"
     edges = f"edges: {', '.join(facts['edges']) or 'none'}"
     if graph == "learned" and facts["edges"]:
         edges += " (one of the graphs that fit: gmmedit graph says which directions labels tell)"

@@ -16,7 +16,7 @@ from gmmedit.datasets.array_files import HELD, check_stored, open_arrays, readin
 from gmmedit.datasets.base import Changes, DataSet, Rows
 from gmmedit.datasets.checks import change_labels, digest
 from gmmedit.datasets.resized import fit
-from gmmedit.datasets.table_columns import Column, parse_numbers
+from gmmedit.datasets.table_columns import Column, parse_measures, parse_numbers, stack_measures
 from gmmedit.errors import InputError
 
 IMAGES = ("images", "imgs", "x", "X", "data", "x_train")
@@ -75,9 +75,12 @@ class Arrays(DataSet):
         self.attributes = tuple(column.attribute for column in columns)
         stacked = [column.values for column in columns] or [np.empty((len(images), 0), np.int64)]
         self.values = torch.from_numpy(np.stack(stacked, 1) if columns else stacked[0])
+        self.factors, numbers = stack_measures(columns)
+        self.numbers = torch.from_numpy(numbers)
         probes = min(PROBED, HELD // math.prod(images.shape[1:]))
         probed = np.unique(np.linspace(0, len(images) - 1, probes).astype(int))
-        self.fingerprint = digest(name, images.shape, self.values.numpy(), np.asarray(images[probed]))
+        measured = (numbers,) if self.factors else ()
+        self.fingerprint = digest(name, images.shape, self.values.numpy(), np.asarray(images[probed]), *measured)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -85,6 +88,10 @@ class Arrays(DataSet):
     def labels(self, rows: Rows | None = None) -> Tensor:
         """See `DataSet.labels`."""
         return self.values if rows is None else self.values[torch.as_tensor(rows)]
+
+    def true_factors(self, rows: Rows) -> Tensor | None:
+        """See `DataSet.true_factors`: the measures."""
+        return self.numbers[torch.as_tensor(rows)] if self.factors else None
 
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`."""
@@ -142,12 +149,13 @@ def choose_images(path: Path, arrays: Mapping[str, Any]) -> Arrays:
     labels = {
         name: array
         for name, array in arrays.items()
-        if name != key and array.shape == (len(images),) and array.dtype.kind in "biu"
+        if name != key and array.shape == (len(images),) and array.dtype.kind in "biuf"
     }
     check_count(path, len(images) * max(1, len(labels)))
     for name, array in labels.items():
         check_stored(path, name, array)
-    found = [parse_numbers(name, np.asarray(array[:], dtype=np.float64)) for name, array in labels.items()]
+    numbers = {name: np.asarray(array[:], dtype=np.float64) for name, array in labels.items()}
+    found = [parse_numbers(name, array) or parse_measures(name, array) for name, array in numbers.items()]
     return Arrays(images, [column for column in found if column is not None], path.stem)
 
 

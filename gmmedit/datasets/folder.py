@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from gmmedit.classifiers.table_files import FILE, Sheet, read_table
-from gmmedit.datasets.base import DataSet, Rows
+from gmmedit.datasets.base import Batch, DataSet, Rows
 from gmmedit.datasets.checks import digest
 from gmmedit.datasets.resized import resize_square
-from gmmedit.datasets.table_columns import Column, read_columns
+from gmmedit.datasets.table_columns import Column, read_columns, stack_measures
 from gmmedit.errors import InputError, RunError
 from gmmedit.runtime.image_files import open_image
 
@@ -43,11 +43,14 @@ class Folder(DataSet):
         self.attributes = tuple(column.attribute for column in columns)
         values = [column.values for column in columns]
         self.values = torch.from_numpy(np.stack(values, axis=1) if values else np.empty((len(files), 0), np.int64))
+        self.factors, numbers = stack_measures(columns)
+        self.numbers = torch.from_numpy(numbers)
         self.apart = np.isin(np.arange(len(self)), self.held_out())
         self.broken: dict[int, str] = {}
         self.image_shape = self.probe()
         listed = [(file.name, file.stat().st_size) for file in self.files]
-        self.fingerprint = digest(listed, size, self.values.numpy(), [a.name for a in self.attributes])
+        measured = (numbers,) if self.factors else ()
+        self.fingerprint = digest(listed, size, self.values.numpy(), [a.name for a in self.attributes], *measured)
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -66,10 +69,15 @@ class Folder(DataSet):
         """See `DataSet.images`. RunError: more than a tenth of the files, and more than ten, cannot be read."""
         return torch.stack([self.read_row(int(row))[1] for row in rows])
 
-    def batch(self, rows: Rows) -> tuple[Tensor, Tensor, None]:
+    def true_factors(self, rows: Rows) -> Tensor | None:
+        """See `DataSet.true_factors`: the measures, NaN where not known."""
+        return self.numbers[torch.as_tensor(rows)] if self.factors else None
+
+    def batch(self, rows: Rows) -> Batch:
         """See `DataSet.batch`: labels are those of the images, also where one stands in for an unreadable one."""
         found = [self.read_row(int(row)) for row in rows]
-        return torch.stack([image for _, image in found]), self.values[[row for row, _ in found]], None
+        read = [row for row, _ in found]
+        return torch.stack([image for _, image in found]), self.values[read], self.true_factors(read)
 
     def probe(self) -> tuple[int, int, int]:
         """The shape of the images. InputError: many cannot be read, or some have different sizes."""

@@ -1,10 +1,11 @@
-"""Idx files, the format of MNIST and Fashion-MNIST, as they are or gzipped."""
+"""Idx files, the format of MNIST and Fashion-MNIST, as they are or gzipped; MorphoMNIST has a table beside each."""
 
 import gzip
 import math
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor
 
 from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.table_files import INDEX, read_table
 from gmmedit.datasets.base import DataSet, Rows
 from gmmedit.datasets.checks import digest
 from gmmedit.datasets.resized import fit
+from gmmedit.datasets.table_columns import Column, parse_measures, stack_measures
 from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import check_regular
 
@@ -27,28 +30,33 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package
 
 @dataclass(frozen=True)
 class Part:
-    """Images uint8 (n, H, W) and labels uint8 (n,) of one of the published parts."""
+    """Images uint8 (n, H, W) and labels uint8 (n,) of one of the published parts; columns (n,) of a table beside it."""
 
     images: np.ndarray
     labels: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Idx(DataSet):
-    """Grey images of one attribute. The test part, if there is one, comes last and is held out."""
+    """Grey images of one attribute, and measures. The test part, if there is one, comes last and is held out."""
 
     def __init__(self, parts: list[Part], name: str, attribute: Attribute) -> None:
         """parts: the training part first. InputError: they do not belong together."""
         if len({part.images.shape[1:] for part in parts}) > 1:
             raise InputError(f"{name}: its parts have images of different sizes", hint=HINT)
-        self.name, self.attributes = name, (attribute,)
-        self.pixels = np.concatenate([part.images for part in parts])
-        self.values = torch.from_numpy(np.concatenate([part.labels for part in parts]).astype(np.int64))[:, None]
-        if int(self.values.max()) >= len(attribute.values):
-            message = f"{name} has the label {int(self.values.max())}, its values are {len(attribute.values)}"
+        labels = np.concatenate([part.labels for part in parts]).astype(np.int64)
+        if labels.max() >= len(attribute.values):
+            message = f"{name} has the label {labels.max()}, its values are {len(attribute.values)}"
             raise InputError(message, hint=HINT)
+        columns = [Column(attribute, labels), *read_measures(parts, attribute.name)]
+        self.name, self.attributes = name, tuple(column.attribute for column in columns)
+        self.pixels = np.concatenate([part.images for part in parts])
+        self.values = torch.from_numpy(np.stack([column.values for column in columns], 1))
+        self.factors, numbers = stack_measures(columns)
+        self.numbers = torch.from_numpy(numbers)
         self.tested = len(parts[1].images) if len(parts) > 1 else 0
         self.image_shape = (1, *self.pixels.shape[1:])
-        self.fingerprint = digest(self.pixels, self.values.numpy())
+        self.fingerprint = digest(self.pixels, self.values.numpy(), *((numbers,) if self.factors else ()))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -60,6 +68,10 @@ class Idx(DataSet):
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`."""
         return torch.from_numpy(self.pixels[np.asarray(rows)])[:, None].float() / 127.5 - 1
+
+    def true_factors(self, rows: Rows) -> Tensor | None:
+        """See `DataSet.true_factors`: the measures."""
+        return self.numbers[torch.as_tensor(rows)] if self.factors else None
 
     def held_out(self) -> np.ndarray:
         """See `DataSet.held_out`."""
@@ -81,6 +93,14 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path} is not a whole idx file of bytes: {error}", hint=HINT) from error
 
 
+def read_measures(parts: Sequence[Part], label: str) -> list[Column]:
+    """The measures in the tables of all parts, but one that is called as the label is."""
+    names = [name for name in parts[0].columns if name not in (INDEX, label)]
+    shared = [name for name in names if all(name in part.columns for part in parts)]
+    found = [parse_measures(name, np.concatenate([part.columns[name] for part in parts])) for name in shared]
+    return [column for column in found if column is not None]
+
+
 def find_images(folder: Path) -> list[Path]:
     """Idx files of images in the folder; the training part first."""
     found = [path for path in folder.iterdir() if "-images-idx3-ubyte" in path.name or "-images.idx3-" in path.name]
@@ -88,13 +108,23 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def read_part(path: Path) -> Part:
-    """Images of a file, and their labels from the file beside it. InputError: there is none, or of another length."""
+    """Images of PREFIX-images-idx3-ubyte, their labels from the file beside it, and the columns of PREFIX-NAME.csv.
+
+    InputError: there are no labels, or labels or table are of another length.
+    """
     labels = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     part = Part(read_idx(path), read_idx(labels))
     if part.images.ndim != 3 or part.labels.shape != part.images.shape[:1] or not part.images.size:
         message = f"{path.name} has the shape {part.images.shape}, {labels.name} {part.labels.shape}"
         raise InputError(message, hint=HINT)
-    return part
+    tables = sorted(path.parent.glob(f"{path.name.partition('-images')[0]}-*.csv"))
+    if len(tables) != 1:
+        return part
+    sheet = read_table(tables[0])
+    if len(sheet) != len(part.images):
+        message = f"{tables[0].name} has {len(sheet)} lines, {path.name} {len(part.images)} images"
+        raise InputError(message, hint="a table beside an idx file has a line for each image, in their order")
+    return replace(part, columns={name: sheet.columns[name] for name in sheet.columns if name not in sheet.texts})
 
 
 def load(path: Path, size: int | None = None) -> DataSet:

@@ -36,6 +36,13 @@ class Causes:
         parents = dict(spec.parents) | {"graph": self.artifact.fingerprint}
         return replace(spec, config=config, parents=parents, sizes=dict(spec.sizes) | {"A": len(names)})
 
+    def edit_rows(
+        self, session: EditSession, images: Sequence[int], request: Request, latent: Tensor,
+        photographs: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """See `edit_rows` below."""
+        return edit_rows(session, self, images, request, latent, photographs)
+
     def notes(self, request: Request) -> list[str]:
         """A note on undirected edges at what is acted on: nothing follows along them."""
         nodes = sorted({node for act in acts_of(request, self.graph) for node in act})

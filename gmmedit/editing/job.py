@@ -15,8 +15,9 @@ from gmmedit.editing import do
 from gmmedit.editing.directions import Mover, move_all, open_mover
 from gmmedit.editing.identity import IdentityScale, compare_identity, open_identity_scale
 from gmmedit.editing.inverted import describe_unlike, find_tuned_source
+from gmmedit.editing.own_causes import OwnCauses, find_own_causes
 from gmmedit.editing.pasting import amount_of
-from gmmedit.editing.request import Request
+from gmmedit.editing.request import Attributes, Request
 from gmmedit.editing.rows import render_rows
 from gmmedit.editing.selection import select_latents
 from gmmedit.editing.session import EditSession, Move, open_session
@@ -49,7 +50,7 @@ class EditJob:
     scale: IdentityScale | None
     photographs: np.ndarray | None
     mover: Mover | None
-    causes: do.Causes | None
+    causes: do.Causes | OwnCauses | None
 
     def facts(self) -> dict[str, object]:
         """What edits.h5 tells beside its specification."""
@@ -61,7 +62,7 @@ class EditJob:
         rows, latent = slice(start, stop), self.latent[start:stop]
         own = None if self.photographs is None else self.photographs[rows]
         if self.causes:
-            found = do.edit_rows(self.session, self.causes, self.images[rows], self.request, latent, own)
+            found = self.causes.edit_rows(self.session, self.images[rows], self.request, latent, own)
         else:
             found = self.edit_rows(self.session.make_editor(self.images[rows]), latent, own)
         if self.scale:
@@ -143,7 +144,7 @@ def open_job(run_folder: RunFolder, settings: EditSettings, request: Request) ->
         inversions = run_folder.artifact("inversions")
         session.notes.extend(describe_unlike(inversions, index))
         photographs = inversions["images"][index] if session.pastes else None
-    causes = do.open_causes(run_folder, mixture.attributes) if request.do else None
+    causes = open_causes(session, request, run_folder, mixture.attributes)
     if causes:
         session.notes.extend(causes.notes(request))
     first = samples.spec.seed if request.source == "index" else 0  # row i of samples.h5 has the seed first + i
@@ -159,6 +160,18 @@ def open_job(run_folder: RunFolder, settings: EditSettings, request: Request) ->
         mover=open_mover(run_folder, request.directions, session.space),
         causes=causes,
     )
+
+
+def open_causes(
+    session: EditSession, request: Request, run_folder: RunFolder, attributes: Attributes
+) -> do.Causes | OwnCauses | None:
+    """What the acts of a do-edit lead to: by the generator's own causes where it has them, else by the run's graph.
+
+    None: it is no do-edit. InputError: the graph is missing, or of other attributes.
+    """
+    if not request.do:
+        return None
+    return find_own_causes(session, request, attributes) or do.open_causes(run_folder, attributes)
 
 
 def choose_generator(settings: EditSettings, request: Request, run_folder: RunFolder) -> EditSettings:

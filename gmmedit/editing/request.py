@@ -19,6 +19,7 @@ from gmmedit.editing.numbers import (
 )
 from gmmedit.editing.steps import Amounts, describe_directions, parse_directions
 from gmmedit.errors import InputError, nearest
+from gmmedit.networks.scales import class_of
 
 DEFAULT_ROWS = "0-7"
 LatentSpace = Literal["z", "w", "w+"]  # of a file; W+ has one latent per layer
@@ -49,7 +50,10 @@ class Aim:
             hint = SYNTAX if option == "--attr" else SYNTAX_OF_ACTS
             raise InputError(f"{option} {text!r} cannot be parsed", hint=hint)
         name, value, strength = match.groups()
-        named = value is not None and value.strip() in dict(attributes).get(name.strip(), ())
+        values = dict(attributes).get(name.strip(), ())
+        named = value is not None and value.strip() in values
+        if option == "--do" and value is not None and is_number(value) and class_of(values, float(value)) is not None:
+            named = True  # a number itself, of an attribute whose values are classes of numbers
         if strength is None and value is not None and is_number(value) and not named:
             value, strength = None, value
         if strength is not None and option == "--do":
@@ -67,6 +71,10 @@ class Aim:
             if name == self.attribute:
                 if self.value in values:
                     return start + values.index(self.value)
+                if self.value is not None and is_number(self.value):
+                    place = class_of(values, float(self.value))
+                    if place is not None:
+                        return start + place
                 if self.value is None and len(values) == 2:
                     return start + 1
                 if self.value is None:

@@ -1,6 +1,9 @@
 """Labelled attributes that a generator's latents hold themselves, matched by names and values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
 
 from gmmedit.editors.base import Structure
 from gmmedit.generators import Generator
@@ -28,4 +31,16 @@ def find_structure(generator: Generator, attributes: Sequence[tuple[str, Sequenc
         for place, value in enumerate(values)
     }
     places = {category: there[named] for category, named in enumerate(names) if named in there}
-    return Structure(generator.counterfactual, places)
+
+    def counterfactual(w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
+        return generator.counterfactual(w, {node: to_numbers(generator, node, each) for node, each in changes.items()})
+
+    return Structure(counterfactual, places)
+
+
+def to_numbers(generator: Generator, node: int, classes: Tensor) -> Tensor:
+    """Classes (N,) of a number as the numbers that stand for them, in units of the range; other values as they are."""
+    scale = generator.scales[node] if generator.scales else None
+    if scale is None:
+        return classes
+    return torch.tensor([scale.share(each) for each in scale.middles], device=classes.device)[classes]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gmmedit.generators.noise import NoiseMode
 from gmmedit.generators.prior import draw_normal
 from gmmedit.generators.truncation import truncate
+from gmmedit.networks.scales import Scale
 from gmmedit.spaces import Space
 
 
@@ -23,6 +24,7 @@ class Generator(nn.Module, ABC):
     fingerprint: str  # SHA-256 over the weights
     units: tuple[tuple[str, tuple[str, str]], ...] = ()  # of an attribute block, one each: name; values of 0 and of 1
     causes: tuple[tuple[str, tuple[str, ...]], ...] = ()  # attributes that its w holds and knows the effects of: values
+    scales: tuple[Scale | None, ...] = ()  # of each of the causes; None: it is no number. Empty: none is
     differentiable: bool = True  # whether gradients of the images reach the latents
     noise_mode: NoiseMode = "const"  # ignored by families without noise
     noise_seed: int | None = None  # of the mode `random`: the same planes for every image; None: new ones each time
@@ -71,8 +73,19 @@ class Generator(nn.Module, ABC):
     def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
         """w (N, D) after attributes of `causes`, by place, are set to values (N,), with what follows from them.
 
-        NotImplementedError: its w holds no causes.
+        Values are indices, int64; of numbers, float32 in units of the range. NotImplementedError: w holds no causes.
         """
+        raise NotImplementedError(f"the latents of {self.family} hold no causes")
+
+    def read_causes(self, w: Tensor) -> Tensor:
+        """The values (N, A) of the causes in w (N, D), float32: indices; of numbers, in units of the range.
+
+        NotImplementedError: as `counterfactual`.
+        """
+        raise NotImplementedError(f"the latents of {self.family} hold no causes")
+
+    def follow(self, places: Sequence[int]) -> list[int]:
+        """The causes, by place, that follow from those at `places`. NotImplementedError: as `counterfactual`."""
         raise NotImplementedError(f"the latents of {self.family} hold no causes")
 
     def truncate(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.networks import weights
+from gmmedit.networks.scales import Scale, parse_scale
 from gmmedit.networks.structural import StructuralEquations, node_slices
 
 KEY = "bigan"
@@ -34,6 +35,7 @@ class BiGANConfig:
     rest: int  # dims besides the causes
     image_channels: int = 3
     attention: bool = False  # self-attention at the block before the last
+    scales: tuple[Scale | None, ...] = ()  # of each attribute; None: it is no number. Empty: none is
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -43,7 +45,7 @@ class BiGANConfig:
     @property
     def causes(self) -> int:
         """The number of dims that the attributes have."""
-        return node_slices(self.counts)[-1].stop
+        return node_slices(self.counts, self.scales)[-1].stop
 
     @property
     def dim(self) -> int:
@@ -130,7 +132,7 @@ class Synthesis(nn.Module):
             if self.attention is not None and i == len(self.blocks) - 1:
                 x = self.attention(x)
             x = block(x, latent)
-        return torch.tanh(self.end(F.silu(x)))
+        return torch.tanh(self.end(F.silu(x)).float())  # in half precision it would be -1 exactly, without a gradient
 
 
 class Trunk(nn.Module):
@@ -174,7 +176,7 @@ class BiGAN(nn.Module):
     def __init__(self, config: BiGANConfig, fingerprint: str = ""):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
-        self.equations = StructuralEquations(config.counts)
+        self.equations = StructuralEquations(config.counts, scales=config.scales)
         self.synthesis, self.recognition = Synthesis(config), Recognition(config)
 
     def map(self, z: Tensor) -> Tensor:
@@ -205,7 +207,10 @@ class BiGAN(nn.Module):
     def scale(self, w: Tensor) -> Tensor:
         """Latents w (N, D) as the networks take them, of about unit deviation."""
         causes, rest = self.split(w)
-        return torch.cat([CAUSE_SCALE * causes, rest], dim=1)
+        equations, scaled = self.equations, CAUSE_SCALE * causes
+        if equations.places:
+            scaled = equations.replace_numbers(scaled, equations.take_numbers(causes))
+        return torch.cat([scaled, rest], dim=1)
 
 
 def save_bigan(network: BiGAN, path: Path, training: Mapping[str, Any] | None = None) -> None:
@@ -226,7 +231,9 @@ def parse_config(settings: Mapping[str, Any]) -> BiGANConfig:
     """The configuration from its JSON, where tuples have become lists. ValueError, TypeError, KeyError: a wrong one."""
     attributes = tuple((str(name), tuple(map(str, values))) for name, values in settings["attributes"])
     channels = tuple(settings["channels"])
-    config = BiGANConfig(**{**settings, "attributes": attributes, "channels": channels})
+    scales = tuple(None if each is None else parse_scale(each) for each in settings.get("scales", ()))
+    config = BiGANConfig(**{**settings, "attributes": attributes, "channels": channels, "scales": scales})
+    check_scales(config)
     if not (1 <= len(attributes) <= MOST_ATTRIBUTES and 2 <= len(channels) <= MOST_BLOCKS):
         raise ValueError(f"{len(attributes)} attributes, {len(channels)} blocks")
     if not all(2 <= count <= MOST_VALUES for count in config.counts):
@@ -235,3 +242,10 @@ def parse_config(settings: Mapping[str, Any]) -> BiGANConfig:
     if not all(type(size) is int and size > 0 for size in sizes) or config.resolution != 2 << len(channels):
         raise ValueError("its sizes do not belong together")
     return config
+
+
+def check_scales(config: BiGANConfig) -> None:
+    """ValueError: the scales are not those of the attributes."""
+    wrong = config.scales and len(config.scales) != len(config.attributes)
+    if wrong or any(scale and len(scale.middles) != n for scale, n in zip(config.scales, config.counts, strict=False)):
+        raise ValueError("its numbers do not belong to its attributes")

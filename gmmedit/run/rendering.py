@@ -13,10 +13,11 @@ from torch import Tensor
 
 from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
-from gmmedit.errors import InputError, nearest
+from gmmedit.errors import InputError
 from gmmedit.generators import Generator
 from gmmedit.mixture.score import Score
 from gmmedit.run.disturbed import Disturbance
+from gmmedit.run.interventions import find_acts, to_tensors
 from gmmedit.run.prior import MixturePrior, read_prior
 from gmmedit.runtime.execution import autocast
 from gmmedit.spaces import Chart, Space
@@ -67,9 +68,8 @@ class Renderer:
             hot = F.one_hot(torch.tensor(settings.class_index), self.generator.n_classes)
             c = hot.float().to(z).expand(len(z), -1)
         w = self.generator.map(z, c, settings.psi if settings.cutoff is None else 1)
-        changes = find_changes(self.generator, settings)
-        set_to = {place: torch.full((len(w),), value, device=w.device) for place, value in changes.items()}
-        return self.generator.counterfactual(w, set_to) if set_to else w
+        acts = find_acts(self.generator, settings.do, settings.gan)
+        return self.generator.counterfactual(w, to_tensors(acts, len(w), w.device)) if acts else w
 
     def draw_latents(self, seeds: Sequence[int], space: str, rows_per_call: int = 1) -> Tensor:
         """Latents (N, D) of the seeds (as NVIDIA's `--seeds`) in that space, on the CPU.
@@ -161,7 +161,9 @@ def check_settings(generator: Generator, settings: SampleSettings) -> None:
         raise InputError(f"{settings.gan} has no class {chosen}", hint=f"--class 0 to --class {n - 1}")
     if settings.psi != 1 and "w" not in generator.spaces:
         raise InputError(f"{settings.gan} has no W, which psi truncates", hint="omit --psi")
-    find_changes(generator, settings)
+    if settings.psi != 1 and generator.causes:
+        raise InputError(f"{settings.gan} has no mean w, which psi truncates towards", hint="omit --psi")
+    find_acts(generator, settings.do, settings.gan)
     if settings.cutoff is None:
         return
     if generator.w_avg is None:
@@ -170,27 +172,6 @@ def check_settings(generator: Generator, settings: SampleSettings) -> None:
     if settings.cutoff > layers:
         message = f"cutoff {settings.cutoff} exceeds the {layers} layers of {settings.gan}"
         raise InputError(message, hint="omit --cutoff to truncate all layers")
-
-
-def find_changes(generator: Generator, settings: SampleSettings) -> dict[int, int]:
-    """The interventions of the settings: places among the generator's causes, and values.
-
-    InputError: the generator has no such attribute or value.
-    """
-    names, found = [name for name, _ in generator.causes], {}
-    if settings.do and not names:
-        raise InputError(f"the latents of {settings.gan} hold no causes", hint="omit --do; gmmedit train bigan")
-    for text in settings.do:
-        name, _, value = text.partition("=")
-        if name not in names:
-            raise InputError(f"--do {text!r}: {settings.gan} has no attribute {name!r}", hint=nearest(name, names))
-        values = generator.causes[names.index(name)][1]
-        if value not in values:
-            raise InputError(f"--do {text!r}: {name} has no value {value!r}", hint=nearest(value, values))
-        if names.index(name) in found:
-            raise InputError(f"--do {text!r}: {name} is set twice", hint="one value for each attribute")
-        found[names.index(name)] = values.index(value)
-    return found
 
 
 def images_per_call(generator: Generator) -> int:

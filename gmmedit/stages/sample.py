@@ -12,10 +12,13 @@ from gmmedit import artifacts, generators
 from gmmedit.artifacts import RunSpec
 from gmmedit.config import SampleSettings
 from gmmedit.generators import Generator
-from gmmedit.pictures.pixels import to_bytes
+from gmmedit.pictures.pixels import as_shown, to_bytes
+from gmmedit.run.interventions import describe_reading, find_acts
 from gmmedit.run.prior import record_prior
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, prepare
+
+READ = 256  # samples in which interventions are read again
 
 
 def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
@@ -37,13 +40,25 @@ def run(folder: Path, settings: SampleSettings, execution: Execution) -> Path:
         execution.tick(stop, settings.n, "samples")
         return rows
 
-    facts = {
+    facts: dict[str, object] = {
         "spaces": {name: space.record() for name, space in renderer.generator.spaces.items()},
         "image_shape": list(renderer.generator.image_shape),
     }
+    if settings.do:
+        facts["reading"] = read_acts(renderer)
     with artifacts.open_rows(path, spec, execution, facts) as out:
         artifacts.fill_rows(out, draw_chunk)
     return path
+
+
+@torch.no_grad()
+def read_acts(renderer: Renderer) -> list[str]:
+    """A line for each intervention: what the encoder in the generator's own file reads in some of the samples."""
+    settings, generator = renderer.settings, renderer.generator
+    seeds = range(settings.seed, settings.seed + min(settings.n, READ))
+    images = renderer.generate(renderer.draw_latents(seeds, "w", len(seeds)), "w")
+    acts = find_acts(generator, settings.do, settings.gan)
+    return describe_reading(generator, acts, settings.gan, as_shown(images))
 
 
 def run_spec(generator: Generator, settings: SampleSettings) -> RunSpec:

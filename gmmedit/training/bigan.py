@@ -20,12 +20,14 @@ from gmmedit.generators.prior import draw_normal
 from gmmedit.networks.bigan import BiGAN, BiGANConfig
 from gmmedit.training.base import Trainer, move_average
 from gmmedit.training.joint_critic import JointCritic, critic_loss, generator_loss
-from gmmedit.training.labelled import Labels
+from gmmedit.training.labelled import Labels, read_targets, to_targets
 from gmmedit.training.schedules import share_kept
-from gmmedit.training.structure import choose_edges, fit_equations, structure_loss
+from gmmedit.training.structure import choose_edges, fit_equations, set_noise, structure_loss
 
 SHEET_COLUMNS = 12
 HALF_LIFE = 10_000  # of the moving average, in images
+RAMP = 0.2  # share of the training in which the weight of consistency grows: the encoder must read first
+NUMBER = 2.0  # weight of a number's squared error beside the cross-entropies
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,12 @@ class BiGANSettings:
     lr: float = 4e-4
     critic_lr: float = 4e-4
     structure_lr: float = 5e-3
-    labels: float = 5.0  # weights of the terms
-    reconstruction: float = 10.0
+    game: float = 1.0  # weights of the terms
+    labels: float = 5.0
+    reconstruction: float = 10.0  # of the mean absolute difference
+    entropy: float = 0.0  # of the mean cross-entropy, which has gradients also where the generator's tanh has none
     regression: float = 1.0
+    consistency: float = 0.0  # of images whose causes were exchanged with those of others, as the encoder reads them
     sparsity: float = 0.02
     cycles: float = 100.0  # at the end of the search; it grows from a thousandth
     search: float = 0.6  # share of the training in which edges are learned
@@ -62,13 +67,14 @@ class BiGANTraining(Trainer):
     def __init__(self, settings: BiGANSettings, data: DataSet, labels: Labels, device: str = "cpu", bf16: bool = True):
         self.settings, self.data, self.device, self.bf16 = settings, data, device, bf16
         self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
-        self.columns = [data.attributes.index(attribute) for attribute in labels.attributes]
+        self.attributes = labels.attributes
         order = RowOrder(labels.train, settings.batch, settings.seed)
         self.ahead = Ahead(lambda step: self.data.batch(order.at(step)))
         self.shown = labels.held_out[:SHEET_COLUMNS]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.build(settings, labels.values[labels.train])
+            self.targets = read_targets(data, labels, labels.train)
+            self.build(settings, self.targets)
 
     def build(self, settings: BiGANSettings, values: Tensor) -> None:
         """New networks; the equations are fitted to the labels (n, A) of the training images."""
@@ -101,13 +107,14 @@ class BiGANTraining(Trainer):
 
     def take_step(self) -> dict[str, float]:
         """See `Trainer.take_step`."""
-        images, values, _ = self.ahead.get(self.step)
-        images, values = images.to(self.device), values[:, self.columns].to(self.device)
+        images, values, factors = self.ahead.get(self.step)
+        values = to_targets(self.data, self.attributes, values, factors)
+        images, values = images.to(self.device), values.to(self.device)
         if self.settings.graph == "learned" and self.step == math.ceil(self.settings.search * self.steps):
             self.fix_edges()
         normal, spread = self.draw_noise(len(images))
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bf16):
-            losses = self.train_critic(images, normal, spread)
+            losses = self.train_critic(images, values, normal, spread)
             losses |= self.train_networks(images, values, normal, spread)
         self.update_average()
         return losses
@@ -118,12 +125,12 @@ class BiGANTraining(Trainer):
         numbers = torch.randn(2, n, self.settings.network.dim, generator=torch.Generator().manual_seed(seed))
         return numbers[0].to(self.device), numbers[1].to(self.device)
 
-    def train_critic(self, images: Tensor, normal: Tensor, spread: Tensor) -> dict[str, float]:
+    def train_critic(self, images: Tensor, values: Tensor, normal: Tensor, spread: Tensor) -> dict[str, float]:
         """A step of the critic."""
         with torch.no_grad():
             latent = self.network.scale(self.network.map(normal))
             generated = self.network.synthesis(latent)
-            encoded = self.sample_latents(images, spread)[0]
+            encoded = self.sample_latents(images, values, spread)[0]
         loss = critic_loss(self.d(generated, latent), self.d(images, encoded))
         self.d_adam.zero_grad()
         loss.backward()
@@ -135,13 +142,16 @@ class BiGANTraining(Trainer):
         self.d.requires_grad_(False)
         latent = self.network.scale(self.network.map(normal))
         generated = self.network.synthesis(latent)
-        encoded, mean = self.sample_latents(images, spread)
-        game = generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean()
+        encoded, mean, log_variance = self.sample_latents(images, values, spread)
+        game = self.settings.game * (generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean())
         terms = {
-            "labels": self.settings.labels * self.label_loss(mean, values),
-            "reconstruction": self.settings.reconstruction * (self.network.synthesis(encoded) - images).abs().mean(),
+            "labels": self.settings.labels * self.label_loss(mean, log_variance, values),
+            "reconstruction": self.reconstruction_loss(self.network.synthesis(encoded), images),
             "regression": self.settings.regression * (self.estimate(generated) - latent).square().mean(),
         }
+        if self.settings.consistency:
+            weight = self.settings.consistency * min(1.0, self.step / (RAMP * self.steps))
+            terms["consistency"] = weight * self.consistency_loss(encoded.detach(), values)
         if self.searching:
             done = self.step / (self.settings.search * self.steps)
             prices = self.settings.sparsity, self.settings.cycles
@@ -153,25 +163,68 @@ class BiGANTraining(Trainer):
         self.d.requires_grad_(True)
         return {"game": game.item(), **{name: term.item() for name, term in terms.items()}}
 
-    def sample_latents(self, images: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's latents (N, D) of images, scaled, with their spread, and the unscaled causes' means."""
-        mean, log_variance = self.network.recognition(images)
-        latent = mean.float() + (0.5 * log_variance.float()).exp() * spread
-        return self.network.scale(latent), self.network.split(mean.float())[0]
+    def sample_latents(self, images: Tensor, values: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The encoder's latents (N, D) of images, scaled, with their spread, and the unscaled causes' means and
+        log-variances (N, causes). Numbers are those of the labels (N, A), so that `rest` need not tell them."""
+        mean, log_variance = (part.float() for part in self.network.recognition(images))
+        latent = mean + (0.5 * log_variance).exp() * spread
+        equations = self.network.equations
+        if equations.places:
+            latent = equations.replace_numbers(latent, equations.numbers.standardise(values[:, equations.places]))
+        return self.network.scale(latent), self.network.split(mean)[0], self.network.split(log_variance)[0]
 
     def estimate(self, images: Tensor) -> Tensor:
         """The encoder's means (N, D) of images, scaled."""
         return self.network.scale(self.network.recognition(images)[0].float())
 
-    def label_loss(self, causes: Tensor, values: Tensor) -> Tensor:
-        """Cross-entropy of labels (N, A) under the causes (N, D) as logits, mean over the attributes."""
-        total = causes.new_zeros(())
-        for node, column in zip(self.network.equations.nodes, values.T, strict=True):
+    def reconstruction_loss(self, made: Tensor, images: Tensor) -> Tensor:
+        """Of reconstructions and images (N, C, H, W) in [-1, 1]; as shares of white for the cross-entropy."""
+        loss = self.settings.reconstruction * (made - images).abs().mean()
+        if not self.settings.entropy:
+            return loss
+        with torch.autocast(self.device.partition(":")[0], enabled=False):
+            shares, wanted = ((each.float().clamp(-1, 1) + 1) / 2 for each in (made, images))
+            return loss + self.settings.entropy * F.binary_cross_entropy(shares, wanted)
+
+    def consistency_loss(self, encoded: Tensor, values: Tensor) -> Tensor:
+        """How far the encoder reads other causes than those set, and another rest, in images of the encoder's latents
+        (N, D), scaled, of images with labels (N, A), after every attribute was exchanged with that of another image.
+
+        The encoder itself is not trained by it.
+        """
+        mixed, wanted = encoded.clone(), values.clone()
+        for place, node in enumerate(self.network.equations.nodes):
+            mixed[:, node] = encoded[:, node].roll(place + 1, dims=0)
+            wanted[:, place] = values[:, place].roll(place + 1)
+        recognition = self.network.recognition.requires_grad_(False)
+        mean = recognition(self.network.synthesis(mixed))[0].float()
+        recognition.requires_grad_(True)
+        (causes, rest), (_, had) = self.network.split(mean), self.network.split(mixed)
+        return self.label_loss(causes, None, wanted) + (rest - had).square().mean()
+
+    def label_loss(self, causes: Tensor, log_variance: Tensor | None, values: Tensor) -> Tensor:
+        """Cross-entropy of labels (N, A) under the causes (N, D) as logits, mean over the attributes.
+
+        Of numbers the squared error in deviations, times NUMBER, and for the spread alone, if it is given, the normal
+        density.
+        """
+        equations, total = self.network.equations, causes.new_zeros(())
+        if equations.places:
+            squares = (
+                equations.take_numbers(causes) - equations.numbers.standardise(values[:, equations.places])
+            ).square()
+            total = total + NUMBER * squares.mean(dim=0).sum()
+            if log_variance is not None:
+                spreads = equations.take_numbers(log_variance)
+                total = total + (squares.detach() * (-spreads).exp() + spreads).mean(dim=0).sum() / 2
+        for place, (node, column) in enumerate(zip(equations.nodes, values.T, strict=True)):
             part = causes[:, node]
+            if place in equations.places:
+                continue
             if part.shape[1] == 1:
                 total = total + F.binary_cross_entropy_with_logits(part[:, 0], column.float())
             else:
-                total = total + F.cross_entropy(part, column)
+                total = total + F.cross_entropy(part, column.long())
         return total / len(self.network.equations.nodes)
 
     @torch.no_grad()
@@ -180,6 +233,7 @@ class BiGANTraining(Trainer):
         edges = choose_edges(self.network.equations.strengths())
         for network in (self.network, self.average):
             network.equations.mask.copy_(edges)
+            set_noise(network.equations, self.targets.to(self.device))
 
     def update_average(self) -> None:
         """Move the average, faster at the beginning."""
@@ -191,7 +245,9 @@ class BiGANTraining(Trainer):
         images, network = self.data.images(self.shown).to(self.device), self.average
         latent = network.encode(images)
         first = network.equations.values(network.split(latent)[0])[:, 0]
-        changed = network.counterfactual(latent, {0: (first == 0).long()})
+        scale = network.config.scales[0] if network.config.scales else None
+        other = (first == 0).long() if scale is None else torch.where(first == 0, 0.9, 0.1)
+        changed = network.counterfactual(latent, {0: other})
         drawn = network.map(draw_normal(range(len(images)), self.settings.network.dim).to(self.device))
         rows = [images, *(network.synthesize(each) for each in (latent, changed, drawn))]
         pixels = ((torch.stack(rows).clamp(-1, 1) + 1) * 127.5).round().byte()

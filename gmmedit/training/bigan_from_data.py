@@ -1,9 +1,11 @@
 """`gmmedit train bigan`: settings sized to a data set, the graph, and the result's file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gmmedit.datasets import DataSet
@@ -14,13 +16,15 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
 from gmmedit.training.from_data import DataRequest, describe_training, open_data
 from gmmedit.training.held_out import measure_held_out
-from gmmedit.training.labelled import MEASURED, Labels, choose_labels
+from gmmedit.training.labelled import BATCH, MEASURED, Labels, choose_labels, spread, to_targets
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 
 IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
+OF_NUMBERS = {"critic_lr": 1e-4, "game": 0.1, "consistency": 1.0}  # where attributes are numbers
+OF_GREY = {"entropy": 20.0}  # by differences alone, the generator of digits becomes black and stays so
 Edges = Sequence[tuple[str, str]]
 
 
@@ -33,7 +37,7 @@ def train_bigan(
     data cannot be used, or the graph is of other attributes. Other errors as in `run_training`.
     """
     data = open_data(request)
-    labels = choose_labels(data, names)
+    labels = choose_labels(data, names, numbers=True)
     name, edges = read_graph(graph)
     settings = size_bigan(data, labels, request, name, find_edges(labels, edges), attention)
     training = BiGANTraining(settings, data, labels, execution.device, gains_from_bf16(execution.device))
@@ -61,10 +65,14 @@ def size_bigan(
         message = f"{data.name} has {len(labels.attributes)} attributes, at most {MOST_ATTRIBUTES} can be causes"
         raise InputError(message, hint="choose some with --attr")
     channels, size, _ = data.image_shape
-    widths = tuple(max(NARROWEST, min(WIDEST, 1024 // 2**i)) for i in range(2, size.bit_length()))
+    most = 1024 if channels > 1 else 512  # grey images have less to tell
+    widths = tuple(max(NARROWEST, min(WIDEST, most // 2**i)) for i in range(2, size.bit_length()))
     attributes = tuple((attribute.name, tuple(attribute.values)) for attribute in labels.attributes)
-    network = BiGANConfig(attributes, size, widths, REST, channels, attention)
-    return BiGANSettings(request.seed, network, data.fingerprint, request.images or IMAGES, graph, edges)
+    scales = tuple(attribute.scale for attribute in labels.attributes)
+    network = BiGANConfig(attributes, size, widths, REST, channels, attention, scales=scales if any(scales) else ())
+    settings = BiGANSettings(request.seed, network, data.fingerprint, request.images or IMAGES, graph, edges)
+    terms = (OF_GREY if channels == 1 else {}) | (OF_NUMBERS if network.scales else {})
+    return replace(settings, **terms)  # type: ignore[arg-type]
 
 
 def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
@@ -77,7 +85,7 @@ def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
 
 
 def measure(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, Any]:
-    """The edges, and the figures of `measure_held_out`."""
+    """The edges, the figures of `measure_held_out`, and of numbers those of `measure_numbers`."""
     device = next(network.parameters()).device
 
     def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,4 +94,22 @@ def measure(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, Any]:
 
     names = [attribute.name for attribute in labels.attributes]
     edges = [f"{names[cause]}->{names[effect]}" for cause, effect in network.equations.mask.nonzero().tolist()]
-    return measure_held_out(reconstruct, data, labels, MEASURED) | {"edges": edges}
+    figures = measure_held_out(reconstruct, data, labels, MEASURED) | {"edges": edges}
+    return figures | ({"held_out_off": measure_numbers(network, data, labels)} if network.config.scales else {})
+
+
+@torch.no_grad()
+def measure_numbers(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, float]:
+    """How far the encoder's numbers are off in held-out images, mean absolute error in their own units."""
+    rows, total = spread(labels.held_out, MEASURED), torch.zeros(len(labels.attributes))
+    device = next(network.parameters()).device
+    for first in range(0, len(rows), BATCH):
+        images, values, factors = data.batch(rows[first : first + BATCH])
+        causes, _ = network.split(network.encode(images.to(device)))
+        targets = to_targets(data, labels.attributes, values, factors)
+        total += (network.equations.targets(causes).cpu() - targets).abs().sum(dim=0)
+    return {
+        attribute.name: round((attribute.scale.high - attribute.scale.low) * share, 4)
+        for attribute, share in zip(labels.attributes, (total / max(1, len(rows))).tolist(), strict=True)
+        if attribute.scale
+    }

@@ -35,16 +35,21 @@ class Labels:
     held_out: np.ndarray
 
 
-def choose_labels(data: DataSet, names: Sequence[str]) -> Labels:
+def choose_labels(data: DataSet, names: Sequence[str], numbers: bool = False) -> Labels:
     """The named attributes, or all of few values; rows that lack one of their labels are left out.
 
+    numbers: whether measures are among those that are taken without being named, or just attributes of real values.
     InputError: an attribute that is unknown, that edits could not name, or with a single value; too few images of one.
     """
     known = [attribute.name for attribute in data.attributes]
     for name in names:
         if name not in known:
             raise InputError(f"{data.name} has no attribute {name!r}", hint=nearest(name, known))
-    chosen = [i for i, a in enumerate(data.attributes) if (a.name in names if names else len(a.values) <= MOST_VALUES)]
+    chosen = [
+        place
+        for place, each in enumerate(data.attributes)
+        if (each.name in names if names else len(each.values) <= MOST_VALUES and (numbers or each.scale is None))
+    ]
     if not chosen:
         hint = "give images with a table of labels, see docs/training.md"
         raise InputError(f"{data.name} has no attribute to train on", hint=hint)
@@ -57,6 +62,25 @@ def choose_labels(data: DataSet, names: Sequence[str]) -> Labels:
     labels = Labels(attributes, values, np.flatnonzero(labelled & ~held_out), np.flatnonzero(labelled & held_out))
     check_counts(data, labels)
     return labels
+
+
+def to_targets(data: DataSet, attributes: Sequence[Attribute], values: Tensor, factors: Tensor | None) -> Tensor:
+    """Labels (n, A) of all attributes of the data, and factors (n, F), as targets (n, a) float32 of some attributes.
+
+    They are indices of values; of numbers, the number in units of its range, in [0, 1].
+    """
+    columns = []
+    for attribute in attributes:
+        if attribute.scale is None or factors is None:
+            columns.append(values[:, data.attributes.index(attribute)].float())
+        else:
+            columns.append(attribute.scale.share(factors[:, (data.factors or ()).index(attribute.name)]).clamp(0, 1))
+    return torch.stack(columns, dim=1)
+
+
+def read_targets(data: DataSet, labels: Labels, rows: np.ndarray) -> Tensor:
+    """The targets (n, A) of rows, see `to_targets`."""
+    return to_targets(data, labels.attributes, data.labels(rows), data.true_factors(rows))
 
 
 def check_counts(data: DataSet, labels: Labels) -> None:

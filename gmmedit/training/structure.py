@@ -1,8 +1,10 @@
 """Fitting the structural equations of a BiGAN to labels: given edges, or edges that are learned beside the networks."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gmmedit.causal.orientation import descendants, is_acyclic
 from gmmedit.networks.structural import StructuralEquations
 
 RIDGE = 1e-5
@@ -11,7 +13,7 @@ FAINT = 0.1  # strength below which a learned edge is dropped; messages are -1 o
 
 def fit_equations(equations: StructuralEquations, values: Tensor) -> None:
     """Fit bias and weights of the mask's edges to labels (N, A), by maximum likelihood."""
-    parameters = [equations.weight, equations.bias]
+    parameters = list(equations.parameters())
     solver = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -21,6 +23,13 @@ def fit_equations(equations: StructuralEquations, values: Tensor) -> None:
         return value
 
     solver.step(loss)
+    set_noise(equations, values)
+
+
+def set_noise(equations: StructuralEquations, values: Tensor) -> None:
+    """Give the numbers' noise the quantiles of what the equations leave over in labels (N, A)."""
+    if equations.places:
+        equations.numbers.set_noise(equations.residuals(values).detach())
 
 
 def acyclicity(strengths: Tensor) -> Tensor:
@@ -42,22 +51,9 @@ def structure_loss(
 
 def choose_edges(strengths: Tensor, faint: float = FAINT) -> Tensor:
     """The edges (A, A) bool to keep: those that are not faint, without the faintest of every cycle."""
-    kept = torch.where(strengths > faint, strengths, 0.0).fill_diagonal_(0)
-    while has_cycle(kept > 0):
-        on_cycles = kept * reachable(kept > 0).T
-        weakest = torch.where(on_cycles > 0, on_cycles, torch.inf).argmin()
-        kept.view(-1)[weakest] = 0
-    return kept > 0
-
-
-def reachable(edges: Tensor) -> Tensor:
-    """Whether a path leads from the row's attribute to the column's, (A, A) bool."""
-    paths = edges.float()
-    for _ in range(len(edges)):
-        paths = ((paths + paths @ edges.float()) > 0).float()
-    return paths > 0
-
-
-def has_cycle(edges: Tensor) -> bool:
-    """Whether a path of the edges (A, A) leads back to where it began."""
-    return bool(reachable(edges).diagonal().any())
+    kept = torch.where(strengths > faint, strengths, 0.0).fill_diagonal_(0).cpu().numpy()
+    while not is_acyclic(kept > 0):
+        edges = [(int(cause), int(effect)) for cause, effect in np.argwhere(kept > 0)]
+        on_cycles = [(cause, effect) for cause, effect in edges if cause in descendants(kept > 0, [effect])]
+        kept[min(on_cycles, key=lambda edge: kept[edge])] = 0
+    return torch.from_numpy(kept > 0).to(strengths.device)

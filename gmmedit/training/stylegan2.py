@@ -103,6 +103,8 @@ class GANTraining(Trainer):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """See `Trainer.load_state`; the networks become those of the state's phase."""
+        if type(state["phase"]) is not int or not 0 <= state["phase"] < len(self.settings.phases):
+            raise ValueError(f"its phase {state['phase']!r} is not one of 0 to {len(self.settings.phases) - 1}")
         if state["phase"] != self.phase:
             self.build(state["phase"])
         super().load_state(state)
