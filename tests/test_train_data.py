@@ -192,8 +192,9 @@ def test_foreign_lines_of_a_log_are_skipped(tmp_path: Path) -> None:
     lines = [json.dumps(line) for line in (good, *others, good | {"images": 2})]
     log = tmp_path / "contrast.jsonl"
     log.write_text("\n".join(["nothing", "[1]", *lines]) + "\n")
-    assert read_history(log)["told"] == [0.5, 0.5]
-    assert read_history(tmp_path / "none.jsonl")["told"] == []
+    names = ("contrast", "entropy", "told")
+    assert read_history(log, names)["told"] == [0.5, 0.5]
+    assert read_history(tmp_path / "none.jsonl", names)["told"] == []
     settings = size_generator(datasets.load("shapes", 16), DataRequest("shapes"))
     training = GANTraining(settings, np.zeros((8, 16, 16, 3), np.uint8))
     log.rename(tmp_path / f"{training.name}.jsonl")
