@@ -217,6 +217,8 @@ def test_nothing_follows_along_edges_of_unknown_direction(own_run: Path, table: 
         (("--do", "smile", "--attr", "age"), ("cannot be combined with --attr",)),
         (("--do", "smile", "--target", "0.9"), ("cannot be combined with --target",)),
         (("--do", "smile:0.5"), ("no strength of its own", "--alpha")),
+        (("--do", "gender=1"), ("gender", "female")),
+        (("--do", "foo=1"), ("foo",)),
         (("--do", "smile", "--alpha", "-1"), ("no strength below 0",)),
         (("--do", "smile:x"), ("--do smile:x: an act has no strength", "--alpha")),
         (("--do", "=x"), ("--do '=x' cannot be parsed", "NAME[=VALUE], e.g. smile, hair_color=blond\n")),

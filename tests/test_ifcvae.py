@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,34 @@ def test_a_file_whose_shape_is_another_is_refused(change: dict[str, object], tmp
     config, tensors = read_weights(tmp_path / "model.safetensors", "ifcvae-gan")
     write_weights(tmp_path / "other.safetensors", tensors, "ifcvae-gan", config | change)
     with pytest.raises(InputError, match="weights and configuration do not match"):
+        read_ifcvae(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("alignment.factor", lambda old: 0 * old, "positive diagonal"),
+        ("alignment.factor", lambda old: old + 1, "lower triangular"),
+        ("alignment.scales", lambda old: -old, "positive definite"),
+        ("alignment.scales", lambda old: 0 * old, "positive definite"),
+        ("alignment.scales", lambda old: old + torch.ones_like(old).triu(1), "symmetric"),
+        ("alignment.scales", lambda old: torch.nan * old, "alignment|converge|finite"),
+        ("rates", lambda old: 0 * old, "no probabilities"),
+        ("rates", lambda old: torch.ones_like(old), "no probabilities"),
+    ],
+)
+def test_a_file_that_no_training_writes_is_refused(
+    name: str, change: Callable[[torch.Tensor], torch.Tensor], says: str, tmp_path: Path
+) -> None:
+    from gmmedit.networks.weights import read_weights, write_weights
+
+    write_network(tmp_path / "model.safetensors")
+    config, tensors = read_weights(tmp_path / "model.safetensors", "ifcvae-gan")
+    whole = tensors | {"alignment.factor": tensors["alignment.factor"].double()}
+    write_weights(tmp_path / "whole.safetensors", whole, "ifcvae-gan", config)
+    assert read_ifcvae(tmp_path / "whole.safetensors").alignment.factor.dtype == torch.float32
+    write_weights(tmp_path / "other.safetensors", tensors | {name: change(tensors[name])}, "ifcvae-gan", config)
+    with pytest.raises(InputError, match=says):
         read_ifcvae(tmp_path / "other.safetensors")
 
 

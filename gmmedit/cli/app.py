@@ -40,6 +40,7 @@ from gmmedit.cli.options import (
 from gmmedit.cli.output import open_execution, print_written
 from gmmedit.cli.serve import serve
 from gmmedit.cli.train import train
+from gmmedit.errors import InputError
 
 
 def print_version(requested: bool) -> None:
@@ -127,6 +128,8 @@ def label(
     from gmmedit.cli.tables import show_labels
     from gmmedit.stages import label as stage
 
+    if from_images and inverted:
+        raise InputError("--from-images cannot be combined with --inverted", hint="a table labels the photographs")
     resolved = settings.load(config, label={"classifier": classifier, "precision": precision})
     with open_execution(run, device, batch, force, restart, quiet, trust, wide=True) as execution:
         path = stage.run(run, resolved.label, execution, from_images, inverted)

@@ -61,6 +61,8 @@ def evaluate(
 
     if inverted and editors:
         raise InputError("--editors cannot be combined with --inverted", hint="edits are those of edit --inverted")
+    if inverted and mode == "do":
+        raise InputError("--mode do cannot be combined with --inverted", hint="gmmedit edit --inverted --do NAME")
     chosen = {"editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen |= {"precision": precision, "mode": mode} | ({} if inverted else {"n": n})
     resolved = settings.load(config, evaluate=chosen)

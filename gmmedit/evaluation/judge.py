@@ -114,7 +114,9 @@ def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
                          hint="--classifier names a network with the same attributes")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
-        raise InputError(f"classifier {name} has other attributes than {labels.path}", hint="--classifier NAME")
+        found, wanted = (", ".join(attribute for attribute, _ in part) for part in (ours, labels.attributes))
+        message = f"classifier {name} has other attributes or values than {labels.path}: {found}, not {wanted}"
+        raise InputError(message, hint="--classifier names a network of the same attributes, values and order")
     record = labels.spec.classifier
     labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # whatever its path
     if labelling:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 ROUNDS = 3  # over several attributes
+LEAST = 1e-6  # least eigenvalue of a matrix that can be inverted, as a share of its largest
 
 
 class Alignment(nn.Module):
@@ -48,3 +49,14 @@ class Alignment(nn.Module):
             first, second = v @ self.scales[step, 0], v @ self.scales[step, 1]  # in half precision within an autocast
             v = self.shift(step, value) + first + value[:, None] * (second - first)
         return self.centre + v
+
+
+def check_alignment(factor: Tensor, scales: Tensor) -> None:
+    """ValueError: factor (nz, nz) or scales (steps, 2, nz, nz) cannot be those of an alignment, whatever its sizes."""
+    diagonal = factor.diagonal()
+    if not torch.equal(factor, factor.tril()) or not (diagonal > LEAST * diagonal.max()).all():
+        raise ValueError("alignment.factor is not lower triangular with a positive diagonal")
+    values = torch.linalg.eigvalsh(scales.double())
+    alike = torch.allclose(scales, scales.mT, atol=LEAST * float(scales.abs().max()), rtol=1e-3)
+    if not alike or not (values[..., 0] > LEAST * values[..., -1]).all():
+        raise ValueError("alignment.scales are not symmetric and positive definite")

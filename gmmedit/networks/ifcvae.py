@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.networks import weights
-from gmmedit.networks.alignment import Alignment
+from gmmedit.networks.alignment import Alignment, check_alignment
 from gmmedit.networks.layers import ResidualBlock, convolution
 
 KEY = "ifcvae-gan"
 MOST_ATTRIBUTES = 8  # their joint rates are stored
 MOST_WIDTHS = 7
 FINE = 8  # channels at full size, whose convolution leaves no grid of the doubling
+SUM = 1e-3  # by which rates may differ from 1 in sum
 LIMIT = 8.0  # of the logarithm of z's variance: it stays finite early in the training
 
 
@@ -140,7 +141,17 @@ def save_ifcvae(network: IFcVAE, path: Path, training: Mapping[str, Any] | None 
 
 def read_ifcvae(path: Path) -> IFcVAE:
     """The networks in a file of `save_ifcvae`, on the CPU, frozen. InputError: damaged, or another kind of file."""
-    return weights.read_network(path, KEY, lambda config, _, fingerprint: IFcVAE(parse_config(config), fingerprint))
+
+    def restore(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = {name: tensor.float() for name, tensor in tensors.items()}
+        check_alignment(found["alignment.factor"], found["alignment.scales"])
+        if (found["rates"] < 0).any() or abs(float(found["rates"].sum()) - 1) > SUM:
+            raise ValueError("rates are no probabilities")
+        return found
+
+    return weights.read_network(
+        path, KEY, lambda config, _, fingerprint: IFcVAE(parse_config(config), fingerprint), restore
+    )
 
 
 def parse_config(settings: Mapping[str, Any]) -> IFcVAEConfig:

@@ -15,6 +15,7 @@ from gmmedit.networks.saae_parts import DECODERS, ContentEncoder, Critic, SAAECo
 KEY = "saae"
 MOST = 4096  # of any size in a file
 TEMPLATE_LEVELS = 127.5
+LEAST_SPREAD = 5e-7  # of styles around their groups; trainings keep it above
 STYLE = "style"  # the attribute that its classifier labels, so that content cannot be called so
 
 
@@ -79,7 +80,7 @@ def check_spreads(tensors: Mapping[str, Tensor]) -> None:
     negative = [name for name, tensor in tensors.items() if name.endswith("running_var") and (tensor < 0).any()]
     if negative:
         raise ValueError(f"{negative[0]} is negative")
-    if (tensors["spread"] <= 0).any():
+    if not (tensors["spread"] > LEAST_SPREAD).all():
         raise ValueError("spread is not positive")
 
 

@@ -22,7 +22,12 @@ ROWS, COLUMNS = 4, 12  # of the sheet, at most
 PAIRS = 3  # samples of each category on the sheet of strips
 ARRIVED = ("flips@1", "label_flips@1")  # columns of the table before the agreement of the classifiers
 OTHERS = ("kept@1", "identity@1", "precision@1", "picture@1")  # and after it
-ROWS_OF = {"index": "rows {} of samples.h5", "seeds": "seeds {}", "latents": "rows {} of the latents"}
+ROWS_OF = {
+    "index": "rows {} of samples.h5",
+    "seeds": "seeds {}",
+    "latents": "rows {} of the latents",
+    "inverted": "photographs {} of inversions.h5",
+}
 MEANINGS = [
     "flips, label flips: share of the edits that reach the value, by the evaluation classifier and by the labelling "
     "one; agreement: share of the unedited samples to which the two give the same value",
