@@ -310,8 +310,10 @@ def test_acts_on_numbers_are_parsed() -> None:
     assert (act.attribute, act.value, act.strength) == ("size", "3.5", None) and act.category(attributes) == 4
     assert Aim.parse("size=2..4", attributes, "--do").category(attributes) == 4
     assert Aim.parse("size=0.6", attributes).strength == 0.6  # of --attr, a strength
+    with pytest.raises(InputError, match="digit has no value '0.5'"):
+        Aim.parse("digit=0.5", attributes, "--do").category(attributes)
     with pytest.raises(InputError, match="no strength"):
-        Aim.parse("digit=0.5", attributes, "--do")
+        Aim.parse("digit=2:0.5", attributes, "--do")
 
 
 def test_attributes_without_numbers_are_as_before() -> None:
