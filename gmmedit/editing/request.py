@@ -57,10 +57,9 @@ class Aim:
         if strength is None and value is not None and is_number(value) and not named:
             value, strength = None, value
         if strength is not None and option == "--do":
-            if match[2] is None:
-                raise InputError(
-                    f"--do {text}: an act has no strength of its own", hint="--alpha scales the whole edit"
-                )
+            if match[3] is not None:
+                message = f"--do {text}: an act has no strength of its own"
+                raise InputError(message, hint="--alpha scales the whole edit")
             value, strength = match[2], None  # which `category` refuses, as it is no value of the attribute
         parsed = None if strength is None else parse_strength(strength, f"{option} {text}")
         return cls(name.strip(), value and value.strip(), parsed)
