@@ -316,6 +316,13 @@ def test_acts_on_numbers_are_parsed() -> None:
         Aim.parse("digit=2:0.5", attributes, "--do")
 
 
+def test_only_names_of_classes_are_classes() -> None:
+    assert class_of(("-1.5..2", "2..1e+05", "1e+05..2e+05"), 3.0) == 1
+    assert class_of(("0.01..0.2", "0.2..3"), 0.1) == 0
+    for names in ((), ("1..e", "e..2"), ("1..-", "-..2"), ("yes", "no"), ("1..2", "no"), ("1", "2")):
+        assert class_of(names, 1.0) is None
+
+
 def test_attributes_without_numbers_are_as_before() -> None:
     config = BiGANConfig((("smile", ("no", "yes")),), 16, (16, 16, 16), 4)
     names = [name for name, _ in BiGAN(config).state_dict().items()]

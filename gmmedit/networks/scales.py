@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"  # as "%.4g" writes it
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -49,10 +51,10 @@ def class_of(names: Sequence[str], number: float) -> int | None:
 
     None: they are not the names of classes.
     """
-    ends = [re.fullmatch(r"(-?[\d.e+-]+?)\.\.(-?[\d.e+-]+)", name) for name in names]
+    ends = [re.fullmatch(rf"{NUMBER}\.\.({NUMBER})", name) for name in names]
     if not names or not all(ends):
         return None
-    return sum(number > float(match.group(2)) for match in ends[:-1] if match)
+    return sum(number > float(match.group(1)) for match in ends[:-1] if match)
 
 
 def parse_scale(settings: Mapping[str, Any]) -> Scale:
