@@ -16,7 +16,8 @@ from gmmedit.datasets.array_files import HELD, check_stored, open_arrays, readin
 from gmmedit.datasets.base import Changes, DataSet, Rows
 from gmmedit.datasets.checks import change_labels, digest
 from gmmedit.datasets.resized import fit
-from gmmedit.datasets.table_columns import Column, parse_measures, parse_numbers, stack_measures
+from gmmedit.datasets.table_columns import Column, parse_measures, parse_numbers
+from gmmedit.datasets.with_columns import ColumnDataSet
 from gmmedit.errors import InputError
 
 IMAGES = ("images", "imgs", "x", "X", "data", "x_train")
@@ -64,7 +65,7 @@ KEYS = {"dsprites": ("imgs", "latents_values"), "shapes3d": ("images", "labels")
         "mpi3d-complex": ("images",)}  # fmt: skip
 
 
-class Arrays(DataSet):
+class Arrays(ColumnDataSet):
     """Images of an array (n, H, W) or (n, H, W, C) that may be on disk, uint8; columns are its labels."""
 
     def __init__(self, images: Any, columns: list[Column], name: str, scale: float = 255) -> None:
@@ -72,26 +73,14 @@ class Arrays(DataSet):
         self.pixels, self.name, self.scale = images, name, scale
         height, width, channels = (*images.shape[1:], 1)[:3]
         self.image_shape = (channels, height, width)
-        self.attributes = tuple(column.attribute for column in columns)
-        stacked = [column.values for column in columns] or [np.empty((len(images), 0), np.int64)]
-        self.values = torch.from_numpy(np.stack(stacked, 1) if columns else stacked[0])
-        self.factors, numbers = stack_measures(columns)
-        self.numbers = torch.from_numpy(numbers)
+        self.set_columns(columns, len(images))
         probes = min(PROBED, HELD // math.prod(images.shape[1:]))
         probed = np.unique(np.linspace(0, len(images) - 1, probes).astype(int))
-        measured = (numbers,) if self.factors else ()
-        self.fingerprint = digest(name, images.shape, self.values.numpy(), np.asarray(images[probed]), *measured)
+        stored = np.asarray(images[probed])
+        self.fingerprint = digest(name, images.shape, self.values.numpy(), stored, *self.measures)
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    def labels(self, rows: Rows | None = None) -> Tensor:
-        """See `DataSet.labels`."""
-        return self.values if rows is None else self.values[torch.as_tensor(rows)]
-
-    def true_factors(self, rows: Rows) -> Tensor | None:
-        """See `DataSet.true_factors`: the measures."""
-        return self.numbers[torch.as_tensor(rows)] if self.factors else None
 
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`."""

@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from gmmedit.classifiers.table_files import FILE, Sheet, read_table
-from gmmedit.datasets.base import Batch, DataSet, Rows
+from gmmedit.datasets.base import Batch, Rows
 from gmmedit.datasets.checks import digest
 from gmmedit.datasets.resized import resize_square
-from gmmedit.datasets.table_columns import Column, read_columns, stack_measures
+from gmmedit.datasets.table_columns import Column, read_columns
+from gmmedit.datasets.with_columns import ColumnDataSet
 from gmmedit.errors import InputError, RunError
 from gmmedit.runtime.image_files import open_image
 
@@ -32,7 +33,7 @@ MOST_PIXELS = 1 << 24  # of an image as floats; larger ones are shrunk by a whol
 HINT = "put a table labels.csv beside the images, with a column `file` and one for each attribute"
 
 
-class Folder(DataSet):
+class Folder(ColumnDataSet):
     """Images of a folder, those that the table lists if there is one, in the order of the table or of their names."""
 
     def __init__(self, files: Sequence[Path], columns: Sequence[Column], name: str, size: int | None) -> None:
@@ -40,17 +41,13 @@ class Folder(DataSet):
         if len(files) < LEAST:
             raise InputError(f"{name} has {len(files)} images, at least {LEAST} are needed", hint=HINT)
         self.name, self.files, self.size = name, list(files), size
-        self.attributes = tuple(column.attribute for column in columns)
-        values = [column.values for column in columns]
-        self.values = torch.from_numpy(np.stack(values, axis=1) if values else np.empty((len(files), 0), np.int64))
-        self.factors, numbers = stack_measures(columns)
-        self.numbers = torch.from_numpy(numbers)
+        self.set_columns(columns, len(files))
         self.apart = np.isin(np.arange(len(self)), self.held_out())
         self.broken: dict[int, str] = {}
         self.image_shape = self.probe()
         listed = [(file.name, file.stat().st_size) for file in self.files]
-        measured = (numbers,) if self.factors else ()
-        self.fingerprint = digest(listed, size, self.values.numpy(), [a.name for a in self.attributes], *measured)
+        names = [attribute.name for attribute in self.attributes]
+        self.fingerprint = digest(listed, size, self.values.numpy(), names, *self.measures)
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -61,17 +58,9 @@ class Folder(DataSet):
     def __len__(self) -> int:
         return len(self.files)
 
-    def labels(self, rows: Rows | None = None) -> Tensor:
-        """See `DataSet.labels`."""
-        return self.values if rows is None else self.values[torch.as_tensor(rows)]
-
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`. RunError: more than a tenth of the files, and more than ten, cannot be read."""
         return torch.stack([self.read_row(int(row))[1] for row in rows])
-
-    def true_factors(self, rows: Rows) -> Tensor | None:
-        """See `DataSet.true_factors`: the measures, NaN where not known."""
-        return self.numbers[torch.as_tensor(rows)] if self.factors else None
 
     def batch(self, rows: Rows) -> Batch:
         """See `DataSet.batch`: labels are those of the images, also where one stands in for an unreadable one."""

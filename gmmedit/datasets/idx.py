@@ -17,7 +17,8 @@ from gmmedit.classifiers.table_files import INDEX, read_table
 from gmmedit.datasets.base import DataSet, Rows
 from gmmedit.datasets.checks import digest
 from gmmedit.datasets.resized import fit
-from gmmedit.datasets.table_columns import Column, parse_measures, stack_measures
+from gmmedit.datasets.table_columns import Column, parse_measures
+from gmmedit.datasets.with_columns import ColumnDataSet
 from gmmedit.errors import InputError
 from gmmedit.runtime.regular_files import check_regular
 
@@ -37,7 +38,7 @@ class Part:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-class Idx(DataSet):
+class Idx(ColumnDataSet):
     """Grey images of one attribute, and measures. The test part, if there is one, comes last and is held out."""
 
     def __init__(self, parts: list[Part], name: str, attribute: Attribute) -> None:
@@ -49,29 +50,18 @@ class Idx(DataSet):
             message = f"{name} has the label {labels.max()}, its values are {len(attribute.values)}"
             raise InputError(message, hint=HINT)
         columns = [Column(attribute, labels), *read_measures(parts, attribute.name)]
-        self.name, self.attributes = name, tuple(column.attribute for column in columns)
-        self.pixels = np.concatenate([part.images for part in parts])
-        self.values = torch.from_numpy(np.stack([column.values for column in columns], 1))
-        self.factors, numbers = stack_measures(columns)
-        self.numbers = torch.from_numpy(numbers)
+        self.name, self.pixels = name, np.concatenate([part.images for part in parts])
+        self.set_columns(columns, len(self.pixels))
         self.tested = len(parts[1].images) if len(parts) > 1 else 0
         self.image_shape = (1, *self.pixels.shape[1:])
-        self.fingerprint = digest(self.pixels, self.values.numpy(), *((numbers,) if self.factors else ()))
+        self.fingerprint = digest(self.pixels, self.values.numpy(), *self.measures)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def labels(self, rows: Rows | None = None) -> Tensor:
-        """See `DataSet.labels`."""
-        return self.values if rows is None else self.values[torch.as_tensor(rows)]
-
     def images(self, rows: Rows) -> Tensor:
         """See `DataSet.images`."""
         return torch.from_numpy(self.pixels[np.asarray(rows)])[:, None].float() / 127.5 - 1
-
-    def true_factors(self, rows: Rows) -> Tensor | None:
-        """See `DataSet.true_factors`: the measures."""
-        return self.numbers[torch.as_tensor(rows)] if self.factors else None
 
     def held_out(self) -> np.ndarray:
         """See `DataSet.held_out`."""
