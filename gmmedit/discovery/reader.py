@@ -102,14 +102,14 @@ def share_codes(maps: Tensor, share: float) -> tuple[tuple[int, ...], ...]:
     to be compared. share 1: every direction has a code of its own.
     """
     groups = [[number] for number in range(len(maps))]
-    alike = torch.corrcoef(maps.double()).nan_to_num(0.0)
+    alike = torch.corrcoef(maps.double()).nan_to_num(0.0).numpy()  # of groups: of their least alike members
     while share < 1 and len(groups) > 2:
-        pairs = [(i, j) for j in range(len(groups)) for i in range(j)]
-        likeness = [float(alike[groups[i]][:, groups[j]].min()) for i, j in pairs]
-        best = int(np.argmax(likeness))
-        if likeness[best] < share:
+        earlier = np.tri(len(groups), k=-1, dtype=bool)  # each pair once
+        j, i = np.unravel_index(np.where(earlier, alike, -np.inf).argmax(), alike.shape)
+        if alike[j, i] < share:
             break
-        i, j = pairs[best]
+        alike[i] = alike[:, i] = np.minimum(alike[i], alike[j])
+        alike = np.delete(np.delete(alike, j, 0), j, 1)
         groups[i] += groups.pop(j)
     return tuple(tuple(sorted(group)) for group in groups)
 
