@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.causal.model import Acts, CausalModel
+from gmmedit.editing.pasting import PastedColumn
 from gmmedit.editing.request import Aim, Attributes, Request
 from gmmedit.editing.rows import render_rows
 from gmmedit.editing.session import EditSession
@@ -19,6 +21,8 @@ from gmmedit.editors.mixture import MixtureEditor
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graphs import AttributeGraph, read_graph
+
+A = TypeVar("A")  # an act: a value, or a number
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,25 @@ def acts_of(request: Request, graph: AttributeGraph) -> list[Acts]:
         category = aim.category(graph.attributes)
         node = int(np.searchsorted(ends, category, "right"))
         acts.append({node: category - int(ends[node]) + len(graph.attributes[node][1])})
+    return share_out(request, acts)
+
+
+def share_out(request: Request, acts: Sequence[Mapping[int, A]]) -> list[Mapping[int, A]]:
+    """Acts, one for each aim, by column of the result: all at once, or with `each` one after the other."""
     if request.each:
         return list(acts)
-    together = {node: value for act in acts for node, value in act.items()}
-    return [together] * len(request.alphas)
+    return [{node: value for act in acts for node, value in act.items()}] * len(request.alphas)
+
+
+def alphas_of(request: Request) -> list[float]:
+    """The strength of each column of a do-edit."""
+    return [1.0] * len(request.alphas) if request.each else list(request.alphas)
+
+
+def aim_columns(request: Request, goals: Sequence[Sequence[int]], n: int) -> tuple[list[Tensor], list[PastedColumn]]:
+    """For n images the strengths (n,) of each column, and with them the categories that it sets."""
+    scales = [torch.full((n,), alpha) for alpha in alphas_of(request)]
+    return scales, [(scale, [(goal, scale) for goal in own]) for scale, own in zip(scales, goals, strict=True)]
 
 
 def open_causes(run_folder: RunFolder, attributes: Sequence[tuple[str, Sequence[str]]]) -> Causes:
@@ -106,25 +125,19 @@ def edit_rows(
     before = session.generate(latent)
     labels = before[1] if photographs is None else session.label(photographs)
     values = values_of(torch.from_numpy(labels), session.model.layout)
-    alphas = [1.0] * len(request.alphas) if request.each else list(request.alphas)
-    model, seed = causes.graph.model, session.settings.seed
-    targets = np.stack([
-        model.counterfactual(values, acts, images, seed) for acts in acts_of(request, causes.graph)
-    ])  # fmt: skip
+    model, seed, columns = causes.graph.model, session.settings.seed, acts_of(request, causes.graph)
+    targets = np.stack([model.counterfactual(values, acts, images, seed) for acts in columns])
     editors = [session.make_editor([image]) for image in images]
     moved = [
         torch.cat([
             move_to(session, editors[row], latent[row : row + 1], values[row], goals[row], alpha)
             for row in range(len(latent))
         ])
-        for goals, alpha in zip(targets, alphas, strict=True)
+        for goals, alpha in zip(targets, alphas_of(request), strict=True)
     ]  # fmt: skip
-    scales = [torch.full((len(latent),), alpha) for alpha in alphas]
-    columns = [
-        (scale, [(category_of(causes.graph, node, value), scale) for node, value in acts.items()])
-        for scale, acts in zip(scales, acts_of(request, causes.graph), strict=True)
-    ]
-    return render_rows(session, latent, before, moved, scales, columns, photographs) | {"targets": targets}
+    aims = [[category_of(causes.graph, node, value) for node, value in acts.items()] for acts in columns]
+    shown = render_rows(session, latent, before, moved, *aim_columns(request, aims, len(latent)), photographs)
+    return shown | {"targets": targets}
 
 
 def category_of(graph: AttributeGraph, node: int, value: int) -> int:
@@ -148,8 +161,7 @@ def move_together(
     A strength between 0 and 1 is a place on the way, as in `EditSession.move`.
     """
     x = session.chart.to_x(latent)
-    share = editor.joint_shares(x, goals, torch.full((len(x),), alpha))
-    return session.chart.carry(latent, x + share[:, None, None] * editor.joint_offset(x, goals))
+    return session.chart.carry(latent, editor.edit_together(x, goals, torch.full((len(x),), alpha)))
 
 
 def predict_goals(

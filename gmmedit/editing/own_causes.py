@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.artifacts import RunSpec
+from gmmedit.editing.do import aim_columns, alphas_of, share_out
 from gmmedit.editing.request import Attributes, Request
 from gmmedit.editing.rows import render_rows
 from gmmedit.editing.session import EditSession
@@ -24,7 +25,7 @@ class OwnCauses:
     """The acts of each column, by place among the generator's causes; attributes: of the run, all among the causes."""
 
     attributes: Attributes
-    acts: tuple[dict[int, Act], ...]
+    acts: tuple[Mapping[int, Act], ...]
     names: tuple[str, ...]  # of the causes
     effects: tuple[tuple[str, ...], ...]  # of each column
 
@@ -43,21 +44,17 @@ class OwnCauses:
     ) -> dict[str, np.ndarray]:  # fmt: skip
         """See `do.edit_rows`: latents (N, 1, D) of W, moved by alpha of the way to the counterfactual."""
         before = session.generate(latent)
-        alphas = [1.0] * len(request.alphas) if request.each else list(request.alphas)
         ends = [
             torch.cat([self.solve(session, row[:, 0], acts) for row in latent.split(1)])[:, None] for acts in self.acts
         ]
-        moved = [latent + alpha * (end - latent) for alpha, end in zip(alphas, ends, strict=True)]
+        moved = [latent + alpha * (end - latent) for alpha, end in zip(alphas_of(request), ends, strict=True)]
         chosen = [self.names.index(name) for name, _ in self.attributes]
         targets = np.stack([self.classify(session, end[:, 0])[:, chosen] for end in ends])
-        scales = [torch.full((len(latent),), alpha) for alpha in alphas]
-        columns = [
-            (scale, [(self.category_of(session, place, act), scale) for place, act in acts.items()])
-            for scale, acts in zip(scales, self.acts, strict=True)
-        ]
-        return render_rows(session, latent, before, moved, scales, columns, photographs) | {"targets": targets}
+        aims = [[self.category_of(session, place, act) for place, act in acts.items()] for acts in self.acts]
+        shown = render_rows(session, latent, before, moved, *aim_columns(request, aims, len(latent)), photographs)
+        return shown | {"targets": targets}
 
-    def solve(self, session: EditSession, w: Tensor, acts: dict[int, Act]) -> Tensor:
+    def solve(self, session: EditSession, w: Tensor, acts: Mapping[int, Act]) -> Tensor:
         """The counterfactual (1, D) of one latent (1, D)."""
         generator = session.renderer.generator
         w = w.to(generator.device)
@@ -88,10 +85,9 @@ def find_own_causes(session: EditSession, request: Request, attributes: Attribut
         return None
     if session.space != "w":
         raise InputError("the generator's causes are in W, the fit is not", hint="gmmedit fit-single --space w --force")
-    places = [find_place(generator, aim.attribute, gan) for aim in request.aims]
-    acts = [{place: parse_act(generator, place, aim.value)} for place, aim in zip(places, request.aims, strict=True)]
-    if not request.each:
-        acts = [{place: value for act in acts for place, value in act.items()}] * len(request.alphas)
+    places = [find_place(generator, aim.attribute, gan, aim.attribute) for aim in request.aims]
+    single = [{place: parse_act(generator, place, aim.value)} for place, aim in zip(places, request.aims, strict=True)]
+    acts = share_out(request, single)
     names = tuple(known)
     effects = tuple(tuple(names[place] for place in generator.follow(list(act))) for act in acts)
     return OwnCauses(attributes, tuple(acts), names, effects)

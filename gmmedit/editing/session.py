@@ -85,9 +85,7 @@ class EditSession:
         x, first = self.chart.to_x(latent), moves[0][1]
         alike = all(torch.equal(strength, first) for _, strength in moves) and bool((first >= 0).all())
         if self.optimisation is not None and len(moves) > 1 and alike:
-            goals = [category for category, _ in moves]
-            share = editor.joint_shares(x, goals, first)
-            x = x + share[:, None, None] * editor.joint_offset(x, goals)
+            x = editor.edit_together(x, [category for category, _ in moves], first)
         else:
             for category, strength in moves:
                 x = editor.edit(x, category, strength)

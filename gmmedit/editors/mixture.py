@@ -62,6 +62,11 @@ class MixtureEditor(Editor):
             self.known[key] = self.find_path(x, categories, away)
         return torch.where(between, find_shares(self.known[key], strength), strength)
 
+    def edit_together(self, x: Tensor, categories: Sequence[int], strength: Tensor) -> Tensor:
+        """x (N, L, D) moved with strengths (N,) >= 0 towards all categories, of different attributes, by one price."""
+        share = self.joint_shares(x, categories, strength)
+        return x + share[:, None, None] * self.joint_offset(x, categories)
+
     @torch.no_grad()
     def find_path(self, x: Tensor, categories: Sequence[int], away: bool) -> Tensor:
         """The strengths (P, N) at which places on the way of `joint_offset` are reached, see `measure_path`."""

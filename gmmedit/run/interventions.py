@@ -19,15 +19,12 @@ def find_acts(generator: Generator, do: Sequence[str], gan: str) -> dict[int, Ac
 
     InputError: the generator has no such attribute or value, or a number is out of its range.
     """
-    names: list[str] = [name for name, _ in generator.causes]
     found: dict[int, Act] = {}
-    if do and not names:
+    if do and not generator.causes:
         raise InputError(f"the latents of {gan} hold no causes", hint="omit --do; gmmedit train bigan")
     for text in do:
         name, _, value = text.partition("=")
-        if name not in names:
-            raise InputError(f"--do {text!r}: {gan} has no attribute {name!r}", hint=nearest(name, names))
-        place = names.index(name)
+        place = find_place(generator, name, gan, repr(text))
         if place in found:
             raise InputError(f"--do {text!r}: {name} is set twice", hint="one value for each attribute")
         found[place] = parse_act(generator, place, value)
@@ -89,11 +86,14 @@ def describe_reading(generator: Generator, acts: Mapping[int, Act], gan: str, im
     return lines
 
 
-def find_place(generator: Generator, name: str, gan: str) -> int:
-    """The place of an attribute among the generator's causes. InputError: it has none of that name."""
+def find_place(generator: Generator, name: str, gan: str, text: str) -> int:
+    """The place of an attribute among the generator's causes. InputError: it has none of that name.
+
+    text: of the act, for errors.
+    """
     names = [each for each, _ in generator.causes]
     if name not in names:
-        raise InputError(f"--do {name}: {gan} has no attribute {name!r}", hint=nearest(name, names))
+        raise InputError(f"--do {text}: {gan} has no attribute {name!r}", hint=nearest(name, names))
     return names.index(name)
 
 

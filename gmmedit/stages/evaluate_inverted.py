@@ -109,7 +109,9 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution, most: in
         if not artifacts.is_up_to_date(path, spec, execution):
             scoring = Scoring(session, open_judge(run_folder, evaluators, settings, session), layout_of(mixture))
             notes = [*session.notes, *scoring.judge.notes, *describe_unlike(inversions, index)]
-            write_scores(path, spec, scoring, inversions["images"][index], session.to_layers(latents), notes)
+            write_scores(
+                path, spec, scoring, inversions.rows("images", 0, len(index)), session.to_layers(latents), notes
+            )
     write_inverted_figures(path)
     return path
 
