@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,13 +245,18 @@ def test_a_missing_graph_and_one_of_other_attributes(own_run: Path, tmp_path: Pa
     check(gmmedit("edit", "--run", own_run, "--do", "smile", "--polish", 0), "another")
 
 
+def small_graph(folder: Path, table: str) -> tuple[Path, artifacts.RunSpec, dict[str, Any], dict[str, np.ndarray]]:
+    """The graph.h5 of a table, and its specification, attributes and datasets."""
+    path = folder / "graph.h5"
+    (folder / "labels.csv").write_text(table)
+    done("graph", "--run", folder, "--table", folder / "labels.csv", "--halves", 0, "--quiet")
+    with artifacts.open(path) as graph:
+        return path, graph.spec, graph.attrs, {name: graph[name] for name in graph.names}
+
+
 @pytest.mark.parametrize("damage", ["shape", "cycle", "itself", "one way", "mechanism"])
 def test_a_damaged_graph_is_told(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "graph.h5"
-    (tmp_path / "labels.csv").write_text("a,b,c\n" + "0,1,0\n1,0,1\n1,1,0\n0,0,1\n" * 40)
-    done("graph", "--run", tmp_path, "--table", tmp_path / "labels.csv", "--halves", 0, "--quiet")
-    with artifacts.open(path) as old:
-        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    path, spec, attrs, arrays = small_graph(tmp_path, "a,b,c\n" + "0,1,0\n1,0,1\n1,1,0\n0,0,1\n" * 40)
     marks = np.zeros((3, 3), np.uint8)
     marks[{"cycle": ([0, 1, 2], [1, 2, 0]), "itself": ([1], [1])}.get(damage, ([0], [0]))] = DIRECTED
     marks[0, 0] = 0
@@ -275,11 +281,7 @@ def test_a_damaged_graph_is_told(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("forms", [3, None, {"a": 1}])
 def test_wrong_forms_of_mechanisms_are_not_told(tmp_path: Path, forms: object) -> None:
-    path = tmp_path / "graph.h5"
-    (tmp_path / "labels.csv").write_text("a,b\n" + "0,1\n1,0\n1,1\n0,0\n" * 40)
-    done("graph", "--run", tmp_path, "--table", tmp_path / "labels.csv", "--halves", 0, "--quiet")
-    with artifacts.open(path) as old:
-        spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
+    path, spec, attrs, arrays = small_graph(tmp_path, "a,b\n" + "0,1\n1,0\n1,1\n0,0\n" * 40)
     artifacts.write_whole(path, spec, arrays, attrs | {"forms": forms})
     assert [row["form"] for row in graph_report(path)["attributes"]] == ["", ""]
 
