@@ -11,6 +11,7 @@ from gmmedit.artifacts import Artifact
 from gmmedit.errors import InputError, nearest
 from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
+from gmmedit.networks.saae import STYLE
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows, labels_photographs
 from gmmedit.run.labelled import labelled_latents
@@ -19,7 +20,6 @@ from gmmedit.spaces import Chart, Space, first_non_finite, fit_block_chart, fit_
 
 FEWEST = 100  # samples that a fit needs to estimate covariances
 FEWEST_OF_A_VALUE = 10  # samples that must be labelled with every value
-SAAE_STYLE = "style"  # the attribute of an SAAE's groups of styles, some of which may have stayed empty
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def check_values(labels: Artifact, scores: Tensor) -> None:
             if count < FEWEST_OF_A_VALUE:
                 message = f"{count} of {len(scores)} samples are labelled {name}={value}"
                 hint = f"use more samples, or a classifier without {name}"
-                if name == SAAE_STYLE:
+                if name == STYLE:  # of an SAAE, whose groups may have stayed empty
                     hint += ", or train longer or with fewer of them: groups in --config of gmmedit train saae"
                 raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)
         start += len(values)
