@@ -16,7 +16,15 @@ from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
 from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells, read_texts
 from gmmedit.classifiers.table_files import Sheet, read_table
-from gmmedit.classifiers.table_keys import Key, find_key, find_key_column, holds_files, is_key_column, join_files
+from gmmedit.classifiers.table_keys import (
+    Key,
+    find_key,
+    find_key_column,
+    find_photograph,
+    holds_files,
+    is_key_column,
+    join_files,
+)
 from gmmedit.errors import InputError
 from gmmedit.networks import fingerprint_files
 
@@ -69,6 +77,12 @@ class Table(Classifier):
     def join_files(self, files: Sequence[str]) -> None:
         """The rows are the photographs of these names from now on. InputError: as `table_keys.join_files`."""
         self.key = join_files(self.sheet, self.keys, files)
+
+    def find_photographs(self, files: Sequence[str]) -> str | None:
+        """See `Classifier.find_photographs`."""
+        if self.description.by or not holds_files(self.sheet, self.column):
+            return None
+        return find_photograph(self.sheet, self.column or "", files)
 
     def logits(self, images: Tensor) -> NoReturn:
         """InputError, always: a table has no answer for images."""

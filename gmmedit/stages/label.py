@@ -6,6 +6,7 @@ generator to classifier on the device and are not stored.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def run(
         check_addressable(classifier.attributes, name)
         if inverted:
             join_photographs(classifier, name, run_folder.artifact("inversions"))
+        else:
+            refuse_photographs(classifier, name, run_folder)
         spec = run_spec(run_folder, classifier, settings, inverted)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
@@ -116,6 +119,18 @@ def join_photographs(classifier: Classifier, name: str, inversions: Artifact) ->
         message = f"label --inverted needs a table of labels, {name} classifies images"
         raise InputError(message, hint="--classifier labels.csv with a column of file names; or omit --inverted")
     classifier.join_files(inversions.spec.config["files"])
+
+
+def refuse_photographs(classifier: Classifier, name: str, run_folder: RunFolder) -> None:
+    """InputError: a table that is to label samples names photographs, of inversions.h5 or beside the table."""
+    files = []
+    with suppress(InputError), artifacts.open(run_folder.file("inversions"), "inversions") as inversions:
+        files = inversions.spec.config["files"]
+    found = classifier.find_photographs(files)
+    if found is not None:
+        first = "" if files else "gmmedit invert the photographs, then "
+        hint = f"{first}label --inverted; if they are numbers of samples, by: row or by: seed in a YAML file"
+        raise InputError(f"{name} labels photographs ({found}), not samples", hint=hint)
 
 
 def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSettings, inverted: bool) -> RunSpec:
