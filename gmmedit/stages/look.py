@@ -16,7 +16,7 @@ from gmmedit.artifacts.kinds import as_tuple
 from gmmedit.errors import refuse_link, writing
 from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.pictures.sheets import to_png, to_tile
+from gmmedit.pictures.sheets import sheet_to_png, to_tile
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import labelled_rows, labels_photographs
 from gmmedit.runtime.batching import TILE
@@ -74,7 +74,7 @@ def run(folder: Path, k: int, execution: Execution) -> list[Path]:
     refuse_link(place)
     with lock(place / "sheet.png"), writing(place / "sheet.png"):
         for file, sheet in sheets.items():
-            write_file(place / file, to_png(sheet))
+            write_file(place / file, sheet_to_png(sheet))
     return [place / file for file in sheets]
 
 
