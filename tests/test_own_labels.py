@@ -106,6 +106,9 @@ def test_own_labels_are_fitted_and_edited(run: Path, tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("\n".join(["file,smile", *lines]) + "\n")
     (tmp_path / "quick.yaml").write_text(QUICK)
     words = ("--run", place, "--config", tmp_path / "quick.yaml")
+    (tmp_path / "few.csv").write_text("\n".join(["file,smile", *lines[:18]]) + "\n")
+    said = done("label", "--inverted", "--classifier", tmp_path / "few.csv", "--force", *words).output
+    assert "of 18 photographs, a fit needs 10" in said.replace("\n", " ")
     said = done("label", "--inverted", "--classifier", tmp_path / "own.csv", "--force", *words).output
     assert "4 of 120 photographs have no label" in said.replace("\n", " ")
     done("fit-single", *words)
