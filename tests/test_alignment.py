@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from gmmedit.errors import RunError
+from gmmedit.mixture.transport import transport_matrix
 from gmmedit.networks.alignment import Alignment
-from gmmedit.training.ifcvae_alignment import fit_alignment, transport
+from gmmedit.training.ifcvae_alignment import fit_alignment
 
 
 def leaking(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,9 +55,9 @@ def test_few_images_change_the_alignment_little() -> None:
 def test_transport_is_symmetric_and_arrives() -> None:
     torch.manual_seed(0)
     a, b = (m @ m.T + torch.eye(5) for m in torch.randn(2, 5, 5, dtype=torch.float64))
-    moved = transport(a, b)
+    moved = transport_matrix(a, b)
     assert torch.allclose(moved, moved.T) and torch.allclose(moved @ a @ moved.T, b)
-    assert torch.allclose(transport(a, a), torch.eye(5).double())
+    assert torch.allclose(transport_matrix(a, a), torch.eye(5).double())
 
 
 def test_restoring_within_an_autocast_is_as_exact_as_bfloat16() -> None:

@@ -86,6 +86,7 @@ def test_an_edit_without_an_attribute(run: Path) -> None:
         (["fit-mixture", "--consistency", "exakt"], ("'--consistency'", "'exact'")),
         (["evaluate", "--editors", "mixture,magic"], ("there is no editor called 'magic'", "there are: mixture")),
         (["evaluate", "-n", "1"], ("evaluate.n: ",)),
+        (["evaluate", "--inverted", "-n", "0"], ("no photograph to score",)),
     ],
 )
 def test_stage_options(run: Path, words: list[str], says: tuple[str, ...]) -> None:

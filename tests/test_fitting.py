@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gmmedit.fitting.loop import describe_progress
 from gmmedit.mixture import Layout
 from gmmedit.mixture.adam import Adam, Fit, FitStep, Terms, generator_for, has_converged
 from gmmedit.mixture.coordinates import FullSpace
@@ -123,6 +124,7 @@ def test_fits_do_not_load_the_compiler() -> None:
     """It takes 100 MB and seconds, and PyTorch loads it behind one's back."""
     code = """
 import sys, torch
+from gmmedit.fitting.loop import describe_progress
 from gmmedit.mixture import Layout
 from gmmedit.mixture.fitting import ReadFit
 x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
@@ -286,3 +288,13 @@ def test_bad_samples_are_refused() -> None:
     for latent, label, message in cases:
         with pytest.raises(ValueError, match=message):
             small(label, latent)
+
+
+def test_progress_counts_the_steps_of_each_fit() -> None:
+    x = latents(64)
+    fit = small(straight(x), x, steps=2)
+    said = [describe_progress(fit, "single") for _ in fit]
+    assert said == [("single, linear", 1, 2), ("single, linear", 2, 2), ("single, network", 1, 2),
+                    ("single, network", 2, 2)]  # fmt: skip
+    _, alone = quadratic(2)
+    assert [describe_progress(alone, "single") for _ in alone] == [("single", 1, 2), ("single", 2, 2)]

@@ -81,15 +81,40 @@ def test_the_prior_draws_attributes_as_often_together_as_in_the_data(tmp_path: P
     assert abs(float(latents[:, 2:].std()) - 1) < 0.05
 
 
-@pytest.mark.parametrize("change", [{"identity": 10**9}, {"widths": []}, {"attributes": [["smile", ["no"]]]}, {"x": 1}])
+@pytest.mark.parametrize("change", [
+    {"identity": 10**9}, {"widths": []}, {"attributes": [["smile", ["no"]]]}, {"x": 1},
+    {"attributes": [["smile", ["no", "yes"]], ["smile", ["none", "straw"]]]},
+    {"attributes": [["smile", ["no", "no"]], ["hat", ["none", "straw"]]]},
+    {"attributes": [["", ["no", "yes"]], ["hat", ["none", "straw"]]]},
+    {"attributes": [["smile", ["no", "yes\u001b[2J"]], ["hat", ["none", "straw"]]]},
+])  # fmt: skip
 def test_a_file_whose_shape_is_another_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     from gmmedit.networks.weights import read_weights, write_weights
 
     write_network(tmp_path / "model.safetensors")
     config, tensors = read_weights(tmp_path / "model.safetensors", "ifcvae-gan")
     write_weights(tmp_path / "other.safetensors", tensors, "ifcvae-gan", config | change)
-    with pytest.raises(InputError, match="weights and configuration do not match"):
+    with pytest.raises(InputError, match="weights and configuration do not match") as caught:
         read_ifcvae(tmp_path / "other.safetensors")
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_a_file_of_an_older_version_says_so(rounds: int, tmp_path: Path) -> None:
+    """They had no alignment, or one that went over the attributes once."""
+    from gmmedit.networks.weights import read_weights, write_weights
+
+    write_network(tmp_path / "model.safetensors")
+    config, tensors = read_weights(tmp_path / "model.safetensors", "ifcvae-gan")
+    older = {
+        name: tensor[: 2 * rounds] if name in ("alignment.shifts", "alignment.scales") else tensor
+        for name, tensor in tensors.items()
+        if rounds or not name.startswith("alignment")
+    }
+    write_weights(tmp_path / "older.safetensors", older, "ifcvae-gan", config)
+    with pytest.raises(InputError, match="older.safetensors was trained by an older version") as caught:
+        generators.load(str(tmp_path / "older.safetensors"))
+    assert caught.value.hint == "train it again: gmmedit train ifcvae-gan"
 
 
 @pytest.mark.parametrize(

@@ -519,7 +519,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda smile: smile * 0 + [0.9, 0.1], "smile is constant: every sample is labelled no"),
+        (lambda smile: smile * 0 + [0.9, 0.1], "smile is constant: all samples are labelled no"),
         (lambda smile: np.where(np.arange(len(smile))[:, None] < 4, [0.1, 0.9], [0.9, 0.1]),
          "smile=yes is rare: 4 of 600 samples, a fit needs 10"),
         (lambda smile: 0.5 + (smile - 0.5) / 5, "smile has uncertain labels: mean confidence 0.6"),

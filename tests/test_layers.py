@@ -38,7 +38,7 @@ ALLOWED = {
     "evaluation": RUN | {"discovery", "fitting", "editors", "pictures"},
     "training": GROUND
     | NETWORKS
-    | {"causal", "config", "datasets", "encoders", "evaluation", "pictures", "run", "spaces"},
+    | {"causal", "config", "datasets", "encoders", "evaluation", "mixture", "pictures", "run", "spaces"},
     "discovery": RUN | {"datasets", "editors", "evaluation", "pictures", "training"},
     "report": RUN | {"discovery", "fitting", "editors", "editing", "evaluation", "pictures"},
     "verification": RUN | {"editing", "pictures"},

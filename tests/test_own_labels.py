@@ -106,6 +106,9 @@ def test_own_labels_are_fitted_and_edited(run: Path, tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("\n".join(["file,smile", *lines]) + "\n")
     (tmp_path / "quick.yaml").write_text(QUICK)
     words = ("--run", place, "--config", tmp_path / "quick.yaml")
+    (tmp_path / "few.csv").write_text("\n".join(["file,smile", *lines[:18]]) + "\n")
+    said = done("label", "--inverted", "--classifier", tmp_path / "few.csv", "--force", *words).output
+    assert "of 18 photographs, a fit needs 10" in said.replace("\n", " ")
     said = done("label", "--inverted", "--classifier", tmp_path / "own.csv", "--force", *words).output
     assert "4 of 120 photographs have no label" in said.replace("\n", " ")
     done("fit-single", *words)
@@ -129,6 +132,9 @@ def test_own_labels_are_fitted_and_edited(run: Path, tmp_path: Path) -> None:
     rewrite(place / "inversions.h5", error=lambda error: error + 1)  # the photographs are inverted anew
     again = gmmedit("fit-single", "--force", "--seed", 1, *words)
     check(again, "labels.h5 was made from another", "--inverted --classifier")
+    rewrite(place / "samples.h5", z=lambda z: z + 1)  # and other samples are drawn
+    steps = [command.split(" --")[0] for command in commands_to_redo(place)]
+    assert steps == ["gmmedit invert IMAGE", "gmmedit label", "gmmedit fit-single", "gmmedit fit-mixture"]
 
 
 def test_networks_do_not_label_photographs(run: Path, tmp_path: Path) -> None:
@@ -142,3 +148,21 @@ def test_networks_do_not_label_photographs(run: Path, tmp_path: Path) -> None:
     hint = "names of photographs: label --inverted"
     table_alone = gmmedit("label", "--run", place, "--classifier", tmp_path / "own.csv")
     check(table_alone, "does not match the other names", hint)
+    (tmp_path / "own.csv").write_text(f"file,smile\n{FILES[0]},1\nben.jpg,0\n")
+    table_alone = gmmedit("label", "--run", place, "--classifier", tmp_path / "own.csv")
+    check(table_alone, f"own.csv labels photographs ({FILES[0]}), not samples", "hint: label --inverted")
+    rewrite(place / "samples.h5", z=lambda z: z + 1)
+    stale = gmmedit("label", "--inverted", "--run", place, "--classifier", tmp_path / "own.csv")
+    check(stale, "inversions.h5 was made from another", "hint: run: gmmedit invert IMAGE --force --run")
+
+
+def test_tables_of_image_files_are_not_rows(tmp_path: Path) -> None:
+    """As 12.png, which may be row 12, where there is such an image; `by` says that it is."""
+    numbered = table(tmp_path, "file,smile\n0.png,1\n1.png,0\n")
+    assert numbered.find_photographs([]) is None and numbered.find_photographs(["x/1.png"]) == "1.png"
+    (tmp_path / "1.png").touch()
+    assert numbered.find_photographs([]) == "1.png"
+    (tmp_path / "own.yaml").write_text("{file: own.csv, by: row}")
+    assert classifiers.load(str(tmp_path / "own.yaml")).find_photographs(["1.png"]) is None
+    of_seeds = table(tmp_path, "file,smile\nseed0.png,1\nseed1.png,0\n")
+    assert of_seeds.find_photographs(["seed0.png"]) is None

@@ -12,6 +12,7 @@ from PIL import Image
 from gmmedit.editing.alignment import COLUMNS, align_face, find_square, read_landmarks
 from gmmedit.editing.photographs import cut_photograph, list_photographs, read_photograph
 from gmmedit.errors import InputError
+from gmmedit.pictures.sheets import sheet_to_png
 
 GREY = (128, 128, 128)
 RGB, GREYSCALE = (3, 16, 16), (1, 16, 16)
@@ -162,6 +163,10 @@ def test_files_and_folders(tmp_path: Path) -> None:
     assert list_photographs([tmp_path / "a"])[0][0] == "same.png"
     with pytest.raises(InputError, match="there is no file"):
         list_photographs([tmp_path / "missing.png"])
+    (tmp_path / "a" / "sheet.png").write_bytes(sheet_to_png(gradient()))  # of an earlier inversion
+    (tmp_path / "a" / "torn.png").write_bytes(sheet_to_png(gradient())[:30])
+    assert [name for name, _ in list_photographs([tmp_path / "a"])] == ["same.png", "torn.png"]
+    assert list_photographs([tmp_path / "a" / "sheet.png"]), "as it was asked for"
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no images"):
         list_photographs([tmp_path / "empty"])

@@ -150,7 +150,8 @@ def test_a_damaged_file_is_refused(trained: Path, tmp_path: Path) -> None:
         generators.load(str(tmp_path / "nan.safetensors"))
     for change in (
         {"width": 7}, {"contents": ["A"]}, {"fold": 3}, {"image_shape": [1, 16]}, {"binary": 2}, {"decoder": "b"},
-        {"content": "style"}, {"contents": ["A"] * 36},
+        {"content": "style"}, {"contents": ["A"] * 36}, {"content": ""}, {"content": "glyph\n"},
+        {"contents": [" A", *map(str, range(35))]},
     ):  # fmt: skip
         config = {**json.loads(json.dumps(network.config.__dict__)), **change}
         save_file(tensors, tmp_path / "wrong.safetensors", {"saae": json.dumps(config)})

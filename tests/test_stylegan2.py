@@ -11,7 +11,7 @@ from nvidia_pickles import random_network, write
 from torch import Tensor
 
 from gmmedit.errors import InputError
-from gmmedit.generators import load, stylegan2
+from gmmedit.generators import load, resampling, stylegan2
 from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 DATA = Path(__file__).parent / "data"
@@ -186,11 +186,11 @@ def test_gradients_reach_w_twice(name):
 def test_phases_are_the_transposed_convolution_and_so_are_their_gradients(taps):
     random = torch.Generator().manual_seed(0)
     weight = torch.randn(5, 3, 3, 3, generator=random, dtype=torch.float64)
-    plane = stylegan2.fir_filter(taps).double()
+    plane = resampling.fir_filter(taps).double()
     images, gradients = [], []
-    for kernel in (weight.transpose(0, 1), stylegan2.as_phases(weight)):
+    for kernel in (weight.transpose(0, 1), resampling.as_phases(weight)):
         x = torch.randn(2, 3, 6, 7, generator=random.manual_seed(1), dtype=torch.float64).requires_grad_()
-        images.append(stylegan2.up_convolve(x, kernel, plane))
+        images.append(resampling.up_convolve(x, kernel, plane))
         images[-1].pow(3).sum().backward()
         gradients.append(x.grad)
     assert images[0].shape == (2, 5, 12, 14)

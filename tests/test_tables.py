@@ -156,7 +156,24 @@ def test_cells_that_name_values(tmp_path: Path) -> None:
     torch.testing.assert_close(found[[0, 1, 3]], wanted, atol=3e-6, rtol=0)
     table = described(tmp_path, "labels.csv", body.replace(", '?': null", ""))
     refused(table, "line 4, sex: '?' is not one of female, male", "or ?: null for no label")
-    refused(tmp_path / "labels.csv", "line 2, sex: 'Male' is not a number", "map its texts to values")
+    refused(tmp_path / "labels.csv", "line 2, sex: 'Male' is not a number", "map its texts in a YAML file")
+
+
+def test_a_few_texts_are_values(tmp_path: Path) -> None:
+    """As `gmmedit generate` writes them, without a YAML file; what is nearly all different, or mixed, is refused."""
+    text = "seed,sex,hat,hair\n0,Male,yes,red\n1,female,no,black\n2,male,yes,\n3,female,no,black\n4,male,no,NA\n"
+    path = written(tmp_path, text)
+    table = classifiers.load(str(path))
+    assert [(a.name, a.values) for a in table.attributes] == [
+        ("sex", ("Male", "female")), ("hat", ("no", "yes")), ("hair", ("black", "red")),
+    ]  # fmt: skip
+    wanted = torch.tensor([[1, 0, 0, 1, 0, 1], [0, 1, 1, 0, 1, 0]]).float()
+    torch.testing.assert_close(rows(path, 0, 2), wanted, atol=3e-6, rtol=0)
+    missing, notes = left_out(path, 5)
+    assert missing == 2 and notes[-1] == "texts of labels.csv read as values: sex: Male, female; hair: black, red"
+    for cells in ("a b c d", "a b 0.5 a", "a a a a"):
+        path = written(tmp_path, "".join(["seed,x\n", *(f"{i},{cell}\n" for i, cell in enumerate(cells.split()))]))
+        refused(path, "line 2, x: 'a' is not a number", "remove the column, or map its texts in a YAML file")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +307,9 @@ def test_the_unread_is_said(tmp_path: Path) -> None:
         ("seed;smile\n0;0.08\n", "columns are separated by ;, expected commas"),
         ("seed;smile\n0;0,08\n", "columns are separated by ;, expected commas"),
         ("seed\tsmile\n0\t0.08\n", "columns are separated by tabs, expected commas"),
+        ("seed|smile\n0|0.08\n", "columns are separated by |, expected commas"),
+        ("seed  smile\n0  0.08\n", "columns are separated by spaces, expected commas"),
+        ("big smile\n7\n", "big smile has values from 7 to 7, not probabilities"),
         ("smile,age\n1,0\n\n1\n", "line 4 has 1 cells, its header 2"),
         ("smile,age\n1,0,\n", "line 2 has 3 cells, its header 2"),
         ("smile,smile\n1,0\n", "unnamed columns or two of the same name"),

@@ -16,7 +16,8 @@ from cards.measuring import Budget, Meter, computing_in, precisions
 from gmmedit import generators
 from gmmedit.generators import Generator
 from gmmedit.generators.cached import Cached
-from gmmedit.generators.stylegan2 import SynthesisLayer, prepare_kernel
+from gmmedit.generators.resampling import prepare_kernel
+from gmmedit.generators.stylegan2 import SynthesisLayer
 
 Row = dict[str, Any]
 COMPILING = 60.0  # seconds that compiling a network may take

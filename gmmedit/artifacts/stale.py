@@ -16,10 +16,13 @@ STEPS = ("samples", "labels", "single", "mixture")  # parents before their child
 def commands_to_redo(folder: Path, kinds: Iterable[str] = STEPS, known: Collection[str] = ()) -> list[str]:
     """The command lines that bring the artifacts of a run up to date, in order.
 
-    kinds: of the artifacts, parents before their children; one that is missing counts if a later one is not.
-    known: those that are stale whatever they record.
+    kinds: of the artifacts, parents before their children; one that is missing counts if a later one is not. Where
+    labels are of photographs, their inversions come first. known: those that are stale whatever they record.
     """
     names = list(kinds)
+    if "labels" in names and labels_photographs(folder):
+        names = [name for name in names if name != "inversions"]
+        names.insert(names.index("labels"), "inversions")
     exists = {name: (folder / f"{name}.h5").is_file() for name in names}
     while names and not exists[names[-1]]:
         names.pop()
@@ -41,6 +44,18 @@ def command_of(folder: Path, name: str, exists: bool) -> str:
     return command
 
 
+def parents_of(folder: Path, kind: str) -> tuple[str, ...]:
+    """The kinds of the parents that an artifact of a run records; none if it is missing or unreadable."""
+    with suppress(InputError), open_artifact(folder / f"{kind}.h5", kind) as artifact:
+        return tuple(artifact.spec.parents)
+    return ()
+
+
+def labels_photographs(folder: Path) -> bool:
+    """Whether labels.h5 of a run is of photographs of its inversions.h5."""
+    return "inversions" in parents_of(folder, "labels")
+
+
 def is_stale(path: Path, kind: str, redone: Collection[str]) -> bool:
     """Whether an artifact is unreadable, or one of its parents beside it is another one now or is among `redone`."""
     try:
@@ -55,4 +70,16 @@ def is_stale(path: Path, kind: str, redone: Collection[str]) -> bool:
 
 def redo_hint(folder: Path, kind: str) -> str:
     """The hint to run all stale steps of a run, the oldest first, and the command of `kind`, which is stale."""
-    return f"run: {' && '.join(commands_to_redo(folder, dict.fromkeys((*STEPS, kind)), known=(kind,)))}"
+    return f"run: {' && '.join(commands_to_redo(folder, steps_to(folder, kind), known=(kind,)))}"
+
+
+def steps_to(folder: Path, kind: str) -> list[str]:
+    """The steps, and `kind` if it is none; of what comes before an artifact only what it was made from.
+
+    Inversions were compared with labels that may now be of these photographs.
+    """
+    parents = [step for step in STEPS if step in parents_of(folder, kind)]
+    if kind in STEPS or not parents:
+        return [*dict.fromkeys((*STEPS, kind))]
+    last = "samples" if kind == "inversions" and labels_photographs(folder) else parents[-1]
+    return [*STEPS[: STEPS.index(last) + 1], kind]

@@ -44,6 +44,13 @@ class Classifier(nn.Module, ABC):
         """
         raise NotImplementedError
 
+    def find_photographs(self, files: Sequence[str]) -> str | None:
+        """The first name in the key column that is one of these files, or of an image beside the table; tables only.
+
+        None: there is none, or it is said that keys are rows or seeds.
+        """
+        return None
+
     def left_out(self, n: int, first_seed: int) -> tuple[int, list[str]]:
         """How many of the rows 0 to n - 1 of such a file get no label, and notes on the reasons; tables only."""
         return 0, []

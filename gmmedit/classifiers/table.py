@@ -14,9 +14,17 @@ from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.described import make_calibration
 from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
-from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells
+from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells, read_texts
 from gmmedit.classifiers.table_files import Sheet, read_table
-from gmmedit.classifiers.table_keys import Key, find_key, find_key_column, holds_files, is_key_column, join_files
+from gmmedit.classifiers.table_keys import (
+    Key,
+    find_key,
+    find_key_column,
+    find_photograph,
+    holds_files,
+    is_key_column,
+    join_files,
+)
 from gmmedit.errors import InputError
 from gmmedit.networks import fingerprint_files
 
@@ -46,14 +54,16 @@ class Table(Classifier):
         if not holds_files(sheet, self.column):
             _ = self.key  # refused at once; file names may be those of photographs
         names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
-        self.attributes = description.stated() or attributes_of_names(path, names)
+        self.named = {} if readouts else read_texts(sheet, names)
+        self.attributes = description.stated() or attributes_of_names(path, names, self.named)
         if not self.attributes:
             raise InputError(f"{path} has no column of labels", hint="add a column of probabilities for each attribute")
         self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.column))
         reading = choose_reading(sheet, description)
         parts = []
         for attribute in self.attributes:
-            readout = readouts.get(attribute.name, Readout(values=list(attribute.values)))
+            plain = Readout(values=list(attribute.values))
+            readout = {**readouts, **self.named}.get(attribute.name, plain)
             parts.append(read_cells(sheet, find_columns(sheet, attribute, readout, names), attribute, readout, reading))
         self.lines = mask_incomplete_rows(torch.cat(parts, dim=1))  # logits (lines, K)
         self.calibration = make_calibration(description, self.attributes, str(path))
@@ -67,6 +77,12 @@ class Table(Classifier):
     def join_files(self, files: Sequence[str]) -> None:
         """The rows are the photographs of these names from now on. InputError: as `table_keys.join_files`."""
         self.key = join_files(self.sheet, self.keys, files)
+
+    def find_photographs(self, files: Sequence[str]) -> str | None:
+        """See `Classifier.find_photographs`."""
+        if self.description.by or not holds_files(self.sheet, self.column):
+            return None
+        return find_photograph(self.sheet, self.column or "", files)
 
     def logits(self, images: Tensor) -> NoReturn:
         """InputError, always: a table has no answer for images."""
@@ -106,6 +122,9 @@ class Table(Classifier):
         others = len(self.lines) - int((~absent).sum())
         if others:
             notes.append(f"{others} of {len(self.lines)} lines of {self.path.name} belong to {self.key.nobody}")
+        if self.named:
+            read = "; ".join(f"{name}: {', '.join(readout.names)}" for name, readout in self.named.items())
+            notes.append(f"texts of {self.path.name} read as values: {read}")
         if self.skipped:
             notes.append(f"ignored in {self.path.name}, as not labels: {', '.join(self.skipped)}")
         return missing, notes
@@ -142,10 +161,16 @@ def unread_columns(sheet: Sheet, names: list[str], key: str | None) -> list[str]
     return [name for name in sheet.columns if name not in names and name != key]
 
 
-def attributes_of_names(path: Path, names: list[str]) -> list[Attribute]:
-    """Attributes of the columns `smile` (no, yes) and `hair=black`, `hair=red`, ... InputError: a single value."""
+def attributes_of_names(path: Path, names: list[str], named: Mapping[str, Readout]) -> list[Attribute]:
+    """Attributes of the columns `smile` (no, yes) and `hair=black`, `hair=red`, ..., and of those of named values.
+
+    InputError: a single value.
+    """
     found: dict[str, list[str]] = {}
     for name in names:
+        if name in named:
+            found[name] = named[name].names
+            continue
         attribute, _, value = name.partition("=")
         found.setdefault(attribute, []).extend([value] if value else [])
     for attribute, values in found.items():

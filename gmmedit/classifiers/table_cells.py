@@ -10,8 +10,10 @@ from torch import Tensor
 from gmmedit.classifiers.attributes import Attribute
 from gmmedit.classifiers.columns import Activation, Columns, assign_by_name
 from gmmedit.classifiers.description import Readout
-from gmmedit.classifiers.table_files import MARKS, Sheet, is_number
+from gmmedit.classifiers.table_files import MARKS, NOTHING, WORDS, Sheet, is_number
 from gmmedit.errors import InputError
+
+MOST_VALUES = 256  # of an attribute; a column of more is no attribute
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,29 @@ class Reading:
 
     activation: Activation
     scale: tuple[float, float]
+
+
+def is_listable(values: int, lines: int) -> bool:
+    """Whether so many different values in so many lines are those of an attribute."""
+    return 2 <= values <= min(MOST_VALUES, max(2, lines // 2))
+
+
+def read_texts(sheet: Sheet, names: Sequence[str]) -> dict[str, Readout]:
+    """How the columns among `names` are read that hold a few texts, in any case, and no numbers: each text is a value.
+
+    Texts that mean yes and no are no names, nor are those in columns NAME=VALUE.
+    """
+    found = {}
+    for name in names:
+        texts = sheet.texts.get(name, {})
+        nothing: dict[str, str | None] = {text: None for text in texts.values() if text.lower() in NOTHING}
+        spellings = {text.lower(): text for text in sorted(set(texts.values()) - set(nothing), reverse=True)}
+        numbers = np.isfinite(sheet.columns[name]).any()
+        if "=" in name or numbers or set(spellings) <= set(WORDS) or not is_listable(len(spellings), len(texts)):
+            continue
+        values: dict[str, str | None] = {text: text for text in sorted(spellings.values())}
+        found[name] = Readout(values=values | nothing)
+    return found
 
 
 def find_columns(sheet: Sheet, attribute: Attribute, readout: Readout, names: Sequence[str]) -> list[str]:

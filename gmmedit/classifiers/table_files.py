@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 import h5py
@@ -18,7 +19,7 @@ MARKS = (-1.0, 1.0)  # no and yes in CelebA's lists
 INDEX, FILE = "index", "file names"  # names for the unnamed key columns of pandas and CelebA
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 NOTHING = ("na", "n/a", "null", "none")  # float() knows nan
-DELIMITERS = {";": ";", "\t": "tabs"}  # of other programs, and their names in errors
+DELIMITERS = {";": ";", "\t": "tabs", "|": "|", " ": "spaces"}  # of other programs, and their names in errors
 CSV_HINT = "write a line of column names, then a line for each sample, separated by commas"
 
 
@@ -56,7 +57,7 @@ class Sheet:
         """What to do about a cell that is not a number."""
         if text.endswith("%") and is_number(text[:-1]):
             return f"remove the %, and write a YAML file beside the table: {{file: {self.path.name}, scale: 100}}"
-        return f"in a YAML file, map its texts to values: {column}: {{values: {{{text}: NAME, ...}}}}"
+        return f"remove the column, or map its texts in a YAML file: {column}: {{values: {{{text}: NAME, ...}}}}"
 
     def cell(self, column: str, place: int) -> str:
         """A cell as text."""
@@ -106,17 +107,22 @@ def read_text(path: Path) -> Sheet:
 def read_csv(path: Path, file: Iterable[str]) -> Sheet:
     """A CSV file with a header; an unnamed first column is called INDEX. InputError: as `read_table`."""
     rows = ((number, row) for number, row in enumerate(csv.reader(file), 1) if row)
-    names = [name.strip() for name in next(rows, (0, []))[1]]
-    check_delimiter(path, names)
+    names, first = [name.strip() for name in next(rows, (0, []))[1]], list(islice(rows, 1))
+    check_delimiter(path, names, [cell for _, row in first for cell in row])
     if names and not names[0]:
         names[0] = INDEX
-    return parse_rows(path, names, rows)
+    return parse_rows(path, names, chain(first, rows))
 
 
-def check_delimiter(path: Path, names: list[str]) -> None:
-    """InputError: the header is a single name in which something other than commas separates columns."""
+def check_delimiter(path: Path, names: list[str], first: list[str]) -> None:
+    """InputError: the header is a single name in which something other than commas separates columns.
+
+    first: the cells of the first line below, in which spaces must separate as many, as a name may hold some.
+    """
     for delimiter, what in DELIMITERS.items():
-        if len(names) == 1 and delimiter in names[0]:
+        if len(names) != 1 or delimiter not in names[0]:
+            continue
+        if delimiter != " " or len(names[0].split()) == len(" ".join(first).split()):
             message = f"{path}: columns are separated by {what}, expected commas"
             raise InputError(message, hint="save it with commas between columns, and with points in numbers")
 

@@ -210,7 +210,7 @@ def join_files(sheet: Sheet, names: list[str], files: Sequence[str]) -> FileKey:
             shown = "an empty cell" if np.isnan(sheet.columns[column][line]) else sheet.cell(column, line)
             raise InputError(f"{sheet.where(line, column)}: {shown} is not a file name", hint=HINT_TO_NAME)
         name = texts[line]
-        numbers[line] = places.get(name, places.get(name.replace("\\", "/").rpartition("/")[2], -1 - line))
+        numbers[line] = places.get(name, places.get(base_name(name), -1 - line))
     first = np.unique(numbers, return_index=True)[1]
     if len(first) < len(numbers):
         line = int(np.setdiff1d(np.arange(len(numbers)), first)[0])
@@ -219,7 +219,27 @@ def join_files(sheet: Sheet, names: list[str], files: Sequence[str]) -> FileKey:
     return FileKey(sheet.path, column, ROW, numbers, files=tuple(files), first_name=texts[0])
 
 
+def find_photograph(sheet: Sheet, column: str, files: Sequence[str]) -> str | None:
+    """The first name in a column that is one of these files, or of a file beside the table; None: there is none.
+
+    Names that say row or seed, as seed0012.png, are of samples.
+    """
+    known = {base_name(name) for name in files}
+    for name in sheet.texts[column].values():
+        match = NUMBERED.fullmatch(file_stem(name))
+        if match and normalise_name(match[1]) in (ROW, SEED):
+            continue
+        if base_name(name) in known or (IMAGE_FILE.fullmatch(name) and (sheet.path.parent / name).is_file()):
+            return name
+    return None
+
+
+def base_name(name: str) -> str:
+    """A file's name without folder."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
 def file_stem(name: str) -> str:
     """A file's name without folder and extension."""
-    name = name.replace("\\", "/").rpartition("/")[2]
+    name = base_name(name)
     return name.rpartition(".")[0] or name

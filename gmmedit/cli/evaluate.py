@@ -27,7 +27,7 @@ from gmmedit.cli.options import (
 from gmmedit.cli.output import note_ignored_options, open_execution, print_written
 from gmmedit.errors import InputError
 
-Unseen = Annotated[int | None, typer.Option("-n", help="Number of evaluation samples.")]
+Unseen = Annotated[int | None, typer.Option("-n", help="Evaluation samples, 2 or more.")]
 Editors = Annotated[str | None, typer.Option(help="Comma-separated names of editors.")]
 Evaluator = Annotated[
     str | None, typer.Option(help="Evaluation classifier (default: an independently trained one, if known).")
@@ -41,7 +41,7 @@ def evaluate(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", batch: Batch = 64, seed: EditorSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
     n: Annotated[
-        int | None, typer.Option("-n", min=1, help="Number of evaluation samples; with --inverted: of photographs.")
+        int | None, typer.Option("-n", help="Evaluation samples, 2 or more; with --inverted: photographs, 1 or more.")
     ] = None,
     editors: Editors = None, classifier: Evaluator = None, features: Features = None,
     inverted: Annotated[
@@ -63,6 +63,8 @@ def evaluate(
         raise InputError("--editors cannot be combined with --inverted", hint="edits are those of edit --inverted")
     if inverted and mode == "do":
         raise InputError("--mode do cannot be combined with --inverted", hint="gmmedit edit --inverted --do NAME")
+    if inverted and n is not None and n < 1:
+        raise InputError(f"-n {n}: there is no photograph to score", hint="-n 10: the first ten; without -n: all")
     chosen = {"editors": split_names(editors), "seed": seed, "classifier": classifier, "features": features}
     chosen |= {"precision": precision, "mode": mode} | ({} if inverted else {"n": n})
     resolved = settings.load(config, evaluate=chosen)

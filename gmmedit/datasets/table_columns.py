@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmedit.classifiers.attributes import Attribute, Scale
+from gmmedit.classifiers.table_cells import is_listable
 from gmmedit.classifiers.table_files import NOTHING, WORDS, Sheet
 
-MOST_VALUES = 256  # of an attribute; a column of more is no attribute
 TWO = ("no", "yes")
 CLASSES = 4  # of a measure, of equal frequency
 FEWEST_NUMBERS = 20  # that are different, of a measure
@@ -90,11 +90,6 @@ def parse_texts(name: str, texts: dict[int, str], numbers: np.ndarray, places: n
         return None
     order = {word: i for i, word in enumerate(sorted(words))}
     return Column(Attribute(name, tuple(order)), np.array([-1 if cell is None else order[cell] for cell in cells]))
-
-
-def is_listable(values: int, lines: int) -> bool:
-    """Whether so many different values in so many lines are those of an attribute."""
-    return 2 <= values <= min(MOST_VALUES, max(2, lines // 2))
 
 
 def clean(text: str | None, number: float) -> str | None:

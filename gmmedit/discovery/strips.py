@@ -11,7 +11,7 @@ from gmmedit.discovery.latents import Latents, step_random
 from gmmedit.discovery.reading import Directions
 from gmmedit.errors import writing
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.pictures.sheets import contact_sheet, to_png
+from gmmedit.pictures.sheets import contact_sheet, sheet_to_png
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import write_file
 
@@ -31,11 +31,11 @@ def write_strips(folder: Path, latents: Latents, directions: Directions, executi
             title = f"direction {directions.title(number)}; in steps"
             captions = [[""] * len(STEPS)] * SAMPLES
             strip = contact_sheet(images, headings, captions, title)
-            write_file(folder / f"direction_{number:02d}.png", to_png(strip), synced=False)
+            write_file(folder / f"direction_{number:02d}.png", sheet_to_png(strip), synced=False)
             sheet.append(images[0])
         names = [[directions.title(number), *[""] * (len(STEPS) - 1)] for number in range(len(sheet))]
         whole = contact_sheet(np.stack(sheet), headings, names, "discovered directions; in steps")
-        write_file(folder / "sheet.png", to_png(whole))
+        write_file(folder / "sheet.png", sheet_to_png(whole))
 
 
 def has_strips(folder: Path, count: int) -> bool:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gmmedit import artifacts
 from gmmedit.errors import InputError, refuse_link, writing
-from gmmedit.pictures.sheets import contact_sheet, to_png
+from gmmedit.pictures.sheets import contact_sheet, sheet_to_png, to_png
 from gmmedit.runtime.storage import write_file
 
 MAX_ROWS = 24  # of a sheet
@@ -52,7 +52,7 @@ def write_images(path: Path, tuned: np.ndarray | None = None) -> Path:
             for i, pixels in enumerate(images):
                 image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
                 write_file(folder / f"image_{i}{name}.png", to_png(image), synced=False)
-        write_file(sheet, to_png(make_sheet(found, tuned)))
+        write_file(sheet, sheet_to_png(make_sheet(found, tuned)))
     return sheet
 
 

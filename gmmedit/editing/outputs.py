@@ -12,7 +12,7 @@ from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.editing.effects import caption_changes
 from gmmedit.editing.request import edited_columns
 from gmmedit.errors import InputError, refuse_link, writing
-from gmmedit.pictures.sheets import contact_sheet, join_row, to_animation, to_png
+from gmmedit.pictures.sheets import contact_sheet, join_row, sheet_to_png, to_animation, to_png
 from gmmedit.pictures.video import make_frame, to_video
 from gmmedit.runtime.storage import lock, write_file
 
@@ -53,7 +53,7 @@ def write_images(path: Path, title: str) -> list[Path]:
             old.unlink()
         before, after = edits["images_before"], edits["images_after"]  # (N, H, W, C), (S, N, H, W, C)
         sheet = folder / "sheet.png"
-        write_file(sheet, to_png(make_sheet(edits, before[:MAX_ROWS], after[:, :MAX_ROWS], title)))
+        write_file(sheet, sheet_to_png(make_sheet(edits, before[:MAX_ROWS], after[:, :MAX_ROWS], title)))
         written = [sheet]
         for i, index in enumerate(edits["index"]):
             for j, pixels in enumerate(after[:, i]):

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gmmedit.errors import InputError
+from gmmedit.pictures.sheets import SOFTWARE
 from gmmedit.runtime.image_files import open_image
 from gmmedit.runtime.regular_files import check_regular
 
@@ -32,14 +33,14 @@ ASPECT_TOLERANCE = 0.02  # of width / height, for `none`
 def list_photographs(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Names and paths of image files: those given, and those in the given folders, by name.
 
-    A name is that of the file; of files with the same name, the path. InputError: nothing is given, a path does not
-    exist, or a folder has no images.
+    A name is that of the file; of files with the same name, the path. Of folders, sheets that gmmedit wrote are left
+    out. InputError: nothing is given, a path does not exist, or a folder has no images.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no file {path}", hint="give image files, or folders of them")
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = [file for file in list_images(path) if not is_sheet(file)] if path.is_dir() else [path]
         if not inside:
             raise InputError(f"{path} has no images", hint=READ_HINT)
         found += [file for file in inside if file not in found]
@@ -47,6 +48,22 @@ def list_photographs(paths: Sequence[Path]) -> list[tuple[str, Path]]:
         raise InputError("nothing to invert", hint="gmmedit invert photo.jpg")
     counts = Counter(path.name for path in found)
     return [(path.name if counts[path.name] == 1 else str(path), path) for path in found]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The files of a folder that are named like images, by name."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet or chart that gmmedit wrote; its pixels are not decoded."""
+    if path.suffix.lower() != ".png" or not path.is_file():
+        return False
+    try:
+        with open_image(path) as image:
+            return image.info.get("Software") == SOFTWARE
+    except Exception:  # `read_photograph` says what is wrong with it
+        return False
 
 
 def read_photograph(source: Path | BinaryIO, name: str) -> Image.Image:

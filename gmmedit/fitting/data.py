@@ -13,7 +13,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.networks.saae import STYLE
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows, labels_photographs
+from gmmedit.run.hold_out import as_compact_index, count_fitted, labelled_rows, labels_photographs, name_of_rows
 from gmmedit.run.labelled import labelled_latents
 from gmmedit.runtime.commands import on_run
 from gmmedit.spaces import Chart, Space, first_non_finite, fit_block_chart, fit_chart
@@ -65,7 +65,7 @@ def load_problem(
     """
     samples, labels = run.samples, run.labels
     n, inverted = labels.spec.n, labels_photographs(labels)
-    what = "photographs" if inverted else "samples"
+    what = name_of_rows(labels)
     if samples.spec.n < FEWEST:
         command = on_run("gmmedit sample -n 5000 --force", samples.path.parent)
         message = f"{samples.path} holds {samples.spec.n} samples, a fit needs {FEWEST}"
@@ -104,14 +104,15 @@ def make_chart(space: Space, latents: Tensor, block: str | None) -> Chart:
 
 
 def check_values(labels: Artifact, scores: Tensor) -> None:
-    """InputError: fewer than FEWEST_OF_A_VALUE samples have one of the values. scores: (n, K) of labelled samples."""
-    start = 0
+    """InputError: fewer than FEWEST_OF_A_VALUE rows have one of the values. scores: (n, K) of those with labels."""
+    start, what = 0, name_of_rows(labels)
     for name, values in labels.attributes:
         counts = scores[:, start : start + len(values)].argmax(1).bincount(minlength=len(values)).tolist()
         for value, count in zip(values, counts, strict=True):
             if count < FEWEST_OF_A_VALUE:
-                message = f"{count} of {len(scores)} samples are labelled {name}={value}"
-                hint = f"use more samples, or a classifier without {name}"
+                message = f"{count} of {len(scores)} {what} are labelled {name}={value}"
+                source = "a table" if labels_photographs(labels) else "a classifier"
+                hint = f"use more {what}, or {source} without {name}"
                 if name == STYLE:  # of an SAAE, whose groups may have stayed empty
                     hint += ", or train longer or with fewer of them: groups in --config of gmmedit train saae"
                 raise InputError(f"{message}, a fit needs {FEWEST_OF_A_VALUE}", hint=hint)

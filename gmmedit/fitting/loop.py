@@ -46,13 +46,22 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
                     artifacts.save_checkpoint(path, spec, checkpoint_arrays(fit, history))
                 if main:  # the other processes end with it
                     execution.stop.check()
-                execution.tick(fit.count, fit.steps, f"{spec.kind}, loss {done.loss:.4f}")
+                name, count, steps = describe_progress(fit, spec.kind)
+                execution.tick(count, steps, f"{name}, loss {done.loss:.4f}")
     except FloatingPointError as error:
         message, _, hint = str(error).partition(": ")
         raise RunError(message, hint=hint) from error
     if main and saved is None:  # the cost of a resumed fit is known only in part
         write_cost(path.parent, spec.kind, cost)
     return history
+
+
+def describe_progress(fit: Fit | Chain, kind: str) -> tuple[str, int, int]:
+    """Of several fits the one that made the last step: its name, the steps that it has made, and their bound."""
+    if not isinstance(fit, Chain):
+        return kind, fit.count, fit.steps
+    name, own = next((name, own) for name, own in reversed(fit.fits.items()) if own.count)
+    return kind if name == kind else f"{kind}, {name}", own.count, own.steps
 
 
 def record_step(history: History, values: Mapping[str, float]) -> None:

@@ -37,6 +37,14 @@ def load(name_or_path: str, device: str = "cpu", trusted: bool = True) -> Genera
     return network.eval().requires_grad_(False)
 
 
+def paired_classifier(name: str) -> str:
+    """The name of the classifier that the catalogue pairs with a generator. InputError: with none."""
+    entry = CATALOGUE.get(name)
+    if entry is None or entry.classifier is None:
+        raise InputError(f"no default classifier for {name}", hint="gmmedit label --classifier NAME")
+    return entry.classifier
+
+
 def find_file(name_or_path: str) -> Path:
     """The file of a catalogue name, of a fetched address, or at a path.
 

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gmmedit.mixture.transport import transport_matrix
+
 Draw = Literal["coupled", "sample", "mean"]
 
 # Least mean variance of a component, as a share of that of all samples: fewer samples than dimensions can be separated
@@ -147,7 +149,8 @@ class Mixture(Components, nn.Module):
         responsibilities = self.log_responsibilities(y).exp()
         if self.tied:
             return y + self.means[value] - responsibilities @ self.means
-        maps = _monge(self.covariance().detach(), value)  # (C, r, r), symmetric
+        wide = self.covariance().detach().double()
+        maps = transport_matrix(wide, wide[value]).to(self.means)  # (C, r, r), symmetric
         moved = torch.einsum("nci,cij->ncj", y.unsqueeze(1) - self.means, maps)
         return self.means[value] + (responsibilities.unsqueeze(2) * moved).sum(1)
 
@@ -170,19 +173,3 @@ class Mixture(Components, nn.Module):
         factor = torch.linalg.cholesky(self.covariance().mean(0))
         white = torch.linalg.solve_triangular(factor, self.means.T, upper=False).T  # (C, r)
         return torch.pdist(white).min()
-
-
-@torch.no_grad()
-def _monge(covariance: Tensor, value: int) -> Tensor:
-    """B_c (C, r, r) with B_c S_c B_c = S_value: S_c^-1/2 (S_c^1/2 S_value S_c^1/2)^1/2 S_c^-1/2."""
-    wide = covariance.double()
-    root = _power(wide, 0.5)
-    inverse = _power(wide, -0.5)
-    return (inverse @ _power(root @ wide[value] @ root, 0.5) @ inverse).to(covariance)
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """A power of symmetric positive matrices (C, r, r)."""
-    eigenvalues, vectors = torch.linalg.eigh(matrix)
-    powers = eigenvalues.clamp_min(torch.finfo(matrix.dtype).tiny).pow(exponent)
-    return (vectors * powers.unsqueeze(1)) @ vectors.mT

@@ -241,6 +241,7 @@ def parse_config(settings: Mapping[str, Any]) -> BiGANConfig:
     sizes = (*channels, config.resolution, config.rest, config.image_channels)
     if not all(type(size) is int and size > 0 for size in sizes) or config.resolution != 2 << len(channels):
         raise ValueError("its sizes do not belong together")
+    weights.check_names([name for name, _ in attributes], *(values for _, values in attributes))
     return config
 
 

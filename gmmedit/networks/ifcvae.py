@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gmmedit.errors import InputError
 from gmmedit.networks import weights
 from gmmedit.networks.alignment import Alignment, check_alignment
 from gmmedit.networks.layers import ResidualBlock, convolution
@@ -144,6 +145,9 @@ def read_ifcvae(path: Path) -> IFcVAE:
 
     def restore(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = {name: tensor.float() for name, tensor in tensors.items()}
+        if is_older(found):
+            message = f"{path} was trained by an older version of gmmedit"
+            raise InputError(message, hint="train it again: gmmedit train ifcvae-gan")
         check_alignment(found["alignment.factor"], found["alignment.scales"])
         if (found["rates"] < 0).any() or abs(float(found["rates"].sum()) - 1) > SUM:
             raise ValueError("rates are no probabilities")
@@ -152,6 +156,14 @@ def read_ifcvae(path: Path) -> IFcVAE:
     return weights.read_network(
         path, KEY, lambda config, _, fingerprint: IFcVAE(parse_config(config), fingerprint), restore
     )
+
+
+def is_older(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors of a file are without an alignment, or of one that went over the attributes only once."""
+    if "alignment.shifts" not in tensors:
+        return "decoder.start.weight" in tensors and "rates" in tensors
+    units = len(tensors["rates"]).bit_length() - 1
+    return len(tensors["alignment.shifts"]) == units > 1
 
 
 def parse_config(settings: Mapping[str, Any]) -> IFcVAEConfig:
@@ -164,4 +176,5 @@ def parse_config(settings: Mapping[str, Any]) -> IFcVAEConfig:
     sizes = (*shape, *widths, config.identity, config.features)
     if not all(type(size) is int and size > 0 for size in sizes) or not shape[1] == shape[2] == 4 << len(widths):
         raise ValueError("its sizes do not belong together")
+    weights.check_names([name for name, _ in attributes], *(values for _, values in attributes))
     return config

@@ -96,8 +96,7 @@ def parse_config(settings: Mapping[str, Any]) -> SAAEConfig:
         raise ValueError("its settings are of wrong types")
     if config.decoder not in DECODERS:
         raise ValueError(f"there is no decoder {config.decoder!r}")
-    if config.content == STYLE or len(set(contents)) < len(contents):
-        raise ValueError("two attributes or two contents have the same name")
+    weights.check_names([config.content, STYLE], contents)
     if not all(type(size) is int and 1 <= size <= MOST for size in sizes) or len(contents) < 2 or config.groups < 2:
         raise ValueError("its sizes are out of range")
     if any(side % config.fold or side % 2 for side in shape[1:]):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,6 +94,16 @@ def assemble(build: Callable[[], N], stored: Callable[[], Mapping[str, Tensor]])
 def to_single(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, those of floating point in float32."""
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def check_names(*groups: Sequence[str]) -> None:
+    """ValueError: a name that a training never writes: empty, not printable, or twice in a group, as of attributes."""
+    for names in groups:
+        odd = [name for name in names if not name.strip() or name != name.strip() or not name.isprintable()]
+        if odd:
+            raise ValueError(f"it has a name {odd[0]!r}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"it has the name {max(names, key=names.count)!r} twice")
 
 
 def starts_safetensors(head: bytes) -> bool:

@@ -5,11 +5,13 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 MARGIN = 6
 BACKGROUND, TEXT = (255, 255, 255), (40, 40, 40)
 SMALLEST_TILE = 128  # pixels; smaller images are enlarged
 LARGEST_TILE = 256  # pixels; larger images are shrunk
+SOFTWARE = "gmmedit contact sheet"  # text of the PNG files of sheets
 
 
 def to_tile(pixels: np.ndarray) -> Image.Image:
@@ -53,11 +55,18 @@ def to_animation(frames: list[Image.Image], milliseconds: int = 80) -> bytes:
     return content.getvalue()
 
 
-def to_png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
+def to_png(image: Image.Image, text: PngInfo | None = None) -> bytes:
+    """The image as a PNG file, with texts beside it."""
     content = BytesIO()
-    image.save(content, "PNG")
+    image.save(content, "PNG", pnginfo=text)
     return content.getvalue()
+
+
+def sheet_to_png(sheet: Image.Image) -> bytes:
+    """A sheet or chart as a PNG file that says so, and that `invert` does not take for a photograph."""
+    text = PngInfo()
+    text.add_text("Software", SOFTWARE)
+    return to_png(sheet, text)
 
 
 def join_row(images: np.ndarray) -> Image.Image:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gmmedit import artifacts
 from gmmedit.fitting.data import FEWEST_OF_A_VALUE
-from gmmedit.run.hold_out import labelled_rows
+from gmmedit.run.hold_out import labelled_rows, name_of_rows
 from gmmedit.run.robustness import AGREEMENT
 
 SURE = 0.3  # least confidence, from 0 (chance) to 1 (certainty), without a warning
@@ -28,7 +28,7 @@ def label_report(path: Path) -> dict[str, Any]:
     with artifacts.open(path, "labels") as labels:
         attributes, parts, start = [], [], 0
         scores, notes = labels["labels"][labelled_rows(labels)].astype(np.float64), labels.attrs.get("notes", [])
-        robustness = labels.attrs.get("robustness")
+        robustness, what = labels.attrs.get("robustness"), name_of_rows(labels)
         for name, values in labels.attributes:
             part = scores[:, start : start + len(values)]
             start += len(values)
@@ -46,7 +46,7 @@ def label_report(path: Path) -> dict[str, Any]:
         }
         for (a, one), (b, other) in combinations(enumerate(attributes), 2)
     ]  # fmt: skip
-    warnings = [text for pair in zip(attributes, parts, strict=True) for text in find_warnings(*pair)]
+    warnings = [text for pair in zip(attributes, parts, strict=True) for text in find_warnings(*pair, what)]
     return {
         "attributes": attributes, "correlations": pairs, "warnings": warnings, "notes": notes,
         "samples": len(scores), "robustness": robustness, "tables": format_tables(attributes, pairs),
@@ -81,20 +81,20 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.svd(common, compute_uv=False)[0]) if common.size else 0.0
 
 
-def find_warnings(attribute: dict[str, Any], part: np.ndarray) -> list[str]:
-    """Warnings about an attribute whose labels (N, C) cannot be fitted, or hold little information."""
+def find_warnings(attribute: dict[str, Any], part: np.ndarray, what: str) -> list[str]:
+    """Warnings about an attribute whose labels (N, C) of `what` cannot be fitted, or hold little information."""
     n, values = part.shape
     name, rates = attribute["attribute"], attribute["rates"]
     counts = {value: round(rate * n) for value, rate in rates.items()}
     if max(counts.values()) == n:
-        return [f"{name} is constant: every sample is labelled {max(counts, key=counts.__getitem__)}"]
+        return [f"{name} is constant: all {what} are labelled {max(counts, key=counts.__getitem__)}"]
     found = []
     rare = [value for value, count in counts.items() if count < FEWEST_OF_A_VALUE]
     if rare:
         subject = (
             f"{name}={rare[0]} is" if len(rare) == 1 else f"{len(rare)} values of {name} ({join_limited(rare)}) are"
         )
-        found.append(f"{subject} rare: {min(counts.values())} of {n} samples, a fit needs {FEWEST_OF_A_VALUE}")
+        found.append(f"{subject} rare: {min(counts.values())} of {n} {what}, a fit needs {FEWEST_OF_A_VALUE}")
     sure = (attribute["confidence"] - 1 / values) / (1 - 1 / values)
     if sure < SURE:
         found.append(

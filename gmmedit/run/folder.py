@@ -25,6 +25,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.fitted import read_chart, read_model
 from gmmedit.run.hold_out import check_unseen, labels_photographs
+from gmmedit.run.network_checks import check_compatible, check_fingerprint
 from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.run.tuned import is_tuned, read_tuned
@@ -242,10 +243,7 @@ class RunFolder:
             tuned = read_tuned(Path(source), self.generator)
         else:
             tuned = generators.load(source, self.execution.device, trusted=trusted)
-        for found, wanted in zip(compatibility_of(tuned), compatibility_of(self.generator), strict=True):
-            if found != wanted:
-                message = f"{source} has {found}, the run's generator has {wanted}"
-                raise InputError(message, hint="edit --gan needs a fine-tuned copy of the run's generator")
+        check_compatible(tuned, self.generator, source)
         return Renderer(tuned, self.sample_settings.model_copy(update={"gan": source}), self.samples.path.parent)
 
     @cached_property
@@ -292,21 +290,6 @@ class RunFolder:
         """Load the calibration recorded in labels.h5 into the labelling classifier, if it has one."""
         if classifier.calibration:
             classifier.calibration.load(self.labels.attrs["calibration"])
-
-
-def compatibility_of(generator: Generator) -> tuple[str, str, str]:
-    """What two generators must share so that latents of one suit the other, as texts: spaces, images, classes."""
-    channels, height, width = generator.image_shape
-    spaces = ", ".join(map(str, generator.spaces.values()))
-    return spaces, f"images of {height} x {width} pixels and {channels} channels", f"{generator.n_classes} classes"
-
-
-def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
-    """InputError: the fingerprint of a network (`part`) differs from the recorded one."""
-    expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
-    if expected != fingerprint:
-        found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
-        raise InputError(f"the {part} has changed ({found})", hint=artifact.kind.hint(artifact.path.parent))
 
 
 def layout_of(artifact: Artifact) -> Layout:

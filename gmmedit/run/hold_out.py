@@ -20,6 +20,11 @@ def labels_photographs(labels: Artifact) -> bool:
     return "inversions" in labels.spec.parents
 
 
+def name_of_rows(labels: Artifact) -> str:
+    """What the rows of labels.h5 are called: "samples" or "photographs"."""
+    return "photographs" if labels_photographs(labels) else "samples"
+
+
 def labelled_rows(labels: Artifact) -> np.ndarray:
     """The rows of samples.h5 that have a label, (M,) int64, ascending; a table may not label all.
 

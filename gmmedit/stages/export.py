@@ -118,11 +118,7 @@ def measure_directions(request: ExportRequest, run_folder: RunFolder) -> dict[st
 
     The mean is over the first AVERAGED samples that lack the value; L is 1 if all layers move alike.
     """
-    chart, model, space = (
-        run_folder.chart(),
-        run_folder.model(),
-        run_folder.artifact("mixture").spec.config["space"],
-    )
+    chart, model, space = run_folder.chart(), run_folder.model(), run_folder.fitted_space
     rows = np.arange(min(SEARCHED, run_folder.labels.spec.n))
     latents, layout = labelled_latents(run_folder, space, rows, chart), model.layout
     labels = read_rows(run_folder.labels, "labels", rows)

@@ -20,7 +20,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.config import SampleSettings
 from gmmedit.errors import InputError, summarise_differences, writing
 from gmmedit.pictures.pixels import as_shown, to_bytes
-from gmmedit.pictures.sheets import contact_sheet, to_png
+from gmmedit.pictures.sheets import contact_sheet, sheet_to_png, to_png
 from gmmedit.run.prior import record_prior
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution, prepare
@@ -58,7 +58,7 @@ def run(folder: Path, settings: SampleSettings, classifier: str | None, executio
             done = stop
             execution.tick(done, settings.n, "images")
             execution.stop.check()
-        write_file(folder / SHEET, to_png(make_sheet(renderer)))
+        write_file(folder / SHEET, sheet_to_png(make_sheet(renderer)))
         os.replace(unfinished, path)
     return path
 

@@ -24,7 +24,7 @@ from gmmedit.config import GraphSettings
 from gmmedit.datasets.known_labels import read_labels_table
 from gmmedit.errors import InputError, writing
 from gmmedit.pictures.graphs import draw_graph, draw_svg
-from gmmedit.pictures.sheets import to_png
+from gmmedit.pictures.sheets import sheet_to_png
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.graph_labels import (
     NONE,
@@ -129,7 +129,7 @@ def write_pictures(path: Path) -> None:
     with artifacts.open(path, "graph") as graph, writing(path.with_suffix(".png")):
         names = [name for name, _ in graph.attributes]
         marks, frequency = graph["marks"], graph["frequency"]
-        write_file(path.with_suffix(".png"), to_png(draw_graph(names, marks, frequency)))
+        write_file(path.with_suffix(".png"), sheet_to_png(draw_graph(names, marks, frequency)))
         write_file(path.with_suffix(".svg"), draw_svg(names, marks, frequency).encode())
 
 

@@ -4,6 +4,7 @@ Reads samples.h5 and, if there is one, labels.h5, generator, encoder and feature
 sheet in `inversions`, and own_inversions.h5. Resumes image by image.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from gmmedit.editing.alignment import Landmarks, read_landmarks
 from gmmedit.editing.inversion import Inversion, Inverter
 from gmmedit.editing.inversion_images import make_image_folder, refuse_foreign, write_images
 from gmmedit.editing.inverter import open_inverter, with_own_errors
-from gmmedit.editing.photographs import list_photographs, read_photograph
+from gmmedit.editing.photographs import is_sheet, list_images, list_photographs, read_photograph
 from gmmedit.editing.tuning import tune as tune_generator
 from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import to_bytes
@@ -30,6 +31,7 @@ from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock
 
 OWN = "own_inversions.h5"
+log = logging.getLogger("gmmedit")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def run(
     prepare(execution)
     path = (out or folder) / "inversions.h5"
     found = list_photographs(paths)
+    note_sheets(paths)
     with RunFolder(folder, execution) as run_folder:
         inverter = open_inverter(run_folder, settings)
         photographs = read_photographs(found, inverter, read_landmarks(landmarks) if landmarks else None)
@@ -77,6 +80,13 @@ def run(
                 write_tuned_generator(path, inverter, tune)
             write_images(path, reconstruct_tuned(path, inverter))
     return path, photographs.refused
+
+
+def note_sheets(paths: Sequence[Path]) -> None:
+    """Log a note on the sheets of gmmedit's own that are in the folders."""
+    sheets = [str(file) for path in paths if path.is_dir() for file in list_images(path) if is_sheet(file)]
+    if sheets:
+        log.warning("note: left out, written by gmmedit: %s", ", ".join(sheets))
 
 
 def read_photographs(found: Sequence[tuple[str, Path]], inverter: Inverter, landmarks: Landmarks | None) -> Photographs:

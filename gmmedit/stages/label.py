@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gmmedit import artifacts, classifiers, generators
-from gmmedit.artifacts import Artifact, RunSpec
+from gmmedit.artifacts import RunSpec
 from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.attributes import check_addressable
 from gmmedit.classifiers.preprocessing import conversion_notes
@@ -23,6 +23,7 @@ from gmmedit.errors import InputError
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.run.calibration import calibrate
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.own_labels import join_photographs, refuse_photographs
 from gmmedit.run.precision import describe_rounding
 from gmmedit.run.rendering import THUMBNAIL_SIDE, make_thumbnails, shrunk_size
 from gmmedit.run.robustness import make_rungs, measure_robustness
@@ -81,12 +82,15 @@ def run(
     path = folder / "labels.h5"
     with RunFolder(folder, execution) as run_folder:
         samples = run_folder.samples
-        name = resolve_classifier(settings.classifier, samples.spec.config["gan"])
+        gan = samples.spec.config["gan"]
+        name = settings.classifier if settings.classifier != "auto" else generators.paired_classifier(gan)
         classifier = classifiers.load(name, execution.device, trusted=True)
         settings = settings.model_copy(update={"classifier": artifacts.network_source(name)})
         check_addressable(classifier.attributes, name)
         if inverted:
             join_photographs(classifier, name, run_folder.artifact("inversions"))
+        else:
+            refuse_photographs(classifier, name, run_folder.file("inversions"))
         spec = run_spec(run_folder, classifier, settings, inverted)
         if artifacts.is_up_to_date(path, spec, execution):
             return path
@@ -98,24 +102,6 @@ def run(
         with artifacts.open_rows(path, spec, execution, attributes) as out:
             artifacts.fill_rows(out, lambda start, stop: label_rows(classifier, classify_rows, start, stop))
     return path
-
-
-def resolve_classifier(classifier: str, gan: str) -> str:
-    """The classifier's name; `auto`: the one paired with the generator. InputError: it is paired with none."""
-    if classifier != "auto":
-        return classifier
-    entry = generators.CATALOGUE.get(gan)
-    if entry is None or entry.classifier is None:
-        raise InputError(f"no default classifier for {gan}", hint="gmmedit label --classifier NAME")
-    return entry.classifier
-
-
-def join_photographs(classifier: Classifier, name: str, inversions: Artifact) -> None:
-    """Make the table's rows those of inversions.h5. InputError: it is no table, or `Classifier.join_files` fails."""
-    if classifier.sees_images:
-        message = f"label --inverted needs a table of labels, {name} classifies images"
-        raise InputError(message, hint="--classifier labels.csv with a column of file names; or omit --inverted")
-    classifier.join_files(inversions.spec.config["files"])
 
 
 def run_spec(run_folder: RunFolder, classifier: Classifier, settings: LabelSettings, inverted: bool) -> RunSpec:

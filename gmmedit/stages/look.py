@@ -16,9 +16,9 @@ from gmmedit.artifacts.kinds import as_tuple
 from gmmedit.errors import refuse_link, writing
 from gmmedit.pictures.galleries import Cell, GalleryRow, make_gallery
 from gmmedit.pictures.pixels import to_bytes
-from gmmedit.pictures.sheets import to_png, to_tile
+from gmmedit.pictures.sheets import sheet_to_png, to_tile
 from gmmedit.run.folder import RunFolder, layout_of
-from gmmedit.run.hold_out import labelled_rows, labels_photographs
+from gmmedit.run.hold_out import labelled_rows, labels_photographs, name_of_rows
 from gmmedit.runtime.batching import TILE
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.storage import lock, write_file
@@ -62,9 +62,12 @@ def run(folder: Path, k: int, execution: Execution) -> list[Path]:
         first = rows[:FIRST].tolist()
         shown = {*first, *(row for value in values for row in (*value.most, *value.least))}
         tiles = draw_tiles(run_folder, samples, sorted(shown))
-    what = "photographs" if labels_photographs(labels) else "samples"
+    what = name_of_rows(labels)
     title = f"{len(rows)} {what} labelled by {(labels.spec.classifier or {}).get('name', 'nobody')}"
-    by_value = [value_row(value, probabilities[:, value.column], len(rows), tiles) for value in values]
+    by_value = [
+        value_row(value, probabilities[:, value.column], f"{value.count / len(rows):.3f}, {value.count} {what}", tiles)
+        for value in values
+    ]
     sheets = {
         "sheet.png": make_gallery(by_value, f"{title}; below each image: probability of the value, row", PARTS),
         "samples.png": make_gallery(
@@ -74,7 +77,7 @@ def run(folder: Path, k: int, execution: Execution) -> list[Path]:
     refuse_link(place)
     with lock(place / "sheet.png"), writing(place / "sheet.png"):
         for file, sheet in sheets.items():
-            write_file(place / file, to_png(sheet))
+            write_file(place / file, sheet_to_png(sheet))
     return [place / file for file in sheets]
 
 
@@ -117,13 +120,13 @@ def bytes_of(samples: Artifact) -> int:
     return math.prod(axis for dim in ("N", "H", "W", "C") for axis in as_tuple(samples.sizes[dim]))
 
 
-def value_row(value: Value, probabilities: np.ndarray, labelled: int, tiles: Tiles) -> GalleryRow:
-    """A row of sheet.png, of a value with these probabilities (N,), with its rate among the labelled samples."""
+def value_row(value: Value, probabilities: np.ndarray, rate: str, tiles: Tiles) -> GalleryRow:
+    """A row of sheet.png, of a value with these probabilities (N,), and its rate among what is labelled."""
     parts = [
         [Cell(tiles[row], [f"{probabilities[row]:.3f}", f"row {row}"]) for row in rows]
         for rows in (value.most, value.least)
     ]
-    return GalleryRow(f"{value.name}: rate {value.count / labelled:.3f}, {value.count} samples", parts)
+    return GalleryRow(f"{value.name}: rate {rate}", parts)
 
 
 def sample_rows(labels: Artifact, probabilities: np.ndarray, first: list[int], tiles: Tiles) -> list[GalleryRow]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gmmedit.datasets import DataSet
 from gmmedit.errors import RunError
+from gmmedit.mixture.transport import transport_matrix
 from gmmedit.networks.alignment import Alignment
 from gmmedit.networks.ifcvae import IFcVAE
 from gmmedit.training.labelled import Labels, spread
@@ -53,7 +54,7 @@ def fit_alignment(alignment: Alignment, mean: Tensor, log_variance: Tensor, y: T
             chosen = column.repeat(2 * PAIRS) == value
             if chosen.any():
                 shift, own = describe(v[chosen], int((column == value).sum()), factor)
-                scale = transport(covariance, own)
+                scale = transport_matrix(covariance, own)
                 v[chosen] = torch.linalg.solve(scale, (v[chosen] - shift).T).T
                 shifts[value], scales[value] = shift, scale
     alignment.factor.copy_(decompose(torch.cov(v.T)))
@@ -85,15 +86,3 @@ def describe(v: Tensor, n: int, factor: Tensor) -> tuple[Tensor, Tensor]:
 def share(error: Tensor, difference: Tensor) -> Tensor:
     """The part of a squared difference that is a squared error, at most 1."""
     return (error / difference.clamp_min(torch.finfo(difference.dtype).tiny)).clamp(max=1)
-
-
-def transport(first: Tensor, second: Tensor) -> Tensor:
-    """The symmetric matrix that makes N(0, second) of N(0, first) with the least squared displacement."""
-    root, inverse = power(first, 0.5), power(first, -0.5)
-    return inverse @ power(root @ second @ root, 0.5) @ inverse
-
-
-def power(matrix: Tensor, exponent: float) -> Tensor:
-    """A power of a symmetric, positive definite matrix."""
-    sizes, directions = torch.linalg.eigh(matrix)
-    return (directions * sizes.clamp_min(torch.finfo(sizes.dtype).tiny) ** exponent) @ directions.T

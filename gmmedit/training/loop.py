@@ -17,7 +17,7 @@ from PIL import Image
 
 from gmmedit.errors import InputError, RunError, out_of_memory, summarise_differences, writing
 from gmmedit.pictures.curves import draw_curves
-from gmmedit.pictures.sheets import to_png
+from gmmedit.pictures.sheets import sheet_to_png
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.storage import write_file
 from gmmedit.training.base import Step, Trainer
@@ -164,13 +164,13 @@ def show(trainer: Trainer, out: Path, suffix: str = "") -> None:
     """Write a sheet of samples, where the training makes images, and the curves of its log."""
     images = trainer.sheet()
     if images is not None:
-        write_file(out / f"samples{suffix}.png", to_png(join_sheet(images)))
+        write_file(out / f"samples{suffix}.png", sheet_to_png(join_sheet(images)))
     lines = read_log(out / f"{trainer.name}.jsonl", {"images", "images_per_second"})
     names = [name for name in lines[-1] if name not in NO_CURVE] if lines else []
     shown = [line for line in lines if all(name in line for name in names)]
     if names and len(shown) > 1:
         curves = {name: [float(line[name]) for line in shown] for name in names}
-        write_file(out / f"{trainer.name}.png", to_png(draw_curves([line["images"] for line in shown], curves)))
+        write_file(out / f"{trainer.name}.png", sheet_to_png(draw_curves([line["images"] for line in shown], curves)))
 
 
 def join_sheet(images: np.ndarray) -> Image.Image:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gmmedit.generators.formats.filling import fill_network
-from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config, fir_filter
+from gmmedit.generators.resampling import fir_filter
+from gmmedit.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from gmmedit.networks.lazy_tensors import Readable
 from gmmedit.networks.pickle_values import Inert, Refused, shorten
 

@@ -1,0 +1,28 @@
+"""Whether a network is the one that an artifact was made with, or can take its place."""
+
+from gmmedit.artifacts import Artifact
+from gmmedit.errors import InputError
+from gmmedit.generators import Generator
+
+
+def check_compatible(generator: Generator, own: Generator, source: str) -> None:
+    """InputError: latents of a run's own generator do not suit another one, of that source."""
+    for found, wanted in zip(describe_needs(generator), describe_needs(own), strict=True):
+        if found != wanted:
+            message = f"{source} has {found}, the run's generator has {wanted}"
+            raise InputError(message, hint="edit --gan needs a fine-tuned copy of the run's generator")
+
+
+def describe_needs(generator: Generator) -> tuple[str, str, str]:
+    """What two generators must share so that latents of one suit the other, as texts: spaces, images, classes."""
+    channels, height, width = generator.image_shape
+    spaces = ", ".join(map(str, generator.spaces.values()))
+    return spaces, f"images of {height} x {width} pixels and {channels} channels", f"{generator.n_classes} classes"
+
+
+def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerprint: str) -> None:
+    """InputError: the fingerprint of a network (`part`) differs from the recorded one."""
+    expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
+    if expected != fingerprint:
+        found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
+        raise InputError(f"the {part} has changed ({found})", hint=artifact.kind.hint(artifact.path.parent))

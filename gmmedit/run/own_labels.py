@@ -1,0 +1,29 @@
+"""Tables of labels: of photographs, whose rows become those of inversions.h5, or of samples."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from gmmedit import artifacts
+from gmmedit.artifacts import Artifact
+from gmmedit.classifiers import Classifier
+from gmmedit.errors import InputError
+
+
+def join_photographs(classifier: Classifier, name: str, inversions: Artifact) -> None:
+    """Make the table's rows those of inversions.h5. InputError: it is no table, or `Classifier.join_files` fails."""
+    if classifier.sees_images:
+        message = f"label --inverted needs a table of labels, {name} classifies images"
+        raise InputError(message, hint="--classifier labels.csv with a column of file names; or omit --inverted")
+    classifier.join_files(inversions.spec.config["files"])
+
+
+def refuse_photographs(classifier: Classifier, name: str, path: Path) -> None:
+    """InputError: a table that is to label samples names photographs, of the inversions.h5 at `path` or beside it."""
+    files = []
+    with suppress(InputError), artifacts.open(path, "inversions") as inversions:
+        files = inversions.spec.config["files"]
+    found = classifier.find_photographs(files)
+    if found is not None:
+        first = "" if files else "gmmedit invert the photographs, then "
+        hint = f"{first}label --inverted; if they are numbers of samples, by: row or by: seed in a YAML file"
+        raise InputError(f"{name} labels photographs ({found}), not samples", hint=hint)
