@@ -39,7 +39,11 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.stages import discover
 
 VARIANTS = {
-    "full": {},
+    "components": {"method": "components"},
+    "components apart": {"method": "components", "share": 1.0},
+    "components unturned": {"method": "components", "turn": False},
+    "components by coordinates": {"method": "components", "encoder": "regression"},
+    "full": {"method": "contrastive"},
     "sefa": {"method": "sefa"},
     "pca": {"method": "pca"},
     "shift": {"method": "shift"},
@@ -51,14 +55,14 @@ VARIANTS = {
     "pca read": {"method": "pca", "encoder": "regression"},
     "shift read": {"method": "shift", "encoder": "regression"},
     "random read": {"method": "random", "encoder": "regression"},
-    "full read": {"encoder": "regression"},
-    "full without flipping": {"flip": 1.0},
-    "full without entropy": {"entropy": 0.0},
-    "full without decomposition": {"decomposition": False},
-    "full without candidates": {"candidate_steps": 0},
-    "full with NCE": {"loss": "nce"},
+    "full read": {"method": "contrastive", "encoder": "regression"},
+    "full without flipping": {"method": "contrastive", "flip": 1.0},
+    "full without entropy": {"method": "contrastive", "entropy": 0.0},
+    "full without decomposition": {"method": "contrastive", "decomposition": False},
+    "full without candidates": {"method": "contrastive", "candidate_steps": 0},
+    "full with NCE": {"method": "contrastive", "loss": "nce"},
 }
-CONTROLS = ("vae", "beta-vae")
+CONTROLS, VAE_CODE = ("vae", "beta-vae"), 10
 SHIFTS = (0.5, 1.0, 1.5, 2.0, 3.0)  # standard deviations of the prior
 PURE, TARGET = 0.5, 0.5
 MOVED = 32  # samples that every direction moves, both ways
@@ -198,7 +202,8 @@ def run_variant(args: argparse.Namespace, name: str, seed: int, pool: Pool, orac
     """A line of the results."""
     execution, began = Execution(), time.process_time()
     if name in CONTROLS:
-        encode = make_control(name, pool.data, ControlSettings(args.k, args.vae_steps, seed), execution)
+        code = VAE_CODE if args.k == "auto" else args.k
+        encode = make_control(name, pool.data, ControlSettings(code, args.vae_steps, seed), execution)
         judged = {}
     else:
         path = discover_variant(args, name, seed, execution)
@@ -218,10 +223,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--variants", default=",".join([*VARIANTS, *CONTROLS]))
-    for name, default in (("k", 12), ("steps", 500), ("candidate-steps", 300), ("groups", 8), ("repeats", 4),
+    for name, default in (("steps", 500), ("candidate-steps", 300), ("groups", 8), ("repeats", 4),
                           ("vae-steps", 1000), ("most", 1000)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--k", default="auto")
     args = parser.parse_args()
+    args.k = args.k if args.k == "auto" else int(args.k)
     args.out.mkdir(parents=True, exist_ok=True)
     with RunFolder(args.run, Execution()) as folder:
         size = folder.image_shape[1]

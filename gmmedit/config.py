@@ -6,7 +6,7 @@ They hold what a result depends on. How it is computed (device, batch) is in Exe
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from gmmedit.errors import InputError
 from gmmedit.runtime import yaml_files
@@ -20,7 +20,19 @@ Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]  # float32 o
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(min_length=1)]  # of a network, or its file
 Precision = Literal["fp32", "bf16"]  # of generator and classifier
+Auto = Literal["auto"]
 AutoPrecision = Literal["auto", "fp32", "bf16"]  # auto: bf16 on hardware that supports it
+
+
+MOST_DIRECTIONS = 4096
+
+
+def count_or_auto(value: Any) -> int | Auto:
+    """A number of directions, also as text, or "auto". ValueError: neither."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if number == "auto" or (type(number) is int and 2 <= number <= MOST_DIRECTIONS):
+        return number
+    raise ValueError(f"{value!r} is neither auto nor a whole number from 2 to {MOST_DIRECTIONS}")
 
 
 class Section(BaseModel):
@@ -148,9 +160,9 @@ class GraphSettings(Section):
 class DiscoverSettings(Section):
     """How directions are found without labels, and how the encoder that reads them is trained."""
 
-    k: Annotated[int, Field(ge=2, le=4096)] = 32
-    method: Literal["contrastive", "varimax", "sefa", "pca", "shift", "random"] = "contrastive"
-    encoder: Literal["auto", "contrast", "regression"] = "auto"  # auto: regression for varimax, else contrast
+    k: Annotated[int | Auto, PlainValidator(count_or_auto)] = "auto"  # auto: as many as change images visibly
+    method: Literal["components", "contrastive", "varimax", "sefa", "pca", "shift", "random"] = "components"
+    encoder: Literal["auto", "components", "regression", "contrast"] = "auto"  # what it reads; auto: by the method
     space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network
     seed: Seed = 0
     candidate_steps: Annotated[int, Field(ge=0, le=10**7)] = 500  # of the latent-shift reconstructor; 0: no candidates
@@ -159,6 +171,7 @@ class DiscoverSettings(Section):
     repeats: Several = 4  # samples that each of them moves
     lr: Rate = 2e-3
     shift: Rate = 3.0  # largest shift, in standard deviations of the prior
+    turn: bool = True  # components by varimax; False: principal components as they are
     decomposition: bool = True  # rotate the generator's own basis; False: all of the space
     loss: Literal["bce", "nce"] = "bce"
     flip: Annotated[float, Field(gt=0, le=1)] = 0.95  # similarity from which a negative counts as a positive; 1: none

@@ -18,7 +18,7 @@ from gmmedit.discovery.candidates import Navigator
 from gmmedit.discovery.decomposition import decompose, orthonormal, principal_directions
 from gmmedit.discovery.effects import label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
-from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, share_codes
+from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, reading_bank, share_codes
 from gmmedit.discovery.reading import nearest_label, read_directions, read_encoder
 from gmmedit.discovery.training import complete
 from gmmedit.discovery.varimax import varimax_directions
@@ -37,7 +37,9 @@ from gmmedit.spaces import fit_chart
 from gmmedit.training import loop
 
 DATA = Path(__file__).parent / "data"
-SETTINGS = "discover: {k: 4, steps: 6, candidate_steps: 4, groups: 3, repeats: 2, precision: fp32}\n"
+SETTINGS = (
+    "discover: {k: 4, method: contrastive, steps: 6, candidate_steps: 4, groups: 3, repeats: 2, precision: fp32}\n"
+)
 
 
 class Ramp(Generator):
@@ -187,7 +189,9 @@ def test_directions_that_change_the_same_places_share_a_code() -> None:
 def test_a_reader_learns_coordinates(unlabelled: Path) -> None:
     with RunFolder(unlabelled, Execution()) as run:
         latents = Latents(run.renderer, run.space("w"), *chart_and_x(run), "fp32")
-        reader = ReaderTraining(ReaderSettings("x", ((0, 2), (1,)), 0, 60, 32, 3e-3), latents, torch.eye(3, 6))
+        bank = reading_bank(latents)
+        settings = ReaderSettings("x", ((0, 2), (1,)), 0, 60, 32, 3e-3)
+        reader = ReaderTraining(settings, latents, bank, bank.x @ torch.eye(6, 3))
         errors = [step.losses["unexplained"] for step in reader]
     assert np.mean(errors[-5:]) < 0.7 * np.mean(errors[:3])
     assert reader.encoder(torch.zeros(2, 3, 16, 16)).shape == (2, 2)
@@ -236,7 +240,7 @@ def test_a_step_is_a_standard_deviation_of_what_changes() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return images[:, 0, [2, 7, 12], 0]
 
-    effects = measure_effects(latents, torch.eye(5)[[1, 0, 2, 3]], Bands(), Execution())
+    effects = measure_effects(latents, torch.eye(5)[[1, 0, 2, 3]], Bands(), None, Execution())
     assert effects.dominant[:3].tolist() == [1, 0, 2]
     assert torch.allclose(effects.scale[:3], torch.ones(3), atol=0.15)
     assert effects.scale[3] == 3 and effects.change[3] < 1e-3 < effects.change[2]  # one that does nothing
@@ -331,7 +335,7 @@ def test_images_that_a_stopped_run_lacks_are_made(found: Path, unlabelled: Path,
     assert (run / "directions.h5").read_bytes() == (found / "directions.h5").read_bytes()
 
 
-@pytest.mark.parametrize("method", ["varimax", "sefa", "pca", "random", "shift"])
+@pytest.mark.parametrize("method", ["components", "varimax", "sefa", "pca", "random", "shift"])
 def test_every_method_finds_orthonormal_directions(method: str, unlabelled: Path, tmp_path: Path) -> None:
     run = copy_of(unlabelled, tmp_path)
     done("discover", "--run", run, "--config", unlabelled.parent / "small.yaml", "--method", method, "--steps", 2)
@@ -355,7 +359,15 @@ def test_a_generator_without_gradients_is_told_what_remains(
 ) -> None:
     monkeypatch.setattr(Generator, "differentiable", False)
     run = copy_of(unlabelled, tmp_path)
-    refuse(run, "discover", "-k", 4, "--method", method, says=("no gradients", "--method varimax, sefa, pca or random"))
+    refuse(
+        run,
+        "discover",
+        "-k",
+        4,
+        "--method",
+        method,
+        says=("no gradients", "--method components, varimax, sefa, pca or random"),
+    )
     if method == "shift":
         done("discover", "--run", run, "-k", 4, "--method", "random", "--steps", 1, "--quiet")
 

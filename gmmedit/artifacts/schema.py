@@ -168,6 +168,12 @@ DIRECTIONS = Kind(
         Field("affinity", ("k", "K"), "f4", "correlation of the coordinate with each category's score", optional=True),
         Field("chart/*", (), "any", "coordinates in which they hold: centre, whitening, ..."),
         Field("encoder/*", (), "any", "weights of the encoder, from images to codes (N, J)"),
+        Field(
+            "kind/*",
+            (),
+            "any",
+            "of the generator's images: kind/mean (C, h, w), at most 16 pixels long, and kind/deviation ()",
+        ),
         Field("candidates/*", (), "any", "candidates/directions (k, X): of the latent-shift reconstructor"),
         Field("basis/*", (), "any", "basis/rows (X, X) and basis/values (X): of the semantic decomposition"),
         Field("history/*", (), "any", "steps and losses of the encoder, T values each"),

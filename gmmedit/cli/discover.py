@@ -27,18 +27,22 @@ from gmmedit.cli.options import (
 from gmmedit.cli.output import open_execution, print_written
 
 METHOD = (
-    "contrastive (default): all three stages; shift: the candidates alone; varimax: the generator's own basis, turned "
-    "so that each direction changes few pixels; sefa: that basis itself; pca: GANSpace; random. The last four need no "
-    "gradients."
+    "components (default): of the images, turned so that each changes few pixels; varimax: the generator's own basis, "
+    "turned so; sefa: that basis itself; pca: GANSpace; random; contrastive: candidates, basis, contrast; shift: "
+    "the candidates alone. The last two need gradients."
+)
+COUNT = (
+    "Number of directions; auto (default): one for each principal component of the images with 2 % of their variance."
 )
 
 
 def discover(
     run: Run = RUN, config: ConfigFile = None, device: Device = "cpu", seed: FitSeed = None,
     force: Force = False, restart: Restart = False, quiet: Quiet = False, debug: Debug = False, trust: Trust = False,
-    k: Annotated[int | None, typer.Option("-k", help="Number of directions (default: 32).")] = None,
+    k: Annotated[str | None, typer.Option("-k", help=COUNT)] = None,
     method: Annotated[
-        Literal["contrastive", "varimax", "sefa", "pca", "shift", "random"] | None, typer.Option(help=METHOD)
+        Literal["components", "varimax", "sefa", "pca", "random", "contrastive", "shift"] | None,
+        typer.Option(help=METHOD),
     ] = None,
     space: Annotated[
         Literal["auto", "z", "w"] | None, typer.Option(help="Latent space; auto (default): w if there is one.")
@@ -140,3 +144,5 @@ def show_disentanglement(report: Mapping[str, Any]) -> None:
         f"protocol {protocol['name']}: {protocol['train']} and {protocol['test']} of {protocol['images']} images of "
         f"{report['data']}, factors {', '.join(protocol['factors'])}"
     )
+    for note in report["notes"]:
+        typer.echo(note)

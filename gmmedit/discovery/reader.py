@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gmmedit.discovery.decomposition import measure_slopes
-from gmmedit.discovery.latents import Latents, step_random
+from gmmedit.discovery.latents import Bank, Latents, step_random
 from gmmedit.discovery.network import CodeConfig, make_network
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.base import Trainer
@@ -46,13 +46,13 @@ class ReaderTraining(Trainer):
     name = "reader"
     stateful = ("encoder", "tellers", "adam")
 
-    def __init__(self, settings: ReaderSettings, latents: Latents, directions: Tensor) -> None:
-        self.settings, self.latents = settings, latents
+    def __init__(self, settings: ReaderSettings, latents: Latents, bank: Bank, wanted: Tensor) -> None:
+        """wanted: (B, k) what is read from each image of the bank."""
+        self.settings, self.latents, self.bank = settings, latents, bank
         self.batch, self.steps = settings.batch, settings.steps
         config = CodeConfig(latents.renderer.generator.image_shape, len(settings.codes))
         self.encoder = make_network(config, settings.seed).to(latents.device)
-        self.bank = latents.make_bank(config.input_size, READ_FROM)
-        self.wanted = standard(self.bank.x @ directions.T.to(self.bank.x))
+        self.wanted = standard(wanted.to(bank.x))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.tellers = nn.ModuleList(make_teller(len(code)) for code in settings.codes).to(latents.device)
@@ -62,6 +62,17 @@ class ReaderTraining(Trainer):
         """See `Trainer.networks`."""
         return {"encoder": self.encoder, "tellers": self.tellers}
 
+    @torch.no_grad()
+    def tell(self, codes: Tensor) -> Tensor:
+        """What is read (N, k), from codes (N, J), both on the CPU."""
+        return self.told(codes.to(self.latents.device)).cpu()
+
+    def told(self, codes: Tensor) -> Tensor:
+        """What is read (N, k), from codes (N, J) on the same device; gradients pass."""
+        told = torch.cat([teller(codes[:, i : i + 1]) for i, teller in enumerate(self.tellers)], 1)
+        order = [number for code in self.settings.codes for number in code]
+        return told[:, torch.tensor(order, device=told.device).argsort()]
+
     def take_step(self) -> dict[str, float]:
         """See `Trainer.take_step`: the share of the coordinates' variance that the code leaves unexplained."""
         settings = self.settings
@@ -69,14 +80,17 @@ class ReaderTraining(Trainer):
         rows = torch.randint(len(self.bank.x), (settings.batch,), generator=random).to(self.latents.device)
         with self.latents.autocast():
             codes = self.encoder(self.bank.images[rows]).float()
-        told = torch.cat([teller(codes[:, i : i + 1]) for i, teller in enumerate(self.tellers)], 1)
-        order = [direction for code in settings.codes for direction in code]
-        error = (told - self.wanted[rows][:, order]).square().mean()
+        error = (self.told(codes) - self.wanted[rows]).square().mean()
         self.adam.param_groups[0]["lr"] = settings.lr * (1 + math.cos(math.pi * self.step / self.steps)) / 2
         self.adam.zero_grad()
         error.backward()
         self.adam.step()
         return {"unexplained": error.item()}
+
+
+def reading_bank(latents: Latents) -> Bank:
+    """The samples that an encoder is trained on, as it sees them."""
+    return latents.make_bank(CodeConfig(latents.renderer.generator.image_shape, 1).input_size, READ_FROM)
 
 
 def make_teller(directions: int) -> nn.Module:

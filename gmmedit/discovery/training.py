@@ -14,11 +14,13 @@ from torch import Tensor
 
 from gmmedit.config import DiscoverSettings
 from gmmedit.discovery.candidates import CandidateSettings, CandidateTraining
+from gmmedit.discovery.components import Components, count_directions, find_components
 from gmmedit.discovery.contrast import ContrastSettings, ContrastTraining
 from gmmedit.discovery.decomposition import Basis, decompose, orthonormal, principal_directions
-from gmmedit.discovery.latents import Latents, random_directions
+from gmmedit.discovery.effects import Tell
+from gmmedit.discovery.latents import Bank, Latents, random_directions
 from gmmedit.discovery.network import CodeNetwork
-from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, share_codes
+from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, reading_bank, share_codes
 from gmmedit.discovery.varimax import varimax_directions
 from gmmedit.errors import InputError
 from gmmedit.networks import weights
@@ -40,7 +42,20 @@ class Found:
     candidates: Tensor | None
     basis: Basis | None
     encoder: CodeNetwork
+    tell: Tell | None  # what the encoder's codes say, if several numbers share one
     history: Mapping[str, list[float]]  # of the encoder; `step` and the losses
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all stages are given. identity: a digest of what is not in the settings; k: the number of directions."""
+
+    latents: Latents
+    settings: DiscoverSettings
+    k: int
+    identity: str
+    folder: Path
+    execution: Execution
 
 
 def find_directions(
@@ -48,107 +63,113 @@ def find_directions(
 ) -> Found:
     """Run the stages that the method needs, in `folder`. identity: a digest of what is not in the settings.
 
-    Errors as of `run_training`.
+    InputError: more directions than dimensions, or than the images have components. Errors as of `run_training`.
     """
-    candidates = find_candidates(latents, settings, identity, folder, execution)
-    basis = find_basis(latents, settings, folder, execution)
-    directions = starting_directions(latents, settings, candidates, basis, execution)
+    reads = encoder_of(settings) != "contrast"
+    bank = reading_bank(latents)
+    k = count_directions(bank) if settings.k == "auto" else settings.k
+    task = Task(latents, settings, k, identity, folder, execution)
+    candidates, basis = find_candidates(task), find_basis(task)
+    components = find_components(bank, k, settings.turn) if settings.method == "components" else None
+    start = components.directions if components else starting_directions(task, candidates, basis)
+    directions = start[:k]
     trainer: ContrastTraining | ReaderTraining
-    reads = encoder_of(settings) == "regression"
     if settings.method == "contrastive" or not reads:
-        trainer = train_contrast(latents, settings, identity, directions, folder, execution)
+        trainer = train_contrast(task, start)
         directions = trainer.directions()
     if reads:
-        trainer = train_reader(latents, settings, identity, directions, folder, execution)
+        trainer = train_reader(task, directions, bank, components)
     encoder = trainer.encoder.eval().requires_grad_(False)
     history = read_history(folder / f"{trainer.name}.jsonl", LOSSES[trainer.name])
-    return Found(directions, candidates, basis, encoder, history)
+    tell = trainer.tell if isinstance(trainer, ReaderTraining) else None
+    return Found(directions, candidates, basis, encoder, tell, history)
 
 
 def encoder_of(settings: DiscoverSettings) -> str:
-    """How the encoder is trained: "contrast" or "regression"."""
+    """What the encoder reads: "components" of images, coordinates by "regression", or what a "contrast" tells apart."""
     if settings.encoder != "auto":
         return settings.encoder
-    return "regression" if settings.method == "varimax" else "contrast"
+    return {"components": "components", "varimax": "regression"}.get(settings.method, "contrast")
 
 
-def train_contrast(
-    latents: Latents, settings: DiscoverSettings, identity: str, start: Tensor, folder: Path, execution: Execution
-) -> ContrastTraining:
+def train_contrast(task: Task, start: Tensor) -> ContrastTraining:
     """Stage 3: the encoder, and directions turned with it if the method is "contrastive"."""
+    settings = task.settings
     chosen = ContrastSettings(
-        f"{identity} {digest_of(start)}", settings.k, settings.method == "contrastive", settings.seed, settings.steps,
+        f"{task.identity} {digest_of(start)}", task.k, settings.method == "contrastive", settings.seed, settings.steps,
         settings.groups, settings.repeats, settings.lr, settings.shift, settings.loss, settings.flip, settings.entropy,
         settings.temperature,
     )  # fmt: skip
-    contrast = ContrastTraining(chosen, latents, start)
-    run_stage(contrast, folder, lambda path: save_encoder(contrast, contrast.directions(), path), execution)
+    contrast = ContrastTraining(chosen, task.latents, start)
+    run_stage(contrast, task, lambda path: save_encoder(contrast, contrast.directions(), path))
     return contrast
 
 
-def train_reader(
-    latents: Latents, settings: DiscoverSettings, identity: str, directions: Tensor, folder: Path, execution: Execution
-) -> ReaderTraining:
-    """Stage 3 by regression: the encoder that reads coordinates along the directions (k, D')."""
-    codes = share_codes(changed_places(latents, directions, execution), settings.share)
+def train_reader(task: Task, directions: Tensor, bank: Bank, components: Components | None) -> ReaderTraining:
+    """Stage 3 by regression: the encoder that reads the components of images, else coordinates along directions."""
+    settings = task.settings
+    if components and encoder_of(settings) == "components":
+        wanted, places = components.scores.float(), components.places
+    else:
+        wanted = bank.x @ directions.T.to(bank.x)
+        places = changed_places(task.latents, directions, task.execution)
     chosen = ReaderSettings(
-        f"{identity} {digest_of(directions)}", codes, settings.seed, settings.steps,
+        f"{task.identity} {digest_of(wanted)}", share_codes(places, settings.share), settings.seed, settings.steps,
         2 * settings.groups * settings.repeats, settings.lr,
     )  # fmt: skip
-    reader = ReaderTraining(chosen, latents, directions)
-    run_stage(reader, folder, lambda path: save_encoder(reader, directions, path), execution)
+    reader = ReaderTraining(chosen, task.latents, bank, wanted)
+    run_stage(reader, task, lambda path: save_encoder(reader, directions, path))
     return reader
 
 
-def digest_of(directions: Tensor) -> str:
-    """What tells directions from others."""
-    return weights.fingerprint_tensors({"start": directions})[:16]
+def digest_of(numbers: Tensor) -> str:
+    """What tells directions, or what is read, from others."""
+    return weights.fingerprint_tensors({"start": numbers.cpu()})[:16]
 
 
-def find_candidates(
-    latents: Latents, settings: DiscoverSettings, identity: str, folder: Path, execution: Execution
-) -> Tensor | None:
+def find_candidates(task: Task) -> Tensor | None:
     """Stage 1: the candidates (k, D'); None: the method does without."""
+    settings = task.settings
     if not settings.candidate_steps or settings.method not in ("contrastive", "shift"):
         return None
     batch = settings.groups * settings.repeats
     chosen = CandidateSettings(
-        identity, settings.k, settings.seed, settings.candidate_steps, batch, settings.lr, settings.shift
+        task.identity, task.k, settings.seed, settings.candidate_steps, batch, settings.lr, settings.shift
     )
-    training = CandidateTraining(chosen, latents)
+    training = CandidateTraining(chosen, task.latents)
 
     def save(path: Path) -> None:
         weights.write_weights(path, {"directions": training.directions()}, KEY, asdict(chosen))
 
-    run_stage(training, folder, save, execution)
+    run_stage(training, task, save)
     return training.directions()
 
 
-def find_basis(latents: Latents, settings: DiscoverSettings, folder: Path, execution: Execution) -> Basis | None:
+def find_basis(task: Task) -> Basis | None:
     """Stage 2: the generator's basis; None: the method does without."""
+    settings = task.settings
     if settings.method not in ("sefa", "varimax") and not (settings.method == "contrastive" and settings.decomposition):
         return None
-    basis = decompose(latents, execution)
+    basis = decompose(task.latents, task.execution)
     tensors = {"rows": basis.rows, "values": basis.values}
-    folder.mkdir(parents=True, exist_ok=True)
-    weights.write_weights(folder / "basis.safetensors", tensors, KEY, {"source": basis.source})
+    task.folder.mkdir(parents=True, exist_ok=True)
+    weights.write_weights(task.folder / "basis.safetensors", tensors, KEY, {"source": basis.source})
     return basis
 
 
-def starting_directions(
-    latents: Latents, settings: DiscoverSettings, candidates: Tensor | None, basis: Basis | None, execution: Execution
-) -> Tensor:
+def starting_directions(task: Task, candidates: Tensor | None, basis: Basis | None) -> Tensor:
     """Where the contrast starts: orthonormal rows of which the first k are the directions.
 
     Of "contrastive": the first k of the basis, turned so that they are as near to the candidates as their span
     allows (A = S Q, Q the polar factor of the candidates' coordinates). Without the decomposition: the candidates and
     the rest of the space, into which they may turn.
     """
-    k, dim = settings.k, latents.x.shape[1]
+    latents, settings, k = task.latents, task.settings, task.k
+    dim = latents.x.shape[1]
     if settings.method == "pca":
-        return principal_directions(latents, k, execution)
+        return principal_directions(latents, k, task.execution)
     if settings.method == "varimax" and basis is not None:
-        return varimax_directions(latents, basis.rows[:k], execution)
+        return varimax_directions(latents, basis.rows[:k], task.execution)
     if settings.method == "random":
         return random_directions(k, dim, settings.seed)
     if settings.method == "contrastive" and candidates is not None and basis is not None:
@@ -174,8 +195,9 @@ def complete(rows: Tensor) -> Tensor:
     return torch.cat([orthonormal(rows), vh[len(rows) :]])
 
 
-def run_stage(trainer: Trainer, folder: Path, save: Callable[[Path], None], execution: Execution) -> None:
+def run_stage(trainer: Trainer, task: Task, save: Callable[[Path], None]) -> None:
     """Train to the end, from the checkpoint if it is of the same settings; one of others is discarded."""
+    folder, execution = task.folder, task.execution
     path = folder / f"{trainer.name}.checkpoint"
     try:
         saved = read_checkpoint(path)

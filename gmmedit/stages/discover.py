@@ -73,7 +73,7 @@ def discover(
     refuse_link(folder)
     before = fingerprint_tensors(generator.state_dict())
     found = find_directions(latents, settings, identity_of(spec), folder, execution)
-    effects = measure_effects(latents, found.directions, found.encoder, execution)
+    effects = measure_effects(latents, found.directions, found.encoder, found.tell, execution)
     if fingerprint_tensors(generator.state_dict()) != before:
         raise RunError("the generator's weights have changed during the discovery", hint="report this as a bug")
     arrays = to_arrays(latents, found, effects)
@@ -114,10 +114,14 @@ def load_latents(run_folder: RunFolder, settings: DiscoverSettings, precision: s
 def check_method(settings: DiscoverSettings, latents: Latents, gan: str) -> None:
     """InputError: more directions than dimensions, or a method that needs gradients which the generator has not."""
     words = (f"{settings.space.upper()} of {gan}", "-k")
-    check_count(settings.k, latents.x.shape[1], words)
+    if settings.k != "auto":
+        check_count(settings.k, latents.x.shape[1], words)
+    if settings.encoder == "components" != settings.method:
+        message = f"encoder: components is for --method components, not {settings.method}"
+        raise InputError(message, hint="encoder: auto, regression or contrast")
     if settings.method in TRAINED and not latents.renderer.generator.differentiable:
         message = f"{gan} has no gradients, which --method {settings.method} needs"
-        raise InputError(message, hint="--method varimax, sefa, pca or random: they need none")
+        raise InputError(message, hint="--method components, varimax, sefa, pca or random: they need none")
 
 
 def identity_of(spec: RunSpec) -> str:
@@ -133,6 +137,7 @@ def to_arrays(latents: Latents, found: Found, effects: Effects) -> dict[str, np.
     arrays = {
         "directions": found.directions[order], "scale": effects.scale[order], "origin": latents.x.mean(0),
         "dominant": effects.dominant[order], "change": effects.change[order],
+        "kind/mean": effects.kind.mean, "kind/deviation": torch.tensor(effects.kind.deviation),
         **{f"chart/{name}": value for name, value in latents.chart.arrays().items()},
         **{f"encoder/{name}": value for name, value in found.encoder.state_dict().items()},
     }  # fmt: skip

@@ -10,19 +10,33 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import numpy as np
+
 from gmmedit import artifacts, datasets
 from gmmedit.datasets import DataSet
 from gmmedit.datasets.resized import fit
 from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
+from gmmedit.discovery.kind import UNLIKE, ImageKind, read_kind
+from gmmedit.discovery.network import CodeNetwork
 from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
 from gmmedit.discovery.reading import read_encoder
 from gmmedit.errors import InputError, nearest, refuse_link
+from gmmedit.run.fitted import to_tensors
 from gmmedit.runtime.execution import Execution, prepare
 from gmmedit.runtime.extras import import_extra
 
 SMALLEST, LARGEST = 8, 1024  # pixels of --size
 RESULT = ("data", "data_fingerprint", "seed", "protocol", "scores")  # keys of the JSON
 LONGEST_RESULT = 1 << 24  # bytes
+COMPARED = 256  # images of the data whose kind is compared with that of an encoder
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An encoder, and the kind of images that it was trained on (None: not known)."""
+
+    encode: CodeNetwork
+    kind: ImageKind | None
 
 
 @dataclass(frozen=True)
@@ -54,16 +68,17 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     found: dict[str, Any] = {}
     encoders = {path: open_encoder(path) for path in request.encoders}
     data = datasets.load(request.data, request.size)
-    for path, (_, shape, _) in encoders.items():
-        data = fit_data(data, shape, path)
+    for path, opened in encoders.items():
+        data = fit_data(data, opened.encode.config.image_shape, path)
     pool = Pool(data, protocol)
-    for path, (encode, _, _) in encoders.items():
-        found[str(path)] = measure(encode, pool, request.seed, execution)
-    code = next((size for _, _, size in encoders.values()), ControlSettings.code)
+    notes = [note for path, opened in encoders.items() for note in describe_unlike(opened, pool, path)]
+    for path, opened in encoders.items():
+        found[str(path)] = measure(opened.encode, pool, request.seed, execution)
+    code = next((opened.encode.config.code for opened in encoders.values()), ControlSettings.code)
     for name, control in open_controls(request, data, code, execution):
         found[name] = measure(control, pool, request.seed, execution)
     return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed,
-            "protocol": describe_protocol(pool), "scores": found}  # fmt: skip
+            "protocol": describe_protocol(pool), "notes": notes, "scores": found}  # fmt: skip
 
 
 def check_request(request: DisentanglementRequest) -> None:
@@ -111,11 +126,23 @@ def open_controls(
         yield name, make_control(name, data, settings, execution)
 
 
-def open_encoder(path: Path) -> tuple[Encode, tuple[int, int, int], int]:
-    """The encoder of a directions.h5, the shape (C, H, W) of its images, and the size of its codes."""
+def open_encoder(path: Path) -> Opened:
+    """The encoder of a directions.h5, and the images that it was trained on."""
     with artifacts.open(path, "directions") as artifact:
-        encoder = read_encoder(artifact)
-    return encoder, encoder.config.image_shape, encoder.config.code
+        kind = read_kind(to_tensors(artifact.group("kind")))
+        return Opened(read_encoder(artifact), kind)
+
+
+def describe_unlike(opened: Opened, pool: Pool, path: Path) -> list[str]:
+    """A note if the images are of another kind than those that an encoder was trained on; none of an older file."""
+    places = np.linspace(0, len(pool.factors.rows) - 1, COMPARED).astype(int)
+    distance = opened.kind.distance(pool.images(np.unique(places))) if opened.kind else 0.0
+    if distance < UNLIKE:
+        return []
+    return [
+        f"warning: {path} was trained on images of another kind than those of {pool.data.name} (their means lie "
+        f"{distance:.1f} standard deviations apart): the scores say little about it"
+    ]
 
 
 def fit_data(data: DataSet, shape: tuple[int, int, int], path: Path) -> DataSet:
