@@ -8,15 +8,15 @@ DIR holds t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, t10k-morpho.csv 
 gulnazaki/counterfactual-benchmark (the data set after Castro et al. 2019 and Pawlowski et al. 2020). Of the 10,000
 digits 8,000 train and 2,000 are held out. floor: what the predictors read of unedited images. train: `gmmedit graph`
 and `gmmedit train bigan` on the 8,000, resumed where it was stopped. measure: acts on held-out images against the
-counterfactual that the true mechanism gives, with labels known and with labels read by the BiGAN's own encoder;
-composition, reversibility, and a sheet.
+counterfactual that the true mechanism gives, with labels known and with labels read by the BiGAN's own encoder, in one
+pass of the encoder and after the optimisation of `gmmedit invert`; composition, reversibility, and a sheet.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +30,14 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gmmedit import datasets
-from gmmedit.config import GraphSettings
+from gmmedit.config import GraphSettings, InvertSettings, SampleSettings
 from gmmedit.datasets.idx import read_idx
-from gmmedit.networks.bigan import BiGAN, parse_config, read_bigan
+from gmmedit.editing.inverter import open_inverter
+from gmmedit.networks.bigan import BiGAN, parse_config, read_bigan, save_bigan
+from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import StopRequest, stoppable
-from gmmedit.stages import graph
+from gmmedit.stages import graph, sample
 from gmmedit.training.bigan_from_data import train_bigan
 from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
@@ -137,8 +139,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--images", type=int, help="shown in training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a trained bigan.safetensors that is trained further")
     parser.add_argument("--partial", action="store_true", help="measure the checkpoint of a training that goes on")
     parser.add_argument("-n", type=int, default=HELD_OUT, help="held-out images that are edited")
+    parser.add_argument("--tune", action="store_true", help="measure on training images, to choose settings")
+    parser.add_argument("--steps", type=int, default=InvertSettings().steps, help="of the optimisation; 0: none")
+    parser.add_argument("--rest-prior", type=float, default=InvertSettings().rest_prior, help="weight of its prior")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.command != "floor" and options.out is None:
@@ -147,9 +153,13 @@ def main() -> None:
         if options.command == "floor":
             print_floor(options.data)
         elif options.command == "measure":
-            measure(options.data, options.out, open_network(options.out, options.partial), options.n)
+            network = open_network(options.out, options.partial)
+            data = datasets.load(str(split_data(options.data, options.out)), 32)
+            acts = Acts(network, data, choose_rows(data, options.n, options.tune))
+            settings = InvertSettings(steps=options.steps, rest_prior=options.rest_prior, features="none")
+            measure(options.data, options.out, acts, settings)
     if options.command == "train":
-        train(options.data, options.out, options.images, options.seed)
+        train(options.data, options.out, options.images, options.seed, options.start)
 
 
 def read_all(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -185,7 +195,7 @@ def split_data(folder: Path, out: Path) -> Path:
     return target
 
 
-def train(folder: Path, out: Path, images: int | None, seed: int) -> None:
+def train(folder: Path, out: Path, images: int | None, seed: int, start: Path | None) -> None:
     """Learn the graph, whose one direction no data can tell, and train the BiGAN of it."""
     data = str(split_data(folder, out))
     stop, told = StopRequest(), 0.0
@@ -200,14 +210,20 @@ def train(folder: Path, out: Path, images: int | None, seed: int) -> None:
     with stoppable(stop):
         path = graph.run(out, GraphSettings(require=["thickness->intensity"]), execution, data=data)
         request = DataRequest(data, images=images, seed=seed)
-        print(train_bigan(out, request, [], str(path), False, execution)[2])
+        print(train_bigan(out, request, [], str(path), False, execution, start)[2])
+
+
+def choose_rows(data: datasets.DataSet, n: int, tune: bool) -> np.ndarray:
+    """The first held-out images, or some of those that were trained on."""
+    if not tune:
+        return data.held_out()[:n]
+    return np.sort(np.random.default_rng(5).permutation(np.setdiff1d(np.arange(len(data)), data.held_out()))[:n])
 
 
 class Acts:
-    """Acts on held-out images by a trained BiGAN."""
+    """Acts on images by a trained BiGAN."""
 
-    def __init__(self, network: BiGAN, data: datasets.DataSet, n: int):
-        rows = data.held_out()[:n]
+    def __init__(self, network: BiGAN, data: datasets.DataSet, rows: np.ndarray):
         self.network, self.scales = network, network.config.scales
         self.images, labels, factors = data.batch(rows)
         assert factors is not None and data.factors == ("thickness", "intensity")
@@ -256,13 +272,25 @@ def open_network(out: Path, partial: bool) -> BiGAN:
     network = BiGAN(parse_config(saved["settings"]["network"]))
     network.load_state_dict(saved["average"])
     print(f"after {saved['step'] * saved['settings']['batch']} images")
-    return network.eval().requires_grad_(False)
+    save_bigan(network, out / "partial.safetensors")
+    return read_bigan(out / "partial.safetensors")
 
 
-def measure(folder: Path, out: Path, network: BiGAN, n: int) -> None:
+def refine(acts: Acts, out: Path, w: Tensor, settings: InvertSettings) -> Tensor:
+    """Latents (N, D) of the images after the optimisation of `gmmedit invert`, in batches."""
+    names = {read_bigan(out / name).fingerprint: name for name in ("bigan.safetensors", "partial.safetensors")
+             if (out / name).exists()}  # fmt: skip
+    run = out / f"run_{acts.network.fingerprint[:8]}"
+    execution = Execution()
+    sample.run(run, SampleSettings(gan=str(out / names[acts.network.fingerprint]), n=1_000), execution)
+    with RunFolder(run, execution) as run_folder:
+        inverter = open_inverter(run_folder, settings)
+        parts = zip(w[:, None].split(BATCH), acts.images.split(BATCH), strict=True)
+        return torch.cat([inverter.refine(*part)[:, 0] for part in parts])
+
+
+def measure(folder: Path, out: Path, acts: Acts, settings: InvertSettings) -> None:
     """Print the figures of a trained network, write them to out/figures.json and a sheet to out/acts.png."""
-    data = datasets.load(str(split_data(folder, out)), 32)
-    acts = Acts(network, data, n)
     judge, figures = Predictors(folder / "predictors.safetensors"), {}
     show("unedited", compare(judge.read(acts.images, acts.truth.intensity), acts.truth))
     read = acts.encode(acts.images)
@@ -270,18 +298,23 @@ def measure(folder: Path, out: Path, network: BiGAN, n: int) -> None:
     repeated = repeat(acts, acts.images)
     figures["composition"] = {str(k): distance(repeated[k - 1], acts.images) for k in (1, 2, CYCLES)}
     print(f"composition, grey levels: {figures['composition']}")
-    shown = show("null edit", compare(judge.read(repeated[0], acts.truth.intensity), acts.truth))
-    figures["null edit"] = shown
-    for mode, w in (("labels known", acts.set_known(read)), ("labels read", read)):
+    starts = {"labels known": acts.set_known(read), "labels read": read}
+    if settings.steps:
+        starts |= {f"{mode}, optimised": refine(acts, out, w, settings) for mode, w in starts.items()}
+    for mode, w in starts.items():
+        made = acts.generate(w)
+        key = f"null edit, {mode}"
+        figures[key] = show(key, compare(judge.read(made, acts.truth.intensity), acts.truth))
+        figures[key] |= {"changed": distance(made, acts.images)}
         for name, values in acts.wanted.items():
             wanted = acts.truth.act(name, values)
             made = acts.generate(acts.act(w, name, values))
             key = f"do({name}), {mode}"
             figures[key] = show(key, compare(judge.read(made, wanted.intensity), wanted))
             figures[key] |= show_distances(acts, made, read, name)
-    figures["scaled"] = judge_scaled(acts, judge)
+    figures["scaled"] = judge_scaled(acts, judge, starts)
     (out / "figures.json").write_text(json.dumps(figures, indent=1))
-    write_sheet(acts, acts.set_known(read), out / "acts.png")
+    write_sheet(acts, list(starts.values())[-2], out / "acts.png")
 
 
 def read_own(acts: Acts, w: Tensor) -> Truth:
@@ -318,14 +351,14 @@ def show_distances(acts: Acts, made: Tensor, read: Tensor, name: str) -> dict[st
     return found
 
 
-def judge_scaled(acts: Acts, judge: Predictors) -> dict[str, float]:
+def judge_scaled(acts: Acts, judge: Predictors, starts: Mapping[str, Tensor]) -> dict[str, float]:
     """The control of do(intensity): the image's own pixels, brightened; and how far the edits are from that."""
     values = acts.wanted["intensity"]
     factor = (values / acts.truth.intensity).float()[:, None, None, None]
     scaled = to_bytes(((acts.images + 1) * factor - 1).clamp(-1, 1))
     found = show("control: pixels brightened", compare(judge.read(scaled, values), acts.truth.act("intensity", values)))
-    for mode, start in (("known", acts.set_known), ("read", lambda w: w)):
-        made = acts.generate(acts.act(start(acts.encode(acts.images)), "intensity", values))
+    for mode, w in starts.items():
+        made = acts.generate(acts.act(w, "intensity", values))
         found[f"distance of edits, {mode}"] = distance(made, scaled)
     print(f"    {found}")
     return found

@@ -215,7 +215,7 @@ def same(path: Path, other: Path) -> bool:
         drop = lambda rows: [{k: v for k, v in row.items() if k not in MEASURED} for row in rows]  # noqa: E731
         timed = lambda row: str(row.get("metric", "")) in ("fit_seconds", "fit_memory", "fit_megabytes")  # noqa: E731
         return drop([r for r in mine if not timed(r)]) == drop([r for r in theirs if not timed(r)])
-    if path.name == "evaluation.h5":
+    if path.name in ("evaluation.h5", "do_evaluation.h5", "comparison.h5"):  # the costs of fits
         with artifacts.open(path) as mine, artifacts.open(other) as theirs:
             names = [name for name in mine.names if not name.startswith("cost/")]
             return mine.names == theirs.names and all(

@@ -165,6 +165,12 @@ def test_commands_work_on_the_file(trained: Path, tmp_path: Path) -> None:
     done("invert", tmp_path / "photo.png", "--steps", 0, "--config", tmp_path / "quick.yaml", *run)
     with artifacts.open(tmp_path / "run" / "inversions.h5") as inversions:
         assert inversions.spec.config["encoder"] == str(trained), "the file's own encoder"
+        start = inversions["latents"][0, 0]
+    done("invert", tmp_path / "photo.png", "--steps", 8, "--config", tmp_path / "quick.yaml", *run, "--force")
+    with artifacts.open(tmp_path / "run" / "inversions.h5") as inversions:
+        found = inversions["latents"][0, 0]
+        assert inversions["error"][0] < inversions["start_error"][0]
+    assert np.array_equal(found[:7], start[:7]) and not np.isclose(found[7:], start[7:], atol=1e-4).any()
 
 
 def test_the_structural_editor_is_the_counterfactual(trained: Path) -> None:

@@ -1,6 +1,7 @@
 """Attributes that are numbers: scales and classes, data sets, structural equations, training, and the commands."""
 
 import csv
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,9 @@ from gmmedit.networks.numbers import log_between
 from gmmedit.networks.scales import Scale, class_of, parse_scale
 from gmmedit.networks.structural import StructuralEquations
 from gmmedit.runtime.execution import Execution
+from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import bigan_from_data
+from gmmedit.training.bigan import BiGANTraining
 from gmmedit.training.bigan_from_data import train_bigan
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.labelled import choose_labels, read_targets
@@ -261,6 +264,57 @@ def test_the_file_keeps_numbers(trained: Path, digits: Path) -> None:
     with pytest.raises(ValueError, match="do not belong"):
         parse_config({"attributes": [["a", ["x", "y"]]], "resolution": 16, "channels": [16, 16, 16], "rest": 4,
                       "scales": [None, None]})  # fmt: skip
+
+
+def test_a_training_goes_on_from_a_file(trained: Path, digits: Path, tmp_path: Path) -> None:
+    def train(name: str, stop: StopRequest) -> Path:
+        def tick(images: int, *_: object) -> None:
+            if images == 64:
+                stop.ask(signal.SIGINT)
+
+        graph, request = str(trained.parent / "graph.h5"), DataRequest(str(digits), 16, 128)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bigan_from_data, "MEASURED", 100)
+            execution = Execution(tick=tick, stop=stop)
+            return train_bigan(tmp_path / name, request, [], graph, False, execution, trained)[0]
+
+    class Deaf(StopRequest):
+        def ask(self, number: int) -> None:
+            """Nobody stops this training."""
+
+    with pytest.raises(Stopped):
+        train("a", StopRequest())
+    resumed, whole = train("a", Deaf()), train("b", Deaf())
+    assert resumed.read_bytes() == whole.read_bytes()
+    first, further = read_bigan(trained), read_bigan(whole)
+    assert torch.equal(first.equations.bias, further.equations.bias)
+    apart = (first.synthesis.start.weight - further.synthesis.start.weight).abs().mean()
+    assert 0 < apart < 0.1 * first.synthesis.start.weight.abs().mean(), "four steps on, no new network"
+    result = gmmedit("train", "bigan", "--data", "avatars", "--size", 16, "--start", trained, "--out", tmp_path / "c")
+    assert result.exit_code == 2 and "other images or attributes" in result.output
+
+
+def test_terms_of_a_training_that_goes_on(trained: Path, digits: Path) -> None:
+    data, network = datasets.load(str(digits), 16), read_bigan(trained)
+    labels = choose_labels(data, [], numbers=True)
+    settings = bigan_from_data.size_bigan(data, labels, DataRequest(str(digits), 16, 320), "none", (), False)
+    training = BiGANTraining(replace(settings, mixed=0.5, decay=0.5), data, labels, start=network)
+    drawn, encoded = torch.zeros(4, network.config.dim), torch.ones(4, network.config.dim)
+    mixed, causes = training.mix(drawn, encoded), network.config.causes
+    assert mixed[:, :causes].sum() == 0 == mixed[2:].sum() and bool((mixed[:2, causes:] == 1).all())
+    rates = []
+    for training.step in range(10):
+        training.set_rates()
+        rates.append(training.adam.param_groups[0]["lr"] / settings.lr)
+    assert rates[:6] == [1] * 6 and rates[6:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    nothing = torch.zeros(3, network.config.dim)
+    assert training.divergence(nothing, nothing) == 0
+    assert training.divergence(nothing + 1, nothing).item() == pytest.approx(network.config.rest / 2)
+    image = torch.arange(256.0).view(1, 1, 16, 16).expand(40, -1, -1, -1)
+    moved = training.move(image)
+    assert settings.shift == 1 and len(moved.flatten(1).unique(dim=0)) == 9
+    assert sorted(set((moved[:, 0, 8, 8] - image[:, 0, 8, 8]).tolist())) == [-17, -16, -15, -1, 0, 1, 15, 16, 17]
+    assert torch.equal(training.move(image), moved), "as before it was stopped"
 
 
 def test_a_run_of_numbers(trained: Path, tmp_path: Path) -> None:

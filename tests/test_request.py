@@ -1,5 +1,6 @@
 """What an edit asks for: the small language of --attr, --alphas, --index and --seeds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,8 @@ def test_own_strengths_go_with_alpha() -> None:
 
 def test_titles_say_what_is_edited() -> None:
     assert Request.parse(["smile", "hair_color=blond:0.5"]).title() == "smile, hair_color=blond:0.5"
+    both, apart = (replace(Request.parse(["smile", "age=old"], each=each), do=True) for each in (False, True))
+    assert (both.title(), apart.title()) == ("do(smile, age=old)", "do(smile), do(age=old)")
 
 
 def test_an_attribute_given_twice() -> None:

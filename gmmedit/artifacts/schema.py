@@ -200,7 +200,12 @@ SCORES = (
         "image; in features identity, precision, density (rows), recall, coverage, kid (); of the first u edits, "
         "undone: undone_logits (u, K), undone_pixels (u); in the mode do, predicted (rows, K): what causes let expect",
     ),
-    Field("cost/*", (), "any", "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured"),
+    Field(
+        "cost/*",
+        (),
+        "any",
+        "cost/EDITOR: seconds and bytes of memory that its fit took, NaN: not measured; differs between equal runs",
+    ),
 )
 
 EVALUATION = Kind(

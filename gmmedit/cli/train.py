@@ -162,6 +162,10 @@ def train_bigan(
         typer.Option(help="Causes of the attributes: learned with the networks, none, or a file of gmmedit graph."),
     ] = "learned",
     attention: Annotated[bool, typer.Option("--attention", help="Use self-attention.")] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Its like, of the same data, to train further, for acts.", callback=expand_home),
+    ] = None,
     size: Size = None, images: Images = None, device: Device = "cpu", seed: FitSeed = None,
     quiet: Quiet = False, debug: Debug = False,
 ) -> None:  # fmt: skip
@@ -177,7 +181,7 @@ def train_bigan(
     with open_execution(None, device, 1, False, False, quiet) as execution:
         prepare(execution)
         request = DataRequest(data, size, images, seed or 0)
-        path, used, facts = run(out, request, attr or [], graph, attention, execution)
+        path, used, facts = run(out, request, attr or [], graph, attention, execution, start)
     shares = ", ".join(f"{name} {share:.3f}" for name, share in facts["held_out_accuracy"].items())
     measured = f"on {facts['held_out_images']} held-out images: accuracy {shares}, error {facts['held_out_error']:.4f}"
     if "held_out_off" in facts:

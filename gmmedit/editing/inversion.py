@@ -4,6 +4,9 @@ It starts from an encoder, else from the best of the run's samples, and optimise
 is the difference of the pixels, that of a classifier's features, and P_N, the mean squared chart coordinate of every
 layer, which keeps latents typical of the prior and so editable (Zhu et al. 2020, "Improved StyleGAN embedding: where
 are the good latents?"). Differences are in units of those of two samples, so that no weight depends on the generator.
+
+Of latents that hold causes only the rest moves, under a larger weight of the prior: a rest that is free to fit the
+image comes to tell what the causes should, and acts on them then change less.
 """
 
 from __future__ import annotations
@@ -81,6 +84,7 @@ class Inverter:
     execution: Execution
     notes: tuple[str, ...] = ()
     own_errors: np.ndarray | None = None  # (R,) of inversions of the generator's own samples, ascending
+    rest: Chart | None = None  # of the part of a latent beside its causes, which alone moves; None: all of it does
 
     def invert(self, images: Sequence[Image.Image], progress: Progress | None = None) -> list[Inversion]:
         """Invert images as `read_photograph` gives them, after the cut that the settings ask for.
@@ -107,11 +111,12 @@ class Inverter:
     def invert_pixels(self, pixels: np.ndarray, progress: Progress | None = None) -> Inversion:
         """Invert one image of the generator's shape, uint8 (H, W, C)."""
         target = self.make_target(pixels)
-        start = self.find_start(target)
-        x = self.optimise(start, target, progress)
+        home, start = self.find_start(target)
+        x = self.optimise(home, start, target, progress)
         with torch.no_grad():
-            latent = self.chart.from_x(x)
-            images = torch.cat([self.renderer.generate(row, self.space) for row in (self.chart.from_x(start), latent)])
+            latent = self.to_latent(home, x)
+            pair = (self.to_latent(home, start), latent)
+            images = torch.cat([self.renderer.generate(row, self.space) for row in pair])
             shown = as_shown(images)
             before, after = (shown - target.image).abs().mean((1, 2, 3)).tolist()
             distance = self.feature_errors(shown[1:], target).sum().item()
@@ -145,14 +150,12 @@ class Inverter:
     # Start
 
     @torch.no_grad()
-    def find_start(self, target: Target) -> Tensor:
-        """Chart coordinates (1, L, D') to start from."""
-        if self.encoder is not None:
-            x = self.chart.to_x(self.encoder.encode(target.image))
-        else:
-            x = self.chart.to_x(self.find_sample(target))
+    def find_start(self, target: Target) -> tuple[Tensor, Tensor]:
+        """The latent (1, L, D) to start from, and the coordinates (1, L, D') that move."""
+        home = self.find_sample(target) if self.encoder is None else self.encoder.encode(target.image)
+        x = self.moving.to_x(home)
         x = self.renderer.to_layers(x.mean(1, keepdim=True), self.space) if self.shared else x
-        return x.contiguous()
+        return home, x.contiguous()
 
     def find_sample(self, target: Target) -> Tensor:
         """The latents (1, L, D) of the sample whose image is closest: by thumbnails, then by the loss."""
@@ -171,27 +174,43 @@ class Inverter:
 
     # Optimisation
 
-    def optimise(self, start: Tensor, target: Target, progress: Progress | None) -> Tensor:
-        """Chart coordinates (1, L, D') of the least loss on the way from the start.
+    @property
+    def moving(self) -> Chart:
+        """The coordinates that move."""
+        return self.rest or self.chart
 
-        One image at a time: in matrix products of several rows the last bits depend on a row's position.
+    def to_latent(self, home: Tensor, x: Tensor) -> Tensor:
+        """The latents (N, L, D) of coordinates (N, L, D'), of which what does not move is that of home (N, L, D)."""
+        return self.chart.from_x(x) if self.rest is None else self.rest.carry(home, x)
+
+    def refine(self, latents: Tensor, images: Tensor) -> Tensor:
+        """Latents (N, L, D) moved closer to images (N, C, H, W) in [-1, 1]; rows are independent but for last bits."""
+        target = Target(images, self.features(images) if self.features else None)
+        return self.to_latent(latents, self.optimise(latents, self.moving.to_x(latents), target))
+
+    def optimise(self, home: Tensor, start: Tensor, target: Target, progress: Progress | None = None) -> Tensor:
+        """Coordinates (N, L, D') of the least loss on the way from the start, for latents home (N, L, D).
+
+        Photographs are inverted one at a time: in matrix products of several rows the last bits depend on a row's
+        position.
         """
         settings, layers = self.settings, start.shape[1]
         common = torch.zeros_like(start[:, :1]).requires_grad_()
         own = torch.zeros_like(start).requires_grad_()
         adam = torch.optim.Adam([common] if self.shared or layers == 1 else [common, own], lr=settings.lr)
-        best, least = start, start.new_tensor(math.inf)
+        best, least = start, start.new_full((len(start),), math.inf)
         for step in range(settings.steps + 1):  # the last one only looks
             self.execution.stop.check()
             with torch.enable_grad():
                 x = start + common + own
-                loss = self.loss(x, target)
+                loss = self.loss(home, x, target)
                 cheaper = loss.detach() < least  # compared on the device, for which no step waits
-                best, least = torch.where(cheaper, x.detach(), best), torch.where(cheaper, loss.detach(), least)
+                best = torch.where(cheaper[:, None, None], x.detach(), best)
+                least = torch.where(cheaper, loss.detach(), least)
                 if step == settings.steps:
                     break
                 adam.zero_grad()
-                loss.backward()
+                loss.sum().backward()
             for group in adam.param_groups:
                 group["lr"] = settings.lr * rate_at(step, settings.steps)
             adam.step()
@@ -199,10 +218,11 @@ class Inverter:
                 progress(step + 1, settings.steps, "inversion")
         return best
 
-    def loss(self, x: Tensor, target: Target) -> Tensor:
-        """The loss () of chart coordinates (1, L, D')."""
-        images = self.renderer.generate(self.chart.from_x(x), self.space)
-        return self.differences(images, target).sum() + self.settings.prior * x.square().mean()
+    def loss(self, home: Tensor, x: Tensor, target: Target) -> Tensor:
+        """The loss (N,) of coordinates (N, L, D')."""
+        images = self.renderer.generate(self.to_latent(home, x), self.space)
+        prior = self.settings.prior if self.rest is None else self.settings.rest_prior
+        return self.differences(images, target) + prior * x.square().mean((1, 2))
 
     def differences(self, images: Tensor, target: Target) -> Tensor:
         """The difference (N,) of images (N, C, H, W) from the target, in units of that of two samples."""

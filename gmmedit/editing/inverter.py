@@ -17,7 +17,7 @@ from gmmedit.encoders import Encoder
 from gmmedit.encoders.catalogue import check_encoder, holds_encoder
 from gmmedit.errors import InputError
 from gmmedit.run.folder import RunFolder
-from gmmedit.spaces import fit_chart
+from gmmedit.spaces import Chart, fit_block_chart, fit_chart
 
 ENCODER = "encoder.safetensors"  # in the run folder: what `train encoder --run` writes
 
@@ -41,7 +41,8 @@ def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
         chosen["steps"] = 0
         notes.append("no optimisation (--steps 0): the generator has no gradients")
     samples = run_folder.samples
-    chart = fit_chart(run_folder.space(space), torch.from_numpy(samples[space]))
+    latents = torch.from_numpy(samples[space])
+    chart, rest = fit_chart(run_folder.space(space), latents), fit_rest(run_folder, space, encoder, latents)
     labels = run_folder.labels if run_folder.file("labels").exists() else None
     return Inverter(
         renderer=renderer,
@@ -56,7 +57,16 @@ def open_inverter(run_folder: RunFolder, settings: InvertSettings) -> Inverter:
         settings=settings.model_copy(update=chosen),
         execution=run_folder.execution,
         notes=tuple(notes),
+        rest=rest and rest.to(run_folder.execution.device),
     )
+
+
+def fit_rest(run_folder: RunFolder, space: str, encoder: Encoder | None, latents: Tensor) -> Chart | None:
+    """The chart of what is not a cause in latents (N, D); None: they hold no causes, or no encoder reads these."""
+    where = run_folder.generator.spaces[space]
+    if encoder is None or not run_folder.generator.causes or "rest" not in where.blocks:
+        return None
+    return fit_block_chart(where, latents, "rest")
 
 
 def with_own_errors(inverter: Inverter, errors: np.ndarray) -> Inverter:

@@ -169,7 +169,9 @@ class Request:
         return make("index", parse_numbers(DEFAULT_ROWS if index is None else index, "--index"), None)
 
     def title(self) -> str:
-        """The aims in one line: `hair_color=blond, glasses:-1`."""
+        """The aims in one line: `hair_color=blond, glasses:-1`; with `each`, do-edits are interventions apart."""
+        if self.do and self.each:
+            return ", ".join(self.headings())
         moved = [describe_directions(self.directions)] if self.directions else []
         text = ", ".join([*(aim.title() for aim in self.aims), *moved])
         return f"do({text})" if self.do else text

@@ -178,7 +178,7 @@ def run_spec(run_folder: RunFolder, inverter: Inverter, photographs: Photographs
     channels, height, width = generator.image_shape
     layers, dim = generator.spaces[inverter.space].layers, generator.spaces[inverter.space].dim
     labels = {} if inverter.thumbnails is None else {"labels": run_folder.labels.fingerprint}
-    config = inverter.settings.model_dump() | {
+    config = inverter.settings.model_dump(exclude=set() if inverter.rest else {"rest_prior"}) | {
         "files": photographs.names,
         "images": artifacts.tensors_fingerprint({"images": photographs.pixels}),
         "encoder_fingerprint": inverter.encoder.fingerprint if inverter.encoder else "",

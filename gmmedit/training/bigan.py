@@ -27,6 +27,7 @@ from gmmedit.training.structure import choose_edges, fit_equations, set_noise, s
 SHEET_COLUMNS = 12
 HALF_LIFE = 10_000  # of the moving average, in images
 RAMP = 0.2  # share of the training in which the weight of consistency grows: the encoder must read first
+LEAST_RATE = 0.05  # of the networks' rates, at the end of their decay
 NUMBER = 2.0  # weight of a number's squared error beside the cross-entropies
 
 
@@ -43,6 +44,7 @@ class BiGANSettings:
     images: int
     graph: str
     edges: tuple[tuple[int, int], ...] = ()
+    start: str = ""  # fingerprint of a trained file whose networks are trained further; "": new ones
     batch: int = 32
     lr: float = 4e-4
     critic_lr: float = 4e-4
@@ -53,6 +55,10 @@ class BiGANSettings:
     entropy: float = 0.0  # of the mean cross-entropy, which has gradients also where the generator's tanh has none
     regression: float = 1.0
     consistency: float = 0.0  # of images whose causes were exchanged with those of others, as the encoder reads them
+    prior: float = 0.0  # of the divergence of the encoder's rest from N(0, 1), in nats
+    mixed: float = 0.0  # share of the prior's latents in the game that have an encoded image's rest, as acts do
+    shift: int = 0  # pixels by which training images are moved at most
+    decay: float = 0.0  # share of the training, its end, in which the rates fall to LEAST_RATE
     sparsity: float = 0.02
     cycles: float = 100.0  # at the end of the search; it grows from a thousandth
     search: float = 0.6  # share of the training in which edges are learned
@@ -64,7 +70,10 @@ class BiGANTraining(Trainer):
     name = "bigan"
     stateful = ("network", "average", "d", "adam", "d_adam")
 
-    def __init__(self, settings: BiGANSettings, data: DataSet, labels: Labels, device: str = "cpu", bf16: bool = True):
+    def __init__(
+        self, settings: BiGANSettings, data: DataSet, labels: Labels, device: str = "cpu", bf16: bool = True,
+        start: BiGAN | None = None,
+    ):  # fmt: skip
         self.settings, self.data, self.device, self.bf16 = settings, data, device, bf16
         self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
         self.attributes = labels.attributes
@@ -74,11 +83,14 @@ class BiGANTraining(Trainer):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.targets = read_targets(data, labels, labels.train)
-            self.build(settings, self.targets)
+            self.build(settings, self.targets, start)
 
-    def build(self, settings: BiGANSettings, values: Tensor) -> None:
-        """New networks; the equations are fitted to the labels (n, A) of the training images."""
+    def build(self, settings: BiGANSettings, values: Tensor, start: BiGAN | None) -> None:
+        """New networks, or those of a trained file; the equations are fitted to the labels (n, A) of the images."""
         network = BiGAN(settings.network)
+        if start is not None:
+            for part in ("synthesis", "recognition"):
+                getattr(network, part).load_state_dict(getattr(start, part).state_dict())
         equations = network.equations
         for cause, effect in settings.edges:
             equations.mask[cause, effect] = True
@@ -109,7 +121,8 @@ class BiGANTraining(Trainer):
         """See `Trainer.take_step`."""
         images, values, factors = self.ahead.get(self.step)
         values = to_targets(self.data, self.attributes, values, factors)
-        images, values = images.to(self.device), values.to(self.device)
+        images, values = self.move(images).to(self.device), values.to(self.device)
+        self.set_rates()
         if self.settings.graph == "learned" and self.step == math.ceil(self.settings.search * self.steps):
             self.fix_edges()
         normal, spread = self.draw_noise(len(images))
@@ -118,6 +131,25 @@ class BiGANTraining(Trainer):
             losses |= self.train_networks(images, values, normal, spread)
         self.update_average()
         return losses
+
+    def set_rates(self) -> None:
+        """The rates of this step."""
+        decay, done = self.settings.decay, self.step / self.steps
+        share = 1.0 if done <= 1 - decay else max(LEAST_RATE, (1 - done) / decay)
+        self.adam.param_groups[0]["lr"] = share * self.settings.lr
+        self.d_adam.param_groups[0]["lr"] = share * self.settings.critic_lr
+
+    def move(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) of this step, each moved by some pixels; what comes in continues the edge."""
+        most = self.settings.shift
+        if not most:
+            return images
+        seed = int(np.random.SeedSequence([self.settings.seed, self.step, 1]).generate_state(1)[0])
+        size, generator = images.shape[-1], torch.Generator().manual_seed(seed)
+        corners = torch.randint(2 * most + 1, (len(images), 2), generator=generator).tolist()
+        padded = F.pad(images, (most, most, most, most), mode="replicate")
+        parts = zip(padded, corners, strict=True)
+        return torch.stack([part[:, top : top + size, left : left + size] for part, (top, left) in parts])
 
     def draw_noise(self, n: int) -> tuple[Tensor, Tensor]:
         """This step's noise: of the prior, and of the encoder's spread, both (n, D)."""
@@ -128,9 +160,9 @@ class BiGANTraining(Trainer):
     def train_critic(self, images: Tensor, values: Tensor, normal: Tensor, spread: Tensor) -> dict[str, float]:
         """A step of the critic."""
         with torch.no_grad():
-            latent = self.network.scale(self.network.map(normal))
-            generated = self.network.synthesis(latent)
             encoded = self.sample_latents(images, values, spread)[0]
+            latent = self.mix(self.network.scale(self.network.map(normal)), encoded)
+            generated = self.network.synthesis(latent)
         loss = critic_loss(self.d(generated, latent), self.d(images, encoded))
         self.d_adam.zero_grad()
         loss.backward()
@@ -140,15 +172,18 @@ class BiGANTraining(Trainer):
     def train_networks(self, images: Tensor, values: Tensor, normal: Tensor, spread: Tensor) -> dict[str, float]:
         """A step of generator, encoder and, while edges are learned, the equations."""
         self.d.requires_grad_(False)
-        latent = self.network.scale(self.network.map(normal))
-        generated = self.network.synthesis(latent)
         encoded, mean, log_variance = self.sample_latents(images, values, spread)
+        latent = self.mix(self.network.scale(self.network.map(normal)), encoded.detach())
+        generated = self.network.synthesis(latent)
         game = self.settings.game * (generator_loss(self.d(generated, latent)) + self.d(images, encoded).mean())
         terms = {
-            "labels": self.settings.labels * self.label_loss(mean, log_variance, values),
+            "labels": self.settings.labels
+            * self.label_loss(self.network.split(mean)[0], self.network.split(log_variance)[0], values),
             "reconstruction": self.reconstruction_loss(self.network.synthesis(encoded), images),
             "regression": self.settings.regression * (self.estimate(generated) - latent).square().mean(),
         }
+        if self.settings.prior:
+            terms["prior"] = self.settings.prior * self.divergence(mean, log_variance)
         if self.settings.consistency:
             weight = self.settings.consistency * min(1.0, self.step / (RAMP * self.steps))
             terms["consistency"] = weight * self.consistency_loss(encoded.detach(), values)
@@ -164,14 +199,30 @@ class BiGANTraining(Trainer):
         return {"game": game.item(), **{name: term.item() for name, term in terms.items()}}
 
     def sample_latents(self, images: Tensor, values: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The encoder's latents (N, D) of images, scaled, with their spread, and the unscaled causes' means and
-        log-variances (N, causes). Numbers are those of the labels (N, A), so that `rest` need not tell them."""
+        """The encoder's latents (N, D) of images, scaled, with their spread, and unscaled means and log-variances
+        (N, D). Numbers are those of the labels (N, A), so that `rest` need not tell them."""
         mean, log_variance = (part.float() for part in self.network.recognition(images))
         latent = mean + (0.5 * log_variance).exp() * spread
         equations = self.network.equations
         if equations.places:
             latent = equations.replace_numbers(latent, equations.numbers.standardise(values[:, equations.places]))
-        return self.network.scale(latent), self.network.split(mean)[0], self.network.split(log_variance)[0]
+        return self.network.scale(latent), mean, log_variance
+
+    def mix(self, latent: Tensor, encoded: Tensor) -> Tensor:
+        """The prior's latents (N, D), of which the share `mixed` gets the rest of an encoded image's (N, D).
+
+        Causes and rest are independent in the prior, so these are possible latents too, and those that acts on images
+        make: the game asks that the generator obeys the causes whatever the rest of an image is.
+        """
+        n = round(self.settings.mixed * len(latent))
+        acted = torch.cat([self.network.split(latent[:n])[0], self.network.split(encoded[:n])[1]], dim=1)
+        return torch.cat([acted, latent[n:]])
+
+    def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """The divergence of the encoder's rest, with means and log-variances in (N, D), from N(0, 1), in nats: what the
+        rest tells of an image. What the causes tell already is not worth its price there (Kingma & Welling 2014)."""
+        (_, mean), (_, log_variance) = self.network.split(mean), self.network.split(log_variance)
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
 
     def estimate(self, images: Tensor) -> Tensor:
         """The encoder's means (N, D) of images, scaled."""

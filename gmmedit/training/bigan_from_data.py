@@ -10,13 +10,13 @@ from torch import Tensor
 
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
-from gmmedit.networks.bigan import MOST_ATTRIBUTES, BiGAN, BiGANConfig, save_bigan
+from gmmedit.networks.bigan import MOST_ATTRIBUTES, BiGAN, BiGANConfig, read_bigan, save_bigan
 from gmmedit.run.graphs import read_directed
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
 from gmmedit.training.from_data import DataRequest, describe_training, open_data
 from gmmedit.training.held_out import measure_held_out
-from gmmedit.training.labelled import BATCH, MEASURED, Labels, choose_labels, spread, to_targets
+from gmmedit.training.labelled import MEASURED, Labels, choose_labels, read_targets, spread
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 
@@ -24,23 +24,30 @@ IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
 OF_NUMBERS = {"critic_lr": 1e-4, "game": 0.1, "consistency": 1.0}  # where attributes are numbers
-OF_GREY = {"entropy": 20.0}  # by differences alone, the generator of digits becomes black and stays so
+OF_START = {"prior": 0.01, "mixed": 0.5, "decay": 0.5}  # of networks that reconstruct already: new ones would not learn
+OF_GREY = {"entropy": 20.0, "shift": 1}  # by differences alone, the generator of digits becomes black and stays so
 Edges = Sequence[tuple[str, str]]
 
 
 def train_bigan(
-    out: Path, request: DataRequest, names: Sequence[str], graph: str, attention: bool, execution: Execution
+    out: Path, request: DataRequest, names: Sequence[str], graph: str, attention: bool, execution: Execution,
+    start: Path | None = None,
 ) -> tuple[Path, DataSet, dict[str, Any]]:  # fmt: skip
     """Train a BiGAN in `out`, resuming its checkpoint: its file, the data, what is stored of the training.
 
-    names: attributes that become causes and effects, none: all. graph: `learned`, `none`, a graph.h5. InputError: the
-    data cannot be used, or the graph is of other attributes. Other errors as in `run_training`.
+    names: attributes that become causes and effects, none: all. graph: `learned`, `none`, a graph.h5. start: a trained
+    file of the same data, whose networks are trained further: from then on the rest is held to its prior, so that it
+    does not tell what the causes do. InputError: the data cannot be used, the graph is of other attributes, or the
+    start of another shape. Other errors as in `run_training`.
     """
     data = open_data(request)
     labels = choose_labels(data, names, numbers=True)
     name, edges = read_graph(graph)
     settings = size_bigan(data, labels, request, name, find_edges(labels, edges), attention)
-    training = BiGANTraining(settings, data, labels, execution.device, gains_from_bf16(execution.device))
+    first = None if start is None else read_start(start, settings.network)
+    if first is not None:
+        settings = replace(settings, start=first.fingerprint, **OF_START)  # type: ignore[arg-type]
+    training = BiGANTraining(settings, data, labels, execution.device, gains_from_bf16(execution.device), first)
     facts = describe_training("bigan", data, training.total, settings.seed) | {"graph": graph}
 
     def save(path: Path) -> None:
@@ -48,6 +55,14 @@ def train_bigan(
         save_bigan(training.average, path, facts)
 
     return run_training(training, out, save, execution), data, facts
+
+
+def read_start(path: Path, config: BiGANConfig) -> BiGAN:
+    """The networks to train further. InputError: no such file, or they have another shape than these."""
+    network = read_bigan(path)
+    if network.config != config:
+        raise InputError(f"{path} was trained on other images or attributes", hint="omit --start, or give its --data")
+    return network
 
 
 def read_graph(graph: str) -> tuple[str, Edges]:
@@ -85,31 +100,24 @@ def find_edges(labels: Labels, edges: Edges) -> tuple[tuple[int, int], ...]:
 
 
 def measure(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, Any]:
-    """The edges, the figures of `measure_held_out`, and of numbers those of `measure_numbers`."""
-    device = next(network.parameters()).device
+    """The edges, the figures of `measure_held_out`, and of numbers how far the encoder is off, mean
+    absolute error in their own units."""
+    device, read = next(network.parameters()).device, list[Tensor]()
 
     def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
         latent = network.encode(images.to(device))
-        return network.equations.values(network.split(latent)[0]), network.synthesize(latent)
+        causes, _ = network.split(latent)
+        read.append(network.equations.targets(causes).cpu())
+        return network.equations.values(causes), network.synthesize(latent)
 
     names = [attribute.name for attribute in labels.attributes]
     edges = [f"{names[cause]}->{names[effect]}" for cause, effect in network.equations.mask.nonzero().tolist()]
     figures = measure_held_out(reconstruct, data, labels, MEASURED) | {"edges": edges}
-    return figures | ({"held_out_off": measure_numbers(network, data, labels)} if network.config.scales else {})
-
-
-@torch.no_grad()
-def measure_numbers(network: BiGAN, data: DataSet, labels: Labels) -> dict[str, float]:
-    """How far the encoder's numbers are off in held-out images, mean absolute error in their own units."""
-    rows, total = spread(labels.held_out, MEASURED), torch.zeros(len(labels.attributes))
-    device = next(network.parameters()).device
-    for first in range(0, len(rows), BATCH):
-        images, values, factors = data.batch(rows[first : first + BATCH])
-        causes, _ = network.split(network.encode(images.to(device)))
-        targets = to_targets(data, labels.attributes, values, factors)
-        total += (network.equations.targets(causes).cpu() - targets).abs().sum(dim=0)
-    return {
+    if not network.config.scales:
+        return figures
+    rows = spread(labels.held_out, MEASURED)
+    off = (torch.cat(read) - read_targets(data, labels, rows)).abs().mean(dim=0).tolist()
+    return figures | {"held_out_off": {
         attribute.name: round((attribute.scale.high - attribute.scale.low) * share, 4)
-        for attribute, share in zip(labels.attributes, (total / max(1, len(rows))).tolist(), strict=True)
-        if attribute.scale
-    }
+        for attribute, share in zip(labels.attributes, off, strict=True) if attribute.scale
+    }}  # fmt: skip
