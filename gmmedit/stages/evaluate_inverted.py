@@ -157,7 +157,7 @@ def run_spec(
     used = {"classifier", "features", "polish", "picture", "precision", "seed"}
     config = settings.model_dump(include=used) | {
         "space": mixture.spec.config["space"],
-        "embedder": networks.embedder.fingerprint if networks.embedder else None,
+        **networks.facts,
         "files": inversions.spec.config["files"][:n],
         "paste": session.pastes,
     }
