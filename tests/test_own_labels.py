@@ -13,7 +13,9 @@ from gmmedit.artifacts import RunSpec
 from gmmedit.artifacts.stale import commands_to_redo
 from gmmedit.classifiers.table import Table
 from gmmedit.errors import InputError
+from gmmedit.evaluation.label_regression import LabelRegression
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.hold_out import labelled_rows
 from gmmedit.run.labelled import labelled_latents
 from gmmedit.runtime.execution import Execution
 from gmmedit.spaces import fit_chart
@@ -119,6 +121,9 @@ def test_own_labels_are_fitted_and_edited(run: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(labelled_latents(found, "w", rows, chart), torch.from_numpy(means[rows]))
         read = found.model().responsibilities(chart.to_x(torch.from_numpy(means)))[:, 1] > 0.5
         assert (read.numpy() == smile).mean() > 0.85
+        with torch.no_grad():  # what evaluates edits learns photographs as they are and as reconstructed
+            features, labels = LabelRegression(found, 0.1, None).read(found, labelled_rows(found.labels)[:5])
+        assert len(features) == 10 and torch.equal(labels[:5], labels[5:])
     done("edit", "--inverted", "--index", "0", "--attr", "smile", "--out", tmp_path / "edits", *words)
     with artifacts.open(tmp_path / "edits" / "edits.h5") as edits:
         assert edits["labels_after"].max() <= 1

@@ -38,5 +38,5 @@ def describe_unlike(inversions: Artifact, index: np.ndarray) -> list[str]:
     if not unlike:
         return []
     named = ", ".join([*unlike[:SHOWN_FILES], *(["..."] if len(unlike) > SHOWN_FILES else [])])
-    words = "photograph has a larger error" if len(unlike) == 1 else "photographs have larger errors"
-    return [f"{len(unlike)} of {len(index)} {words} than any own sample, expect less of their edits: {named}"]
+    words = "has a larger error" if len(unlike) == 1 else "have larger errors"
+    return [f"{len(unlike)} of {len(index)} photographs {words} than any own sample, expect less of edits: {named}"]

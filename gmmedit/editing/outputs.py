@@ -104,7 +104,8 @@ def make_sheet(edits: Artifact, before: np.ndarray, after: np.ndarray, title: st
     The first column is unedited, the others are the strengths or aims; the edited labels are below each image.
     """
     config, targets = edits.spec.config, edited_columns(edits)
-    headings = ["unedited", *config["headings"]]
+    inverted = "photograph" if "photographs" in config else "reconstruction"
+    headings = [inverted if config.get("source") == "inverted" else "unedited", *config["headings"]]
     images = np.concatenate([before[None], after]).swapaxes(0, 1)
     if not targets:  # moved along discovered directions only
         return contact_sheet(images, headings, [[""] * len(headings)] * len(before), title)

@@ -30,6 +30,7 @@ from gmmedit.spaces import Chart
 PIXELS_PER_CHUNK = 1 << 14  # small images are faster together; a single one is padded and slower
 MAX_CHUNK = 8  # images
 
+BY_MIXTURE = "labels are predicted from latents by the mixture"  # begins a note
 COMPARED, TOLERANCE = 8, 1e-3  # latents mapped to compare two mapping networks; largest difference of equal ones
 
 
@@ -208,5 +209,5 @@ def disable_unsupported(settings: EditSettings, run: RunFolder, generator: Gener
         part = name if generator.differentiable else "the generator"
         notes.append(f"no optimisation (--polish 0): {part} has no gradients")
     if not classifier.sees_images:
-        notes.append(f"labels are predicted from latents by the mixture: {name} does not classify images")
+        notes.append(f"{BY_MIXTURE}: {name} does not classify images")
     return settings, notes

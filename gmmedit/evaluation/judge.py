@@ -12,6 +12,7 @@ from gmmedit.classifiers import Classifier
 from gmmedit.classifiers.preprocessing import conversion_notes
 from gmmedit.config import EvaluateSettings
 from gmmedit.errors import InputError
+from gmmedit.evaluation.label_regression import LabelRegression
 from gmmedit.features import Embedder, load_embedder
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder
@@ -100,18 +101,28 @@ class Evaluators:
     embedder: Embedder | None
     labelling: bool
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What an evaluation records of them in its settings."""
+        found: dict[str, object] = {"embedder": self.embedder.fingerprint if self.embedder else None}
+        return found | ({"reader": self.classifier.reader} if isinstance(self.classifier, LabelRegression) else {})
+
 
 def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     """The evaluation classifier and the feature network named in the settings.
 
-    InputError: the classifier has other attributes than the labels or is a table.
+    Where a table made the labels and no classifier is named, it is a regression that `make_judge` fits. InputError: the
+    classifier has other attributes than the labels, or a table is named.
     """
     labels, device = run.labels, run.execution.device
     name, named_by_user = evaluation_classifier_of(settings, labels), settings.classifier != "auto"
     classifier = classifiers.load(name, device, trusted=named_by_user or run.execution.trusting)
+    embedder = load_embedder(settings.features, device, trusted=True) if settings.features != "auto" else None
+    if not classifier.sees_images and not named_by_user:
+        return Evaluators(LabelRegression(run, held_out_of(run), embedder), embedder, False)
     if not classifier.sees_images:
         raise InputError(f"{name} is a table of labels and cannot classify edited images",
-                         hint="--classifier names a network with the same attributes")  # fmt: skip
+                         hint="--classifier names a network with the same attributes, or is left out")  # fmt: skip
     ours = [(attribute.name, list(attribute.values)) for attribute in classifier.attributes]
     if ours != labels.attributes:
         found, wanted = (", ".join(attribute for attribute, _ in part) for part in (ours, labels.attributes))
@@ -121,8 +132,13 @@ def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     labelling = record is not None and record["fingerprint"] == classifier.fingerprint  # whatever its path
     if labelling:
         run.calibrate(classifier)
-    embedder = load_embedder(settings.features, device, trusted=True) if settings.features != "auto" else None
     return Evaluators(classifier, embedder, labelling)
+
+
+def held_out_of(run: RunFolder) -> float:
+    """The share of the labelled rows that no fit of the run uses."""
+    share: float = run.artifact("mixture").spec.config["held_out"]
+    return share
 
 
 def make_judge(settings: EvaluateSettings, networks: Evaluators, space: str, run: RunFolder) -> Judge:
@@ -134,6 +150,8 @@ def make_judge(settings: EvaluateSettings, networks: Evaluators, space: str, run
     notes, labeller = [], None
     if not networks.labelling and run.classifier.sees_images:
         labeller = run.classifier
+    if isinstance(networks.classifier, LabelRegression):
+        notes.append(networks.classifier.fit(run, held_out_of(run)))
     if networks.labelling:
         notes.append(f"evaluated by {name}, which also made the labels: all figures are optimistic; see --classifier")
     return Judge(

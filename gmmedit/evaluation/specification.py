@@ -29,7 +29,7 @@ def run_spec(
         config=config
         | {
             "space": mixture.spec.config["space"],
-            "embedder": networks.embedder.fingerprint if networks.embedder else None,
+            **networks.facts,
         },
         parents={"mixture": mixture.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
         generator=mixture.spec.generator,

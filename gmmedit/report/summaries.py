@@ -159,7 +159,8 @@ def inversion_report(path: Path) -> dict[str, Any]:
             lines[0] += f"; {middle / own:.2f} times that of {len(found['own_errors'])} own samples ({own:.3f})"
         unlike = sum(bool(row["verdict"]) for row in rows)
         if unlike:
-            lines.append(f"{unlike} of {len(rows)} images have larger errors than any own sample")
+            words = "has a larger error" if unlike == 1 else "have larger errors"
+            lines.append(f"{unlike} of {len(rows)} images {words} than any own sample")
         lines += found.attrs.get("notes", [])
         tuned = find_tuned(found)
     files = [str(path), str(path.parent / path.stem / "sheet.png")]

@@ -16,7 +16,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact, RunSpec
 from gmmedit.config import EditSettings, EvaluateSettings
 from gmmedit.editing.inverted import describe_unlike, find_tuned_source, read_inverted
-from gmmedit.editing.session import EditSession, open_session
+from gmmedit.editing.session import BY_MIXTURE, EditSession, open_session
 from gmmedit.evaluation.inverted import write_inverted_figures
 from gmmedit.evaluation.judge import (
     Evaluators,
@@ -108,7 +108,8 @@ def run(folder: Path, settings: EvaluateSettings, execution: Execution, most: in
         spec = run_spec(mixture, inversions, evaluators, settings, session, len(index))
         if not artifacts.is_up_to_date(path, spec, execution):
             scoring = Scoring(session, open_judge(run_folder, evaluators, settings, session), layout_of(mixture))
-            notes = [*session.notes, *scoring.judge.notes, *describe_unlike(inversions, index)]
+            own = [note for note in session.notes if not note.startswith(BY_MIXTURE)]  # the judge labels here
+            notes = [*own, *scoring.judge.notes, *describe_unlike(inversions, index)]
             write_scores(
                 path, spec, scoring, inversions.rows("images", 0, len(index)), session.to_layers(latents), notes
             )
@@ -157,7 +158,7 @@ def run_spec(
     used = {"classifier", "features", "polish", "picture", "precision", "seed"}
     config = settings.model_dump(include=used) | {
         "space": mixture.spec.config["space"],
-        "embedder": networks.embedder.fingerprint if networks.embedder else None,
+        **networks.facts,
         "files": inversions.spec.config["files"][:n],
         "paste": session.pastes,
     }

@@ -69,6 +69,7 @@ def summarise_scores(scored: Artifact) -> list[str]:
     figures, editor = index_figures(scored), leading_editor(scored)
     dt, kept = figures[editor, "dt", "all"], figures[editor, f"preservation@{AT:g}", "all"]
     evaluator = (scored.spec.classifier or {}).get("name")
+    evaluator = f"a regression of {evaluator}" if "reader" in scored.spec.config else evaluator
     subject = f"{editor}, evaluated by {evaluator} on {scored.spec.n} unseen samples"
     if dt["value"] is None:  # a single attribute, beside which nothing is kept
         return [f"{subject}: {format_interval(figures[editor, 'flips@1', 'all'])} flip at strength 1"]

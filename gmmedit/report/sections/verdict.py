@@ -45,6 +45,7 @@ def verdict_opening(run: RunFolder) -> list[Html]:
         return [paragraph(f"How well edits work is not measured: {run.missing['evaluation']}.", class_="verdict")]
     editor, labels, judge = leading_editor(scored), run.opened.get("labels"), scored.spec.classifier or {}
     same = labels is not None and (labels.spec.classifier or {}).get("fingerprint") == judge.get("fingerprint")
+    same = same and "reader" not in scored.spec.config  # a regression learned a table's labels
     verdict = reach_verdict(index_figures(scored), editor, category_names(scored), same)
     return [paragraph(verdict.sentence, class_="verdict"), items([*verdict.limits, *name_editor(editor)])]
 
