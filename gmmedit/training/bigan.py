@@ -208,16 +208,14 @@ class BiGANTraining(Trainer):
     def mix(self, latent: Tensor, encoded: Tensor) -> Tensor:
         """The prior's latents (N, D), of which the share `mixed` gets the rest of an encoded image's (N, D).
 
-        Causes and rest are independent in the prior, so these are possible latents too, and those that acts on images
-        make: the game asks that the generator obeys the causes whatever the rest of an image is.
+        Acts on images make such latents: the game asks that causes are obeyed whatever the rest is.
         """
         n = round(self.settings.mixed * len(latent))
         acted = torch.cat([self.network.split(latent[:n])[0], self.network.split(encoded[:n])[1]], dim=1)
         return torch.cat([acted, latent[n:]])
 
     def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """The divergence of the encoder's rest, with means and log-variances in (N, D), from N(0, 1), in nats: what the
-        rest tells of an image. What the causes tell already is not worth its price there (Kingma & Welling 2014)."""
+        """The divergence of the rest, of means and log-variances (N, D), from N(0, 1), in nats (Kingma & Welling 2014)."""
         (_, mean), (_, log_variance) = self.network.split(mean), self.network.split(log_variance)
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
 
