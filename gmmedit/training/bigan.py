@@ -215,7 +215,7 @@ class BiGANTraining(Trainer):
         return torch.cat([acted, latent[n:]])
 
     def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """The divergence of the rest, of means and log-variances (N, D), from N(0, 1), in nats (Kingma & Welling 2014)."""
+        """The divergence of the rest, of means and log-variances (N, D), from N(0, 1), in nats."""
         (_, mean), (_, log_variance) = self.network.split(mean), self.network.split(log_variance)
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
 
