@@ -38,9 +38,10 @@ from gmmedit.run.folder import RunFolder
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import StopRequest, stoppable
 from gmmedit.stages import graph, sample
-from gmmedit.training.bigan_from_data import train_bigan
+from gmmedit.training.bigan_from_data import free_rest, train_bigan
 from gmmedit.training.checkpoints import read_checkpoint
 from gmmedit.training.from_data import DataRequest
+from gmmedit.training.labelled import choose_labels
 
 HELD_OUT = 2_000
 BATCH = 250
@@ -244,10 +245,11 @@ class Acts:
 
     def set_known(self, w: Tensor) -> Tensor:
         """Latents (N, D) with the true labels as causes."""
-        w = self.network.counterfactual(w, {DIGIT: self.truth.digit}).clone()
+        w = self.network.open_rest(w)  # what the encoder read besides, whatever it took the causes for
+        w = self.network.counterfactual(w, {DIGIT: self.truth.digit})
         shares = torch.stack([self.share(name, getattr(self.truth, name)) for name in ("thickness", "intensity")], 1)
         equations = self.network.equations
-        return equations.replace_numbers(w, equations.numbers.standardise(shares))
+        return self.network.close_rest(equations.replace_numbers(w, equations.numbers.standardise(shares)))
 
     def share(self, name: str, numbers: Tensor) -> Tensor:
         """Numbers (N,) in units of the attribute's range."""
@@ -272,6 +274,8 @@ def open_network(out: Path, partial: bool) -> BiGAN:
     network = BiGAN(parse_config(saved["settings"]["network"]))
     network.load_state_dict(saved["average"])
     print(f"after {saved['step'] * saved['settings']['batch']} images")
+    data = datasets.load(str(out / "data"), 32)
+    network = free_rest(network.eval().requires_grad_(False), data, choose_labels(data, [], numbers=True))
     save_bigan(network, out / "partial.safetensors")
     return read_bigan(out / "partial.safetensors")
 

@@ -129,7 +129,7 @@ class InvertSettings(Section):
     steps: Annotated[int, Field(ge=0, le=10_000)] = 100
     lr: Rate = 0.1  # in chart coordinates, in which samples have variance 1
     prior: Weight = 1e-2  # weight of the mean squared chart coordinate
-    rest_prior: Weight = 0.3  # the same where the latents hold causes, which stay as the encoder reads them
+    rest_prior: Weight = 0.03  # the same where the latents hold causes, which stay as the encoder reads them
     feature_weight: Weight = 1.0
     own: Annotated[int, Field(ge=0, le=1000)] = 16  # own samples that are inverted to compare errors with; 0: none
 

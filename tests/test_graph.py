@@ -62,7 +62,7 @@ def test_a_graph_of_true_labels_directs_nothing_on_its_own(tmp_path: Path, table
     assert (tmp_path / "graph.h5").read_bytes() == before
 
 
-def test_a_required_edge_that_no_half_shows_is_told(tmp_path: Path, table: Path) -> None:
+def test_a_required_edge_that_the_labels_do_not_show_is_told(tmp_path: Path, table: Path) -> None:
     require = ("--require", "gender->beard", "--require", "smile->glasses")
     report = json.loads(done("graph", "--run", tmp_path, "--table", table, *require, "--json", *FEW).stdout)
     assert [line for line in report["lines"] if "smile -> glasses" in line and "gender" not in line]

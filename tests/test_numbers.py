@@ -23,6 +23,7 @@ from gmmedit.errors import InputError
 from gmmedit.evaluation.latent_attributes import find_structure
 from gmmedit.networks.bigan import BiGAN, BiGANConfig, parse_config, read_bigan, save_bigan
 from gmmedit.networks.numbers import log_between
+from gmmedit.networks.rest import RestGivenCauses
 from gmmedit.networks.scales import Scale, class_of, parse_scale
 from gmmedit.networks.structural import StructuralEquations
 from gmmedit.runtime.execution import Execution
@@ -264,6 +265,33 @@ def test_the_file_keeps_numbers(trained: Path, digits: Path) -> None:
     with pytest.raises(ValueError, match="do not belong"):
         parse_config({"attributes": [["a", ["x", "y"]]], "resolution": 16, "channels": [16, 16, 16], "rest": 4,
                       "scales": [None, None]})  # fmt: skip
+
+
+def test_the_rest_is_freed_of_the_causes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    told, noise = torch.randn(4_000, 3, generator=generator), torch.randn(4_000, 2, generator=generator)
+    weight, factor = torch.tensor([[2.0, 0.0], [0.0, -1.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.0], [0.3, 0.2]])
+    rest = 1.5 + told @ weight + noise @ factor.T
+    given = RestGivenCauses(3, 2)
+    assert torch.equal(given.open(noise, told), noise), "nothing, before it is fitted"
+    given.fit(rest, torch.full((4_000, 2), 0.01), told)
+    assert torch.allclose(given.weight, weight, atol=0.05) and torch.allclose(given.bias, torch.tensor(1.5), atol=0.05)
+    assert torch.allclose(given.factor @ given.factor.T, factor @ factor.T + 0.01 * torch.eye(2), atol=0.02)
+    e = given.close(rest, told)
+    assert torch.allclose(given.open(e, told), rest, atol=1e-4)
+    assert torch.corrcoef(torch.cat([e, told], 1).T)[:2, 2:].abs().max() < 0.02
+
+
+def test_acts_move_the_networks_rest(trained: Path) -> None:
+    network = read_bigan(trained)
+    assert network.config.given and network.given is not None
+    w = network.map(torch.randn(6, network.config.dim, generator=torch.Generator().manual_seed(0)))
+    assert torch.allclose(network.close_rest(network.open_rest(w)), w, atol=1e-3)
+    acted = network.counterfactual(w, {0: (network.equations.values(network.split(w)[0])[:, 0] + 1) % 3})
+    assert torch.equal(network.split(acted)[1], network.split(w)[1]), "what a latent holds beside the causes stays"
+    moved = network.split(network.open_rest(acted) - network.open_rest(w))[1]
+    told = network.tell(network.split(acted)[0]) - network.tell(network.split(w)[0])
+    assert torch.allclose(moved, told @ network.given.weight, atol=1e-4) and moved.abs().max() > 1e-4
 
 
 def test_a_training_goes_on_from_a_file(trained: Path, digits: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmmedit.networks import weights
+from gmmedit.networks.rest import RestGivenCauses
 from gmmedit.networks.scales import Scale, parse_scale
 from gmmedit.networks.structural import StructuralEquations, node_slices
 
@@ -36,6 +37,7 @@ class BiGANConfig:
     image_channels: int = 3
     attention: bool = False  # self-attention at the block before the last
     scales: tuple[Scale | None, ...] = ()  # of each attribute; None: it is no number. Empty: none is
+    given: bool = False  # the networks' rest depends on the causes, see `rest`; not while they are trained
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -178,6 +180,7 @@ class BiGAN(nn.Module):
         self.config, self.fingerprint = config, fingerprint
         self.equations = StructuralEquations(config.counts, scales=config.scales)
         self.synthesis, self.recognition = Synthesis(config), Recognition(config)
+        self.given = RestGivenCauses(config.causes, config.rest) if config.given else None
 
     def map(self, z: Tensor) -> Tensor:
         """Standard normal noise z (N, D) to latents w (N, D)."""
@@ -192,7 +195,7 @@ class BiGAN(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """Images (N, C, S, S) in [-1, 1] to latents w (N, D): the means."""
         mean: Tensor = self.recognition(images)[0]
-        return mean.float()
+        return self.close_rest(mean.float())
 
     def counterfactual(self, w: Tensor, changes: Mapping[int, Tensor]) -> Tensor:
         """Latents w (N, D) after attributes are set to values (N,), with what follows: see `StructuralEquations`."""
@@ -204,9 +207,27 @@ class BiGAN(nn.Module):
         causes, rest = w.split([self.config.causes, self.config.rest], dim=1)
         return causes, rest
 
+    def close_rest(self, raw: Tensor) -> Tensor:
+        """Latents (N, D) with the networks' rest as latents w (N, D)."""
+        if self.given is None:
+            return raw
+        causes, rest = self.split(raw)
+        return torch.cat([causes, self.given.close(rest, self.tell(causes))], dim=1)
+
+    def open_rest(self, w: Tensor) -> Tensor:
+        """The inverse of `close_rest`."""
+        if self.given is None:
+            return w
+        causes, e = self.split(w)
+        return torch.cat([causes, self.given.open(e, self.tell(causes))], dim=1)
+
+    def tell(self, causes: Tensor) -> Tensor:
+        """The messages (N, causes) of the causes in latents w."""
+        return self.equations.messages(self.equations.close_gap(causes))
+
     def scale(self, w: Tensor) -> Tensor:
         """Latents w (N, D) as the networks take them, of about unit deviation."""
-        causes, rest = self.split(w)
+        causes, rest = self.split(self.open_rest(w))
         equations, scaled = self.equations, CAUSE_SCALE * causes
         if equations.places:
             scaled = equations.replace_numbers(scaled, equations.take_numbers(causes))
@@ -214,9 +235,9 @@ class BiGAN(nn.Module):
 
 
 def save_bigan(network: BiGAN, path: Path, training: Mapping[str, Any] | None = None) -> None:
-    """Write all networks, rounded to half precision but for the equations, configuration, facts about the training."""
+    """Write all networks, rounded to half precision but for all equations, configuration, facts about the training."""
     tensors = {
-        name: tensor if name.startswith("equations.") else tensor.half()
+        name: tensor if name.startswith(("equations.", "given.")) else tensor.half()
         for name, tensor in network.state_dict().items()
     }
     weights.write_weights(path, tensors, KEY, asdict(network.config), training)

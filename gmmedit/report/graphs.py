@@ -13,7 +13,7 @@ from gmmedit import artifacts
 from gmmedit.artifacts import Artifact
 from gmmedit.run.graphs import DIRECTED, NONE, UNDIRECTED, damaged, read_marks
 
-OPEN, REQUIRED = "direction not known", "causes, required"
+OPEN = "direction not known"
 
 
 def graph_report(path: Path) -> dict[str, Any]:
@@ -26,10 +26,6 @@ def describe_graph(graph: Artifact) -> dict[str, Any]:
     """Edges, attributes and notes of a graph.h5."""
     lines = list(graph.attrs.get("notes", []))
     edges = list_edges(graph)
-    absent = [edge for edge in edges if edge["kind"] == REQUIRED and edge["frequency"] == 0]
-    if absent:
-        shown = ", ".join(f"{edge['cause']} -> {edge['effect']}" for edge in absent)
-        lines.append(f"required, but in none of the halves: {shown}; the labels show no such dependence")
     if any(edge["kind"] == OPEN for edge in edges):
         lines.append(f"{OPEN}: no cause for edit --do; say what you know with --require 'a->b' or --tiers 'a<b'")
     return {
@@ -51,7 +47,7 @@ def list_edges(graph: Artifact) -> list[dict[str, Any]]:
             continue
         kind = OPEN if marks[a, b] == UNDIRECTED else "causes"
         if graph["required"][a, b]:
-            kind = REQUIRED
+            kind = "causes, required"
         found.append({
             "cause": names[a], "effect": names[b], "kind": kind,
             "frequency": as_number(graph["frequency"][a, b]),

@@ -44,6 +44,7 @@ from gmmedit.runtime.storage import lock, write_file
 MEASURED_ON = 2000  # images of a data set, on which a classifier's errors are measured
 HALVES = {"pc-stable": 20, "pc": 20, "ges": 20, "gae": 4, "dagma": 4}
 UNCORRECTED = "{} takes labels for true: only pc-stable corrects for the classifier's errors"
+UNSUPPORTED = "required, but no edge by the labels alone: {}"
 SUGGESTED = (
     "{} directions that data suggest are not used: they would hold for this generator's images, which are no data of "
     "the world; --orient data takes them, --require and --tiers say what you know"
@@ -86,11 +87,16 @@ def write_graph(
     if labels.confusions is not None and confusions is None:
         notes.append(UNCORRECTED.format(method))
 
-    def learn_one(part: Cells) -> Learned:
+    def learn_one(part: Cells, known: Knowledge = knowledge) -> Learned:
         execution.stop.check()
-        return learn(method, part, knowledge, settings.alpha, settings.least, settings.seed, confusions)
+        return learn(method, part, known, settings.alpha, settings.least, settings.seed, confusions)
 
     learned = learn_one(cells)
+    if knowledge.required.any():
+        free = learn_one(cells, replace(knowledge, required=np.zeros_like(knowledge.required))).edges
+        names = [name for name, _ in labels.attributes]
+        missing = [f"{names[a]} -> {names[b]}" for a, b in np.argwhere(knowledge.required & ~(free | free.T))]
+        notes += [UNSUPPORTED.format(", ".join(missing))] if missing else []
     halves = HALVES[method] if settings.halves is None else settings.halves
     found = measure_frequencies(
         learn_one, cells, halves, settings.seed, lambda done, total: execution.tick(done, total, "halves")

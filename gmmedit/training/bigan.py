@@ -19,6 +19,7 @@ from gmmedit.datasets.streaming import Ahead, RowOrder
 from gmmedit.generators.prior import draw_normal
 from gmmedit.networks.bigan import BiGAN, BiGANConfig
 from gmmedit.training.base import Trainer, move_average
+from gmmedit.training.disturbances import shift_pixels
 from gmmedit.training.joint_critic import JointCritic, critic_loss, generator_loss
 from gmmedit.training.labelled import Labels, read_targets, to_targets
 from gmmedit.training.schedules import share_kept
@@ -140,16 +141,12 @@ class BiGANTraining(Trainer):
         self.d_adam.param_groups[0]["lr"] = share * self.settings.critic_lr
 
     def move(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) of this step, each moved by some pixels; what comes in continues the edge."""
+        """Images (N, C, H, W) of this step, each moved by some pixels."""
         most = self.settings.shift
         if not most:
             return images
         seed = int(np.random.SeedSequence([self.settings.seed, self.step, 1]).generate_state(1)[0])
-        size, generator = images.shape[-1], torch.Generator().manual_seed(seed)
-        corners = torch.randint(2 * most + 1, (len(images), 2), generator=generator).tolist()
-        padded = F.pad(images, (most, most, most, most), mode="replicate")
-        parts = zip(padded, corners, strict=True)
-        return torch.stack([part[:, top : top + size, left : left + size] for part, (top, left) in parts])
+        return shift_pixels(images, most, torch.Generator().manual_seed(seed))
 
     def draw_noise(self, n: int) -> tuple[Tensor, Tensor]:
         """This step's noise: of the prior, and of the encoder's spread, both (n, D)."""
@@ -211,16 +208,14 @@ class BiGANTraining(Trainer):
     def mix(self, latent: Tensor, encoded: Tensor) -> Tensor:
         """The prior's latents (N, D), of which the share `mixed` gets the rest of an encoded image's (N, D).
 
-        Causes and rest are independent in the prior, so these are possible latents too, and those that acts on images
-        make: the game asks that the generator obeys the causes whatever the rest of an image is.
+        Acts on images make such latents: the game asks that causes are obeyed whatever the rest is.
         """
         n = round(self.settings.mixed * len(latent))
         acted = torch.cat([self.network.split(latent[:n])[0], self.network.split(encoded[:n])[1]], dim=1)
         return torch.cat([acted, latent[n:]])
 
     def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """The divergence of the encoder's rest, with means and log-variances in (N, D), from N(0, 1), in nats: what the
-        rest tells of an image. What the causes tell already is not worth its price there (Kingma & Welling 2014)."""
+        """The divergence of the rest, of means and log-variances (N, D), from N(0, 1), in nats."""
         (_, mean), (_, log_variance) = self.network.split(mean), self.network.split(log_variance)
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
 

@@ -16,13 +16,14 @@ from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
 from gmmedit.training.from_data import DataRequest, describe_training, open_data
 from gmmedit.training.held_out import measure_held_out
-from gmmedit.training.labelled import MEASURED, Labels, choose_labels, read_targets, spread
+from gmmedit.training.labelled import BATCH, MEASURED, Labels, choose_labels, read_targets, spread
 from gmmedit.training.loop import run_training
 from gmmedit.training.precision import gains_from_bf16
 
 IMAGES = 128_000  # shown, unless asked otherwise
 WIDEST, NARROWEST = 64, 16  # channels of a block
 REST = 48  # dims besides the causes
+ENCODED = 10_000  # training images, by which the rest is freed of the causes
 OF_NUMBERS = {"critic_lr": 1e-4, "game": 0.1, "consistency": 1.0}  # where attributes are numbers
 OF_START = {"prior": 0.01, "mixed": 0.5, "decay": 0.5}  # of networks that reconstruct already: new ones would not learn
 OF_GREY = {"entropy": 20.0, "shift": 1}  # by differences alone, the generator of digits becomes black and stays so
@@ -51,16 +52,34 @@ def train_bigan(
     facts = describe_training("bigan", data, training.total, settings.seed) | {"graph": graph}
 
     def save(path: Path) -> None:
-        facts.update(measure(training.average, data, labels))
-        save_bigan(training.average, path, facts)
+        network = free_rest(training.average, data, labels)
+        facts.update(measure(network, data, labels))
+        save_bigan(network, path, facts)
 
     return run_training(training, out, save, execution), data, facts
+
+
+@torch.no_grad()
+def free_rest(network: BiGAN, data: DataSet, labels: Labels) -> BiGAN:
+    """The trained networks, with a rest that does not go with the causes in the training images."""
+    found = BiGAN(replace(network.config, given=True)).eval().requires_grad_(False)
+    found.load_state_dict(network.state_dict(), strict=False)
+    found = found.to(next(network.parameters()).device)
+    assert found.given is not None
+    parts, rows = list[tuple[Tensor, Tensor, Tensor]](), spread(labels.train, ENCODED)
+    for first in range(0, len(rows), BATCH):
+        images = data.images(rows[first : first + BATCH])
+        mean, log_variance = network.recognition(images.to(found.equations.bias.device))
+        causes, rest = network.split(mean.float())
+        parts.append((rest, network.split(log_variance.float())[1].exp(), network.tell(causes)))
+    found.given.fit(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    return found
 
 
 def read_start(path: Path, config: BiGANConfig) -> BiGAN:
     """The networks to train further. InputError: no such file, or they have another shape than these."""
     network = read_bigan(path)
-    if network.config != config:
+    if replace(network.config, given=False) != config:
         raise InputError(f"{path} was trained on other images or attributes", hint="omit --start, or give its --data")
     return network
 
