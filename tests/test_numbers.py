@@ -18,7 +18,7 @@ from gmmedit.datasets.known_labels import read_labels_table
 from gmmedit.datasets.table_columns import parse_measures
 from gmmedit.editing.do import to_do
 from gmmedit.editing.own_causes import find_own_causes
-from gmmedit.editing.request import Aim, Request
+from gmmedit.editing.request import Aim, Request, edited_columns
 from gmmedit.errors import InputError
 from gmmedit.evaluation.latent_attributes import find_structure
 from gmmedit.networks.bigan import BiGAN, BiGANConfig, parse_config, read_bigan, save_bigan
@@ -392,6 +392,9 @@ def test_acts_on_numbers_are_parsed() -> None:
     assert (act.attribute, act.value, act.strength) == ("size", "3.5", None) and act.category(attributes) == 4
     assert Aim.parse("size=2..4", attributes, "--do").category(attributes) == 4
     assert Aim.parse("size=0.6", attributes).strength == 0.6  # of --attr, a strength
+    written: Any = SimpleNamespace(attributes=attributes, spec=SimpleNamespace(config={"attr": [["size=3.5", 1.0]]}))
+    written.spec.config["do"] = True
+    assert edited_columns(written) == [4], "as the sheet, the report and verify read it"
     with pytest.raises(InputError, match="digit has no value '0.5'"):
         Aim.parse("digit=0.5", attributes, "--do").category(attributes)
     with pytest.raises(InputError, match="no strength"):

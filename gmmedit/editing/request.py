@@ -212,5 +212,6 @@ def scale_aims(
 
 def edited_columns(edits: Artifact) -> list[int]:
     """The columns among the K categories that an edits.h5 aims at, in the order of its aims."""
-    attributes = edits.attributes
-    return [Aim.parse(text, attributes).category(attributes) for text, _ in edits.spec.config["attr"]]
+    attributes, config = edits.attributes, edits.spec.config
+    option: Option = "--do" if config.get("do") else "--attr"
+    return [Aim.parse(text, attributes, option).category(attributes) for text, _ in config["attr"]]
