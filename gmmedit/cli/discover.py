@@ -96,7 +96,7 @@ def disentanglement(
         list[Path] | None, typer.Option(help="A directions.h5 whose encoder to measure; repeat it for several.")
     ] = None,
     controls: Annotated[
-        str, typer.Option(help="Beside it, separated by commas: random, pca, vae, beta-vae; or none.")
+        str, typer.Option(help="Beside it, separated by commas: random, pca, pca-varimax, vae, beta-vae; or none.")
     ] = "random,pca,vae",
     protocol: Annotated[
         Literal["quick", "published"],

@@ -1,4 +1,4 @@
-"""Directions without labels: candidates, semantic decomposition, contrast.
+"""Directions without labels: a decomposition of the generator or of its images, and an encoder.
 
 Reads samples.h5 and the generator, labels.h5 (if there is one) only to name what was found; writes directions.h5, and
 in the folder `directions` a strip for each direction, a sheet, and the files of the three stages, from which a stopped
