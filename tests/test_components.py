@@ -41,7 +41,7 @@ def test_turned_components_are_the_places_that_change() -> None:
 
 def test_directions_are_counted_by_what_images_vary_by() -> None:
     assert count_directions(bands()) == 3
-    assert count_directions(bands((1.0, 0.2, 0.1, 0.1))) == 2  # 1 % of the variance each
+    assert count_directions(bands((1.0, 0.2, 0.05, 0.05))) == 2  # 0.2 % of the variance each
     assert count_directions(bands((1.0, 0.0, 0.0, 0.0))) == 2  # at least
     assert count_directions(bands((0.1,) * 3, n=2)) == 2
 

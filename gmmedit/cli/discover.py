@@ -32,7 +32,7 @@ METHOD = (
     "the candidates alone. The last two need gradients."
 )
 COUNT = (
-    "Number of directions; auto (default): one for each principal component of the images with 2 % of their variance."
+    "Number of directions; auto (default): one for each principal component of the images with 1 % of their variance."
 )
 
 
