@@ -66,7 +66,8 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     import_extra("sklearn.ensemble", "DCI")
     protocol = PROTOCOLS[request.protocol]
     encoders = {path: open_encoder(path) for path in request.encoders}
-    data = datasets.load(request.data, request.size)
+    sizes = (opened.encode.config.image_shape[1] for opened in encoders.values())
+    data = datasets.load(request.data, request.size or next(sizes, None))
     for path, opened in encoders.items():
         data = fit_data(data, opened.encode.config.image_shape, path)
     pool = Pool(data, protocol)
