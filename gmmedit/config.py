@@ -161,7 +161,7 @@ class GraphSettings(Section):
 class DiscoverSettings(Section):
     """How directions are found without labels, and how the encoder that reads them is trained."""
 
-    k: Annotated[int | Auto, PlainValidator(count_or_auto)] = "auto"  # auto: as many as change images visibly
+    k: Annotated[int | Auto, PlainValidator(count_or_auto)] = "auto"  # auto: as many as change images
     method: Literal["components", "contrastive", "varimax", "sefa", "pca", "shift", "random"] = "components"
     encoder: Literal["auto", "components", "regression", "contrast"] = "auto"  # what it reads; auto: by the method
     space: Literal["auto", "z", "w"] = "auto"  # auto: w if the generator has a mapping network

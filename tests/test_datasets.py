@@ -14,7 +14,7 @@ from PIL import Image
 from small_data import write_celeba, write_idx, write_images, write_table, write_typefaces
 
 from gmmedit import datasets
-from gmmedit.datasets import DataSet, array_files, arrays, folder, resized, typefaces
+from gmmedit.datasets import DataSet, array_files, arrays, folder, resized, shapes, typefaces
 from gmmedit.datasets.arrays import Grid, count
 from gmmedit.datasets.avatars.factors import sample_causal
 from gmmedit.datasets.avatars.renderer import render
@@ -129,6 +129,18 @@ def test_the_rows_of_shapes_are_those_of_the_published_grid() -> None:
     assert torch.equal(data.counterfactual([0], {"shape": "cylinder"}), data.images([15]))
     factors = data.true_factors([479_999])
     assert factors[0].tolist() == pytest.approx([0.9, 0.9, 0.9, 1.25, 3, 30])
+
+
+def test_views_of_shapes_that_are_kept_give_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, rows = Shapes(16), np.array([5, 100_000, 485, 5, 479_999])  # 485 is 5 in another colour
+    first = data.images(rows)
+    assert len(data.kept) == 3
+    monkeypatch.setattr(data, "cast", None)
+    assert torch.equal(data.images(rows[[2, 0]]), first[[2, 0]])
+    monkeypatch.undo()
+    monkeypatch.setattr(shapes, "KEPT_SIZE", 8)
+    large = Shapes(16)
+    assert torch.equal(large.images(rows), first) and not large.kept
 
 
 def test_every_factor_of_shapes_is_visible() -> None:

@@ -243,7 +243,7 @@ def test_a_step_is_a_standard_deviation_of_what_changes() -> None:
     effects = measure_effects(latents, torch.eye(5)[[1, 0, 2, 3]], Bands(), None, Execution())
     assert effects.dominant[:3].tolist() == [1, 0, 2]
     assert torch.allclose(effects.scale[:3], torch.ones(3), atol=0.15)
-    assert effects.scale[3] == 3 and effects.change[3] < 1e-3 < effects.change[2]  # one that does nothing
+    assert effects.scale[3] == 2 and effects.change[3] < 1e-3 < effects.change[2]  # one that does nothing
 
 
 def test_affinity_finds_the_direction_of_a_label() -> None:

@@ -16,7 +16,7 @@ from gmmedit.datasets import arrays
 from gmmedit.datasets.arrays import Grid, count
 from gmmedit.discovery import protocol
 from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
-from gmmedit.discovery.protocol import PUBLISHED, QUICK, Pool, measure
+from gmmedit.discovery.protocol import PUBLISHED, QUICK, Pool, measure, measure_all
 from gmmedit.evaluation.metrics import disentanglement as metrics
 from gmmedit.evaluation.metrics.disentanglement import Coded, Voted
 from gmmedit.runtime.execution import Execution
@@ -242,3 +242,10 @@ def test_what_is_wrong_is_told_before_anything_is_measured(
 def test_data_without_factors_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((200, 16, 16), np.uint8), digit=np.arange(200) % 10)
     check(gmmedit("disentanglement", "--data", tmp_path / "a.npz", "--quiet"), "1 factors", "3dshapes.h5")
+
+
+def test_several_encoders_are_measured_as_each_alone(small: Path) -> None:
+    encoders = {"three": lambda images: images[:, 0, 0, :3], "one and a half": lambda images: images[:, 1, 3:5, 1] / 2}
+    both = measure_all(encoders, Pool(datasets.load(str(small)), SMALL), 0, Execution())
+    for name, encode in encoders.items():
+        assert both[name] == measure(encode, Pool(datasets.load(str(small)), SMALL), 0, Execution())

@@ -32,7 +32,7 @@ METHOD = (
     "the candidates alone. The last two need gradients."
 )
 COUNT = (
-    "Number of directions; auto (default): one for each principal component of the images with 2 % of their variance."
+    "Number of directions; auto (default): one for each principal component of the images with 1 % of their variance."
 )
 
 
@@ -96,7 +96,7 @@ def disentanglement(
         list[Path] | None, typer.Option(help="A directions.h5 whose encoder to measure; repeat it for several.")
     ] = None,
     controls: Annotated[
-        str, typer.Option(help="Beside it, separated by commas: random, pca, vae, beta-vae; or none.")
+        str, typer.Option(help="Beside it, separated by commas: random, pca, pca-varimax, vae, beta-vae; or none.")
     ] = "random,pca,vae",
     protocol: Annotated[
         Literal["quick", "published"],

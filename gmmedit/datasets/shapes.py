@@ -6,6 +6,7 @@ ray by ray when they are asked for. World coordinates: y upwards from the floor,
 
 import colorsys
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ NUMBERS = (  # of every value of every factor
     tuple(np.linspace(-30, 30, 15)),
 )  # fmt: skip
 DEFAULT_SIZE, CHUNK = 64, 32
+KEPT_SIZE = 64  # pixels of images whose views are kept: 480 of them take 110 MB
+View = tuple[Tensor, ...]  # (P,) each: whether it is floor, its light; whether the solid is before it, light, gloss
 EYE_DISTANCE, EYE_HEIGHT, TARGET_HEIGHT, FIELD = 4.4, 2.2, 0.6, 46.0  # lengths of the world; degrees
 LIGHT = (0.62, 0.75, 0.25)
 AMBIENT, DIFFUSE = 0.55, 0.50
@@ -45,6 +48,7 @@ class Shapes(DataSet):
         self.name, self.size, self.image_shape = "shapes", size, (3, size, size)
         self.fingerprint = digest(self.name, size)
         self.rays = cast_rays(size)
+        self.kept: dict[tuple[int, ...], View] = {}
 
     def __len__(self) -> int:
         return math.prod(SIZES)
@@ -74,25 +78,42 @@ class Shapes(DataSet):
         return torch.cat([torch.empty(0, *self.image_shape), *parts])
 
     def render_chunk(self, labels: Tensor) -> Tensor:
-        """As `render`, in one piece."""
-        eyes, directions = self.rays[0][labels[:, 5]], self.rays[1][labels[:, 5]]  # (n, 1, 3), (n, P, 3)
-        scale = torch.tensor(NUMBERS[3])[labels[:, 3]].float()
+        """As `render`, in one piece: what the rays meet, in the colours of each image."""
+        is_floor, room, before, lighted, glossy = (torch.stack(part) for part in zip(*self.views(labels), strict=True))
         floor, wall, paint = (colours()[labels[:, i]][:, None] for i in range(3))  # (n, 1, 3)
+        behind = torch.where(is_floor[..., None], floor, wall) * room[..., None]
+        surface = paint * lighted[..., None] + glossy[..., None]
+        colour = torch.where(before[..., None], surface, behind)
+        fine = colour.clamp(0, 1).mT.unflatten(2, (2 * self.size, 2 * self.size))
+        return F.avg_pool2d(fine, 2) * 2 - 1
+
+    def views(self, labels: Tensor) -> list[View]:
+        """What the rays of each image meet. The 480 possible ones of small images are kept."""
+        keys = [tuple(row) for row in labels[:, 3:].tolist()]
+        missing = sorted(set(keys) - self.kept.keys())
+        found = dict(zip(missing, self.cast(torch.tensor(missing)), strict=True)) if missing else {}
+        if self.size <= KEPT_SIZE:
+            self.kept.update(found)
+        return [self.kept.get(key) or found[key] for key in keys]
+
+    def cast(self, shown: Tensor) -> Iterator[View]:
+        """What the rays meet in views of (scale, shape, orientation) (n, 3)."""
+        eyes, directions = self.rays[0][shown[:, 2]], self.rays[1][shown[:, 2]]  # (n, 1, 3), (n, P, 3)
+        scale = torch.tensor(NUMBERS[3])[shown[:, 0]].float()
         room, is_floor = hit_room(eyes, directions)
         spot = eyes + room.distance[..., None] * directions
         near = spot[..., 0].square() + spot[..., 2].square()
         shade = 1 - 0.45 * torch.exp(-near / (0.62 * scale[:, None]).square()) * is_floor
         corner = 1 - 0.10 * torch.exp(-spot[..., 1] / 0.5) * ~is_floor
-        colour = torch.where(is_floor[..., None], floor, wall) * (lit(room) * shade * corner)[..., None]
+        lighted, glossy = torch.zeros_like(shade), torch.zeros_like(shade)
+        before = torch.zeros_like(is_floor)
         for value, hit_solid in enumerate(SOLIDS.values()):
-            rows = (labels[:, 4] == value).nonzero()[:, 0]
+            rows = (shown[:, 1] == value).nonzero()[:, 0]
             if len(rows):
                 hit = hit_solid(eyes[rows], directions[rows], scale[rows, None])
-                surface = paint[rows] * lit(hit)[..., None] + gloss(hit, directions[rows])[..., None]
-                before = hit.distance < room.distance[rows]
-                colour[rows] = torch.where(before[..., None], surface, colour[rows])
-        fine = colour.clamp(0, 1).mT.unflatten(2, (2 * self.size, 2 * self.size))
-        return F.avg_pool2d(fine, 2) * 2 - 1
+                lighted[rows], glossy[rows] = lit(hit), gloss(hit, directions[rows])
+                before[rows] = hit.distance < room.distance[rows]
+        return zip(is_floor, lit(room) * shade * corner, before, lighted, glossy, strict=True)
 
 
 def cast_rays(size: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from gmmedit.discovery.varimax import varimax
 from gmmedit.errors import InputError
 from gmmedit.run.rendering import shrink
 
-LEAST_SHARE = 0.02  # of the variance of all pixels, from which a principal component gets a direction
+LEAST_SHARE = 0.01  # of the variance of all pixels, from which a principal component gets a direction
 MOST = 32  # directions by rule
 SPARE, PASSES = 8, 8  # further vectors, and passes, of the iteration that finds principal components
 

@@ -13,13 +13,14 @@ from gmmedit.datasets import DataSet
 from gmmedit.discovery.latents import step_random
 from gmmedit.discovery.network import LONGEST, CodeConfig, make_network
 from gmmedit.discovery.protocol import Encode
+from gmmedit.discovery.varimax import varimax
 from gmmedit.errors import InputError, nearest
 from gmmedit.run.rendering import shrink
 from gmmedit.runtime.execution import Execution
 
 PCA_IMAGES = 1_000
 VAE_BATCH, VAE_LR = 64, 1e-3
-NAMES = ("random", "pca", "vae", "beta-vae")
+NAMES = ("random", "pca", "pca-varimax", "vae", "beta-vae")
 BETAS = {"vae": 1.0, "beta-vae": 4.0}
 
 
@@ -36,7 +37,8 @@ def make_control(name: str, data: DataSet, settings: ControlSettings, execution:
     """The control of that name. InputError: there is none. Images that a protocol may hold out are not used."""
     makers: dict[str, Callable[[], Encode]] = {
         "random": lambda: make_network(CodeConfig(data.image_shape, settings.code), settings.seed).eval(),
-        "pca": lambda: fit_pca(data, settings),
+        "pca": lambda: fit_pca(data, settings, turned=False),
+        "pca-varimax": lambda: fit_pca(data, settings, turned=True),
         **{vae: lambda beta=beta: train_vae(data, settings, beta, execution) for vae, beta in BETAS.items()},  # type: ignore[misc]
     }
     if name not in makers:
@@ -49,14 +51,17 @@ def training_rows(data: DataSet) -> np.ndarray:
     return np.setdiff1d(np.arange(len(data)), data.held_out())
 
 
-def fit_pca(data: DataSet, settings: ControlSettings) -> Encode:
-    """The first principal components of pixels, of images of at most 32 pixels a side."""
+def fit_pca(data: DataSet, settings: ControlSettings, turned: bool) -> Encode:
+    """The first principal components of pixels, of images of at most 32 pixels a side; `turned` by varimax."""
     rows = np.random.default_rng(settings.seed).choice(training_rows(data), PCA_IMAGES)
     pixels = shrink(data.images(rows), 32).flatten(1).double()
     mean = pixels.mean(0)
     centred = pixels - mean
-    _, vectors = torch.linalg.eigh(centred @ centred.T)  # fewer images than pixels: faster than of the covariance
+    values, vectors = torch.linalg.eigh(centred @ centred.T)  # fewer images than pixels: faster than of the covariance
     axes = F.normalize(vectors.T.flip(0)[: settings.code] @ centred, dim=1)
+    if turned:
+        spread = values.flip(0)[: settings.code].clamp_min(1e-12).sqrt()
+        axes = varimax(axes.T * spread).T @ (axes / spread[:, None])
     return lambda images: (shrink(images, 32).flatten(1).double() - mean) @ axes.T
 
 

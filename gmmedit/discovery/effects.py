@@ -16,7 +16,7 @@ from gmmedit.mixture import Layout
 from gmmedit.runtime.execution import Execution
 
 MEASURED_ON = 16  # samples, each moved both ways
-GRID = (0.5, 1.0, 2.0, 3.0)  # shifts, in standard deviations of the prior
+GRID = (0.5, 1.0, 1.5, 2.0)  # shifts, in standard deviations of the prior; a step is no longer than the last
 Tell = Callable[[Tensor], Tensor]  # codes (N, J) to what is read from them (N, k), both on the CPU
 SPREAD_OVER = 512  # samples, for the standard deviation of the code
 

@@ -4,11 +4,12 @@ Every image is encoded once. Images that share one factor's value with another a
 full grid of factors is what disentanglement_lib does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gmmedit.datasets import DataSet
@@ -132,17 +133,34 @@ class Codes:
 
 def measure(encode: Encode, pool: Pool, seed: int, execution: Execution) -> dict[str, float]:
     """All metrics of an encoder by name: mig, dci_..., sap, factor_vae, beta_vae. InputError: see `Codes.of`."""
-    protocol, factors = pool.protocol, pool.factors
+    return measure_all({"": encode}, pool, seed, execution)[""]
+
+
+def measure_all(
+    encoders: Mapping[str, Encode], pool: Pool, seed: int, execution: Execution
+) -> dict[str, dict[str, float]]:
+    """The metrics of several encoders, see `measure`: each image is read once for all of them."""
+    protocol, factors, widths = pool.protocol, pool.factors, dict[str, int]()
+
+    def encode(images: Tensor) -> Tensor:
+        found = {name: encode(images) for name, encode in encoders.items()}
+        widths.update({name: codes.shape[1] for name, codes in found.items()})
+        return torch.cat(list(found.values()), 1)
+
     codes = Codes(encode, pool, execution)
     random = np.random.default_rng(seed)
     train, test = (draw_coded(codes, n, random) for n in (protocol.train, protocol.test))
     variances = codes.of(factors.draw(protocol.variance, random)).var(0, ddof=1)
     voted = [draw_votes(codes, *numbers, random) for numbers in pairs_of(protocol.factor_batches)]
     shared = [draw_differences(codes, *numbers, random) for numbers in pairs_of(protocol.beta_batches)]
-    found = dict(score_codes(train, test, protocol.trees))
-    found["factor_vae"] = score_factor_vae(voted[0], voted[1], variances)
-    found["beta_vae"] = score_beta_vae(shared[0], shared[1])
-    return found
+    scores, start = {}, 0
+    for name, width in widths.items():
+        execution.stop.check()
+        own, start = slice(start, start + width), start + width
+        scores[name] = dict(score_codes(train.columns(own), test.columns(own), protocol.trees))
+        scores[name]["factor_vae"] = score_factor_vae(voted[0].columns(own), voted[1].columns(own), variances[own])
+        scores[name]["beta_vae"] = score_beta_vae(shared[0].columns(own), shared[1].columns(own))
+    return scores
 
 
 def pairs_of(batches: tuple[int, int, int]) -> Sequence[tuple[int, int]]:

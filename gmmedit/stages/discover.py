@@ -1,4 +1,4 @@
-"""Directions without labels: candidates, semantic decomposition, contrast.
+"""Directions without labels: a decomposition of the generator or of its images, and an encoder.
 
 Reads samples.h5 and the generator, labels.h5 (if there is one) only to name what was found; writes directions.h5, and
 in the folder `directions` a strip for each direction, a sheet, and the files of the three stages, from which a stopped
@@ -33,6 +33,7 @@ from gmmedit.spaces import first_non_finite, fit_chart
 
 TRAINED = ("contrastive", "shift")  # methods that need the generator's gradients
 FOLDER = "directions"
+LEAST_CHANGE = 0.25
 
 
 def run(folder: Path, settings: DiscoverSettings, execution: Execution) -> Path:
@@ -76,7 +77,7 @@ def discover(
     effects = measure_effects(latents, found.directions, found.encoder, found.tell, execution)
     if fingerprint_tensors(generator.state_dict()) != before:
         raise RunError("the generator's weights have changed during the discovery", hint="report this as a bug")
-    arrays = to_arrays(latents, found, effects)
+    arrays = to_arrays(latents, found, effects, settings.k == "auto")
     if "labels" in run_folder.opened:
         arrays["affinity"] = affinity_of(run_folder, latents, arrays["directions"])
     config = found.encoder.config
@@ -131,9 +132,9 @@ def identity_of(spec: RunSpec) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def to_arrays(latents: Latents, found: Found, effects: Effects) -> dict[str, np.ndarray]:
-    """The datasets, without labels; directions in the order of how much they change images."""
-    order = effects.change.argsort(descending=True, stable=True)
+def to_arrays(latents: Latents, found: Found, effects: Effects, by_rule: bool) -> dict[str, np.ndarray]:
+    """The datasets, without labels; directions as `order_of` has them."""
+    order = order_of(effects.change, by_rule)
     arrays = {
         "directions": found.directions[order], "scale": effects.scale[order], "origin": latents.x.mean(0),
         "dominant": effects.dominant[order], "change": effects.change[order],
@@ -147,6 +148,15 @@ def to_arrays(latents: Latents, found: Found, effects: Effects) -> dict[str, np.
         arrays |= {"basis/rows": found.basis.rows, "basis/values": found.basis.values}
     history = {f"history/{name}": np.asarray(values, dtype=np.float64) for name, values in found.history.items()}
     return {name: value.cpu().numpy() for name, value in arrays.items()} | history
+
+
+def order_of(change: torch.Tensor, by_rule: bool) -> torch.Tensor:
+    """The numbers of directions, by how much they change images (k,).
+
+    by_rule: without those that change them by less than LEAST_CHANGE of what the first does, if two are left.
+    """
+    order = change.argsort(descending=True, stable=True)
+    return order[: max(2, int((change >= LEAST_CHANGE * change.max()).sum()))] if by_rule else order
 
 
 def affinity_of(run_folder: RunFolder, latents: Latents, directions: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Reads a data set and, if one is given, the encoder of a directions.h5.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -18,7 +18,7 @@ from gmmedit.datasets.resized import fit
 from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
 from gmmedit.discovery.kind import UNLIKE, ImageKind, read_kind
 from gmmedit.discovery.network import CodeNetwork
-from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure
+from gmmedit.discovery.protocol import PROTOCOLS, Encode, Pool, describe_protocol, measure_all
 from gmmedit.discovery.reading import read_encoder
 from gmmedit.errors import InputError, nearest, refuse_link
 from gmmedit.run.fitted import to_tensors
@@ -65,20 +65,19 @@ def run(request: DisentanglementRequest, execution: Execution) -> dict[str, Any]
     check_request(request)
     import_extra("sklearn.ensemble", "DCI")
     protocol = PROTOCOLS[request.protocol]
-    found: dict[str, Any] = {}
     encoders = {path: open_encoder(path) for path in request.encoders}
-    data = datasets.load(request.data, request.size)
+    sizes = (opened.encode.config.image_shape[1] for opened in encoders.values())
+    data = datasets.load(request.data, request.size or next(sizes, None))
     for path, opened in encoders.items():
         data = fit_data(data, opened.encode.config.image_shape, path)
     pool = Pool(data, protocol)
     notes = [note for path, opened in encoders.items() for note in describe_unlike(opened, pool, path)]
-    for path, opened in encoders.items():
-        found[str(path)] = measure(opened.encode, pool, request.seed, execution)
     code = next((opened.encode.config.code for opened in encoders.values()), ControlSettings.code)
-    for name, control in open_controls(request, data, code, execution):
-        found[name] = measure(control, pool, request.seed, execution)
+    every: dict[str, Encode] = {str(path): opened.encode for path, opened in encoders.items()}
+    every |= open_controls(request, data, code, execution)
+    scores = measure_all(every, pool, request.seed, execution)
     return {"data": data.name, "data_fingerprint": data.fingerprint, "seed": request.seed,
-            "protocol": describe_protocol(pool), "notes": notes, "scores": found}  # fmt: skip
+            "protocol": describe_protocol(pool), "notes": notes, "scores": scores}  # fmt: skip
 
 
 def check_request(request: DisentanglementRequest) -> None:
@@ -117,13 +116,10 @@ def is_result(path: Path) -> bool:
     return isinstance(found, dict) and found.keys() >= set(RESULT)
 
 
-def open_controls(
-    request: DisentanglementRequest, data: DataSet, code: int, execution: Execution
-) -> Iterator[tuple[str, Encode]]:
-    """The controls by name, each made when it is asked for. code: their dimensions. InputError: an unknown one."""
+def open_controls(request: DisentanglementRequest, data: DataSet, code: int, execution: Execution) -> dict[str, Encode]:
+    """The controls by name. code: their dimensions."""
     settings = ControlSettings(code, request.vae_steps, request.seed)
-    for name in request.controls:
-        yield name, make_control(name, data, settings, execution)
+    return {name: make_control(name, data, settings, execution) for name in request.controls}
 
 
 def open_encoder(path: Path) -> Opened:

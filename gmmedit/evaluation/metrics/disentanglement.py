@@ -30,6 +30,10 @@ class Coded:
     codes: Array
     factors: Array
 
+    def columns(self, own: slice) -> "Coded":
+        """The same of some dimensions of the codes."""
+        return Coded(self.codes[:, own], self.factors)
+
 
 @dataclass(frozen=True)
 class Voted:
@@ -41,6 +45,10 @@ class Voted:
 
     features: Array
     fixed: Array
+
+    def columns(self, own: slice) -> "Voted":
+        """The same of some dimensions of the codes."""
+        return Voted(self.features[:, own], self.fixed)
 
 
 def mutual_information_gap(data: Coded, bins: int = BINS) -> float:
