@@ -201,7 +201,8 @@ def test_the_command_prints_held_out_figures(fonts: Path, tmp_path: Path) -> Non
 
 
 def test_a_group_without_samples_names_the_setting() -> None:
-    grouped = cast(artifacts.Artifact, SimpleNamespace(attributes=[("style", ("1", "2"))]))
+    labels = SimpleNamespace(attributes=[("style", ("1", "2"))], spec=SimpleNamespace(parents={}))
+    grouped = cast(artifacts.Artifact, labels)
     with pytest.raises(InputError, match="0 of 40 samples are labelled style=2") as refusal:
         check_values(grouped, torch.eye(2)[[0] * 40])
     assert "groups in --config" in str(refusal.value.hint)

@@ -118,7 +118,7 @@ def find_features(run: RunFolder) -> Embedder | None:
     entry = generators.CATALOGUE.get(run.sample_settings.gan)
     if entry is None or entry.classifier is None:
         return None
-    return load_embedder(classifiers.evaluation_classifier(entry.classifier), run.execution.device)
+    return load_embedder(classifiers.evaluation_classifier(entry.classifier), run.execution.device, trusted=False)
 
 
 def choose_regression(x: Tensor, labels: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
