@@ -294,7 +294,7 @@ def test_progress_counts_the_steps_of_each_fit() -> None:
     x = latents(64)
     fit = small(straight(x), x, steps=2)
     said = [describe_progress(fit, "single") for _ in fit]
-    assert said == [("single, linear", 1, 2), ("single, linear", 2, 2), ("single, network", 1, 2),
-                    ("single, network", 2, 2)]  # fmt: skip
+    first, second = "single, fit 1 of 2 (linear)", "single, fit 2 of 2 (network)"
+    assert said == [(first, 1, 2), (first, 2, 2), (second, 1, 2), (second, 2, 2)]
     _, alone = quadratic(2)
     assert [describe_progress(alone, "single") for _ in alone] == [("single", 1, 2), ("single", 2, 2)]

@@ -152,7 +152,8 @@ def test_five_stages_with_a_table(folder: Path, tiles: Tensor) -> None:
     report = edit(folder, "--attr", "age")
     assert report["verdicts"][1:] == [
         f"no optimisation (--polish 0): {path} has no gradients",
-        f"labels are predicted from latents by the mixture: {path} does not classify images",
+        f"labels are predicted from latents by the mixture: {path} does not classify images; "
+        "gmmedit evaluate looks at them",
     ]
     age = next(row for row in report["labels"] if row["label"] == "age=yes")
     assert age["means"][1] > age["means"][0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Without a terminal, tables need not fit into 80 columns.
 console = Console() if Console().is_terminal else Console(width=160)
 MEANING_OF_INVERSIONS = (
-    "> 90%: the error is larger than those of so many of the generator's own samples; density: mean squared "
+    "larger than 90%: than the errors of so many of the generator's own samples; density: mean squared "
     "coordinate of the latent, 1 for a sample, far above 1 for images that the generator hardly makes"
 )
 SHOWN_INVERSIONS = 40  # rows of a table
@@ -124,7 +124,8 @@ def show_inversions(path: Path, quiet: bool, as_json: bool, kept: bool = False) 
     elif not quiet:
         table = Table("image", "start", "error", "larger than of own samples", "density", "")
         for row in report["images"][:SHOWN_INVERSIONS]:
-            beside = "-" if row["percentile"] is None else f"> {row['percentile']:.0%}"
+            share = row["percentile"]
+            beside = "-" if share is None else "all" if share == 1 else f"{share:.0%}"
             errors = (f"{row[name]:.3f}" for name in ("start_error", "error"))
             table.add_row(escape(row["file"]), *errors, beside, f"{row['density']:.2f}", row["verdict"])
         console.print(table)

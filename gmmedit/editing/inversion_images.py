@@ -64,7 +64,11 @@ def make_sheet(found: artifacts.Artifact, tuned: np.ndarray | None) -> Image.Ima
     captions = []
     for i, name in enumerate(found.spec.config["files"][:MAX_ROWS]):
         percentile = found["percentile"][i]
-        beside = "" if np.isnan(percentile) else f", more than {percentile:.0%} of samples"
+        beside = (
+            ""
+            if np.isnan(percentile)
+            else f", more than {'all' if percentile == 1 else f'{percentile:.0%} of'} samples"
+        )
         short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
         captions.append([short, f"error {found['error'][i]:.3f}{beside}"])
         if tuned is not None:

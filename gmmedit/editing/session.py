@@ -209,5 +209,5 @@ def disable_unsupported(settings: EditSettings, run: RunFolder, generator: Gener
         part = name if generator.differentiable else "the generator"
         notes.append(f"no optimisation (--polish 0): {part} has no gradients")
     if not classifier.sees_images:
-        notes.append(f"{BY_MIXTURE}: {name} does not classify images")
+        notes.append(f"{BY_MIXTURE}: {name} does not classify images; gmmedit evaluate looks at them")
     return settings, notes

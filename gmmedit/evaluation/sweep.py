@@ -189,6 +189,8 @@ def score_editor(name: str, inputs: SweepInputs, found: Arrays, save: Callable[[
     missing = execution.processes.broadcast(lambda: missing_categories(name, layout.categories, found))
     if not missing:
         return
+    for category in missing:  # before the first edit: whether each of them has images to edit
+        select_starts(inputs, category)
     done = layout.categories - len(missing)
     execution.tick(done, layout.categories, name)
     with measure_cost() as cost:
@@ -228,7 +230,7 @@ def select_starts(inputs: SweepInputs, category: int) -> Tensor:
     if not len(rows):
         target = inputs.judge.classifier.attributes[attribute]
         message = f"all {len(logits)} evaluation samples already have {target.name}={target.values[value]}"
-        raise InputError(message, hint="use more samples: -n 1000")
+        raise InputError(message, hint=f"use more samples: -n {max(1000, 10 * len(logits))}")
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(category))
     return rows[order[: inputs.settings.starts]].sort().values
 

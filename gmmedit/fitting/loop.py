@@ -57,11 +57,13 @@ def run_fit(path: Path, spec: RunSpec, fit: Fit | Chain, execution: Execution) -
 
 
 def describe_progress(fit: Fit | Chain, kind: str) -> tuple[str, int, int]:
-    """Of several fits the one that made the last step: its name, the steps that it has made, and their bound."""
+    """Of several fits the one that made the last step: its place and name, the steps it has made, and their bound."""
     if not isinstance(fit, Chain):
         return kind, fit.count, fit.steps
-    name, own = next((name, own) for name, own in reversed(fit.fits.items()) if own.count)
-    return kind if name == kind else f"{kind}, {name}", own.count, own.steps
+    places = list(enumerate(fit.fits.items(), start=1))
+    place, (name, own) = next(part for part in reversed(places) if part[1][1].count)
+    part = "" if len(places) == 1 else f", fit {place} of {len(places)}" + ("" if name == kind else f" ({name})")
+    return kind + part, own.count, own.steps
 
 
 def record_step(history: History, values: Mapping[str, float]) -> None:

@@ -19,6 +19,7 @@ from gmmedit.causal.external import MODULES, import_method
 from gmmedit.causal.knowledge import Knowledge
 from gmmedit.causal.learning import Learned, keep_known, keep_stable, learn, measure_frequencies
 from gmmedit.causal.model import CausalModel, fit_model
+from gmmedit.causal.orientation import directed
 from gmmedit.classifiers import Attribute
 from gmmedit.config import GraphSettings
 from gmmedit.datasets.known_labels import read_labels_table
@@ -43,8 +44,10 @@ from gmmedit.runtime.storage import lock, write_file
 
 MEASURED_ON = 2000  # images of a data set, on which a classifier's errors are measured
 HALVES = {"pc-stable": 20, "pc": 20, "ges": 20, "gae": 4, "dagma": 4}
+SHOWN = 0.5  # share of the halves with an edge, below which a note says so
 UNCORRECTED = "{} takes labels for true: only pc-stable corrects for the classifier's errors"
 UNSUPPORTED = "required, but no edge by the labels alone: {}"
+SELDOM = "causes that fewer than half of the halves show: {}; --forbid leaves an edge out"
 SUGGESTED = (
     "{} directions that data suggest are not used: they would hold for this generator's images, which are no data of "
     "the world; --orient data takes them, --require and --tiers say what you know"
@@ -106,6 +109,10 @@ def write_graph(
     edges = suggested if by_data else keep_known(learned.edges, knowledge)
     if (suggested != edges).any():
         notes.append(SUGGESTED.format(int((suggested != edges).sum())))
+    seldom = np.argwhere(directed(edges) & ~knowledge.required & (found.edge < SHOWN))
+    if halves and len(seldom):
+        names = [name for name, _ in labels.attributes]
+        notes.append(SELDOM.format(", ".join(f"{names[a]} -> {names[b]} ({found.edge[a, b]:.2f})" for a, b in seldom)))
     model = make_model(edges, cells, labels)
     arrays = {
         "marks": to_marks(edges), "required": knowledge.required.astype(np.uint8),
