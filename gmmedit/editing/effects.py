@@ -34,17 +34,18 @@ def describe_effects(edits: Artifact, column: int) -> list[str]:
 
 
 def caption_changes(edits: Artifact, column: int, row: int) -> str:
-    """The values that an image was to get, "age=old, glasses=yes"; empty for edits of `--attr`."""
+    """The values that an image was to get, with their labels, "age=old 0.97"; empty for edits of `--attr`."""
     if "targets" not in edits:
         return ""
     before = values_of(edits, edits["labels_before"][row : row + 1])[0]
-    targets = edits["targets"][column, row]
-    named = [
-        f"{name}={values[targets[node]]}" if len(values) > 2 or values[1] != "yes" else
-        (name if targets[node] else f"no {name}")
-        for node, (name, values) in enumerate(edits.attributes)
-        if targets[node] != before[node]
-    ]  # fmt: skip
+    targets, after = edits["targets"][column, row], edits["labels_after"][column, row]
+    named = []
+    for node, (name, values) in enumerate(edits.attributes):
+        target, label = targets[node], after[layout_of(edits).columns[node]][targets[node]]
+        short = name if target else f"no {name}"
+        text = short if len(values) == 2 and values[1] == "yes" else f"{name}={values[target]}"
+        if target != before[node]:
+            named.append(f"{text} {label:.2f}")
     return ", ".join(named) or "as it is"
 
 
