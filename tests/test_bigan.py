@@ -2,15 +2,17 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import done, gmmedit
+from conftest import check, done, gmmedit
 from PIL import Image
 
 from gmmedit import artifacts, classifiers, datasets, encoders, generators
+from gmmedit.causal.orientation import is_acyclic
 from gmmedit.datasets.avatars.factors import ATTRIBUTES, CAUSAL_MODEL, sample_causal
 from gmmedit.editors.structural import StructuralEditor
 from gmmedit.errors import InputError
@@ -19,6 +21,7 @@ from gmmedit.networks.structural import StructuralEquations
 from gmmedit.runtime.execution import Execution
 from gmmedit.runtime.signals import Stopped, StopRequest
 from gmmedit.training import bigan_from_data
+from gmmedit.training.bigan import BiGANTraining
 from gmmedit.training.bigan_from_data import train_bigan
 from gmmedit.training.from_data import DataRequest
 from gmmedit.training.labelled import choose_labels
@@ -205,6 +208,30 @@ def test_samples_follow_an_intervention(trained: Path, tmp_path: Path) -> None:
         assert result.exit_code == 2 and named in result.output
     result = gmmedit("sample", "--run", tmp_path / "x", "--do", "gender=male")
     assert result.exit_code == 2 and "no causes" in result.output
+
+
+@pytest.mark.parametrize("images", [20, 64])
+def test_edges_are_fixed_in_a_training_of_very_few_steps(images: int) -> None:
+    data = datasets.load("avatars", 16)
+    labels = choose_labels(data, CHOSEN)
+    settings = bigan_from_data.size_bigan(data, labels, replace(REQUEST, images=images), "learned", (), False)
+    training = BiGANTraining(settings, data, labels)
+    assert not is_acyclic(training.network.equations.mask.numpy())
+    for _ in training:
+        pass
+    assert is_acyclic(training.average.equations.mask.numpy())
+
+
+def test_a_start_of_other_data_is_refused(trained: Path, tmp_path: Path) -> None:
+    data = datasets.load("avatars", 16)
+    settings = bigan_from_data.size_bigan(data, choose_labels(data, CHOSEN), REQUEST, "learned", (), False)
+    assert bigan_from_data.read_start(trained, settings).config.attributes == settings.network.attributes
+    with pytest.raises(InputError, match="other images") as told:
+        bigan_from_data.read_start(trained, replace(settings, data="0" * 64))
+    assert "--data" in told.value.hint
+    words = ("train", "bigan", "--size", 16, "--attr", "smile", "--out", tmp_path)
+    check(gmmedit(*words, "--start", ""), "--start names no file", "omit --start")
+    check(gmmedit(*words, "--start", "none.safetensors"), "--start 'none.safetensors' is no file", "omit --start")
 
 
 def test_unknown_attributes_are_refused(tmp_path: Path) -> None:

@@ -3,23 +3,26 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import check, done, gmmedit, refuse
+from conftest import check, done, gmmedit, refuse, rewrite
 from small_material import LAYOUT, directions, drawn, edited, logits_of, material
 from torch import Tensor
 
 from gmmedit import artifacts, generators
 from gmmedit.config import SampleSettings
-from gmmedit.discovery import contrast, decomposition
+from gmmedit.discovery import candidates, contrast, decomposition
 from gmmedit.discovery.candidates import Navigator
 from gmmedit.discovery.decomposition import decompose, orthonormal, principal_directions
 from gmmedit.discovery.effects import label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, draw_shifts, random_directions, step_random
 from gmmedit.discovery.reader import ReaderSettings, ReaderTraining, changed_places, reading_bank, share_codes
 from gmmedit.discovery.reading import nearest_label, read_directions, read_encoder
+from gmmedit.discovery.summary import direction_report
 from gmmedit.discovery.training import complete
 from gmmedit.discovery.varimax import varimax_directions
 from gmmedit.editing.directions import open_mover
@@ -33,7 +36,8 @@ from gmmedit.report.sections.directions import directions_section, measure_cosin
 from gmmedit.run.folder import RunFolder
 from gmmedit.run.rendering import Renderer
 from gmmedit.runtime.execution import Execution
-from gmmedit.spaces import fit_chart
+from gmmedit.spaces import Space, fit_chart
+from gmmedit.stages import discover
 from gmmedit.training import loop
 
 DATA = Path(__file__).parent / "data"
@@ -377,6 +381,32 @@ def test_more_directions_than_dimensions_are_refused(unlabelled: Path, tmp_path:
     refuse(run, "discover", "-k", 60, says=("60 directions are more than the 6 dimensions of W", "-k 6"))
 
 
+def test_a_single_dimension_is_refused(generator: Path, tmp_path: Path) -> None:
+    """Of two samples in W, whatever -k is; the hint works."""
+    words = ("--gan", generator, "--run", tmp_path, "--quiet")
+    done("sample", *words, "-n", 2)
+    for k in ("auto", 2):
+        says = ("2 samples span one dimension of W", f"gmmedit sample --gan {generator} -n 1000 --force --run")
+        refuse(tmp_path, "discover", "-k", k, "--space", "w", says=says)
+
+
+@pytest.mark.parametrize(("spaces", "hint"), [("zw", "--space w"), ("z", "--gan of gmmedit sample")])
+def test_a_single_dimension_of_many_samples_is_refused(spaces: str, hint: str, tmp_path: Path) -> None:
+    latents = latents_of(Ramp())
+    generator = SimpleNamespace(spaces={name: Space(name, 5, normal=False) for name in spaces})
+    single = replace(latents, renderer=SimpleNamespace(generator=generator), x=latents.x[:, :1])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="200 samples span one dimension of Z of ramp") as told:
+        discover.check_dimensions(single, "ramp", tmp_path)
+    assert told.value.hint.startswith(hint)
+
+
+def test_images_that_do_not_vary_are_refused(generator: Path, tmp_path: Path) -> None:
+    done("sample", "--gan", generator, "--run", tmp_path, "-n", 20, "--psi", 0, "--quiet")
+    for k in ("auto", 2):
+        says = ("the images of 20 samples are all the same", "--psi above 0")
+        refuse(tmp_path, "discover", "--space", "z", "-k", k, "--method", "random", says=says)
+
+
 def test_a_damaged_chart_or_encoder_is_refused(found: Path, tmp_path: Path) -> None:
     with artifacts.open(found / "directions.h5") as old:
         spec, attrs, arrays = old.spec, old.attrs, {name: old[name] for name in old.names}
@@ -387,6 +417,29 @@ def test_a_damaged_chart_or_encoder_is_refused(found: Path, tmp_path: Path) -> N
         artifacts.write_whole(tmp_path / "directions.h5", spec, arrays | change, attrs)
         with artifacts.open(tmp_path / "directions.h5") as damaged, pytest.raises(InputError, match=r"do(es)? not"):
             reader(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("change", {}), ("affinity", {}), ("history/told", {}), ("scale", {}), ("", {"encoder": "x"}),
+        ("", {"encoder": None}), ("", {"encoder": {"image_shape": [3, 16, 16], "code": 10**9, "features": 128}}),
+    ],
+)  # fmt: skip
+def test_what_no_discovery_writes_is_not_shown(
+    found: Path, tmp_path: Path, name: str, facts: dict[str, object]
+) -> None:
+    with artifacts.open(found / "directions.h5") as old:
+        spec, attrs, arrays = old.spec, old.attrs, {key: np.array(old[key]) for key in old.names}
+    arrays |= {"affinity": np.zeros((len(arrays["scale"]), 2)), "history/unexplained": np.ones(1)}
+    arrays |= {"history/told": np.ones(1)}
+    spec = replace(spec, attributes=(("smile", ("no", "yes")),))
+    for wrong in [np.nan, np.inf] if name else [0.0]:
+        changed = {name: np.full_like(arrays[name], wrong)} if name else {}
+        artifacts.write_whole(tmp_path / "directions.h5", spec, arrays | changed, attrs | facts)
+        with pytest.raises(InputError, match=name or "the shape of its encoder") as told:
+            direction_report(tmp_path / "directions.h5")
+        assert "gmmedit discover --force" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -407,6 +460,14 @@ def test_numbers_that_no_discovery_writes_are_refused(found: Path, tmp_path: Pat
     ):
         read_directions(damaged)
     assert "gmmedit discover --force" in told.value.hint
+
+
+def test_a_report_tells_of_damaged_directions(found: Path, tmp_path: Path) -> None:
+    run = copy_of(found, tmp_path)
+    with h5py.File(run / "directions.h5", "r+") as file:
+        file["change"][0] += 1
+    assert "note: directions.h5 is damaged: the checksum of /change" in done("report", "--run", run).stdout
+    assert "the checksum of /change" in (run / "report.html").read_text()
 
 
 def test_the_reason_of_an_unsuitable_encoder_is_told(found: Path, tmp_path: Path) -> None:
@@ -499,6 +560,40 @@ def test_directions_of_a_labelled_run(own_run: Path) -> None:
         cosines = measure_cosines(run, run.artifact("directions"))
         (section,) = directions_section(run)
     assert cosines.min() >= 0 and cosines.max() <= 1.0001 and "cosine" in str(section.contents).lower()
+
+
+def test_other_labels_keep_what_was_trained(
+    found: Path, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a finished file with --force, of a stopped one without: only the names of directions are new."""
+    run, words = copy_of(found, tmp_path), ("--config", unlabelled.parent / "small.yaml")
+    for stage in (candidates.CandidateTraining, contrast.ContrastTraining):
+        monkeypatch.setattr(stage, "take_step", None)
+    label_every(run, 2)
+    refuse(run, "discover", *words, says=("parents.labels is", "--force overwrites it"))
+    done("discover", "--run", run, *words, "--force", "--quiet")
+    with artifacts.open(run / "directions.h5") as artifact:
+        spec, affinity = artifact.spec, artifact["affinity"]
+    (run / "directions.h5").unlink()
+    artifacts.save_checkpoint(run / "directions.h5", spec, {"begun": np.ones(1)})
+    label_every(run, 3)
+    done("discover", "--run", run, *words, "--quiet")
+    with artifacts.open(run / "directions.h5") as artifact:
+        assert np.abs(artifact["affinity"] - affinity).max() > 0.01
+
+
+def label_every(run: Path, period: int) -> None:
+    """Label a run of 120 samples by a table."""
+    rows = "".join(f"{row},{'red' if row % period else 'blue'}\n" for row in range(120))
+    (run / "labels.csv").write_text(f"row,hair\n{rows}")
+    done("label", "--run", run, "--classifier", run / "labels.csv", "--force", "--quiet")
+
+
+def test_labels_are_checked_before_a_training(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of photographs that are not there any more."""
+    monkeypatch.setattr(discover, "find_directions", None)
+    rewrite(own_run / "labels.h5", parents={"inversions": "0" * 64})
+    refuse(own_run, "discover", "-k", 3, says=("inversions.h5 does not exist",))
 
 
 def test_away_from_one_of_two_values_is_towards_the_other() -> None:

@@ -11,15 +11,17 @@ import pytest
 import torch
 from conftest import check, done, gmmedit
 
-from gmmedit import datasets
+from gmmedit import artifacts, datasets
 from gmmedit.datasets import arrays
 from gmmedit.datasets.arrays import Grid, count
 from gmmedit.discovery import protocol
 from gmmedit.discovery.controls import NAMES, ControlSettings, make_control
+from gmmedit.discovery.network import CodeConfig, CodeNetwork
 from gmmedit.discovery.protocol import PUBLISHED, QUICK, Pool, measure, measure_all
 from gmmedit.evaluation.metrics import disentanglement as metrics
 from gmmedit.evaluation.metrics.disentanglement import Coded, Voted
 from gmmedit.runtime.execution import Execution
+from gmmedit.stages import disentanglement
 
 SIZES = (3, 4, 5)
 SMALL = replace(QUICK, train=200, test=100, factor_batches=(60, 40, 8), beta_batches=(80, 60, 8), variance=200, trees=4,
@@ -249,3 +251,21 @@ def test_several_encoders_are_measured_as_each_alone(small: Path) -> None:
     both = measure_all(encoders, Pool(datasets.load(str(small)), SMALL), 0, Execution())
     for name, encode in encoders.items():
         assert both[name] == measure(encode, Pool(datasets.load(str(small)), SMALL), 0, Execution())
+
+
+@pytest.mark.parametrize(("shape", "says"), [
+    ((1, 16, 16), ("images of the shape (1, 16, 16)", "dsprites.npz")), ((3, 16, 32), ("square", "--encoder")),
+    ((4, 16, 16), ("images of the shape (4, 16, 16)", "grey or RGB")),
+])  # fmt: skip
+def test_an_encoder_that_no_data_suit_is_refused(
+    shape: tuple[int, int, int], says: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = CodeNetwork(CodeConfig(shape, 2))
+    monkeypatch.setattr(disentanglement, "read_encoder", lambda _: network)
+    spec = artifacts.RunSpec(kind="directions", n=2, config={"space": "z"})
+    arrays = {
+        "directions": np.eye(2), "scale": np.ones(2), "origin": np.zeros(2), "dominant": np.zeros(2, int),
+        "change": np.ones(2), "chart/mean": np.zeros(2),
+    }  # fmt: skip
+    artifacts.write_whole(tmp_path / "directions.h5", spec, arrays)
+    check(gmmedit("disentanglement", "--data", "shapes", "--encoder", tmp_path / "directions.h5"), *says)

@@ -8,6 +8,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -156,6 +157,20 @@ def test_what_is_missing_is_told(whole: Path, tmp_path: Path) -> None:
         assert [attrs["id"] for attrs in page.of("section")] == SECTIONS
     (folder / "samples.h5").unlink()
     check(gmmedit("report", "--run", folder), "holds no artifact", "gmmedit sample")
+
+
+def test_what_is_damaged_is_told_whatever_the_damage(whole: Path, tmp_path: Path) -> None:
+    """Wrong numbers, which only the checksums tell, count as a structure that cannot be read does."""
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for kind, command in (("evaluation", "evaluate"), ("mixture", "fit-mixture"), ("labels", "label")):
+        path = folder / f"{kind}.h5"
+        with artifacts.open(path) as artifact:
+            name = artifact.names[0]
+        with h5py.File(path, "r+") as file:
+            file[name][(0,) * file[name].ndim] += 1
+        text = done("report", "--run", folder).stdout
+        assert f"note: {kind}.h5 is damaged: the checksum of" in text and f"run: gmmedit {command} --force" in text
+        check_page((folder / "report.html").read_text(encoding="utf-8"))
 
 
 def test_what_belongs_to_another_run_is_told(whole: Path, tmp_path: Path) -> None:

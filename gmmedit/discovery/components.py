@@ -19,6 +19,7 @@ from gmmedit.errors import InputError
 from gmmedit.run.rendering import shrink
 
 LEAST_SHARE = 0.01  # of the variance of all pixels, from which a principal component gets a direction
+LEAST_DIFFERENCE = 1e-6  # of a pixel of two images, for pixels in [-1, 1]: below, images are the same
 MOST = 32  # directions by rule
 SPARE, PASSES = 8, 8  # further vectors, and passes, of the iteration that finds principal components
 
@@ -74,6 +75,13 @@ def centred_images(bank: Bank) -> Tensor:
     """The images (B, P) of a bank, at most SIDE pixels long, in float64, without their mean."""
     images = shrink(bank.images.cpu(), SIDE).flatten(1).double()
     return images - images.mean(0)
+
+
+def check_variety(bank: Bank) -> None:
+    """InputError: the images of a bank are all the same."""
+    if (bank.images - bank.images[0]).abs().max() < LEAST_DIFFERENCE:
+        message = f"the images of {len(bank.images)} samples are all the same: no direction changes them"
+        raise InputError(message, hint="sample from a generator of different images, or with a --psi above 0")
 
 
 def principal_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:

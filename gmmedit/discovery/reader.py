@@ -88,9 +88,9 @@ class ReaderTraining(Trainer):
         return {"unexplained": error.item()}
 
 
-def reading_bank(latents: Latents) -> Bank:
-    """The samples that an encoder is trained on, as it sees them."""
-    return latents.make_bank(CodeConfig(latents.renderer.generator.image_shape, 1).input_size, READ_FROM)
+def reading_bank(latents: Latents, count: int = READ_FROM) -> Bank:
+    """The samples that an encoder is trained on, as it sees them: the first `count`."""
+    return latents.make_bank(CodeConfig(latents.renderer.generator.image_shape, 1).input_size, count)
 
 
 def make_teller(directions: int) -> nn.Module:

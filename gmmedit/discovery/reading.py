@@ -80,12 +80,30 @@ def read_directions(artifact: Artifact) -> Directions:
 
 def read_steps(artifact: Artifact) -> np.ndarray:
     """The directions (k, D') times their scales. InputError: they are not finite, or a scale is not above 0."""
-    rows, scale = artifact["directions"], artifact["scale"]
-    for name, sound in (("directions", np.isfinite(rows)), ("scale", np.isfinite(scale) & (scale > 0))):
-        if not sound.all():
-            message = f"{artifact.path}: /{name} holds numbers that no discovery writes"
-            raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
-    return rows * scale[:, None]
+    rows: np.ndarray = read_finite(artifact, "directions") * read_scale(artifact)[:, None]
+    return rows
+
+
+def read_scale(artifact: Artifact) -> np.ndarray:
+    """The scales (k,). InputError: one is not finite, or not above 0."""
+    scale = read_finite(artifact, "scale")
+    if not (scale > 0).all():
+        raise never_written(artifact, "scale")
+    return scale
+
+
+def read_finite(artifact: Artifact, name: str) -> np.ndarray:
+    """A dataset. InputError: it holds NaN or infinite numbers."""
+    array = artifact[name]
+    if not np.isfinite(array).all():
+        raise never_written(artifact, name)
+    return array
+
+
+def never_written(artifact: Artifact, name: str) -> InputError:
+    """The error about a dataset that is not as a discovery writes it."""
+    message = f"{artifact.path}: /{name} holds numbers that no discovery writes"
+    return InputError(message, hint=artifact.kind.hint(artifact.path.parent))
 
 
 def check_chart(chart: Chart) -> None:
@@ -98,21 +116,45 @@ def check_chart(chart: Chart) -> None:
 
 
 def read_affinity(artifact: Artifact) -> np.ndarray | None:
-    """The label affinity (k, K) of a directions.h5; None: the run had no labels."""
-    return artifact["affinity"] if "affinity" in artifact.names else None
+    """The label affinity (k, K) of a directions.h5; None: the run had no labels. InputError: it is not finite."""
+    return read_finite(artifact, "affinity") if "affinity" in artifact.names else None
+
+
+def read_losses(artifact: Artifact, name: str) -> np.ndarray:
+    """A loss of the encoder's training (L,), from its log; empty: it was not logged.
+
+    InputError: it is not finite, or no row of numbers.
+    """
+    if f"history/{name}" not in artifact.names:
+        return np.zeros(0)
+    losses = read_finite(artifact, f"history/{name}")
+    if losses.ndim != 1:
+        raise never_written(artifact, f"history/{name}")
+    return losses
 
 
 def read_encoder(artifact: Artifact) -> CodeNetwork:
     """The encoder of a directions.h5, frozen, on the CPU. InputError: its configuration does not match its weights."""
+    config = read_config(artifact)
     try:
-        return assemble(lambda: CodeNetwork(read_config(artifact)), lambda: to_tensors(artifact.group("encoder")))
+        return assemble(lambda: CodeNetwork(config), lambda: to_tensors(artifact.group("encoder")))
     except ValueError as error:
         message = f"{artifact.path}: encoder and configuration do not match: {error}"
         raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
 
 
 def read_config(artifact: Artifact) -> CodeConfig:
-    """The shape of the encoder. KeyError, TypeError, ValueError: there is none, or none that gmmedit writes."""
+    """The shape of the encoder. InputError: there is none, or none that gmmedit writes."""
+    try:
+        return parse_config(artifact)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error) if type(error) is ValueError else "it is missing, or not a shape"
+        message = f"{artifact.path} does not tell the shape of its encoder: {reason}"
+        raise InputError(message, hint=artifact.kind.hint(artifact.path.parent)) from error
+
+
+def parse_config(artifact: Artifact) -> CodeConfig:
+    """As `read_config`. KeyError, TypeError, ValueError: there is none, or none that gmmedit writes."""
     found: Any = artifact.attrs.get("encoder")
     config = CodeConfig(tuple(found["image_shape"]), found["code"], found["features"])
     sizes = (*config.image_shape, config.code, config.features)

@@ -99,12 +99,18 @@ class RunFolder:
             check_unseen(child, parents["samples"])
 
     def find(self, kind: str) -> Artifact | None:
-        """As `artifact`, but None and a line in `missing` and `notes` instead of an InputError."""
+        """As `artifact`, but None and a line in `missing` and `notes` instead of an InputError, also where a checksum
+        anywhere in the file is wrong."""
+        if kind in self.missing:
+            return None
         try:
-            return self.artifact(kind) if kind not in self.missing else None
+            artifact = self.artifact(kind)
+            _ = artifact.fingerprint  # which reads and checks all of the file
         except InputError as error:
+            self._open.pop(kind, None)
             self.note_missing(kind, error)
             return None
+        return artifact
 
     def note_missing(self, kind: str, error: InputError, prefix: str = "") -> None:
         """Add the error, after the prefix, to `missing` and `notes`."""

@@ -8,15 +8,19 @@ discovery resumes.
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
 
 from gmmedit import artifacts
 from gmmedit.artifacts import RunSpec
+from gmmedit.artifacts.spec import differences
 from gmmedit.config import DiscoverSettings
+from gmmedit.discovery.components import check_variety
 from gmmedit.discovery.effects import Effects, label_affinity, measure_effects
 from gmmedit.discovery.latents import Latents, check_count
+from gmmedit.discovery.reader import reading_bank
 from gmmedit.discovery.reading import read_directions
 from gmmedit.discovery.strips import has_strips, remove_strips, write_strips
 from gmmedit.discovery.training import Found, find_directions
@@ -27,6 +31,7 @@ from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import labelled_rows
 from gmmedit.run.labelled import labelled_latents
 from gmmedit.run.precision import settle_precision
+from gmmedit.runtime.commands import on_run
 from gmmedit.runtime.execution import ALONE, Execution, prepare
 from gmmedit.runtime.storage import lock
 from gmmedit.spaces import first_non_finite, fit_chart
@@ -34,6 +39,8 @@ from gmmedit.spaces import first_non_finite, fit_chart
 TRAINED = ("contrastive", "shift")  # methods that need the generator's gradients
 FOLDER = "directions"
 LEAST_CHANGE = 0.25
+COMPARED = 64  # samples, of whose images two must differ
+LEAST_DIMENSIONS = 2  # with one there is nothing to tell apart
 
 
 def run(folder: Path, settings: DiscoverSettings, execution: Execution) -> Path:
@@ -68,8 +75,13 @@ def discover(
     folder = path.parent / FOLDER
     latents = load_latents(run_folder, settings, str(spec.resolved_config["precision"]))
     generator = latents.renderer.generator
-    check_method(settings, latents, str(spec.config["gan"]))
-    if artifacts.load_checkpoint(path, spec, execution.restart, execution.force) is None:
+    gan = str(spec.config["gan"])
+    check_dimensions(latents, gan, path.parent)
+    check_method(settings, latents, gan)
+    check_variety(reading_bank(latents, COMPARED))
+    labelled = read_labelled(run_folder, latents) if "labels" in run_folder.opened else None
+    force = execution.force or differs_in_labels_only(path, spec)
+    if artifacts.load_checkpoint(path, spec, execution.restart, force) is None:
         artifacts.save_checkpoint(path, spec, {"begun": np.ones(1)})  # what is resumed is in the folder
     refuse_link(folder)
     before = fingerprint_tensors(generator.state_dict())
@@ -78,8 +90,10 @@ def discover(
     if fingerprint_tensors(generator.state_dict()) != before:
         raise RunError("the generator's weights have changed during the discovery", hint="report this as a bug")
     arrays = to_arrays(latents, found, effects, settings.k == "auto")
-    if "labels" in run_folder.opened:
-        arrays["affinity"] = affinity_of(run_folder, latents, arrays["directions"])
+    if labelled is not None:
+        x, logits = labelled
+        layout = layout_of(run_folder.labels)
+        arrays["affinity"] = label_affinity(x, torch.from_numpy(arrays["directions"]), logits, layout)
     config = found.encoder.config
     shape = {"image_shape": list(config.image_shape), "code": config.code, "features": config.features}
     facts = {"encoder": shape, "generator_before_and_after": before, "basis": found.basis and found.basis.source}
@@ -110,6 +124,19 @@ def load_latents(run_folder: RunFolder, settings: DiscoverSettings, precision: s
     space = run_folder.space(settings.space)
     chart = fit_chart(space, values)
     return Latents(run_folder.renderer, space, chart, chart.to_x_(values), precision)
+
+
+def check_dimensions(latents: Latents, gan: str, folder: Path) -> None:
+    """InputError: the samples span a single dimension, in which no directions can be told apart."""
+    if latents.x.shape[1] >= LEAST_DIMENSIONS:
+        return
+    spaces = latents.renderer.generator.spaces
+    others = [name for name, space in spaces.items() if name != latents.space.name and space.dim >= LEAST_DIMENSIONS]
+    hint = f"--space {others[0]}" if others else "--gan of gmmedit sample names a generator of more latent dimensions"
+    if len(latents.x) <= LEAST_DIMENSIONS <= latents.space.dim:
+        hint = f"take more samples: {on_run(f'gmmedit sample --gan {quote(gan)} -n 1000 --force', folder)}"
+    message = f"{len(latents.x)} samples span one dimension of {latents.space.name.upper()} of {gan}"
+    raise InputError(f"{message}, and directions need {LEAST_DIMENSIONS}", hint=hint)
 
 
 def check_method(settings: DiscoverSettings, latents: Latents, gan: str) -> None:
@@ -159,13 +186,27 @@ def order_of(change: torch.Tensor, by_rule: bool) -> torch.Tensor:
     return order[: max(2, int((change >= LEAST_CHANGE * change.max()).sum()))] if by_rule else order
 
 
-def affinity_of(run_folder: RunFolder, latents: Latents, directions: np.ndarray) -> np.ndarray:
-    """The label affinity (k, K) of directions (k, D')."""
+def read_labelled(run_folder: RunFolder, latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coordinates (M, D') and logits (M, K) of what labels.h5 labels.
+
+    InputError: it holds NaN, or is of photographs whose inversions.h5 is missing, another one, or of another space.
+    """
     labels = run_folder.labels
     rows = labelled_rows(labels)
-    logits = torch.from_numpy(labels["logits"][rows])
-    labelled = labelled_latents(run_folder, latents.space.name, rows, latents.chart)
-    return label_affinity(latents.chart.to_x(labelled), torch.from_numpy(directions), logits, layout_of(labels))
+    found = labelled_latents(run_folder, latents.space.name, rows, latents.chart)
+    return latents.chart.to_x(found), torch.from_numpy(labels["logits"][rows])
+
+
+def differs_in_labels_only(path: Path, spec: RunSpec) -> bool:
+    """Whether a stopped discovery was the same but for the labels, which no training depends on."""
+    there = artifacts.read_partial_spec(path)
+    return there is not None and not differences(without_labels(there).facts(), without_labels(spec).facts())
+
+
+def without_labels(spec: RunSpec) -> RunSpec:
+    """The specification of the same directions.h5 in a run without labels."""
+    parents = {name: parent for name, parent in spec.parents.items() if name != "labels"}
+    return replace(spec, parents=parents, classifier=None, attributes=())
 
 
 def run_spec(run_folder: RunFolder, settings: DiscoverSettings) -> RunSpec:

@@ -28,6 +28,10 @@ from gmmedit.runtime.extras import import_extra
 SMALLEST, LARGEST = 8, 1024  # pixels of --size
 RESULT = ("data", "data_fingerprint", "seed", "protocol", "scores")  # keys of the JSON
 LONGEST_RESULT = 1 << 24  # bytes
+KNOWN_DATA = {  # by channels
+    1: "--data FILE of grey images with known factors: dsprites.npz",
+    3: "--data shapes, or a file of RGB images with known factors: 3dshapes.h5",
+}
 COMPARED = 256  # images of the data whose kind is compared with that of an encoder
 
 
@@ -123,10 +127,15 @@ def open_controls(request: DisentanglementRequest, data: DataSet, code: int, exe
 
 
 def open_encoder(path: Path) -> Opened:
-    """The encoder of a directions.h5, and the images that it was trained on."""
+    """The encoder of a directions.h5, and the images that it was trained on. InputError: they are not square."""
     with artifacts.open(path, "directions") as artifact:
         kind = read_kind(to_tensors(artifact.group("kind")))
-        return Opened(read_encoder(artifact), kind)
+        encode = read_encoder(artifact)
+    _, height, width = encode.config.image_shape
+    if height != width:
+        message = f"{path} encodes images of {height} x {width} pixels, data with known factors are square"
+        raise InputError(message, hint="give an --encoder of a generator of square images")
+    return Opened(encode, kind)
 
 
 def describe_unlike(opened: Opened, pool: Pool, path: Path) -> list[str]:
@@ -142,13 +151,9 @@ def describe_unlike(opened: Opened, pool: Pool, path: Path) -> list[str]:
 
 
 def fit_data(data: DataSet, shape: tuple[int, int, int], path: Path) -> DataSet:
-    """The data with images as an encoder takes them. InputError: they have other channels, or are not square."""
-    channels, height, width = shape
-    data = fit(data, height)
+    """The data with images as an encoder takes them. InputError: they have other channels."""
+    data = fit(data, shape[1])
     if data.image_shape != shape:
-        message = f"{path} encodes images of {height} x {width} pixels and {channels} channels"
-        raise InputError(
-            f"{message}, {data.name} has {data.image_shape}",
-            hint="--data shapes, or images of that size and as many channels",
-        )
+        message = f"{path} encodes images of the shape {shape}, those of {data.name} are {data.image_shape}"
+        raise InputError(message, hint=KNOWN_DATA.get(shape[0], "give an --encoder of grey or RGB images"))
     return data

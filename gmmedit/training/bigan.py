@@ -77,6 +77,7 @@ class BiGANTraining(Trainer):
     ):  # fmt: skip
         self.settings, self.data, self.device, self.bf16 = settings, data, device, bf16
         self.batch, self.steps = settings.batch, -(-settings.images // settings.batch)
+        self.fixed_at = min(math.ceil(settings.search * self.steps), self.steps - 1)  # the step that fixes edges
         self.attributes = labels.attributes
         order = RowOrder(labels.train, settings.batch, settings.seed)
         self.ahead = Ahead(lambda step: self.data.batch(order.at(step)))
@@ -116,7 +117,7 @@ class BiGANTraining(Trainer):
     @property
     def searching(self) -> bool:
         """Whether edges are still being learned."""
-        return self.settings.graph == "learned" and self.step < self.settings.search * self.steps
+        return self.settings.graph == "learned" and self.step < self.fixed_at
 
     def take_step(self) -> dict[str, float]:
         """See `Trainer.take_step`."""
@@ -124,7 +125,7 @@ class BiGANTraining(Trainer):
         values = to_targets(self.data, self.attributes, values, factors)
         images, values = self.move(images).to(self.device), values.to(self.device)
         self.set_rates()
-        if self.settings.graph == "learned" and self.step == math.ceil(self.settings.search * self.steps):
+        if self.settings.graph == "learned" and self.step == self.fixed_at:
             self.fix_edges()
         normal, spread = self.draw_noise(len(images))
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bf16):
@@ -256,9 +257,8 @@ class BiGANTraining(Trainer):
         """
         equations, total = self.network.equations, causes.new_zeros(())
         if equations.places:
-            squares = (
-                equations.take_numbers(causes) - equations.numbers.standardise(values[:, equations.places])
-            ).square()
+            wanted = equations.numbers.standardise(values[:, equations.places])
+            squares = (equations.take_numbers(causes) - wanted).square()
             total = total + NUMBER * squares.mean(dim=0).sum()
             if log_variance is not None:
                 spreads = equations.take_numbers(log_variance)
@@ -271,7 +271,7 @@ class BiGANTraining(Trainer):
                 total = total + F.binary_cross_entropy_with_logits(part[:, 0], column.float())
             else:
                 total = total + F.cross_entropy(part, column.long())
-        return total / len(self.network.equations.nodes)
+        return total / len(equations.nodes)
 
     @torch.no_grad()
     def fix_edges(self) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gmmedit.datasets import DataSet
 from gmmedit.errors import InputError, nearest
-from gmmedit.networks.bigan import MOST_ATTRIBUTES, BiGAN, BiGANConfig, read_bigan, save_bigan
+from gmmedit.networks.bigan import KEY, MOST_ATTRIBUTES, BiGAN, BiGANConfig, read_bigan, save_bigan
+from gmmedit.networks.weights import read_training
 from gmmedit.run.graphs import read_directed
 from gmmedit.runtime.execution import Execution
 from gmmedit.training.bigan import BiGANSettings, BiGANTraining
@@ -39,13 +40,13 @@ def train_bigan(
     names: attributes that become causes and effects, none: all. graph: `learned`, `none`, a graph.h5. start: a trained
     file of the same data, whose networks are trained further: from then on the rest is held to its prior, so that it
     does not tell what the causes do. InputError: the data cannot be used, the graph is of other attributes, or the
-    start of another shape. Other errors as in `run_training`.
+    start of other data or another shape. Other errors as in `run_training`.
     """
     data = open_data(request)
     labels = choose_labels(data, names, numbers=True)
     name, edges = read_graph(graph)
     settings = size_bigan(data, labels, request, name, find_edges(labels, edges), attention)
-    first = None if start is None else read_start(start, settings.network)
+    first = None if start is None else read_start(start, settings)
     if first is not None:
         settings = replace(settings, start=first.fingerprint, **OF_START)  # type: ignore[arg-type]
     training = BiGANTraining(settings, data, labels, execution.device, gains_from_bf16(execution.device), first)
@@ -76,10 +77,14 @@ def free_rest(network: BiGAN, data: DataSet, labels: Labels) -> BiGAN:
     return found
 
 
-def read_start(path: Path, config: BiGANConfig) -> BiGAN:
-    """The networks to train further. InputError: no such file, or they have another shape than these."""
+def read_start(path: Path, settings: BiGANSettings) -> BiGAN:
+    """The networks to train further. InputError: no such file, or of other data, or of another shape than these."""
+    if not path.is_file():
+        message = f"--start {str(path)!r} is no file" if path.name else "--start names no file"
+        raise InputError(message, hint="give a bigan.safetensors of gmmedit train bigan, or omit --start")
     network = read_bigan(path)
-    if replace(network.config, given=False) != config:
+    data = (read_training(path, KEY) or {}).get("data_fingerprint", settings.data)  # a file may tell nothing of it
+    if replace(network.config, given=False) != settings.network or data != settings.data:
         raise InputError(f"{path} was trained on other images or attributes", hint="omit --start, or give its --data")
     return network
 

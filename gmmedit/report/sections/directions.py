@@ -39,13 +39,13 @@ def compare_with_mixture(run: RunFolder, artifact: Artifact) -> list[Html]:
     if mixture is None or mixture.spec.config["space"] != artifact.spec.config["space"]:
         return [note("no cosines: there is no mixture.h5 in the space of the directions")]
     try:
-        cosines = measure_cosines(run, artifact)
+        cosines, described = measure_cosines(run, artifact), direction_rows(artifact)
     except (InputError, RuntimeError) as error:
         return [note(f"no cosines: {str(error).splitlines()[0]}")]
     attributes = [name for name, _ in mixture.attributes]
     rows = [
         f"{row['direction']}" + ("" if row["label"] is None else f" ({row['label']} {row['correlation']:+.2f})")
-        for row in direction_rows(artifact)
+        for row in described
     ]
     chance = " ".join(f"{name} {value:.2f}" for name, value in zip(attributes, chance_cosines(run), strict=True))
     caption = (
