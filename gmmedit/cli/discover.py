@@ -69,6 +69,7 @@ def show_directions(path: Path, quiet: bool, as_json: bool, kept: bool) -> None:
     if quiet and not as_json:
         return
     from gmmedit.cli.tables import print_tables
+    from gmmedit.discovery.reading import NAMED_FROM
     from gmmedit.discovery.summary import direction_report
 
     report = direction_report(path)
@@ -76,11 +77,11 @@ def show_directions(path: Path, quiet: bool, as_json: bool, kept: bool) -> None:
         typer.echo(json.dumps(report, indent=1))
         return
     columns = ["direction", "image change", "step", "goes with label", "correlation"]
-    rows = [
-        [str(row["direction"]), f"{row['change']:.3f}", f"{row['scale']:.2f}", row["label"] or "-",
-         "-" if row["correlation"] is None else f"{row['correlation']:+.2f}"]
-        for row in report["directions"]
-    ]  # fmt: skip
+    rows = []
+    for row in report["directions"]:
+        named = row["correlation"] is not None and abs(row["correlation"]) >= NAMED_FROM
+        label = [row["label"], f"{row['correlation']:+.2f}"] if named else ["-", "-"]
+        rows.append([str(row["direction"]), f"{row['change']:.3f}", f"{row['scale']:.2f}", *label])
     print_tables([{"title": "", "columns": columns, "rows": rows}])
     for line in report["lines"]:
         typer.echo(line)
