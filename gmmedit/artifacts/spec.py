@@ -1,8 +1,10 @@
 """What identifies a result. Two runs with the same RunSpec write the same bytes."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -48,6 +50,13 @@ class RunSpec:
     def table(self) -> Kind:
         """The schema of the artifact's kind."""
         return KINDS[self.kind]
+
+    def command_on(self, run: Path) -> str:
+        """The command line that makes the artifact again, over itself: labels by the same classifier."""
+        name = self.config.get("classifier") if self.kind == "labels" else None
+        options = f"--classifier {shlex.quote(name)}" if isinstance(name, str) else ""
+        inverted = "--inverted " if options and "inversions" in self.parents else ""
+        return self.table.command_on(run, options=inverted + options)
 
     @property
     def all_sizes(self) -> dict[str, Size]:

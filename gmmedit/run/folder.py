@@ -271,7 +271,7 @@ class RunFolder:
         name = artifact.spec.config.get("classifier")
         if not isinstance(name, str):
             message = f"{artifact.path} does not record the classifier it was made with"
-            raise InputError(message, hint=artifact.kind.hint(self.path))
+            raise InputError(message, hint=artifact.again)
         return classifiers.load(name, self.execution.device, trusted=self.execution.trusting)
 
     def embedder_of(self, artifact: Artifact) -> Embedder:

@@ -25,4 +25,4 @@ def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerpri
     expected = recorded["fingerprint"] if isinstance(recorded, dict) else None
     if expected != fingerprint:
         found = f"fingerprint {fingerprint[:12]}, {artifact.path} was made with {str(expected)[:12]}"
-        raise InputError(f"the {part} has changed ({found})", hint=artifact.kind.hint(artifact.path.parent))
+        raise InputError(f"the {part} has changed ({found})", hint=artifact.again)
