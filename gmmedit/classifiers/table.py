@@ -80,9 +80,9 @@ class Table(Classifier):
 
     def find_photographs(self, files: Sequence[str]) -> str | None:
         """See `Classifier.find_photographs`."""
-        if self.description.by or not holds_files(self.sheet, self.column):
-            return None
-        return find_photograph(self.sheet, self.column or "", files)
+        columns = () if self.description.by else self.keys
+        found = (find_photograph(self.sheet, column, files) for column in columns)
+        return next((name for name in found if name is not None), None)
 
     def logits(self, images: Tensor) -> NoReturn:
         """InputError, always: a table has no answer for images."""
