@@ -1,16 +1,19 @@
 """Hints name commands that can be pasted: on the same run, the oldest step first."""
 
+import logging
 from pathlib import Path
 
 import pytest
 from conftest import refuse, rewrite
 from small_run import write_run
 
-from gmmedit import artifacts
+from gmmedit import artifacts, classifiers
+from gmmedit.artifacts.spec import differences
 from gmmedit.artifacts.stale import commands_to_redo
 from gmmedit.errors import InputError
-from gmmedit.run.network_checks import check_fingerprint
+from gmmedit.run.network_checks import check_fingerprint, check_there
 from gmmedit.runtime.commands import on_run
+from gmmedit.runtime.log import logging_to
 
 
 def test_the_default_run_is_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,3 +50,29 @@ def test_hints_do_not_replace_labels_by_those_of_another_classifier(tmp_path: Pa
     assert commands_to_redo(folder)[0] == asked
     (folder / "labels.h5").unlink()
     assert commands_to_redo(folder)[0] == f"gmmedit label --run {folder}"
+
+
+def test_a_table_that_is_gone_is_put_back(tmp_path: Path) -> None:
+    with artifacts.open(write_run(tmp_path) / "labels.h5") as labels:
+        with pytest.raises(InputError, match="was made with own/labels.csv, which is not there") as caught:
+            check_there(labels, "own/labels.csv")
+        assert caught.value.hint.startswith("put labels.csv back")
+        for name in ("avatars", "org/model-1.5", "factory.py:make"):
+            check_there(labels, name)
+
+
+def test_errors_are_of_bounded_length(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(f"{'x' * 70_000}\nno number\n")
+    with pytest.raises(InputError, match="'no number' is not a number") as caught:
+        classifiers.load(str(tmp_path / "labels.csv"))
+    assert len(caught.value.message) < 2100 and len(caught.value.hint) < 2100
+    files = [f"photo-{number}.jpg" for number in range(1000)]
+    (found,) = differences({"files": str(files)}, {"files": str(files[::-1])})
+    assert len(found) < 700
+
+
+def test_notes_and_logs_hold_no_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to(tmp_path):
+        logging.getLogger("gmmedit").warning("note: left out: %s", "a\x1b[31m\nb\r.png")
+    assert capsys.readouterr().err == "note: left out: a?[31m b .png\n"
+    assert (tmp_path / "gmmedit.log").read_text().endswith("left out: a?[31m b .png\n")

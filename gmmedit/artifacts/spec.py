@@ -11,10 +11,11 @@ import yaml
 
 from gmmedit.artifacts.kinds import Kind, Size
 from gmmedit.artifacts.schema import KINDS
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, cut_middle
 from gmmedit.runtime import yaml_files
 
 SHOWN_HEX = 12
+SHOWN_LETTERS = 300  # of a setting
 ABSENT = "absent"
 AUTO = "auto"
 MACHINE_DEPENDENT = ("precision",)  # settings whose `auto` means what this machine computes fastest
@@ -129,10 +130,10 @@ def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def shorten(text: str) -> str:
-    """`text`; a long hexadecimal fingerprint is cut to its first 12 digits."""
+    """`text`, cut if it is long, as a list of file names is; a hexadecimal fingerprint to its first 12 digits."""
     digits = text.strip('"')
     is_hex = len(digits) > SHOWN_HEX and all(digit in "0123456789abcdef" for digit in digits)
-    return digits[:SHOWN_HEX] + "..." if is_hex else text
+    return digits[:SHOWN_HEX] + "..." if is_hex else cut_middle(text, SHOWN_LETTERS)
 
 
 def _plain_size(size: Any) -> Size:
