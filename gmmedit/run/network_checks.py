@@ -31,6 +31,16 @@ def check_fingerprint(artifact: Artifact, part: str, recorded: object, fingerpri
         raise InputError(f"the {part} has changed ({found})", hint=artifact.again)
 
 
+def recorded_classifier(artifact: Artifact) -> str:
+    """The classifier that an artifact was made with. InputError: none is recorded, or as `check_there`."""
+    name = artifact.spec.config.get("classifier")
+    if not isinstance(name, str):
+        message = f"{artifact.path} does not record the classifier it was made with"
+        raise InputError(message, hint=artifact.again)
+    check_there(artifact, name)
+    return name
+
+
 def check_there(artifact: Artifact, name: str) -> None:
     """InputError: the classifier that an artifact was made with is a file or a table that is no longer there."""
     path = Path(name)
