@@ -25,16 +25,23 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
 
 
+def cut_middle(text: str, longest: int) -> str:
+    """The text, or its beginning and end, `longest` characters of it and three points."""
+    last = longest // 4
+    return text if len(text) <= longest else f"{text[: longest - last]}...{text[-last:]}"
+
+
 class GmmeditError(Exception):
     """An error of one line that names the file or value, and a hint of one line on what to do.
 
-    Control characters in either are replaced.
+    Control characters in either are replaced; what is longer than `longest` characters is cut in its middle.
     """
 
     exit_code = 1
+    longest = 2000
 
     def __init__(self, message: str, hint: str = "") -> None:
-        message, hint = printable(message), printable(hint)
+        message, hint = (cut_middle(printable(text), self.longest) for text in (message, hint))
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -53,7 +60,9 @@ class FileLocked(BlockingIOError):
 
 
 class Incomplete(InputError):
-    """Some of the files that a command was given cannot be used; the others are done."""
+    """Some of the files that a command was given, each of which it names, cannot be used; the others are done."""
+
+    longest = 1 << 20
 
 
 class RunError(GmmeditError):

@@ -158,7 +158,9 @@ def test_wrong_kind(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "labels.h5")
     with pytest.raises(InputError, match=r"labels\.h5 is a 'samples' artifact, 'labels' was expected") as caught:
         artifacts.open(path, "labels")
-    assert caught.value.hint == f"run: gmmedit label --force --run {tmp_path}"
+    assert caught.value.hint == (
+        f"with the options it was made with, run: gmmedit label --force --run {tmp_path} --classifier NAME"
+    )
 
 
 def test_damaged_files_are_refused_and_kept(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_unfinished_and_damaged_work(own_run: Path) -> None:
 def test_files_of_another_run(own_run: Path) -> None:
     fingerprint = rewrite(own_run / "samples.h5", z=lambda z: z + 1, w=lambda w: w + 1)
     assert artifacts.file_fingerprint(own_run / "samples.h5") == fingerprint
-    steps = f"run: gmmedit label --force --run {own_run} && gmmedit fit-single --force"
+    steps = f"run: gmmedit label --force --run {own_run} --classifier avatars && gmmedit fit-single --force"
     forced = [[command, "--force"] for command in ("fit-single", "fit-mixture", "evaluate")]
     for command in (*forced, ["edit", "--attr", "smile"]):
         refuse(own_run, *command, says=("was made from another", "samples.h5", steps))
@@ -272,7 +272,7 @@ def test_latents_that_are_no_numbers(own_run: Path) -> None:
 
 def test_labels_that_are_no_numbers(own_run: Path) -> None:
     rewrite(own_run / "labels.h5", labels=lambda labels: np.where(labels < 0.01, np.nan, labels))
-    command = f"run: gmmedit label --force --run {own_run}\n"
+    command = f"run: gmmedit label --force --run {own_run} --classifier avatars\n"
     refuse(own_run, "fit-single", "--force", says=("labels.h5:/labels holds NaN", command))
 
 

@@ -171,3 +171,30 @@ def test_tables_of_image_files_are_not_rows(tmp_path: Path) -> None:
     assert classifiers.load(str(tmp_path / "own.yaml")).find_photographs(["1.png"]) is None
     of_seeds = table(tmp_path, "file,smile\nseed0.png,1\nseed1.png,0\n")
     assert of_seeds.find_photographs(["seed0.png"]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",file,smile\n0,b.jpg,1\n1,a.jpg,0\n",
+        "row,photo,smile\n0,b.jpg,1\n1,A.JPG,0\n",
+        "row,name,smile\n0,b,1\n1,a,0\n",
+        "file,smile\nimg1,1\nimg2,0\n",
+    ],
+)
+def test_an_index_beside_names_of_photographs(text: str, tmp_path: Path) -> None:
+    assert table(tmp_path, text).find_photographs(["x/a.jpg", "img1.png"]) in ("a.jpg", "A.JPG", "a", "img1")
+    assert table(tmp_path, text).find_photographs(["c.jpg"]) is None
+
+
+def test_values_are_not_names_of_photographs(tmp_path: Path) -> None:
+    lines = "".join(f"{row},{'red' if row % 2 else 'black'}\n" for row in range(8))
+    assert table(tmp_path, "row,hair\n" + lines).find_photographs(["red.jpg"]) is None
+
+
+def test_damaged_inversions_are_said(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "samples.h5", tmp_path)
+    (tmp_path / "inversions.h5").write_bytes(b"damaged")
+    (tmp_path / "own.csv").write_text(",file,smile\n0,a.jpg,1\n1,b.jpg,0\n")
+    result = gmmedit("label", "--run", tmp_path, "--classifier", tmp_path / "own.csv")
+    check(result, "inversions.h5 is not an HDF5 file", "gmmedit invert IMAGE")

@@ -167,6 +167,11 @@ def test_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "a" / "torn.png").write_bytes(sheet_to_png(gradient())[:30])
     assert [name for name, _ in list_photographs([tmp_path / "a"])] == ["same.png", "torn.png"]
     assert list_photographs([tmp_path / "a" / "sheet.png"]), "as it was asked for"
+    (tmp_path / "sheets").mkdir()
+    (tmp_path / "sheets" / "sheet.png").write_bytes(sheet_to_png(gradient()))
+    with pytest.raises(InputError, match="has only images that gmmedit wrote") as caught:
+        list_photographs([tmp_path / "sheets"])
+    assert caught.value.hint.endswith(f"such as {tmp_path / 'sheets' / 'sheet.png'}")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no images"):
         list_photographs([tmp_path / "empty"])

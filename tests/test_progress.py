@@ -85,7 +85,7 @@ def test_what_is_logged_reaches_the_terminal_and_the_log(tmp_path: Path, capsys:
     with open_execution(tmp_path, "cpu", 16, False, False, quiet=True):
         log.warning("note: %s of\nthem", "two")
         log.info("a detail")
-    assert capsys.readouterr().err == "note: two of\nthem\n"
+        assert capsys.readouterr().err == "note: two of them\n"
     assert log_of(tmp_path)[1:-1] == ["note: two of them", "a detail"]
     assert (log.level, list(log.handlers)) == before
     log.info("of another command")

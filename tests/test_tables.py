@@ -60,6 +60,33 @@ def test_hdf5(tmp_path: Path) -> None:
                                atol=2e-6, rtol=0)  # fmt: skip
 
 
+def test_texts_in_hdf5_are_those_of_csv(tmp_path: Path) -> None:
+    columns = {"row": "0 1 2 3 4 5", "smile": "0.1 nan NA null 0.9 ", "hair": "red black red nan black null"}
+    cells = [column.split(" ") for column in columns.values()]
+    lines = "".join(",".join(line) + "\n" for line in zip(*cells, strict=True))
+    with h5py.File(tmp_path / "labels.h5", "w") as file:
+        for name, column in zip(columns, cells, strict=True):
+            file[name] = np.array(column, "S")
+    plain, stored = (rows(path, 0, 6) for path in (written(tmp_path, ",".join(columns) + "\n" + lines),
+                                                   tmp_path / "labels.h5"))  # fmt: skip
+    assert plain.isnan().any(1).tolist() == stored.isnan().any(1).tolist() == [False, True, True, True, False, True]
+    torch.testing.assert_close(stored[[0, 4]][:, [1, 3]].sort().values, plain[[0, 4]][:, [1, 3]].sort().values)
+
+
+def test_texts_that_cannot_be_addressed(tmp_path: Path) -> None:
+    path = written(tmp_path, "hair\na=b\nc:d\na=b\nc:d\nNA\n")
+    body = "{file: 'labels.csv', attributes: {hair: {values: {'a=b': A, 'c:d': B, 'NA': null}}}}"
+    refused(path, "a value of 'hair' called 'a=b'", body)
+    (tmp_path / "own.yaml").write_text(body)
+    assert [attribute.values for attribute in classifiers.load(str(tmp_path / "own.yaml")).attributes] == [("A", "B")]
+    assert rows(tmp_path / "own.yaml", 0, 5)[:, 0].isnan().tolist() == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("cell", ["inf", "1e999", "-inf"])
+def test_infinite_labels_are_named(cell: str, tmp_path: Path) -> None:
+    refused(written(tmp_path, f"smile\n0.1\n{cell}\n"), f"line 3, smile: {cell.replace('1e999', 'inf')} is no label")
+
+
 def test_a_description_names_columns_and_their_meaning(tmp_path: Path) -> None:
     written(tmp_path, "id,score,b,c\n0,-2.5,1,3\n1,2,,3\n")
     body = "activation: sigmoid\nattributes: {smile: {outputs: score}, hair: {values: [x, y], outputs: [c, b]}}\n"

@@ -192,7 +192,7 @@ def test_settings_of_another_type(kind: str, config: dict[str, Any], says: str, 
     forge(tmp_path, kind, **config)
     with RunFolder(tmp_path, Execution()) as run, pytest.raises(InputError, match=says) as caught:
         run.artifact(kind)
-    assert caught.value.hint.endswith(f"--force --run {tmp_path}")
+    assert f"--force --run {tmp_path}" in caught.value.hint
 
 
 def test_one_that_trusts_does_not_let_others_trust(own_run: Path, ran: Path) -> None:

@@ -148,4 +148,5 @@ def test_a_stale_run_names_one_cause_and_the_commands(copy: Path) -> None:
     assert told.exit_code == 1 and len(failed) == 2  # the rows of samples.h5, the parents of labels.h5
     assert not any(str(copy) in line for line in lines[:-1])
     steps = [f"gmmedit {step} --force --run {copy}" for step in ("label", "fit-single", "fit-mixture")]
+    steps[0] += " --classifier avatars"
     assert " && ".join(steps) in lines[-1] and lines[-1].startswith("run: gmmedit ")

@@ -57,6 +57,7 @@ class Kind:
         replaced: whether that command replaces a finished file without `--force`.
         rows: the dim that a stage fills in chunks; None: it is written whole.
         own_classifier: whether its classifier is another one than that of its parents.
+        options: of the command that decide what it makes, where a file can no longer tell which they were.
     """
 
     name: str
@@ -67,14 +68,17 @@ class Kind:
     fields: tuple[Field, ...]
     own_classifier: bool = False
     replaced: bool = False
+    options: str = ""
 
     def hint(self, run: Path, force: bool = True) -> str:
-        """The hint to run the command on a run; `force`: over a finished file."""
-        return f"run: {self.command_on(run, force)}"
+        """The hint to run the command on a run; `force`: over a finished file, which cannot be read."""
+        before = "with the options it was made with, " if force and self.options else ""
+        return f"{before}run: {self.command_on(run, force)}"
 
-    def command_on(self, run: Path, force: bool = True) -> str:
-        """The command line for a run; `force`: over a finished file."""
-        return on_run(f"{self.command} --force" if force and not self.replaced else self.command, run)
+    def command_on(self, run: Path, force: bool = True, options: str = "") -> str:
+        """The command line for a run; `force`: over a finished file, with its options, `self.options` if unknown."""
+        command = on_run(f"{self.command} --force" if force and not self.replaced else self.command, run)
+        return " ".join(filter(None, (command, (options or self.options) if force else "")))
 
     def field(self, name: str) -> Field | None:
         """The field of dataset `name`: that of the exact name, else an open group, else None."""

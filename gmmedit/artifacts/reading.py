@@ -62,7 +62,7 @@ class Artifact:
         """
         for damage in self.find_damages():
             raise self.damage_error(damage)
-        with translate_read_errors(self.path, hint=self._again):
+        with translate_read_errors(self.path, hint=self.again):
             return descriptor_fingerprint(self._file.id.get_vfd_handle())
 
     def __contains__(self, name: str) -> bool:
@@ -79,16 +79,17 @@ class Artifact:
 
     def find_damages(self) -> Iterator[Damage]:
         """Every part of the file that differs from its checksum, chunk by chunk."""
-        with translate_read_errors(self.path, hint=self._again):
+        with translate_read_errors(self.path, hint=self.again):
             yield from compare_checksums(self._file, self._chunks, self._checksums, [True] * self._chunks.count)
 
     def damage_error(self, damage: Damage) -> InputError:
         """The error that reports this damage."""
-        return InputError(f"{self.path} is damaged: the checksum of {damage} is wrong", hint=self._again)
+        return InputError(f"{self.path} is damaged: the checksum of {damage} is wrong", hint=self.again)
 
     @property
-    def _again(self) -> str:
-        return self.kind.hint(self.path.parent)
+    def again(self) -> str:
+        """The hint to make it again, with the same classifier."""
+        return f"run: {self.spec.command_on(self.path.parent)}"
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """All arrays below a group, under their names within it."""
@@ -113,7 +114,7 @@ class Artifact:
         size = chunks.size
         first, last = (start // size * size, min(-(-stop // size) * size, chunks.total)) if size else (0, 0)
         where = chunks.row_index(name, first, last)
-        with translate_read_errors(self.path, hint=self._again):
+        with translate_read_errors(self.path, hint=self.again):
             array = self._file[name][where or ()]
         self._check(name, array, first)
         return array[chunks.row_index(name, start - first, stop - first) or ()]

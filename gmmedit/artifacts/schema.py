@@ -28,6 +28,7 @@ LABELS = Kind(
     name="labels",
     version=3,
     command="gmmedit label",
+    options="--classifier NAME",
     summary="The classifier's output for each sample's image rounded to 8 bits, whether images are stored or not. "
     "With the parent `inversions` (`label --inverted`), rows are its photographs, and a table labels them. "
     "`robustness` in the root attribute `extra`: what disturbance the classifier bears, see docs/usage.md.",

@@ -1,18 +1,21 @@
 """What identifies a result. Two runs with the same RunSpec write the same bytes."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gmmedit.artifacts.kinds import Kind, Size
 from gmmedit.artifacts.schema import KINDS
-from gmmedit.errors import InputError
+from gmmedit.errors import InputError, cut_middle
 from gmmedit.runtime import yaml_files
 
 SHOWN_HEX = 12
+SHOWN_LETTERS = 300  # of a setting
 ABSENT = "absent"
 AUTO = "auto"
 MACHINE_DEPENDENT = ("precision",)  # settings whose `auto` means what this machine computes fastest
@@ -48,6 +51,13 @@ class RunSpec:
     def table(self) -> Kind:
         """The schema of the artifact's kind."""
         return KINDS[self.kind]
+
+    def command_on(self, run: Path) -> str:
+        """The command line that makes the artifact again, over itself: labels by the same classifier."""
+        name = self.config.get("classifier") if self.kind == "labels" else None
+        options = f"--classifier {shlex.quote(name)}" if isinstance(name, str) else ""
+        inverted = "--inverted " if options and "inversions" in self.parents else ""
+        return self.table.command_on(run, options=inverted + options)
 
     @property
     def all_sizes(self) -> dict[str, Size]:
@@ -120,10 +130,10 @@ def differences(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def shorten(text: str) -> str:
-    """`text`; a long hexadecimal fingerprint is cut to its first 12 digits."""
+    """`text`, cut if it is long, as a list of file names is; a hexadecimal fingerprint to its first 12 digits."""
     digits = text.strip('"')
     is_hex = len(digits) > SHOWN_HEX and all(digit in "0123456789abcdef" for digit in digits)
-    return digits[:SHOWN_HEX] + "..." if is_hex else text
+    return digits[:SHOWN_HEX] + "..." if is_hex else cut_middle(text, SHOWN_LETTERS)
 
 
 def _plain_size(size: Any) -> Size:

@@ -1,6 +1,5 @@
 """Which steps of a run must be run again, because what they were made from has changed, and in which order."""
 
-import shlex
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -34,14 +33,10 @@ def commands_to_redo(folder: Path, kinds: Iterable[str] = STEPS, known: Collecti
 
 
 def command_of(folder: Path, name: str, exists: bool) -> str:
-    """The command line for an artifact of a run; labels of photographs are those of the same table again."""
-    command = KINDS[name].command_on(folder, force=exists)
-    if name != "labels" or not exists:
-        return command
-    with suppress(InputError), open_artifact(folder / "labels.h5", name) as labels:
-        if "inversions" in labels.spec.parents:
-            return f"{command} --inverted --classifier {shlex.quote(str(labels.spec.config.get('classifier')))}"
-    return command
+    """The command line for an artifact of a run; labels are those of the same classifier or table again."""
+    with suppress(InputError), open_artifact(folder / f"{name}.h5", name) as artifact:
+        return artifact.spec.command_on(folder)
+    return KINDS[name].command_on(folder, force=exists)
 
 
 def parents_of(folder: Path, kind: str) -> tuple[str, ...]:

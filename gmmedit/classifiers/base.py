@@ -45,7 +45,7 @@ class Classifier(nn.Module, ABC):
         raise NotImplementedError
 
     def find_photographs(self, files: Sequence[str]) -> str | None:
-        """The first name in the key column that is one of these files, or of an image beside the table; tables only.
+        """The first name in a column of names that is one of these files, or of an image beside the table; tables only.
 
         None: there is none, or it is said that keys are rows or seeds.
         """

@@ -8,13 +8,13 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from gmmedit.classifiers.attributes import Attribute
+from gmmedit.classifiers.attributes import Attribute, check_addressable
 from gmmedit.classifiers.base import Classifier
 from gmmedit.classifiers.columns import Activation
 from gmmedit.classifiers.described import make_calibration
 from gmmedit.classifiers.description import Description, Readout
 from gmmedit.classifiers.image_networks import combine_fingerprint
-from gmmedit.classifiers.table_cells import Reading, find_columns, read_cells, read_texts
+from gmmedit.classifiers.table_cells import Reading, find_columns, hint_to_rename, read_cells, read_texts
 from gmmedit.classifiers.table_files import Sheet, read_table
 from gmmedit.classifiers.table_keys import (
     Key,
@@ -56,6 +56,10 @@ class Table(Classifier):
         names = [name for name in sheet.columns if name in used or not is_key_column(sheet, name)]
         self.named = {} if readouts else read_texts(sheet, names)
         self.attributes = description.stated() or attributes_of_names(path, names, self.named)
+        for attribute in self.attributes:
+            if attribute.name in self.named and "=" not in attribute.name:
+                cells = self.named[attribute.name].cells or {}
+                check_addressable([attribute], str(path), hint_to_rename(sheet, attribute, cells))
         if not self.attributes:
             raise InputError(f"{path} has no column of labels", hint="add a column of probabilities for each attribute")
         self.skipped = () if readouts else (*sheet.skipped, *unread_columns(sheet, names, self.column))
@@ -80,9 +84,9 @@ class Table(Classifier):
 
     def find_photographs(self, files: Sequence[str]) -> str | None:
         """See `Classifier.find_photographs`."""
-        if self.description.by or not holds_files(self.sheet, self.column):
-            return None
-        return find_photograph(self.sheet, self.column or "", files)
+        columns = () if self.description.by else self.keys
+        found = (find_photograph(self.sheet, column, files) for column in columns)
+        return next((name for name in found if name is not None), None)
 
     def logits(self, images: Tensor) -> NoReturn:
         """InputError, always: a table has no answer for images."""

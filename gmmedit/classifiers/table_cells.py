@@ -1,6 +1,6 @@
 """Convert the cells of a table to logits: probabilities, log-odds, marks, measures, names of values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from gmmedit.classifiers.description import Readout
 from gmmedit.classifiers.table_files import MARKS, NOTHING, WORDS, Sheet, is_number
 from gmmedit.errors import InputError
 
+SHOWN_VALUES = 20  # in a hint
+PLAIN_IN_YAML = {*WORDS, *NOTHING, "on", "off", "y", "n"}  # words that YAML reads as something else than a text
 MOST_VALUES = 256  # of an attribute; a column of more is no attribute
 
 
@@ -78,14 +80,38 @@ def read_cells(
         part = np.where(np.isnan(numbers), np.nan, numbers >= readout.threshold)
     else:
         activation = reading.activation
-        part = np.stack([sheet.numbers(column) for column in columns], axis=1)
-        part[~np.isfinite(part)] = np.nan
+        part = np.stack([finite_numbers(sheet, column) for column in columns], axis=1)
         if activation == "probabilities":
             part = to_probabilities(sheet, columns, part, readout.scale or reading.scale)
         elif activation == "sigmoid" and len(columns) == 1:
             check_log_odds(sheet, columns[0], part[:, 0])
     width = part.shape[1]
     return Columns((tuple(range(width)),), activation, width)(torch.from_numpy(part).float())
+
+
+def finite_numbers(sheet: Sheet, column: str) -> np.ndarray:
+    """As `Sheet.numbers`. InputError: one is infinite, as 1e999 is, or a text that says so."""
+    numbers = sheet.numbers(column)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        place = int(infinite.argmax())
+        message = f"{sheet.where(place, column)}: {numbers[place]:g} is no label"
+        raise InputError(message, hint="correct the number, or leave the cell empty for no label")
+    return numbers
+
+
+def hint_to_rename(sheet: Sheet, attribute: Attribute, cells: Mapping[str, str | None]) -> str:
+    """How a YAML file gives values that are texts of a column, `cells`, names that can be addressed: A, B, ..."""
+    known = [f"{quote(text)}: {chr(ord('A') + place)}" for place, text in enumerate(attribute.values[:SHOWN_VALUES])]
+    rest = ["..."] if len(attribute.values) > SHOWN_VALUES else []
+    missing = [f"{quote(text)}: null" for text, value in cells.items() if value is None]
+    values = f"{quote(attribute.name)}: {{values: {{{', '.join([*known, *rest, *missing])}}}}}"
+    return f"rename them in a YAML file beside the table: {{file: {quote(sheet.path.name)}, attributes: {{{values}}}}}"
+
+
+def quote(text: str) -> str:
+    """The text as YAML, in quotes where it is not a plain word."""
+    return text if text.isidentifier() and text.lower() not in PLAIN_IN_YAML else "'" + text.replace("'", "''") + "'"
 
 
 def map_cells(sheet: Sheet, column: str, cells: dict[str, str | None], values: Sequence[str]) -> np.ndarray:

@@ -156,20 +156,20 @@ def parse_rows(
             raise InputError(message, hint=CSV_HINT)
         parsed.append(np.empty(len(names)))
         for column, cell in enumerate(row):
-            parsed[-1][column] = value = parse_cell(cell)
-            if value != value and cell.strip().lower() not in ("", "nan"):
-                texts.setdefault(names[column], {})[len(lines)] = cell.strip()
+            parsed[-1][column], text = parse_cell(cell)
+            if text:
+                texts.setdefault(names[column], {})[len(lines)] = text
         lines.append(number)
     table = np.stack(parsed) if parsed else np.empty((0, len(names)))
     return Sheet(path, dict(zip(names, table.T, strict=True)), texts, lines, scale)
 
 
-def parse_cell(cell: str) -> float:
-    """The number in a cell; NaN for an empty cell or a text."""
+def parse_cell(cell: str) -> tuple[float, str]:
+    """The number in a cell, NaN for an empty cell or a text, and the text, "" for an empty cell or a number."""
     try:
-        return float(cell)
+        return float(cell), ""
     except ValueError:
-        return float("nan")
+        return float("nan"), cell.strip()
 
 
 def read_hdf5(path: Path) -> Sheet:
@@ -190,11 +190,17 @@ def read_hdf5(path: Path) -> Sheet:
         raise InputError(
             f"{path} cannot be read: {reason}", hint="write one dataset of numbers (N,) per column"
         ) from error
-    texts = {name: dict(enumerate(decode_texts(array))) for name, array in arrays.items() if array.dtype.kind == "S"}
-    numbers = {
-        name: np.full(len(array), np.nan) if name in texts else array.astype(np.float64)
-        for name, array in arrays.items()
-    }
+    numbers: dict[str, np.ndarray] = {}
+    texts: dict[str, dict[int, str]] = {}
+    for name, array in arrays.items():
+        if array.dtype.kind != "S":
+            numbers[name] = array.astype(np.float64)
+            continue
+        cells = [parse_cell(text) for text in decode_texts(array)]
+        numbers[name] = np.array([number for number, _ in cells])
+        found_texts = {place: text for place, (_, text) in enumerate(cells) if text}
+        if found_texts:
+            texts[name] = found_texts
     return Sheet(path, numbers, texts, skipped=skipped)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import isfile
 from pathlib import Path
 
 import numpy as np
@@ -222,14 +223,18 @@ def join_files(sheet: Sheet, names: list[str], files: Sequence[str]) -> FileKey:
 def find_photograph(sheet: Sheet, column: str, files: Sequence[str]) -> str | None:
     """The first name in a column that is one of these files, or of a file beside the table; None: there is none.
 
-    Names that say row or seed, as seed0012.png, are of samples.
+    Names of `files` may be in another case, or without extension in a column that names no value twice. Names that say
+    row or seed, as seed0012.png, are of samples.
     """
-    known = {base_name(name) for name in files}
-    for name in sheet.texts[column].values():
+    names = [name.lower() for name in sheet.texts.get(column, {}).values()]
+    if not is_key_column(sheet, column) and len(set(names)) < len(names):
+        return None
+    known = {short for name in files for short in (base_name(name).lower(), file_stem(name).lower())}
+    for name in sheet.texts.get(column, {}).values():
         match = NUMBERED.fullmatch(file_stem(name))
         if match and normalise_name(match[1]) in (ROW, SEED):
             continue
-        if base_name(name) in known or (IMAGE_FILE.fullmatch(name) and (sheet.path.parent / name).is_file()):
+        if base_name(name).lower() in known or (IMAGE_FILE.fullmatch(name) and isfile(sheet.path.parent / name)):
             return name
     return None
 

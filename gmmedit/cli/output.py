@@ -17,7 +17,7 @@ import typer
 
 from gmmedit.errors import InputError
 from gmmedit.runtime import torchrun as launched
-from gmmedit.runtime.log import logging_to
+from gmmedit.runtime.log import as_line, logging_to
 from gmmedit.runtime.progress import Pace, command_logged, shown_ticks
 from gmmedit.runtime.signals import StopRequest, stoppable
 
@@ -92,7 +92,7 @@ def note_ignored_options(command: str, quiet: bool, **options: object) -> None:
 
 
 def print_logged(text: str, folder: Path) -> None:
-    """Print a note or a warning about a run, and log it in the run folder."""
-    typer.echo(text)
+    """Print a note or a warning about a run, without control characters, and log it in the run folder."""
+    typer.echo(as_line(text))
     with logging_to(folder):
         logging.getLogger("gmmedit").info(text)

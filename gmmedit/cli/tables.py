@@ -127,7 +127,7 @@ def show_inversions(path: Path, quiet: bool, as_json: bool, kept: bool = False) 
             share = row["percentile"]
             beside = "-" if share is None else "all" if share == 1 else f"{share:.0%}"
             errors = (f"{row[name]:.3f}" for name in ("start_error", "error"))
-            table.add_row(escape(row["file"]), *errors, beside, f"{row['density']:.2f}", row["verdict"])
+            table.add_row(escape(printable(row["file"])), *errors, beside, f"{row['density']:.2f}", row["verdict"])
         console.print(table)
         typer.echo(MEANING_OF_INVERSIONS)
         for line in report["lines"]:

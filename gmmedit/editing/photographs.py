@@ -34,13 +34,17 @@ def list_photographs(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Names and paths of image files: those given, and those in the given folders, by name.
 
     A name is that of the file; of files with the same name, the path. Of folders, sheets that gmmedit wrote are left
-    out. InputError: nothing is given, a path does not exist, or a folder has no images.
+    out. InputError: nothing is given, a path does not exist, or a folder has no images but such sheets.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no file {path}", hint="give image files, or folders of them")
-        inside = [file for file in list_images(path) if not is_sheet(file)] if path.is_dir() else [path]
+        images = list_images(path) if path.is_dir() else [path]
+        inside = [file for file in images if not is_sheet(file)] if path.is_dir() else images
+        if images and not inside:
+            message = f"{path} has only images that gmmedit wrote, which are left out: {images[0].name}, ..."
+            raise InputError(message, hint=f"name a file to invert it all the same, such as {images[0]}")
         if not inside:
             raise InputError(f"{path} has no images", hint=READ_HINT)
         found += [file for file in inside if file not in found]

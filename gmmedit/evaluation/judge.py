@@ -16,6 +16,7 @@ from gmmedit.evaluation.label_regression import LabelRegression
 from gmmedit.features import Embedder, load_embedder
 from gmmedit.pictures.pixels import as_shown
 from gmmedit.run.folder import RunFolder
+from gmmedit.run.network_checks import check_there
 from gmmedit.run.rendering import Renderer, shrink_to_compare
 from gmmedit.runtime.execution import Execution, autocast
 
@@ -116,6 +117,8 @@ def load_evaluators(settings: EvaluateSettings, run: RunFolder) -> Evaluators:
     """
     labels, device = run.labels, run.execution.device
     name, named_by_user = evaluation_classifier_of(settings, labels), settings.classifier != "auto"
+    if not named_by_user:
+        check_there(labels, name)
     classifier = classifiers.load(name, device, trusted=named_by_user or run.execution.trusting)
     embedder = load_embedder(settings.features, device, trusted=True) if settings.features != "auto" else None
     if not classifier.sees_images and not named_by_user:

@@ -25,7 +25,7 @@ from gmmedit.mixture import Layout
 from gmmedit.mixture.model import AttributeMixture
 from gmmedit.run.fitted import read_chart, read_model
 from gmmedit.run.hold_out import check_unseen, labels_photographs
-from gmmedit.run.network_checks import check_compatible, check_fingerprint
+from gmmedit.run.network_checks import check_compatible, check_fingerprint, recorded_classifier
 from gmmedit.run.recorded import Robustness, check_config, read_robustness
 from gmmedit.run.rendering import Renderer
 from gmmedit.run.tuned import is_tuned, read_tuned
@@ -268,10 +268,7 @@ class RunFolder:
 
         InputError: it is missing, or it is a Python file and `--trust` is off.
         """
-        name = artifact.spec.config.get("classifier")
-        if not isinstance(name, str):
-            message = f"{artifact.path} does not record the classifier it was made with"
-            raise InputError(message, hint=artifact.kind.hint(self.path))
+        name = recorded_classifier(artifact)
         return classifiers.load(name, self.execution.device, trusted=self.execution.trusting)
 
     def embedder_of(self, artifact: Artifact) -> Embedder:

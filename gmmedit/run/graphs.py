@@ -84,7 +84,7 @@ def read_graph(artifact: Artifact, attributes: Attributes) -> AttributeGraph:
         if sorted(ours.get(name, ())) != sorted(values):
             found = f"{name} with the values {', '.join(values)}" if name in ours else f"{name}, which the run lacks"
             message = f"{artifact.path} is a graph of other attributes: {found}"
-            raise InputError(message, hint=artifact.kind.hint(artifact.path.parent))
+            raise InputError(message, hint=artifact.again)
     places = [list(ours).index(name) for name, _ in artifact.attributes]  # of the graph's attributes in the run
     marks = read_marks(artifact)
     edges = np.zeros((len(ours), len(ours)), bool)
@@ -127,4 +127,4 @@ def read_mechanism(artifact: Artifact, own: int, parents: list[int]) -> np.ndarr
 
 def damaged(artifact: Artifact, name: str) -> InputError:
     """The error for a dataset of graph.h5 that `graph` does not write."""
-    return InputError(f"{artifact.path}: /{name} is no part of a graph", hint=artifact.kind.hint(artifact.path.parent))
+    return InputError(f"{artifact.path}: /{name} is no part of a graph", hint=artifact.again)

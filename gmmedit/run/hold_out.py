@@ -33,7 +33,7 @@ def labelled_rows(labels: Artifact) -> np.ndarray:
     known = np.isfinite(labels["labels"])
     whole = known.all(1)
     if (~whole).sum() != labels.attrs.get("unlabelled", 0) or (known.any(1) != whole).any():
-        raise InputError(f"{labels.path}:/labels holds NaN", hint=labels.kind.hint(labels.path.parent))
+        raise InputError(f"{labels.path}:/labels holds NaN", hint=labels.again)
     return whole.nonzero()[0]
 
 

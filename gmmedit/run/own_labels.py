@@ -1,6 +1,5 @@
 """Tables of labels: of photographs, whose rows become those of inversions.h5, or of samples."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from gmmedit import artifacts
@@ -18,10 +17,14 @@ def join_photographs(classifier: Classifier, name: str, inversions: Artifact) ->
 
 
 def refuse_photographs(classifier: Classifier, name: str, path: Path) -> None:
-    """InputError: a table that is to label samples names photographs, of the inversions.h5 at `path` or beside it."""
+    """InputError: a table that is to label samples names photographs, of the inversions.h5 at `path` or beside it.
+
+    So does an inversions.h5 that cannot be read, as it may be of the photographs that the table names.
+    """
     files = []
-    with suppress(InputError), artifacts.open(path, "inversions") as inversions:
-        files = inversions.spec.config["files"]
+    if not classifier.sees_images and path.exists():
+        with artifacts.open(path, "inversions") as inversions:
+            files = inversions.spec.config["files"]
     found = classifier.find_photographs(files)
     if found is not None:
         first = "" if files else "gmmedit invert the photographs, then "

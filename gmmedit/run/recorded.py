@@ -53,8 +53,7 @@ def read_robustness(labels: Artifact) -> Robustness:
         return Robustness.model_validate(found)
     except ValidationError as error:
         message, _ = explain_error(error, Robustness)
-        hint = labels.kind.hint(labels.path.parent)
-        raise InputError(f"{labels.path}: robustness: {message}", hint=hint) from None
+        raise InputError(f"{labels.path}: robustness: {message}", hint=labels.again) from None
 
 
 MODELS: dict[str, tuple[type[BaseModel], ...]] = {  # by kind; the first that has a key says what it may be
@@ -78,8 +77,7 @@ def check_config(artifact: Artifact) -> None:
             model.model_validate(values, strict=True)
         except ValidationError as error:
             message, _ = explain_error(error, model)
-            hint = artifact.kind.hint(artifact.path.parent)
-            raise InputError(f"{artifact.path}: {message}", hint=hint) from None
+            raise InputError(f"{artifact.path}: {message}", hint=artifact.again) from None
 
 
 def split_config(artifact: Artifact) -> Iterator[tuple[type[BaseModel], dict[str, object]]]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from gmmedit.errors import refuse_link
+from gmmedit.errors import printable, refuse_link
 
 FILE = "gmmedit.log"
 # Through no link, which might lead to any file; a pipe that nobody reads must not halt the command.
@@ -21,6 +21,11 @@ WRITTEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 OPEN: ContextVar[tuple[logging.Handler, ...]] = ContextVar("open", default=())  # handlers of the blocks we are in
 CHANGING = Lock()  # held while handlers and level of the logger change
 log = logging.getLogger("gmmedit")
+
+
+def as_line(text: str) -> str:
+    """The text in one line without control characters; undecodable bytes of a file's name are escaped."""
+    return printable(text.encode(errors="backslashreplace").decode())
 
 
 class StderrHandler(logging.Handler):
@@ -31,8 +36,8 @@ class StderrHandler(logging.Handler):
         self.level_before = logging.NOTSET  # of the logger, before the first of the handlers that overlap
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message as a line."""
-        print(self.format(record), file=sys.stderr)
+        """Write the message as a line without control characters."""
+        print(as_line(self.format(record)), file=sys.stderr)
 
 
 class RunLogHandler(logging.Handler):
@@ -48,13 +53,13 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the line in a single write, so that lines of several processes stay whole. OSErrors are ignored."""
-        self._waiting += f"{' '.join(self.format(record).split())}\n"
+        self._waiting += f"{' '.join(as_line(self.format(record)).split())}\n"
         if not self._folder.is_dir():
             return
         with suppress(OSError):
             handle = os.open(self._folder / FILE, WRITTEN, 0o666)
             try:
-                os.write(handle, self._waiting.encode(errors="backslashreplace"))
+                os.write(handle, self._waiting.encode())
             finally:
                 os.close(handle)
         self._waiting = ""
