@@ -69,7 +69,7 @@ def show_directions(path: Path, quiet: bool, as_json: bool, kept: bool) -> None:
     if quiet and not as_json:
         return
     from gmmedit.cli.tables import print_tables
-    from gmmedit.discovery.reading import NAMED_FROM
+    from gmmedit.discovery.reading import is_named
     from gmmedit.discovery.summary import direction_report
 
     report = direction_report(path)
@@ -79,7 +79,7 @@ def show_directions(path: Path, quiet: bool, as_json: bool, kept: bool) -> None:
     columns = ["direction", "image change", "step", "goes with label", "correlation"]
     rows = []
     for row in report["directions"]:
-        named = row["correlation"] is not None and abs(row["correlation"]) >= NAMED_FROM
+        named = row["correlation"] is not None and is_named(row["correlation"])
         label = [row["label"], f"{row['correlation']:+.2f}"] if named else ["-", "-"]
         rows.append([str(row["direction"]), f"{row['change']:.3f}", f"{row['scale']:.2f}", *label])
     print_tables([{"title": "", "columns": columns, "rows": rows}])

@@ -36,6 +36,6 @@ def describe_kind(images: Tensor) -> ImageKind:
 
 
 def read_kind(arrays: dict[str, Tensor]) -> ImageKind | None:
-    """What `kind_arrays` wrote; None: an older file, without."""
+    """The kind in the datasets `kind/...` of a directions.h5; None: an older file, without."""
     mean, deviation = arrays.get("mean", torch.empty(0)), arrays.get("deviation", torch.empty(0))
     return ImageKind(mean, float(deviation)) if mean.ndim == 3 and deviation.numel() == 1 else None

@@ -49,7 +49,7 @@ class Directions:
         if self.affinity is None:
             return str(number)
         name, strength = nearest_label(self.names, self.affinity[number])
-        if abs(strength) < NAMED_FROM:
+        if not is_named(strength):
             return str(number)
         away = "" if strength > 0 else "not "
         return f"{number} {away}{name} ({abs(strength):.2f})"
@@ -163,6 +163,11 @@ def parse_config(artifact: Artifact) -> CodeConfig:
     if config.code > MOST_CODES or config.features > MOST_FEATURES:
         raise ValueError("it is larger than any that gmmedit writes")
     return config
+
+
+def is_named(correlation: float) -> bool:
+    """Whether a direction is called after the category that it correlates with by so much."""
+    return abs(correlation) >= NAMED_FROM
 
 
 def nearest_label(names: Sequence[str], correlations: np.ndarray) -> tuple[str, float]:

@@ -7,6 +7,7 @@ resumes from its checkpoint.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -66,11 +67,11 @@ def find_directions(
     InputError: more directions than dimensions, or than the images have components. Errors as of `run_training`.
     """
     reads = encoder_of(settings) != "contrast"
-    bank = reading_bank(latents)
-    k = count_directions(bank) if settings.k == "auto" else settings.k
+    bank = cache(lambda: reading_bank(latents))  # images that not every method looks at
+    k = count_directions(bank()) if settings.k == "auto" else settings.k
     task = Task(latents, settings, k, identity, folder, execution)
     candidates, basis = find_candidates(task), find_basis(task)
-    components = find_components(bank, k, settings.turn) if settings.method == "components" else None
+    components = find_components(bank(), k, settings.turn) if settings.method == "components" else None
     start = components.directions if components else starting_directions(task, candidates, basis)
     directions = start[:k]
     trainer: ContrastTraining | ReaderTraining
@@ -78,7 +79,7 @@ def find_directions(
         trainer = train_contrast(task, start)
         directions = trainer.directions()
     if reads:
-        trainer = train_reader(task, directions, bank, components)
+        trainer = train_reader(task, directions, bank(), components)
     encoder = trainer.encoder.eval().requires_grad_(False)
     history = read_history(folder / f"{trainer.name}.jsonl", LOSSES[trainer.name])
     tell = trainer.tell if isinstance(trainer, ReaderTraining) else None

@@ -15,6 +15,7 @@ from gmmedit import classifiers, generators
 from gmmedit.classifiers import Attribute, Classifier
 from gmmedit.features import Embedder, load_embedder
 from gmmedit.mixture import Layout
+from gmmedit.mixture.lbfgs import minimise
 from gmmedit.pictures.pixels import as_shown, from_bytes
 from gmmedit.run.folder import RunFolder, layout_of
 from gmmedit.run.hold_out import count_fitted, labelled_rows, labels_photographs, name_of_rows, read_rows
@@ -132,20 +133,14 @@ def choose_regression(x: Tensor, labels: Tensor, layout: Layout) -> tuple[Tensor
     return weights.float(), bias.float()
 
 
-@torch.enable_grad()
 def fit_regression(x: Tensor, labels: Tensor, layout: Layout, ridge: float) -> tuple[Tensor, Tensor]:
     """Coefficients (F, K) and biases (K,) of the least cross-entropy of labels (N, K), given x (N, F), with a ridge."""
     weights, bias = x.new_zeros(x.shape[1], labels.shape[1]), x.new_zeros(labels.shape[1])
-    parameters = [weights.requires_grad_(), bias.requires_grad_()]
-    solver = torch.optim.LBFGS(parameters, max_iter=STEPS, tolerance_change=1e-9, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        solver.zero_grad()
-        value = cross_entropy(x @ weights + bias, labels, layout) + ridge / 2 * weights.square().sum()
-        value.backward()
-        return value
+        return cross_entropy(x @ weights + bias, labels, layout) + ridge / 2 * weights.square().sum()
 
-    solver.step(loss)
+    minimise([weights.requires_grad_(), bias.requires_grad_()], loss, STEPS)
     return weights.detach(), bias.detach()
 
 

@@ -95,9 +95,9 @@ def write_graph(
         return learn(method, part, known, settings.alpha, settings.least, settings.seed, confusions)
 
     learned = learn_one(cells)
+    names = [name for name, _ in labels.attributes]
     if knowledge.required.any():
         free = learn_one(cells, replace(knowledge, required=np.zeros_like(knowledge.required))).edges
-        names = [name for name, _ in labels.attributes]
         missing = [f"{names[a]} -> {names[b]}" for a, b in np.argwhere(knowledge.required & ~(free | free.T))]
         notes += [UNSUPPORTED.format(", ".join(missing))] if missing else []
     halves = HALVES[method] if settings.halves is None else settings.halves
@@ -111,7 +111,6 @@ def write_graph(
         notes.append(SUGGESTED.format(int((suggested != edges).sum())))
     seldom = np.argwhere(directed(edges) & ~knowledge.required & (found.edge < SHOWN))
     if halves and len(seldom):
-        names = [name for name, _ in labels.attributes]
         notes.append(SELDOM.format(", ".join(f"{names[a]} -> {names[b]} ({found.edge[a, b]:.2f})" for a, b in seldom)))
     model = make_model(edges, cells, labels)
     arrays = {

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from gmmedit.causal.orientation import descendants, is_acyclic
+from gmmedit.mixture.lbfgs import minimise
 from gmmedit.networks.structural import StructuralEquations
 
 RIDGE = 1e-5
@@ -13,16 +14,11 @@ FAINT = 0.1  # strength below which a learned edge is dropped; messages are -1 o
 
 def fit_equations(equations: StructuralEquations, values: Tensor) -> None:
     """Fit bias and weights of the mask's edges to labels (N, A), by maximum likelihood."""
-    parameters = list(equations.parameters())
-    solver = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        solver.zero_grad()
-        value = RIDGE * equations.effective().square().sum() - equations.log_likelihood(values)
-        value.backward()
-        return value
+        return RIDGE * equations.effective().square().sum() - equations.log_likelihood(values)
 
-    solver.step(loss)
+    minimise(equations.parameters(), loss, 200)
     set_noise(equations, values)
 
 

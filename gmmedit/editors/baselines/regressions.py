@@ -1,17 +1,16 @@
 """Directions from plain regressions, the simplest baselines."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gmmedit.editors.base import Material
 from gmmedit.editors.baselines.linear import LinearEditor, make_linear_editor
+from gmmedit.mixture.lbfgs import minimise
 from gmmedit.spaces import fit_affine_chart
 
 RIDGE = 1.0  # of the coefficients, against the likelihood's sum over samples: scikit-learn's default
 
 
-@torch.enable_grad()
 def fit_logistic(material: Material) -> LinearEditor:
     """Logistic regression on soft labels, one category against the rest."""
     return make_linear_editor(fit_coefficients(material.latents, material.labels), material.latents)
@@ -25,21 +24,12 @@ def fit_coefficients(latents: Tensor, labels: Tensor) -> Tensor:
     chart = fit_affine_chart(latents.double())
     x, labels = chart.to_x(latents), labels.double()
     weights, bias = x.new_zeros(x.shape[1], labels.shape[1]), x.new_zeros(labels.shape[1])
-    solver = torch.optim.LBFGS(
-        [weights.requires_grad_(), bias.requires_grad_()],
-        max_iter=500,
-        tolerance_change=1e-9,
-        line_search_fn="strong_wolfe",
-    )
 
     def loss() -> Tensor:
-        solver.zero_grad()
         misfit = F.binary_cross_entropy_with_logits(x @ weights + bias, labels, reduction="sum")
-        value = (misfit + RIDGE / 2 * (weights / chart.scale[:, None]).square().sum()) / len(x)
-        value.backward()
-        return value
+        return (misfit + RIDGE / 2 * (weights / chart.scale[:, None]).square().sum()) / len(x)
 
-    solver.step(loss)
+    minimise([weights.requires_grad_(), bias.requires_grad_()], loss, 500)
     return (chart.axes @ (weights.detach() / chart.scale[:, None])).T.to(latents)
 
 
